@@ -1,0 +1,16 @@
+//! Formats, pruning, block masks and CPU references for sparse matmul and block-sparse attention.
+//!
+//! No GPU and no `unsafe`: everything here is plain owned data and obviously correct code. The CPU references
+//! accumulate in f64 and are the oracle that the kernels of `sparse-gpu` are tested against.
+#![forbid(unsafe_code)]
+#![warn(unused_crate_dependencies, clippy::print_stdout)]
+
+mod element;
+mod matrix;
+mod shape;
+mod tensor;
+
+pub use element::{DType, Element};
+pub use matrix::{Matrix, MatrixView};
+pub use shape::ShapeError;
+pub use tensor::Tensor;

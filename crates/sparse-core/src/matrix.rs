@@ -1,0 +1,264 @@
+//! Dense matrices: owned row-major ones and strided views.
+
+use crate::Element;
+use crate::shape::{ShapeError, check_len, element_count};
+
+/// A dense matrix, row-major and contiguous.
+///
+/// ```
+/// use sparse_core::Matrix;
+/// let m = Matrix::try_new(2, 3, vec![1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(m.get(1, 0), 4.0);
+/// assert_eq!(m.view().transposed().get(0, 1), 4.0);
+/// # Ok::<(), sparse_core::ShapeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix<T> {
+    rows: usize,
+    cols: usize,
+    data: Vec<T>,
+}
+
+impl<T: Element> Matrix<T> {
+    /// Wraps row-major `data`.
+    ///
+    /// # Errors
+    /// [`ShapeError::Length`] where `data` is not `rows * cols` long.
+    pub fn try_new(rows: usize, cols: usize, data: Vec<T>) -> Result<Self, ShapeError> {
+        check_len(&[rows, cols], data.len())?;
+        Ok(Self { rows, cols, data })
+    }
+
+    /// As [`Matrix::try_new`].
+    ///
+    /// # Panics
+    /// Where `try_new` gives an error.
+    #[track_caller]
+    pub fn new(rows: usize, cols: usize, data: Vec<T>) -> Self {
+        Self::try_new(rows, cols, data).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// All zeros.
+    ///
+    /// # Errors
+    /// [`ShapeError::TooLarge`] where the element count overflows.
+    pub fn zeros(rows: usize, cols: usize) -> Result<Self, ShapeError> {
+        let len = element_count(&[rows, cols])?;
+        Ok(Self {
+            rows,
+            cols,
+            data: vec![T::ZERO; len],
+        })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The elements, row-major.
+    pub fn data(&self) -> &[T] {
+        &self.data
+    }
+
+    /// The elements, row-major.
+    pub fn data_mut(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+
+    /// The elements, row-major.
+    pub fn into_data(self) -> Vec<T> {
+        self.data
+    }
+
+    /// One row.
+    ///
+    /// # Panics
+    /// Where `row` is out of range.
+    #[track_caller]
+    pub fn row(&self, row: usize) -> &[T] {
+        &self.data[row * self.cols..(row + 1) * self.cols]
+    }
+
+    /// One element.
+    ///
+    /// # Panics
+    /// Where the position is out of range.
+    #[track_caller]
+    pub fn get(&self, row: usize, col: usize) -> T {
+        self.row(row)[col]
+    }
+
+    /// The whole matrix as a view.
+    pub fn view(&self) -> MatrixView<'_, T> {
+        MatrixView {
+            data: &self.data,
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.cols,
+            col_stride: 1,
+        }
+    }
+
+    /// The same numbers in another storage type, each rounded to nearest.
+    pub fn cast<U: Element>(&self) -> Matrix<U> {
+        let data = self.data.iter().map(|x| U::from_f32(x.to_f32())).collect();
+        Matrix {
+            rows: self.rows,
+            cols: self.cols,
+            data,
+        }
+    }
+}
+
+/// A borrowed matrix with any strides: element `(r, c)` is `data[r * row_stride + c * col_stride]`.
+#[derive(Clone, Copy, Debug)]
+pub struct MatrixView<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a, T: Element> MatrixView<'a, T> {
+    /// A view of `data`. Strides are in elements and may be zero (a broadcast row or column).
+    ///
+    /// # Errors
+    /// [`ShapeError::Strides`] where the last element lies past the end of `data`, [`ShapeError::TooLarge`] where
+    /// its position overflows.
+    pub fn try_new(
+        data: &'a [T],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Result<Self, ShapeError> {
+        if rows > 0 && cols > 0 {
+            let too_large = || ShapeError::TooLarge {
+                shape: vec![rows, cols],
+            };
+            let reach = |n: usize, stride: usize| (n - 1).checked_mul(stride).ok_or_else(too_large);
+            let last = reach(rows, row_stride)?
+                .checked_add(reach(cols, col_stride)?)
+                .ok_or_else(too_large)?;
+            if last >= data.len() {
+                return Err(ShapeError::Strides {
+                    rows,
+                    cols,
+                    row_stride,
+                    col_stride,
+                    last,
+                    actual: data.len(),
+                });
+            }
+        }
+        Ok(Self {
+            data,
+            rows,
+            cols,
+            row_stride,
+            col_stride,
+        })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// One element.
+    ///
+    /// # Panics
+    /// Where the position is out of range.
+    #[track_caller]
+    pub fn get(&self, row: usize, col: usize) -> T {
+        assert!(
+            row < self.rows && col < self.cols,
+            "({row}, {col}) is outside of a {} x {} view",
+            self.rows,
+            self.cols
+        );
+        self.data[row * self.row_stride + col * self.col_stride]
+    }
+
+    /// Rows and columns exchanged; no element moves.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// A contiguous copy.
+    pub fn to_matrix(&self) -> Matrix<T> {
+        let data = (0..self.rows)
+            .flat_map(|r| (0..self.cols).map(move |c| (r, c)))
+            .map(|(r, c)| self.get(r, c))
+            .collect();
+        Matrix {
+            rows: self.rows,
+            cols: self.cols,
+            data,
+        }
+    }
+}
+
+impl<'a, T: Element> From<&'a Matrix<T>> for MatrixView<'a, T> {
+    fn from(matrix: &'a Matrix<T>) -> Self {
+        matrix.view()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_that_reaches_past_its_data_is_refused() {
+        let data = [0.0_f32; 11];
+        assert_eq!(
+            MatrixView::try_new(&data, 3, 4, 4, 1)
+                .unwrap_err()
+                .to_string(),
+            "a 3 x 4 view with strides (4, 1) reaches element 11, the data has 11"
+        );
+        assert!(MatrixView::try_new(&data, 3, 3, 4, 1).is_ok());
+        assert!(MatrixView::try_new(&data, 0, 4, 4, 1).is_ok());
+        assert!(matches!(
+            MatrixView::try_new(&data, 3, 4, usize::MAX, 1),
+            Err(ShapeError::TooLarge { .. })
+        ));
+    }
+
+    #[test]
+    fn a_transposed_view_swaps_indices() {
+        let m = Matrix::new(2, 3, vec![1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let t = m.view().transposed().to_matrix();
+        assert_eq!(t, Matrix::new(3, 2, vec![1.0, 4.0, 2.0, 5.0, 3.0, 6.0]));
+    }
+
+    #[test]
+    fn a_wrong_length_names_shape_and_counts() {
+        assert_eq!(
+            Matrix::try_new(2, 3, vec![0.0_f32; 5])
+                .unwrap_err()
+                .to_string(),
+            "shape [2, 3] needs 6 elements, the data has 5"
+        );
+    }
+}

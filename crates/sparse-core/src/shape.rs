@@ -1,0 +1,66 @@
+//! Errors of sizes and shapes that dense containers share.
+
+/// A buffer or a shape that does not describe a dense array.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// The number of elements overflows `usize`.
+    #[error("shape {shape:?} has more elements than this machine can address")]
+    TooLarge {
+        /// The shape asked for.
+        shape: Vec<usize>,
+    },
+    /// The data does not have as many elements as the shape says.
+    #[error("shape {shape:?} needs {expected} elements, the data has {actual}")]
+    Length {
+        /// The shape asked for.
+        shape: Vec<usize>,
+        /// Elements that the shape needs.
+        expected: usize,
+        /// Elements given.
+        actual: usize,
+    },
+    /// A strided view reaches past the end of its data.
+    #[error(
+        "a {rows} x {cols} view with strides ({row_stride}, {col_stride}) reaches element {last}, \
+         the data has {actual}"
+    )]
+    Strides {
+        /// Rows of the view.
+        rows: usize,
+        /// Columns of the view.
+        cols: usize,
+        /// Elements from one row to the next.
+        row_stride: usize,
+        /// Elements from one column to the next.
+        col_stride: usize,
+        /// The highest element that the view touches.
+        last: usize,
+        /// Elements given.
+        actual: usize,
+    },
+}
+
+/// The number of elements of `shape`.
+pub(crate) fn element_count(shape: &[usize]) -> Result<usize, ShapeError> {
+    shape
+        .iter()
+        .try_fold(1_usize, |product, &n| product.checked_mul(n))
+        .ok_or_else(|| ShapeError::TooLarge {
+            shape: shape.to_vec(),
+        })
+}
+
+/// Checks that `len` elements fill `shape`.
+pub(crate) fn check_len(shape: &[usize], len: usize) -> Result<(), ShapeError> {
+    let expected = element_count(shape)?;
+    if expected == len {
+        Ok(())
+    } else {
+        Err(ShapeError::Length {
+            shape: shape.to_vec(),
+            expected,
+            actual: len,
+        })
+    }
+}
