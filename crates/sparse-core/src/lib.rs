@@ -5,10 +5,17 @@
 #![forbid(unsafe_code)]
 #![warn(unused_crate_dependencies, clippy::print_stdout)]
 
+// Dependencies of the tests outside of this crate's sources.
+#[cfg(test)]
+use proptest as _;
+
+pub mod attention;
 mod element;
 mod matrix;
 mod shape;
+pub mod synthetic;
 mod tensor;
+pub mod xattention;
 
 pub use element::{DType, Element};
 pub use matrix::{Matrix, MatrixView};

@@ -1,0 +1,137 @@
+//! Errors of XAttention: one variant per rule.
+
+use crate::attention::AttentionShapeError;
+
+/// Options, shapes or scores that XAttention cannot work with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum XAttentionError {
+    /// The tensors do not make an attention problem.
+    #[error(transparent)]
+    Shape(#[from] AttentionShapeError),
+    /// The block is empty or longer than any sequence can be.
+    #[error("block is {block}; give 1 to {max} tokens (128 is usual)")]
+    Block {
+        /// Tokens asked for.
+        block: usize,
+        /// The largest block.
+        max: usize,
+    },
+    /// The stride does not divide the block.
+    #[error(
+        "stride {stride} does not divide block {block}; give a divisor of the block, such as 8 or 16"
+    )]
+    Stride {
+        /// Stride asked for.
+        stride: usize,
+        /// Block asked for.
+        block: usize,
+    },
+    /// A threshold that is no share.
+    #[error("threshold {threshold} is not a share of the mass; give a number from 0 to 1")]
+    Threshold {
+        /// The threshold asked for.
+        threshold: f64,
+    },
+    /// Thresholds per head, but not one for each.
+    #[error("{given} thresholds for {q_heads} query heads; give one for each query head")]
+    ThresholdCount {
+        /// Thresholds given.
+        given: usize,
+        /// Query heads.
+        q_heads: usize,
+    },
+    /// A softmax scale that is not a positive finite number.
+    #[error(
+        "softmax scale {scale} is not positive and finite; leave it out for 1 / sqrt(head_dim)"
+    )]
+    Scale {
+        /// The scale asked for.
+        scale: f64,
+    },
+    /// A norm that is not a positive finite number.
+    #[error("norm {norm} is not positive and finite; 1 is usual")]
+    Norm {
+        /// The norm asked for.
+        norm: f64,
+    },
+    /// Reference mode: the block does not divide the chunk.
+    #[error(
+        "block {block} does not divide chunk {chunk}; give a multiple of the block, or no chunk for the usual one"
+    )]
+    Chunk {
+        /// Chunk asked for, or what the wrapper's rule gives.
+        chunk: usize,
+        /// Block asked for.
+        block: usize,
+    },
+    /// Reference mode: a chunk longer than any sequence can be.
+    #[error("chunk {chunk} is longer than the longest sequence, {max} tokens; give a smaller one")]
+    ChunkTooLong {
+        /// Chunk asked for.
+        chunk: usize,
+        /// The largest chunk.
+        max: usize,
+    },
+    /// Reference mode: more query chunks than key chunks.
+    #[error(
+        "{q_len} query tokens fill more chunks of {chunk} than {k_len} key tokens do; Reference mode cannot score \
+         that, use Exact"
+    )]
+    MoreQueryChunks {
+        /// Query tokens.
+        q_len: usize,
+        /// Key tokens.
+        k_len: usize,
+        /// Chunk in use.
+        chunk: usize,
+    },
+    /// Reference mode has no sink columns and no recent window.
+    #[error(
+        "n_sink {n_sink} and n_recent {n_recent} belong to Exact mode; in Reference mode set both to 0 (its own \
+         switches are keep_sink and keep_recent)"
+    )]
+    ForcedColumnsInReference {
+        /// Sink columns asked for.
+        n_sink: usize,
+        /// Recent blocks asked for.
+        n_recent: usize,
+    },
+    /// More blocks than memory has room for.
+    #[error(
+        "scores of shape {shape:?} do not fit into memory; give a larger block, or a smaller chunk in Reference mode"
+    )]
+    ScoresTooLarge {
+        /// `[batch, q_heads, q_blocks, k_blocks]`.
+        shape: [usize; 4],
+    },
+    /// Scores whose length does not fit their shape.
+    #[error("scores of shape {shape:?} need {expected} values, {actual} were given")]
+    ScoreCount {
+        /// `[batch, q_heads, q_blocks, k_blocks]`.
+        shape: [usize; 4],
+        /// Values that the shape needs.
+        expected: usize,
+        /// Values given.
+        actual: usize,
+    },
+    /// Scores of another problem.
+    #[error("the scores have shape {scores:?}, this problem and mode have {expected:?}")]
+    ScoreShape {
+        /// Shape of the scores.
+        scores: [usize; 4],
+        /// Shape that the problem has.
+        expected: [usize; 4],
+    },
+    /// A score that is no mass.
+    #[error(
+        "the score at {position:?} (item, head, query block, key block) is {value}; a mass is finite and not \
+         negative, so q or k holds NaN or infinite or far too large values"
+    )]
+    NotAMass {
+        /// Item, head, query block, key block.
+        position: [usize; 4],
+        /// The score.
+        value: f64,
+    },
+}

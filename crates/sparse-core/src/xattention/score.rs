@@ -1,0 +1,194 @@
+//! Block scores by antidiagonal means, in f64.
+
+use super::{BlockScores, Mode, Pooling, XAttentionError, XAttentionLayout, XAttentionOptions};
+use crate::attention::{AttentionShape, Dot, HeadRows};
+use crate::{Element, Tensor};
+
+/// What [`block_scores`] returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreReference {
+    /// The scores.
+    pub scores: BlockScores,
+    /// Per block row `[batch, q_heads, q_blocks]`, the largest `scale / (norm n) sum |q_d k_d|` of a group pair in it: rounding errors of
+    /// a kernel's logits are proportional to it.
+    pub logit_magnitude: Vec<f64>,
+}
+
+/// Scores every block of q `[batch, q_heads, q_len, head_dim]` against k `[batch, kv_heads, k_len, head_dim]`.
+///
+/// With groups of `S = stride` consecutive tokens, the logit of query group `i` and key group `j` is the mean of the
+/// scaled logits on the antidiagonal of their `S x S` square,
+/// `A[i,j] = scale / (norm n) sum_s <q[iS + S-1-s], k[jS + s]>`. `P[i,:]` is the softmax of `A[i,:]` over the key groups that
+/// group `i` may see, and the score of a block is the sum of `P` over its groups.
+///
+/// Exact mode: the sum runs over the `n` pairs of real tokens. Reference mode: both lengths are padded with zeros
+/// to a multiple of the chunk, `n = S` always, padded keys take their share of the mass, and padded query groups have none. Causal attention lets up to
+/// `S-1` future tokens into the score of a group's own diagonal in both modes; the attention itself is exactly causal.
+///
+/// # Errors
+/// [`XAttentionError`] for shapes or options that break a rule, or where q or k is not finite.
+///
+/// ```
+/// use sparse_core::{Tensor, xattention::{XAttentionOptions, block_scores}};
+/// let q = Tensor::new(vec![1, 1, 4, 1], vec![1.0_f32, 2.0, 0.0, 0.0]);
+/// let k = Tensor::new(vec![1, 1, 4, 1], vec![3.0_f32, 1.0, 0.0, 0.0]);
+/// let options = XAttentionOptions { block: 2, stride: 2, scale: Some(1.0), ..Default::default() };
+/// let scores = block_scores(&q, &k, &options)?;
+/// // Rows: the first block sees itself only; the second has zero queries and sees both blocks alike.
+/// assert_eq!(scores.scores.data(), [1.0, 0.0, 0.5, 0.5]);
+/// # Ok::<(), sparse_core::xattention::XAttentionError>(())
+/// ```
+pub fn block_scores<T: Element>(
+    q: &Tensor<T>,
+    k: &Tensor<T>,
+    options: &XAttentionOptions,
+) -> Result<ScoreReference, XAttentionError> {
+    let shape = AttentionShape::of_qk(q.shape(), k.shape())?;
+    let layout = options.layout(shape)?;
+    let [batch, q_heads, q_blocks, k_blocks] = layout.score_shape();
+    let mut data = layout.new_scores()?;
+    let mut logit_magnitude = Vec::new();
+    for item in 0..batch {
+        for head in 0..q_heads {
+            let q_head = HeadRows::new(q, item, head);
+            let k_head = HeadRows::new(k, item, shape.kv_head(head));
+            let start = data.len();
+            data.resize(start + q_blocks * k_blocks, 0.0);
+            logit_magnitude.extend(head_scores(&q_head, &k_head, &layout, &mut data[start..]));
+        }
+    }
+    Ok(ScoreReference {
+        scores: BlockScores::try_new(layout.score_shape(), data)?,
+        logit_magnitude,
+    })
+}
+
+/// Adds the scores of one head to `scores [q_blocks, k_blocks]`; returns its logit magnitudes `[q_blocks]`.
+fn head_scores(
+    q: &HeadRows,
+    k: &HeadRows,
+    layout: &XAttentionLayout,
+    scores: &mut [f64],
+) -> Vec<f64> {
+    let [_, _, q_blocks, k_blocks] = layout.score_shape();
+    let per_block = layout.groups_per_block();
+    let mut magnitude = vec![0.0_f64; q_blocks];
+    for q_group in 0..layout.q_groups() {
+        let q_block = q_group / per_block;
+        let logits: Vec<Option<Dot>> = (0..layout.allowed_k_groups(q_group))
+            .map(|k_group| group_logit(q, k, q_group, k_group, layout))
+            .collect();
+        for (k_group, share) in shares(&logits, layout).into_iter().enumerate() {
+            scores[q_block * k_blocks + k_group / per_block] += share;
+        }
+        let row_magnitude = logits.iter().flatten().map(|a| a.magnitude);
+        magnitude[q_block] = row_magnitude.fold(magnitude[q_block], f64::max);
+    }
+    magnitude
+}
+
+/// `A[i,j]`; nothing where the two groups have no pair of real tokens.
+fn group_logit(
+    q: &HeadRows,
+    k: &HeadRows,
+    q_group: usize,
+    k_group: usize,
+    layout: &XAttentionLayout,
+) -> Option<Dot> {
+    let stride = layout.options().stride;
+    let pooling = layout
+        .reference()
+        .map_or(Pooling::Inverse, |r| r.options.pooling);
+    let mut sum = Dot::default();
+    let mut pairs = 0_u32;
+    for s in 0..stride {
+        let q_token = q_group * stride
+            + match pooling {
+                Pooling::Inverse => stride - 1 - s,
+                Pooling::Slash => s,
+            };
+        let k_token = k_group * stride + s;
+        if q_token < layout.shape().q_len() && k_token < layout.shape().k_len() {
+            sum.add(Dot::of(q.token(q_token), k.token(k_token)));
+            pairs += 1;
+        }
+    }
+    let divisor = match layout.options().mode {
+        Mode::Exact if pairs == 0 => return None,
+        Mode::Exact => f64::from(pairs),
+        #[expect(clippy::cast_precision_loss, reason = "a stride is at most 2^30")]
+        Mode::Reference(_) => stride as f64,
+    };
+    let factor = layout.scale() / (layout.options().norm * divisor);
+    Some(Dot {
+        value: factor * sum.value,
+        magnitude: factor * sum.magnitude,
+    })
+}
+
+/// Softmax of a row of `A`, or its plain `exp` where Reference mode asks for that. A pair of groups without logit has share 0.
+fn shares(row: &[Option<Dot>], layout: &XAttentionLayout) -> Vec<f64> {
+    let softmax = layout.reference().is_none_or(|r| r.options.softmax);
+    let max = if softmax {
+        let logits = row.iter().flatten().map(|a| a.value);
+        logits.fold(f64::NEG_INFINITY, f64::max)
+    } else {
+        0.0
+    };
+    let weight = |a: &Option<Dot>| a.map_or(0.0, |a| (a.value - max).exp());
+    let weights: Vec<f64> = row.iter().map(weight).collect();
+    let total = weights.iter().sum::<f64>();
+    if !softmax || total == 0.0 {
+        return weights;
+    }
+    weights.into_iter().map(|w| w / total).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xattention::{ReferenceOptions, Threshold};
+
+    #[test]
+    fn a_hostile_chunk_is_an_error() {
+        let q = Tensor::new(vec![1, 1, 2, 1], vec![1.0_f32; 2]);
+        let options = XAttentionOptions {
+            block: 1,
+            stride: 1,
+            mode: Mode::Reference(ReferenceOptions {
+                chunk: Some(XAttentionOptions::MAX_BLOCK),
+                ..ReferenceOptions::default()
+            }),
+            ..XAttentionOptions::default()
+        };
+        let shape = [1, 1, 1 << 30, 1 << 30];
+        assert_eq!(
+            block_scores(&q, &q, &options),
+            Err(XAttentionError::ScoresTooLarge { shape })
+        );
+    }
+
+    #[test]
+    fn a_nan_in_q_is_reported_where_it_hits() {
+        let mut q = Tensor::new(vec![1, 2, 4, 1], vec![1.0_f32; 8]);
+        let k = q.clone();
+        q.data_mut()[6] = f32::NAN;
+        let options = XAttentionOptions {
+            block: 2,
+            stride: 2,
+            threshold: Threshold::Uniform(0.5),
+            ..XAttentionOptions::default()
+        };
+        let error = block_scores(&q, &k, &options).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                XAttentionError::NotAMass {
+                    position: [0, 1, 1, 0],
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
