@@ -1,2 +1,87 @@
-//! Development commands of the workspace.
-fn main() {}
+//! Development commands of the workspace: `cargo xtask <setup|test|bench|ci|shaders>`.
+//!
+//! They are a Rust program and not shell scripts so that they work alike on Linux, Windows and macOS.
+
+mod adapter;
+mod bench;
+mod cargo;
+mod ci;
+mod install;
+mod os_release;
+mod setup;
+mod test;
+mod vulkan;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Development commands of the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes sure that a graphics driver is there, installing a software one where it can.
+    Setup(setup::SetupArguments),
+    /// Runs the whole test suite on one adapter of this machine.
+    Test(test::TestArguments),
+    /// Compares every sparse operation with its dense twin on this machine and writes a report.
+    Bench(bench::BenchArguments),
+    /// Runs everything that a change must pass, step by step.
+    Ci(ci::CiArguments),
+    /// Expands every shader variant and validates it with naga.
+    Shaders,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Setup(arguments) => setup::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Ci(arguments) => ci::run(&arguments),
+        Command::Shaders => cargo::test_shaders(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_behind_the_dashes_are_passed_on_with_further_dashes() {
+        let line = [
+            "xtask",
+            "test",
+            "--yes",
+            "--",
+            "-p",
+            "sparse-core",
+            "--",
+            "--nocapture",
+        ];
+        let Command::Test(test) = Arguments::try_parse_from(line).unwrap().command else {
+            panic!("`test` parsed as another command");
+        };
+        assert_eq!(
+            test.cargo_test_arguments,
+            ["-p", "sparse-core", "--", "--nocapture"]
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! Which adapter the test suite runs on, said to it through environment variables.
+
+use crate::vulkan::{self, Libraries, ManifestPlaces};
+use anyhow::{Result, bail};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Read by the suite: a part of the wanted adapter's name, in any case; unset means the first by preference.
+const ADAPTER_VARIABLE: &str = "SPARSE_ADAPTER";
+
+/// Says where SwiftShader's manifest lies, when it is not in the place that Debian's chromium has for it.
+const SWIFTSHADER_VARIABLE: &str = "SPARSE_SWIFTSHADER_ICD";
+
+/// Where packages put SwiftShader: Debian's chromium, and the folder of Google's own package.
+const SWIFTSHADER_MANIFESTS: [&str; 2] = [
+    "/usr/lib/chromium/vk_swiftshader_icd.json",
+    "/opt/google/chrome/vk_swiftshader_icd.json",
+];
+
+/// The driver that the suite shall run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DriverChoice {
+    /// Mesa's software driver: subgroups of 8, f16.
+    Lavapipe,
+    /// The software driver of Chromium: subgroups of 4, no f16, small workgroups.
+    Swiftshader,
+    /// The first adapter by preference, or what `SPARSE_ADAPTER` names.
+    #[default]
+    Any,
+}
+
+/// The variables that lead wgpu and the suite to the wanted driver.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct AdapterVariables(Vec<(&'static str, OsString)>);
+
+impl AdapterVariables {
+    /// Sets them for one command.
+    pub(crate) fn apply(&self, command: &mut Command) {
+        command.envs(self.0.iter().map(|(name, value)| (name, value)));
+    }
+}
+
+/// Finds the driver on this machine, or says what to install.
+pub(crate) fn variables(choice: DriverChoice) -> Result<AdapterVariables> {
+    let environment = |name: &str| std::env::var_os(name);
+    let libraries = Libraries::of_this_machine(&environment);
+    match choice {
+        DriverChoice::Any => Ok(AdapterVariables::default()),
+        DriverChoice::Lavapipe => {
+            lavapipe(&ManifestPlaces::from_environment(&environment), &libraries)
+        }
+        DriverChoice::Swiftshader => {
+            let candidates = match environment(SWIFTSHADER_VARIABLE) {
+                Some(path) => vec![PathBuf::from(path)],
+                None => SWIFTSHADER_MANIFESTS.iter().map(PathBuf::from).collect(),
+            };
+            swiftshader(candidates, &libraries)
+        }
+    }
+}
+
+fn lavapipe(places: &ManifestPlaces, libraries: &Libraries) -> Result<AdapterVariables> {
+    let (drivers, _) = vulkan::drivers(places, libraries);
+    if !drivers
+        .iter()
+        .any(|driver| driver.name().starts_with("lvp_icd"))
+    {
+        bail!(
+            "lavapipe is not installed; on Debian and Ubuntu: apt-get install mesa-vulkan-drivers"
+        );
+    }
+    // Lavapipe calls its adapter after the rasteriser that it drives.
+    Ok(AdapterVariables(vec![(
+        ADAPTER_VARIABLE,
+        "llvmpipe".into(),
+    )]))
+}
+
+fn swiftshader(candidates: Vec<PathBuf>, libraries: &Libraries) -> Result<AdapterVariables> {
+    let (drivers, unusable) = vulkan::drivers(&ManifestPlaces::in_folders(candidates), libraries);
+    let Some(driver) = drivers.first() else {
+        bail!(
+            "SwiftShader was not found; on Debian: apt-get install chromium, elsewhere set {SWIFTSHADER_VARIABLE} to \
+             its vk_swiftshader_icd.json (looked at: {})",
+            unusable.join("; ")
+        );
+    };
+    let manifest = driver.manifest.clone().into_os_string();
+    Ok(AdapterVariables(vec![
+        ("VK_DRIVER_FILES", manifest.clone()),
+        // Loaders before 1.3.207 know only the older name.
+        ("VK_ICD_FILENAMES", manifest),
+        (ADAPTER_VARIABLE, "SwiftShader".into()),
+    ]))
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn put_driver(folder: &Path, manifest: &str) {
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        std::fs::write(folder.join("lib.so"), &program[..64]).unwrap();
+        let json = r#"{"ICD": {"library_path": "./lib.so"}}"#;
+        std::fs::write(folder.join(manifest), json).unwrap();
+    }
+
+    #[test]
+    fn swiftshader_becomes_the_only_driver() {
+        let folder = tempfile::tempdir().unwrap();
+        put_driver(folder.path(), "vk_swiftshader_icd.json");
+        let manifest = folder.path().join("vk_swiftshader_icd.json");
+        let found = swiftshader(vec![manifest.clone()], &Libraries::in_folders(["/no"])).unwrap();
+        assert_eq!(
+            found.0,
+            [
+                ("VK_DRIVER_FILES", manifest.clone().into_os_string()),
+                ("VK_ICD_FILENAMES", manifest.into_os_string()),
+                ("SPARSE_ADAPTER", "SwiftShader".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_absent_swiftshader_says_what_to_install_and_where_it_looked() {
+        let gone = vec![PathBuf::from("/no/vk_swiftshader_icd.json")];
+        let error = swiftshader(gone, &Libraries::in_folders(["/no"]))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("apt-get install chromium"), "{error}");
+        assert!(error.contains("/no/vk_swiftshader_icd.json"), "{error}");
+    }
+
+    #[test]
+    fn lavapipe_is_found_by_its_manifest_and_chosen_by_its_adapter_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let libraries = Libraries::in_folders(["/no"]);
+        let places = ManifestPlaces::in_folders([folder.path()]);
+        put_driver(folder.path(), "radeon_icd.x86_64.json");
+        let error = lavapipe(&places, &libraries).unwrap_err().to_string();
+        assert!(error.contains("mesa-vulkan-drivers"), "{error}");
+        put_driver(folder.path(), "lvp_icd.x86_64.json");
+        let found = lavapipe(&places, &libraries).unwrap();
+        assert_eq!(found.0, [("SPARSE_ADAPTER", "llvmpipe".into())]);
+    }
+}

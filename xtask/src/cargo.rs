@@ -1,0 +1,110 @@
+//! Running cargo and other programs, with their command line shown and their failure named.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder that holds the workspace's `Cargo.toml`.
+///
+/// Taken at run time from cargo, so that a moved checkout with an old build of xtask still works.
+pub(crate) fn workspace_root() -> Result<PathBuf> {
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR")
+        .context("CARGO_MANIFEST_DIR is not set; start this program as `cargo xtask`")?;
+    let root = Path::new(&xtask).parent();
+    Ok(root
+        .context("the folder of xtask has no parent folder")?
+        .to_path_buf())
+}
+
+/// A cargo command at the workspace root, by the same cargo that started xtask.
+pub(crate) fn cargo<S: AsRef<std::ffi::OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<Command> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(workspace_root()?);
+    Ok(command)
+}
+
+/// Prints the command line, runs it with our own stdout and stderr, and fails if it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let line = command_line(command);
+    println!("$ {line}");
+    let status = command
+        .status()
+        .with_context(|| format!("could not start `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// The naga validation of every expanded shader variant lives in the tests of `sparse-shaders`.
+pub(crate) fn test_shaders() -> Result<()> {
+    run(&mut cargo(["test", "--package", "sparse-shaders"])?)
+}
+
+/// The command as one would type it: set variables first, the program by its file name.
+fn command_line(command: &Command) -> String {
+    let variables = command.get_envs().filter_map(|(name, value)| {
+        Some(format!(
+            "{}={}",
+            name.to_string_lossy(),
+            value?.to_string_lossy()
+        ))
+    });
+    let program = Path::new(command.get_program())
+        .file_stem()
+        .unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    variables
+        .chain(words.map(|word| quoted(&word.to_string_lossy())))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=./:,+@\\".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{word}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_shows_variables_program_and_quoted_arguments() {
+        let mut command = Command::new("/usr/bin/cargo");
+        command
+            .env("RUSTDOCFLAGS", "-Dwarnings")
+            .args(["test", "--bench", "*"]);
+        assert_eq!(
+            command_line(&command),
+            "RUSTDOCFLAGS=-Dwarnings cargo test --bench '*'"
+        );
+    }
+
+    #[test]
+    fn a_failing_program_is_an_error_that_names_it() {
+        let mut command = Command::new("cargo");
+        command
+            .arg("no-such-subcommand-of-cargo")
+            .stderr(std::process::Stdio::null());
+        let text = run(&mut command).unwrap_err().to_string();
+        assert!(
+            text.contains("`cargo no-such-subcommand-of-cargo` failed"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_workspace_root_holds_the_workspace_manifest() {
+        let manifest = workspace_root().unwrap().join("Cargo.toml");
+        let text = std::fs::read_to_string(manifest).unwrap();
+        assert!(text.contains("[workspace]"), "not the workspace's manifest");
+    }
+}

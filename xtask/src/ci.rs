@@ -1,0 +1,184 @@
+//! `cargo xtask ci`: everything that a change must pass, step by step, with the time each took.
+
+use crate::adapter::{self, AdapterVariables, DriverChoice};
+use crate::{cargo, setup};
+use anyhow::{Context, Result};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Arguments of `cargo xtask ci`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CiArguments {
+    #[command(flatten)]
+    setup: setup::SetupArguments,
+    /// The driver to run the tests and the benches on.
+    #[arg(long, value_enum, default_value_t)]
+    driver: DriverChoice,
+}
+
+/// One step: what it is called in the list, and the cargo command that it is.
+#[derive(Debug)]
+struct Step {
+    name: &'static str,
+    cargo: &'static [&'static str],
+    variable: Option<(&'static str, &'static str)>,
+    /// Whether the step runs kernels and so must be led to the wanted adapter.
+    on_adapter: bool,
+}
+
+const fn step(name: &'static str, cargo: &'static [&'static str]) -> Step {
+    Step {
+        name,
+        cargo,
+        variable: None,
+        on_adapter: false,
+    }
+}
+
+/// The portability target of `sparse-gpu`; checked where rustup has it.
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// Tests come first: they are what the README promises, and the steps behind them reuse most of what they build.
+const STEPS: [Step; 6] = [
+    Step {
+        on_adapter: true,
+        ..step("test", &["test", "--workspace"])
+    },
+    step("fmt", &["fmt", "--all", "--check"]),
+    step(
+        "clippy",
+        &["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"],
+    ),
+    Step {
+        variable: Some(("RUSTDOCFLAGS", "-Dwarnings")),
+        ..step("doc", &["doc", "--workspace", "--no-deps"])
+    },
+    // Criterion without `--bench` on its command line runs each bench once. `cargo test` builds them in the test profile,
+    // so that nothing is built a second time in release; the pattern keeps the unit tests from running again.
+    Step {
+        on_adapter: true,
+        ..step("benches", &["test", "--workspace", "--bench", "*"])
+    },
+    // Verifying would build the whole tree from the unpacked crates once more. That the files are there and the manifests
+    // complete is what packaging itself checks.
+    step(
+        "package",
+        &[
+            "package",
+            "--workspace",
+            "--exclude",
+            "xtask",
+            "--no-verify",
+            "--allow-dirty",
+        ],
+    ),
+];
+
+const WASM_STEP: Step = step(
+    "wasm32",
+    &["check", "--package", "sparse-gpu", "--target", WASM],
+);
+
+/// Runs all steps and prints the list with seconds; stops at the first that fails.
+pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
+    setup::run(&arguments.setup)?;
+    let variables = adapter::variables(arguments.driver)?;
+    let wasm = wasm_is_installed();
+    let steps = STEPS.iter().chain(wasm.then_some(&WASM_STEP));
+
+    let mut done = Vec::new();
+    for step in steps {
+        println!("\n== {} ==", step.name);
+        let start = Instant::now();
+        let result = cargo::run(&mut command(step, &variables)?);
+        done.push((step.name, start.elapsed()));
+        if let Err(error) = result {
+            println!("{}", list(&done, Some(step.name)));
+            return Err(error).with_context(|| format!("step `{}` failed", step.name));
+        }
+    }
+    println!("{}", list(&done, None));
+    if !wasm {
+        println!("not checked: {WASM}, which is not installed (rustup target add {WASM})");
+    }
+    Ok(())
+}
+
+fn command(step: &Step, variables: &AdapterVariables) -> Result<Command> {
+    let mut command = cargo::cargo(step.cargo)?;
+    command.envs(step.variable);
+    if step.on_adapter {
+        variables.apply(&mut command);
+    }
+    Ok(command)
+}
+
+/// The steps that ran, one a line, with their seconds.
+fn list(done: &[(&str, Duration)], failed: Option<&str>) -> String {
+    let mut text = String::from("\nstep        seconds");
+    for &(name, time) in done {
+        let mark = if failed == Some(name) { "  FAILED" } else { "" };
+        text += &format!("\n{name:10} {:8.1}{mark}", time.as_secs_f64());
+    }
+    let total: Duration = done.iter().map(|(_, time)| *time).sum();
+    text += &format!("\n{:10} {:8.1}", "all", total.as_secs_f64());
+    text
+}
+
+/// Asks the compiler where the target's standard library would lie: works with and without rustup.
+fn wasm_is_installed() -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut command = Command::new(rustc);
+    command
+        .args(["--print", "target-libdir", "--target", WASM])
+        .stderr(Stdio::null());
+    let Ok(output) = command.output() else {
+        return false;
+    };
+    std::path::Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_shows_seconds_and_marks_the_failed_step() {
+        let done = [
+            ("test", Duration::from_millis(1500)),
+            ("fmt", Duration::from_millis(250)),
+        ];
+        let text = list(&done, Some("fmt"));
+        let lines: Vec<&str> = text.lines().skip(2).map(str::trim_end).collect();
+        assert_eq!(
+            lines,
+            [
+                "test            1.5",
+                "fmt             0.2  FAILED",
+                "all             1.8"
+            ]
+        );
+    }
+
+    #[test]
+    fn step_names_are_distinct() {
+        let mut names: Vec<&str> = STEPS
+            .iter()
+            .chain([&WASM_STEP])
+            .map(|step| step.name)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len() + 1);
+    }
+
+    #[test]
+    fn a_step_carries_its_variable_to_cargo() {
+        let doc = STEPS.iter().find(|step| step.name == "doc").unwrap();
+        let command = command(doc, &AdapterVariables::default()).unwrap();
+        let set = command.get_envs().any(|(name, value)| {
+            name == "RUSTDOCFLAGS" && value.is_some_and(|value| value == "-Dwarnings")
+        });
+        assert!(set, "{command:?}");
+    }
+}
