@@ -5,19 +5,22 @@
 #![forbid(unsafe_code)]
 #![warn(unused_crate_dependencies, clippy::print_stdout)]
 
-// Dependencies of the tests outside of this crate's sources.
-#[cfg(test)]
-use proptest as _;
-
 pub mod attention;
+pub mod bsr;
 mod element;
+pub mod mask;
 mod matrix;
+pub mod nm;
+pub mod prune;
 mod shape;
 pub mod synthetic;
 mod tensor;
 pub mod xattention;
 
+pub use bsr::{BlockSelection, BsrError, BsrMatrix};
 pub use element::{DType, Element};
+pub use mask::{BlockGrid, BlockMask, MaskError};
 pub use matrix::{Matrix, MatrixView};
+pub use nm::{Nm, NmError, NmMatrix, NmSelection};
 pub use shape::ShapeError;
 pub use tensor::Tensor;

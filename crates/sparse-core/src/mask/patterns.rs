@@ -1,0 +1,123 @@
+//! Fixed masks: causal, sliding window, sinks, dilated.
+
+use crate::mask::{BlockMask, MaskError};
+
+/// Two sequences cut into square blocks of tokens, for every batch entry and head; the last block of each may be
+/// shorter.
+///
+/// The sequences are aligned at their ends: query token `t` stands at key position `t + k_len - q_len`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockGrid {
+    /// Batch entries.
+    pub batch: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Query tokens.
+    pub q_len: usize,
+    /// Key tokens.
+    pub k_len: usize,
+    /// Tokens of a block.
+    pub block: usize,
+}
+
+impl BlockGrid {
+    /// Query blocks, `ceil(q_len / block)`.
+    ///
+    /// # Errors
+    /// [`MaskError::EmptyBlock`] where `block` is 0.
+    pub fn q_blocks(&self) -> Result<usize, MaskError> {
+        self.blocks(self.q_len)
+    }
+
+    /// Key blocks, `ceil(k_len / block)`.
+    ///
+    /// # Errors
+    /// [`MaskError::EmptyBlock`] where `block` is 0.
+    pub fn k_blocks(&self) -> Result<usize, MaskError> {
+        self.blocks(self.k_len)
+    }
+
+    fn blocks(&self, len: usize) -> Result<usize, MaskError> {
+        match self.block {
+            0 => Err(MaskError::EmptyBlock),
+            block => Ok(len.div_ceil(block)),
+        }
+    }
+
+    /// The key positions `first..end` at which the tokens of query block `i` stand; positions before the first key
+    /// are cut off, so the range is empty for a query block that stands before all keys.
+    fn positions(&self, i: usize) -> std::ops::Range<usize> {
+        let first = i * self.block;
+        let end = first.saturating_add(self.block).min(self.q_len);
+        let shift = |token: usize| match self.k_len.checked_sub(self.q_len) {
+            Some(ahead) => token + ahead,
+            None => token.saturating_sub(self.q_len - self.k_len),
+        };
+        shift(first)..shift(end)
+    }
+
+    fn mask(&self, attends: impl Fn(usize, usize) -> bool) -> Result<BlockMask, MaskError> {
+        let (q_blocks, k_blocks) = (self.q_blocks()?, self.k_blocks()?);
+        BlockMask::from_fn(self.batch, self.heads, q_blocks, k_blocks, |_, _, i, j| {
+            attends(i, j)
+        })
+    }
+}
+
+impl BlockMask {
+    /// Every block that has a visible pair under causal attention: query `t` sees the keys
+    /// `s <= t + k_len - q_len`.
+    ///
+    /// # Errors
+    /// [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
+    pub fn causal(grid: &BlockGrid) -> Result<Self, MaskError> {
+        grid.mask(|i, j| j * grid.block < grid.positions(i).end)
+    }
+
+    /// Every block that has a visible pair under causal attention to the last `window` tokens, the query's own
+    /// position included: query `t` at position `p = t + k_len - q_len` sees the keys `p - window < s <= p`.
+    ///
+    /// # Errors
+    /// [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
+    pub fn sliding_window(grid: &BlockGrid, window: usize) -> Result<Self, MaskError> {
+        grid.mask(|i, j| {
+            let positions = grid.positions(i);
+            let keys = j * grid.block..(j + 1).saturating_mul(grid.block).min(grid.k_len);
+            // The first query reaches furthest back, the last query furthest ahead; between them no key is left out.
+            let first_seen = (positions.start + 1).saturating_sub(window);
+            window > 0
+                && !positions.is_empty()
+                && keys.start < positions.end
+                && keys.end > first_seen
+        })
+    }
+
+    /// The key blocks that hold the first `tokens` keys (attention sinks), for every query block. Not causal by
+    /// itself: intersect it with [`BlockMask::causal`].
+    ///
+    /// # Errors
+    /// [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
+    pub fn sinks(grid: &BlockGrid, tokens: usize) -> Result<Self, MaskError> {
+        grid.mask(|_, j| j * grid.block < tokens)
+    }
+
+    /// Every `dilation`-th key block backwards from the query block's own, `count` of them: those at the distances
+    /// `0, dilation, .., (count - 1) * dilation` from the block where the query block's last token stands.
+    ///
+    /// # Errors
+    /// [`MaskError::NoDilation`], [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
+    pub fn dilated(grid: &BlockGrid, dilation: usize, count: usize) -> Result<Self, MaskError> {
+        if dilation == 0 {
+            return Err(MaskError::NoDilation);
+        }
+        grid.mask(|i, j| {
+            let own = grid
+                .positions(i)
+                .end
+                .checked_sub(1)
+                .map(|last| last / grid.block);
+            own.and_then(|own| own.checked_sub(j))
+                .is_some_and(|distance| distance % dilation == 0 && distance / dilation < count)
+        })
+    }
+}

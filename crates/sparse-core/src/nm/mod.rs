@@ -1,0 +1,16 @@
+//! N:M sparsity: of every `m` consecutive weights of a row at most `n` are kept, and `v` consecutive rows may share
+//! one pattern (V:N:M).
+
+mod error;
+mod layout;
+mod matrix;
+mod packing;
+mod pattern;
+mod selection;
+
+pub use error::NmError;
+pub use matrix::NmMatrix;
+pub use pattern::Nm;
+pub use selection::NmSelection;
+
+pub(crate) use layout::NmLayout;

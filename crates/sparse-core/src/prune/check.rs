@@ -1,0 +1,67 @@
+//! Prune-check: does a dense matrix already have a pattern?
+
+use crate::nm::Nm;
+use crate::{Element, MatrixView};
+
+/// The first group, by rows and then by columns, that has more nonzeros than its pattern allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "pattern {pattern} does not hold: rows {row}..{row_end}, group {group} (columns from {first_column}) have \
+     {count} nonzero columns, {allowed} are allowed; column {column} is the first too many",
+    row_end = row + pattern.v(), first_column = group * pattern.m(), allowed = pattern.n()
+)]
+pub struct NmViolation {
+    /// The pattern asked for.
+    pub pattern: Nm,
+    /// First row of the strip (with `v = 1`, the row).
+    pub row: usize,
+    /// Group within the row.
+    pub group: usize,
+    /// Column of the first nonzero that is too many.
+    pub column: usize,
+    /// Columns of the group that hold a nonzero in any row of the strip.
+    pub count: usize,
+}
+
+/// Whether `dense` obeys `pattern`: in each strip of `v` rows, each group of `m` consecutive columns has at most `n`
+/// columns with a nonzero. The tail group counts as padded with zeros. `-0.0` is zero; NaN is not.
+///
+/// ```
+/// use sparse_core::{Matrix, Nm, prune::check_nm};
+/// let dense = Matrix::new(1, 4, vec![1.0_f32, 0.0, 2.0, 3.0]);
+/// let violation = check_nm(&dense, Nm::TWO_FOUR).unwrap_err();
+/// assert_eq!((violation.row, violation.group, violation.column, violation.count), (0, 0, 3, 3));
+/// ```
+///
+/// # Errors
+/// The first violation.
+pub fn check_nm<'a, T: Element>(
+    dense: impl Into<MatrixView<'a, T>>,
+    pattern: Nm,
+) -> Result<(), NmViolation> {
+    let dense = dense.into();
+    if dense.cols() == 0 {
+        return Ok(());
+    }
+    for strip in 0..dense.rows().div_ceil(pattern.v()) {
+        let row = strip * pattern.v();
+        let rows = row..row.saturating_add(pattern.v()).min(dense.rows());
+        for group in 0..dense.cols().div_ceil(pattern.m()) {
+            let first_column = group * pattern.m();
+            let end = first_column.saturating_add(pattern.m()).min(dense.cols());
+            let nonzero: Vec<usize> = (first_column..end)
+                .filter(|&column| rows.clone().any(|r| !dense.get(r, column).is_zero()))
+                .collect();
+            if let Some(&column) = nonzero.get(pattern.n()) {
+                return Err(NmViolation {
+                    pattern,
+                    row,
+                    group,
+                    column,
+                    count: nonzero.len(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
