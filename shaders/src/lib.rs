@@ -1,1 +1,32 @@
-//! Crate.
+//! The WGSL kernels of the sparse-compute library, as templates, and the code that expands them.
+//!
+//! A kernel is described by plain data ([`MatmulKernel`] and its siblings); [`expand`] turns it into a [`Source`]: WGSL text that
+//! naga has validated, with the names and numbers of its bindings read back from the text itself.
+//!
+//! ```
+//! use sparse_shaders::{MatmulKernel, Storage, Tile, Walk, expand};
+//! let kernel = MatmulKernel::new(Walk::Dense { vector_weights: true }, Tile { rows: 8, cols: 8, lanes: 32 });
+//! let source = expand(&kernel)?;
+//! assert_eq!(source.workgroup_size, 32);
+//! assert_eq!(source.bindings[0].name, "params");
+//! # Ok::<(), sparse_shaders::ExpandError>(())
+//! ```
+#![forbid(unsafe_code)]
+#![warn(unused_crate_dependencies, clippy::print_stdout)]
+
+mod expand;
+mod kernel;
+mod matmul;
+mod matvec;
+mod source;
+mod support;
+mod templates;
+mod variants;
+
+pub use expand::{ExpandError, expand};
+pub use kernel::{Activation, ConfigError, Kernel, Storage};
+pub use matmul::{MatmulKernel, Tile, Walk};
+pub use matvec::MatvecKernel;
+pub use source::{Access, Binding, Source};
+pub use support::{ConvertKernel, NaiveMatmulKernel, PackKernel};
+pub use variants::expand_all_variants;

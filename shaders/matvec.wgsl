@@ -1,0 +1,130 @@
+{%- import "shared/storage.wgsl" as storage -%}
+{%- import "shared/grid.wgsl" as grid -%}
+{%- import "shared/epilogue.wgsl" as epilogue -%}
+{%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
+// y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o]) for at most {{ panel }} tokens, the sum over the k that the walk visits ({{ walk }}).
+//
+// Few tokens are bound by the bytes of w, so the invocations of a workgroup share out k and read neighbouring weights: a workgroup
+// owns {{ rows }} rows, invocation l the steps l, l + {{ lanes }}, ... of each. One step = one vec4 of weights per row, read once, and four
+// loads of x that all rows share. The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
+
+struct Params {
+    first_group: u32,     // of this dispatch, in the grid of row tiles
+    group_count: u32,     // workgroups of the grid
+    first_strip: u32,     // of this slice
+    token_begin: u32,     // first token
+    token_end: u32,       // one past the last
+    n_out: u32,           // rows of w = columns of y
+    k_in: u32,            // columns of w and x
+    zero_row: u32,        // a row of the packed x that is zero
+    steps: u32,           // of a strip, where all are alike
+    weight_stride: u32,   // from one row of w to the next, in units of four elements (one element: unaligned dense rows)
+    words_per_strip: u32, // of packed indices
+    w_first: u32,         // where the bound windows start, in units of their elements
+    indices_first: u32,
+    y_first: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> packed_x: array<{{ "f32" if panel == 1 else "vec4<f32>" }}>;
+{{ storage.writer(2, "y", output, false) }}
+{{ walker.bindings(storage, config) }}
+{%- if bias %}
+{{ storage.scalar_reader(6, "bias", bias) }}
+{%- endif %}
+
+const STRIP_ROWS = {{ strip_rows }}u;
+const TILES_PER_STRIP = {{ tiles_per_strip }}u;
+const ROWS = {{ rows }}u;
+const LANES = {{ lanes }}u;
+const PANEL = {{ panel }}u;
+
+{{ grid.index() }}
+
+{{ epilogue.functions(activation) }}
+
+{{ walker.functions(config) }}
+
+// partial[(row * PANEL + token) * (LANES + 1) + lane]: the + 1 spreads the rows over the banks.
+var<workgroup> partial: array<f32, {{ rows * panel * (lanes + 1) }}>;
+
+fn total(row: u32, token: u32, row_number: u32) -> f32 {
+    var sum = 0.0;
+    for (var i = 0u; i < LANES; i++) { sum += partial[(row * PANEL + token) * (LANES + 1u) + i]; }
+{%- if bias %}
+    return activate(sum + load_bias(min(row_number, params.n_out - 1u)));
+{%- else %}
+    return activate(sum);
+{%- endif %}
+}
+
+@compute @workgroup_size({{ lanes }}, 1, 1)
+fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = group_index(group_id);
+    if (group >= params.group_count) { return; }
+    let strip = params.first_strip + group / TILES_PER_STRIP;
+    let tile_row = (group % TILES_PER_STRIP) * ROWS;
+    let row_begin = strip * STRIP_ROWS + tile_row;
+    let row_end = min(min(row_begin + ROWS, (strip + 1u) * STRIP_ROWS), params.n_out);
+    let last_row = row_end - 1u - strip * STRIP_ROWS;
+
+{%- for r in range(rows) %}
+    let row_{{ r }} = walk_row(strip, min(tile_row + {{ r }}u, last_row));
+{%- endfor %}
+{%- for r in range(rows) %}
+{%- if panel == 1 %}
+    var acc_{{ r }} = vec4<f32>(0.0);
+{%- else %}{% for v in range(vectors) %}
+    var acc_{{ r }}_{{ v }} = vec4<f32>(0.0);
+{%- endfor %}{% endif %}
+{%- endfor %}
+
+    let steps = walk_steps(strip);
+    for (var step = steps.x + lane; step < steps.y; step += LANES) {
+        let k = walk_k(strip, step);
+{%- for r in range(rows) %}
+        let w_{{ r }} = walk_weights(row_{{ r }}, step);
+{%- endfor %}
+{%- if panel == 1 %}
+        let x = vec4<f32>(packed_x[k.x], packed_x[k.y], packed_x[k.z], packed_x[k.w]);
+{%- for r in range(rows) %}
+        acc_{{ r }} = fma(w_{{ r }}, x, acc_{{ r }});
+{%- endfor %}
+{%- else %}
+{%- for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
+        let x_{{ c }}_{{ v }} = packed_x[k.{{ c }} * {{ vectors }}u + {{ v }}u];
+{%- endfor %}
+{%- for r in range(rows) %}{% for v in range(vectors) %}
+        acc_{{ r }}_{{ v }} = fma(vec4<f32>(w_{{ r }}.{{ c }}), x_{{ c }}_{{ v }}, acc_{{ r }}_{{ v }});
+{%- endfor %}{% endfor %}{% endfor %}
+{%- endif %}
+    }
+{%- for r in range(rows) %}
+{%- if panel == 1 %}
+    partial[{{ r }}u * (LANES + 1u) + lane] = (acc_{{ r }}.x + acc_{{ r }}.y) + (acc_{{ r }}.z + acc_{{ r }}.w);
+{%- else %}{% for v in range(vectors) %}{% for i in range(4) %}
+    partial[({{ r }}u * PANEL + {{ 4 * v + i }}u) * (LANES + 1u) + lane] = acc_{{ r }}_{{ v }}[{{ i }}];
+{%- endfor %}{% endfor %}{% endif %}
+{%- endfor %}
+    workgroupBarrier();
+
+{%- if output == "f32" %}
+    for (var i = lane; i < ROWS * PANEL; i += LANES) {
+        let row = i % ROWS;
+        let token = params.token_begin + i / ROWS;
+        if (row_begin + row < row_end && token < params.token_end) {
+            store_y(token * params.n_out + row_begin + row - params.y_first, total(row, i / ROWS, row_begin + row));
+        }
+    }
+{%- else %}
+    for (var i = lane; i < ROWS / 2u * PANEL; i += LANES) {
+        let row = 2u * (i % (ROWS / 2u));
+        let slot = i / (ROWS / 2u);
+        let token = params.token_begin + slot;
+        if (row_begin + row < row_end && token < params.token_end) {
+            store2_y((token * params.n_out + row_begin + row - params.y_first) / 2u,
+                vec2<f32>(total(row, slot, row_begin + row), total(row + 1u, slot, row_begin + row + 1u)));
+        }
+    }
+{%- endif %}
+}

@@ -1,0 +1,62 @@
+{#- Reading and writing f32, f16 and bf16 through 32-bit words, so that half-width storage needs no device feature.
+    Each macro declares one binding and the functions that touch it. -#}
+
+{#- A read-only array in units of four elements: load4_NAME(i) gives elements 4i .. 4i+3. -#}
+{% macro vec4_reader(binding, name, storage) -%}
+{% if storage == "f32" -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec4<f32>>;
+fn load4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
+{%- else -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec2<u32>>;
+fn load4_{{ name }}(i: u32) -> vec4<f32> {
+    let word = {{ name }}[i];
+{%- if storage == "f16" %}
+    return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
+{%- else %}
+    return bitcast<vec4<f32>>(vec4<u32>(word.x << 16u, word.x & 0xffff0000u, word.y << 16u, word.y & 0xffff0000u));
+{%- endif %}
+}
+{%- endif %}
+{%- endmacro %}
+
+{#- A read-only array in units of one element: load_NAME(i). -#}
+{% macro scalar_reader(binding, name, storage) -%}
+{% if storage == "f32" -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<f32>;
+fn load_{{ name }}(i: u32) -> f32 { return {{ name }}[i]; }
+{%- else -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<u32>;
+fn load_{{ name }}(i: u32) -> f32 {
+    let word = {{ name }}[i >> 1u] >> ((i & 1u) * 16u);
+{%- if storage == "f16" %}
+    return unpack2x16float(word & 0xffffu).x;
+{%- else %}
+    return bitcast<f32>(word << 16u);
+{%- endif %}
+}
+{%- endif %}
+{%- endmacro %}
+
+{#- An output array. f32: store_NAME(i, value) for one element, and store4_NAME(i, value) for elements 4i .. 4i+3 where
+    `vectors`. Halves: store2_NAME(i, value) for elements 2i and 2i+1, because a word is never shared by two invocations. -#}
+{% macro writer(binding, name, storage, vectors) -%}
+{% if storage == "f32" and vectors -%}
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<vec4<f32>>;
+fn store4_{{ name }}(i: u32, value: vec4<f32>) { {{ name }}[i] = value; }
+{%- elif storage == "f32" -%}
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<f32>;
+fn store_{{ name }}(i: u32, value: f32) { {{ name }}[i] = value; }
+{%- elif storage == "f16" -%}
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<u32>;
+fn store2_{{ name }}(i: u32, value: vec2<f32>) { {{ name }}[i] = pack2x16float(value); }
+{%- else -%}
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<u32>;
+// Rounds to nearest, ties to even; a NaN keeps its sign and stays a NaN.
+fn to_bf16(value: f32) -> u32 {
+    let bits = bitcast<u32>(value);
+    let rounded = (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
+    return select(rounded, (bits >> 16u) | 0x40u, (bits & 0x7fffffffu) > 0x7f800000u);
+}
+fn store2_{{ name }}(i: u32, value: vec2<f32>) { {{ name }}[i] = to_bf16(value.x) | (to_bf16(value.y) << 16u); }
+{%- endif %}
+{%- endmacro %}

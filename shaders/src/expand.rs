@@ -1,0 +1,123 @@
+//! From a kernel's description to validated WGSL.
+
+use std::sync::OnceLock;
+
+use minijinja::{Environment, UndefinedBehavior};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, StorageAccess};
+
+use crate::kernel::{ConfigError, Kernel};
+use crate::source::{Access, Binding, Source};
+use crate::templates::TEMPLATES;
+
+/// Why a kernel could not be expanded. All but [`ExpandError::Config`] are defects of a template.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExpandError {
+    /// The description's numbers are not possible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The template engine stopped.
+    #[error("kernel {kernel}: the template does not expand: {message}")]
+    Template {
+        /// Name of the variant.
+        kernel: String,
+        /// What the engine says.
+        message: String,
+    },
+    /// naga does not accept the expanded text.
+    #[error("kernel {kernel}: the expanded WGSL is not valid: {message}")]
+    Invalid {
+        /// Name of the variant.
+        kernel: String,
+        /// What naga says, with the place in the text.
+        message: String,
+    },
+}
+
+/// Expands, parses and validates one kernel. Its bindings and sizes are read back from the parsed module.
+///
+/// # Errors
+/// [`ExpandError::Config`] for numbers that the template cannot hold; the other variants are defects of a template.
+pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
+    kernel.check()?;
+    let name = kernel.name();
+    let wgsl = render(kernel).map_err(|error| ExpandError::Template {
+        kernel: name.clone(),
+        message: format!("{error:#}"),
+    })?;
+    let invalid = |message| ExpandError::Invalid {
+        kernel: name.clone(),
+        message,
+    };
+    let module =
+        naga::front::wgsl::parse_str(&wgsl).map_err(|e| invalid(e.emit_to_string(&wgsl)))?;
+    // The one capability is packing halves into words, which WebGPU has everywhere; no optional feature is used.
+    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .map_err(|e| invalid(e.emit_to_string(&wgsl)))?;
+    let entry = module
+        .entry_points
+        .first()
+        .ok_or_else(|| invalid("there is no entry point".to_owned()))?;
+    Ok(Source {
+        workgroup_size: entry.workgroup_size[0],
+        bindings: bindings(&module),
+        workgroup_bytes: workgroup_bytes(&module),
+        name,
+        wgsl,
+    })
+}
+
+fn render<K: Kernel>(kernel: &K) -> Result<String, minijinja::Error> {
+    static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
+    let environment = ENVIRONMENT.get_or_init(|| {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        for (file, text) in TEMPLATES {
+            environment
+                .add_template(file, text)
+                .unwrap_or_else(|e| panic!("{file} is not a template: {e:#}"));
+        }
+        environment
+    });
+    environment
+        .get_template(kernel.template())?
+        .render(minijinja::value::Serde(kernel))
+}
+
+fn bindings(module: &naga::Module) -> Vec<Binding> {
+    let mut bindings: Vec<_> = module
+        .global_variables
+        .iter()
+        .filter_map(|(_, variable)| {
+            let access = match variable.space {
+                AddressSpace::Uniform => Access::Uniform,
+                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                    Access::ReadWrite
+                }
+                AddressSpace::Storage { .. } => Access::Read,
+                _ => return None,
+            };
+            let index = variable.binding.as_ref()?.binding;
+            Some(Binding {
+                index,
+                name: variable.name.clone()?,
+                access,
+            })
+        })
+        .collect();
+    bindings.sort_by_key(|binding| binding.index);
+    bindings
+}
+
+fn workgroup_bytes(module: &naga::Module) -> u32 {
+    module
+        .global_variables
+        .iter()
+        .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
+        .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()))
+        .sum()
+}

@@ -1,0 +1,26 @@
+//! The template files, in the crate by inclusion so that a packaged crate carries them.
+
+/// `(file, text)` of every template.
+pub(crate) const TEMPLATES: &[(&str, &str)] = &[
+    ("convert.wgsl", include_str!("../convert.wgsl")),
+    ("matmul.wgsl", include_str!("../matmul.wgsl")),
+    ("matvec.wgsl", include_str!("../matvec.wgsl")),
+    ("naive.wgsl", include_str!("../naive.wgsl")),
+    ("pack.wgsl", include_str!("../pack.wgsl")),
+    (
+        "shared/epilogue.wgsl",
+        include_str!("../shared/epilogue.wgsl"),
+    ),
+    ("shared/grid.wgsl", include_str!("../shared/grid.wgsl")),
+    (
+        "shared/storage.wgsl",
+        include_str!("../shared/storage.wgsl"),
+    ),
+    ("walks/bsr.wgsl", include_str!("../walks/bsr.wgsl")),
+    ("walks/dense.wgsl", include_str!("../walks/dense.wgsl")),
+    ("walks/nm.wgsl", include_str!("../walks/nm.wgsl")),
+    (
+        "walks/nm_expand.wgsl",
+        include_str!("../walks/nm_expand.wgsl"),
+    ),
+];

@@ -1,0 +1,189 @@
+//! One kernel of every kind that the templates can make: what the validation tests and the external compilers go through.
+
+use crate::{
+    Activation, ConvertKernel, ExpandError, MatmulKernel, MatvecKernel, NaiveMatmulKernel,
+    PackKernel, Source, Storage, Tile, Walk, expand,
+};
+
+const WALKS: [Walk; 12] = [
+    Walk::Dense {
+        vector_weights: true,
+    },
+    Walk::Dense {
+        vector_weights: false,
+    },
+    Walk::Nm {
+        n: 2,
+        m: 4,
+        v: 8,
+        index_bits: 2,
+    },
+    Walk::Nm {
+        n: 1,
+        m: 2,
+        v: 16,
+        index_bits: 1,
+    },
+    Walk::Nm {
+        n: 3,
+        m: 7,
+        v: 12,
+        index_bits: 4,
+    },
+    Walk::Nm {
+        n: 8,
+        m: 32,
+        v: 32,
+        index_bits: 8,
+    },
+    Walk::NmExpand {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    },
+    Walk::NmExpand {
+        n: 1,
+        m: 3,
+        v: 2,
+        index_bits: 2,
+    },
+    Walk::NmExpand {
+        n: 1,
+        m: 2,
+        v: 1,
+        index_bits: 1,
+    },
+    Walk::Bsr { br: 32, bc: 32 },
+    Walk::Bsr { br: 4, bc: 6 },
+    Walk::Bsr { br: 5, bc: 3 },
+];
+
+const TILES: [Tile; 4] = [
+    Tile {
+        rows: 1,
+        cols: 16,
+        lanes: 16,
+    },
+    Tile {
+        rows: 4,
+        cols: 8,
+        lanes: 8,
+    },
+    Tile {
+        rows: 8,
+        cols: 8,
+        lanes: 32,
+    },
+    Tile {
+        rows: 16,
+        cols: 4,
+        lanes: 64,
+    },
+];
+
+/// Expands every variant: all walks, tiles, storage types and epilogues that fit together.
+///
+/// # Errors
+/// The first variant that does not expand or that naga refuses.
+pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
+    let mut sources = Vec::new();
+    let mut add = |source: Result<Source, ExpandError>| match source {
+        Ok(source) => {
+            sources.push(source);
+            Ok(())
+        }
+        // Not every combination exists: odd strips have no half-width results, for example.
+        Err(ExpandError::Config(_)) => Ok(()),
+        Err(error) => Err(error),
+    };
+    for storage in Storage::ALL {
+        for panel in [1, 4, 8, 64, 256] {
+            add(expand(&PackKernel {
+                input: storage,
+                panel,
+            }))?;
+        }
+        add(expand(&ConvertKernel { output: storage }))?;
+        add(expand(&NaiveMatmulKernel {
+            input: storage,
+            weight: storage,
+        }))?;
+        for walk in WALKS {
+            for tile in TILES {
+                for vector_output in [false, true] {
+                    let kernel = MatmulKernel::new(walk, tile);
+                    add(expand(&MatmulKernel {
+                        weight: storage,
+                        output: storage,
+                        vector_output,
+                        ..kernel
+                    }))?;
+                }
+            }
+            for (rows, panel) in [(1, 1), (2, 4), (8, 1), (8, 8)] {
+                let kernel = MatvecKernel::new(walk, rows, panel, 32);
+                add(expand(&MatvecKernel {
+                    weight: storage,
+                    output: storage,
+                    ..kernel
+                }))?;
+            }
+        }
+        for activation in Activation::ALL {
+            let dense = Walk::Dense {
+                vector_weights: true,
+            };
+            let kernel = MatmulKernel::new(dense, TILES[1]);
+            add(expand(&MatmulKernel {
+                bias: Some(storage),
+                activation,
+                ..kernel
+            }))?;
+            let kernel = MatvecKernel::new(dense, 8, 4, 32);
+            add(expand(&MatvecKernel {
+                bias: Some(storage),
+                activation,
+                ..kernel
+            }))?;
+        }
+    }
+    Ok(sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Access;
+
+    #[test]
+    fn every_variant_is_valid_and_portable() {
+        let sources = expand_all_variants().unwrap_or_else(|e| panic!("{e}"));
+        assert!(sources.len() > 250, "only {} variants", sources.len());
+        for source in &sources {
+            let name = &source.name;
+            assert!(
+                source.workgroup_size <= 256,
+                "{name}: {} invocations",
+                source.workgroup_size
+            );
+            assert!(
+                source.workgroup_bytes <= 16384,
+                "{name}: {} bytes",
+                source.workgroup_bytes
+            );
+            let storage = source
+                .bindings
+                .iter()
+                .filter(|b| b.access != Access::Uniform)
+                .count();
+            assert!(storage <= 8, "{name}: {storage} storage buffers");
+            assert_eq!(source.bindings[0].name, "params", "{name}");
+            assert!(!source.wgsl.contains("enable "), "{name}");
+        }
+        let mut names: Vec<_> = sources.iter().map(|s| &s.name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), sources.len(), "two variants share a name");
+    }
+}

@@ -1,0 +1,30 @@
+{#- Block rows: a strip is a block row, its steps run over its stored blocks one after the other, BC4 steps of 4 columns each.
+    Steps are numbered through the whole matrix, so the strip's range comes straight from indptr. -#}
+{% macro bindings(storage, c) -%}
+{{ storage.vec4_reader(3, "w", c.weight) }}
+@group(0) @binding(4) var<storage, read> indices: array<u32>;
+@group(0) @binding(5) var<storage, read> indptr: array<u32>;
+{%- endmacro %}
+
+{% macro functions(c) -%}
+const BC4 = {{ c.bc4 }}u;
+
+fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(indptr[strip], indptr[strip + 1u]) * BC4; }
+
+fn walk_k(strip: u32, step: u32) -> vec4<u32> {
+    let column = 4u * (step % BC4) + vec4<u32>(0u, 1u, 2u, 3u);
+    let k = indices[step / BC4] * {{ c.bc }}u + column;
+{%- if c.bc % 4 == 0 %}
+    return k;
+{%- else %}
+    // The padding of a block whose width is not a multiple of 4 must not meet a real x: it gets a zero row after the last k.
+    return select(vec4<u32>(params.zero_row), k, column < vec4<u32>({{ c.bc }}u));
+{%- endif %}
+}
+
+fn walk_row(strip: u32, row: u32) -> u32 { return row * BC4 - params.w_first; }
+
+fn walk_weights(row: u32, step: u32) -> vec4<f32> {
+    return load4_w(row + (step / BC4) * (STRIP_ROWS * BC4) + step % BC4);
+}
+{%- endmacro %}

@@ -1,0 +1,29 @@
+{#- The identity: step s holds the weights of k = 4s .. 4s+3. The weights are w [n_out, k_in] row-major, as the caller keeps them. -#}
+{% macro bindings(storage, c) -%}
+{% if c.vector_weights -%}
+{{ storage.vec4_reader(3, "w", c.weight) }}
+{%- else -%}
+{{ storage.scalar_reader(3, "w", c.weight) }}
+{%- endif %}
+{%- endmacro %}
+
+{% macro functions(c) -%}
+fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
+
+fn walk_k(strip: u32, step: u32) -> vec4<u32> { return 4u * step + vec4<u32>(0u, 1u, 2u, 3u); }
+
+fn walk_row(strip: u32, row: u32) -> u32 { return (strip * STRIP_ROWS + row) * params.weight_stride - params.w_first; }
+
+{% if c.vector_weights -%}
+fn walk_weights(row: u32, step: u32) -> vec4<f32> { return load4_w(row + step); }
+{%- else -%}
+// Rows of any length: four separate elements, those past the end of the row are zero.
+fn walk_weight(row: u32, k: u32) -> f32 {
+    return select(0.0, load_w(row + min(k, params.k_in - 1u)), k < params.k_in);
+}
+fn walk_weights(row: u32, step: u32) -> vec4<f32> {
+    let k = 4u * step;
+    return vec4<f32>(walk_weight(row, k), walk_weight(row, k + 1u), walk_weight(row, k + 2u), walk_weight(row, k + 3u));
+}
+{%- endif %}
+{%- endmacro %}
