@@ -79,14 +79,7 @@ impl<T: Element> BsrMatrix<T> {
         block: (usize, usize),
     ) -> Result<Self, BsrError> {
         let dense = dense.into();
-        let layout = BsrLayout::try_new(dense.rows(), dense.cols(), block)?;
-        let selection = BlockSelection::choose(layout, |block_row, block_col| {
-            layout.rows_of(block_row).any(|row| {
-                layout
-                    .cols_of(block_col)
-                    .any(|col| !dense.get(row, col).is_zero())
-            })
-        });
+        let selection = BlockSelection::of_nonzeros(dense, block)?;
         Self::from_selection(dense, &selection)
     }
 
@@ -137,6 +130,29 @@ impl<T: Element> BsrMatrix<T> {
             }
         }
         Matrix::new(layout.rows, layout.cols, data)
+    }
+
+    /// The stored weights of one row as `(column, value)`, ascending; zeros of a stored block belong to them, padding
+    /// does not.
+    ///
+    /// # Panics
+    /// Where `row` is out of range.
+    #[track_caller]
+    pub fn row(&self, row: usize) -> impl Iterator<Item = (usize, T)> {
+        let layout = self.layout();
+        assert!(
+            row < layout.rows,
+            "row {row} is outside of a matrix of {} rows",
+            layout.rows
+        );
+        let (block_row, i) = (row / layout.block.0, row % layout.block.0);
+        let stored = self.indptr()[block_row] as usize..self.indptr()[block_row + 1] as usize;
+        stored.flat_map(move |position| {
+            let start = position * layout.block_len() + i * layout.block.1;
+            layout
+                .cols_of(self.indices()[position] as usize)
+                .zip(self.values[start..start + layout.block.1].iter().copied())
+        })
     }
 
     fn check_padding(&self) -> Result<(), BsrError> {

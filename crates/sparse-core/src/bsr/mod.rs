@@ -2,10 +2,12 @@
 
 mod error;
 mod layout;
+mod matmul;
 mod matrix;
 mod selection;
 
 pub use error::BsrError;
+pub use matmul::{bsr_matmul, bsr_matmul_tokens};
 pub use matrix::BsrMatrix;
 pub use selection::BlockSelection;
 

@@ -1,6 +1,7 @@
 //! Which blocks of a matrix are kept, before any value is moved.
 
 use crate::bsr::{BsrError, BsrLayout};
+use crate::{Element, MatrixView};
 
 /// The blocks that are kept of a `rows x cols` matrix, the outcome of a pruning method.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,25 @@ impl BlockSelection {
         indices: Vec<u32>,
     ) -> Self {
         Self::try_new(rows, cols, block, indptr, indices).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// The blocks that have any nonzero. `-0.0` counts as zero, NaN does not.
+    ///
+    /// # Errors
+    /// [`BsrError::EmptyBlock`] and [`BsrError::TooLarge`].
+    pub fn of_nonzeros<'a, T: Element>(
+        dense: impl Into<MatrixView<'a, T>>,
+        block: (usize, usize),
+    ) -> Result<Self, BsrError> {
+        let dense = dense.into();
+        let layout = BsrLayout::try_new(dense.rows(), dense.cols(), block)?;
+        let is_nonzero = |row, col| !dense.get(row, col).is_zero();
+        Ok(Self::choose(layout, |block_row, block_col| {
+            let cols = layout.cols_of(block_col);
+            layout
+                .rows_of(block_row)
+                .any(|row| cols.clone().any(|col| is_nonzero(row, col)))
+        }))
     }
 
     /// Keeps the blocks `(block row, block column)` for which `keep` says so.

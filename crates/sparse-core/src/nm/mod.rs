@@ -3,12 +3,14 @@
 
 mod error;
 mod layout;
+mod matmul;
 mod matrix;
 mod packing;
 mod pattern;
 mod selection;
 
 pub use error::NmError;
+pub use matmul::{nm_matmul, nm_matmul_tokens};
 pub use matrix::NmMatrix;
 pub use pattern::Nm;
 pub use selection::NmSelection;

@@ -1,7 +1,7 @@
 //! Prune-check: does a dense matrix already have a pattern?
 
-use crate::nm::Nm;
-use crate::{Element, MatrixView};
+use crate::prune::{BlockBudget, PruneError};
+use crate::{BlockSelection, Element, MatrixView, Nm};
 
 /// The first group, by rows and then by columns, that has more nonzeros than its pattern allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,40 @@ pub fn check_nm<'a, T: Element>(
                     count: nonzero.len(),
                 });
             }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `dense` has no more nonzero `block`s than `budget` allows. `-0.0` is zero; NaN is not.
+///
+/// # Errors
+/// [`PruneError::BlockViolation`] with the first block too many, in row-major order; otherwise the errors of the
+/// budget and of [`BlockSelection::try_new`].
+pub fn check_blocks<'a, T: Element>(
+    dense: impl Into<MatrixView<'a, T>>,
+    block: (usize, usize),
+    budget: BlockBudget,
+) -> Result<(), PruneError> {
+    let nonzero = BlockSelection::of_nonzeros(dense.into(), block)?;
+    let layout = nonzero.layout();
+    let quota = budget.resolve(&layout)?;
+    let mut found = 0;
+    let mut current_scope = 0;
+    for (block_row, block_col) in nonzero.blocks() {
+        let scope = (block_row * layout.block_cols() + block_col) / quota.len;
+        if scope != current_scope {
+            current_scope = scope;
+            found = 0;
+        }
+        found += 1;
+        if found > quota.count {
+            return Err(PruneError::BlockViolation {
+                block_row,
+                block_col,
+                allowed: quota.count,
+                scope: quota.scope,
+            });
         }
     }
     Ok(())

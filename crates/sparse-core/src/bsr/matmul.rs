@@ -1,0 +1,46 @@
+//! `y = act(x w^T + bias)` with block-sparse weights, the CPU twin of the GPU's `bsr_matmul`.
+
+use crate::matmul::{multiply, multiply_tokens};
+use crate::{BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, MatrixView};
+
+/// `y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o])` over the `k` of the blocks stored in the block row of `o`.
+///
+/// Zeros inside of a stored block take part (`0 * inf` is NaN); absent blocks, and the part of an edge block outside
+/// of the matrix, never touch `x`.
+///
+/// ```
+/// use sparse_core::{BsrMatrix, Epilogue, Matrix, bsr::bsr_matmul};
+/// let x = Matrix::new(1, 4, vec![f32::INFINITY, f32::NAN, 3.0, 4.0]); // [tokens, k_in]
+/// let w = BsrMatrix::new(2, 4, (2, 2), vec![0, 1], vec![1], vec![1.0_f32, 2.0, 0.0, -1.0]); // [n_out, k_in]
+/// assert_eq!(bsr_matmul(&x, &w, &Epilogue::NONE)?.y, [11.0, -4.0]);
+/// # Ok::<(), sparse_core::MatmulError>(())
+/// ```
+///
+/// # Errors
+/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`] and [`MatmulError::TooLarge`].
+pub fn bsr_matmul<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: &BsrMatrix<W>,
+    epilogue: &Epilogue,
+) -> Result<MatmulReference, MatmulError> {
+    multiply(x.into(), (w.rows(), w.cols()), epilogue, |o| terms(w, o))
+}
+
+/// As [`bsr_matmul`], of the rows `tokens` of `x` only, in this order.
+///
+/// # Errors
+/// Those of [`bsr_matmul`] and [`MatmulError::TokenOutOfRange`].
+pub fn bsr_matmul_tokens<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: &BsrMatrix<W>,
+    epilogue: &Epilogue,
+    tokens: &[usize],
+) -> Result<MatmulReference, MatmulError> {
+    multiply_tokens(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
+        terms(w, o)
+    })
+}
+
+fn terms<W: Element>(w: &BsrMatrix<W>, o: usize) -> impl Iterator<Item = (usize, f64)> {
+    w.row(o).map(|(k, weight)| (k, weight.to_f64()))
+}

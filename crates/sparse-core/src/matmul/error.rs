@@ -1,0 +1,41 @@
+//! What can be wrong with the operands of a matmul.
+
+/// Why operands cannot be multiplied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MatmulError {
+    /// The operands disagree about the input features.
+    #[error("x has {x_cols} columns and w has {w_cols}: both must be the number of input features")]
+    InputFeatures {
+        /// Columns of `x`.
+        x_cols: usize,
+        /// Columns of `w`.
+        w_cols: usize,
+    },
+    /// The bias does not have one number per output feature.
+    #[error("w has {n_out} rows, so bias must have {n_out} numbers, but it has {actual}")]
+    BiasLength {
+        /// Output features.
+        n_out: usize,
+        /// Numbers given.
+        actual: usize,
+    },
+    /// A sampled token that does not exist.
+    #[error("token {token} was asked for, but x has {tokens} rows")]
+    TokenOutOfRange {
+        /// The token asked for.
+        token: usize,
+        /// Rows of `x`.
+        tokens: usize,
+    },
+    /// More outputs than can be addressed.
+    #[error(
+        "an output of {tokens} tokens x {n_out} features is too large to address on this machine"
+    )]
+    TooLarge {
+        /// Tokens asked for.
+        tokens: usize,
+        /// Output features.
+        n_out: usize,
+    },
+}

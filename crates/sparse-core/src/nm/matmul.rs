@@ -1,0 +1,46 @@
+//! `y = act(x w^T + bias)` with N:M weights, the CPU twin of the GPU's `nm_matmul`.
+
+use crate::matmul::{multiply, multiply_tokens};
+use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView, NmMatrix};
+
+/// `y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o])` over the stored `k` of row `o`.
+///
+/// Explicit zeros are stored and take part (`0 * inf` is NaN); weights that are not stored, and slots of the tail
+/// group past the last column, never touch `x`.
+///
+/// ```
+/// use sparse_core::{Epilogue, Matrix, Nm, NmMatrix, nm::nm_matmul};
+/// let x = Matrix::new(1, 4, vec![f32::INFINITY, 2.0, 3.0, 4.0]); // [tokens, k_in]
+/// let w = NmMatrix::new(1, 4, Nm::TWO_FOUR, vec![10.0_f32, 1.0], &[1, 3]); // [n_out, k_in]
+/// assert_eq!(nm_matmul(&x, &w, &Epilogue::NONE)?.y, [24.0]);
+/// # Ok::<(), sparse_core::MatmulError>(())
+/// ```
+///
+/// # Errors
+/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`] and [`MatmulError::TooLarge`].
+pub fn nm_matmul<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: &NmMatrix<W>,
+    epilogue: &Epilogue,
+) -> Result<MatmulReference, MatmulError> {
+    multiply(x.into(), (w.rows(), w.cols()), epilogue, |o| terms(w, o))
+}
+
+/// As [`nm_matmul`], of the rows `tokens` of `x` only, in this order.
+///
+/// # Errors
+/// Those of [`nm_matmul`] and [`MatmulError::TokenOutOfRange`].
+pub fn nm_matmul_tokens<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: &NmMatrix<W>,
+    epilogue: &Epilogue,
+    tokens: &[usize],
+) -> Result<MatmulReference, MatmulError> {
+    multiply_tokens(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
+        terms(w, o)
+    })
+}
+
+fn terms<W: Element>(w: &NmMatrix<W>, o: usize) -> impl Iterator<Item = (usize, f64)> {
+    w.row(o).map(|(k, weight)| (k, weight.to_f64()))
+}
