@@ -5,6 +5,10 @@
 #![forbid(unsafe_code)]
 #![warn(unused_crate_dependencies, clippy::print_stdout)]
 
+// Of the tests in the repository's `tests` folder.
+#[cfg(test)]
+use safetensors as _;
+
 pub mod attention;
 pub mod bsr;
 mod element;

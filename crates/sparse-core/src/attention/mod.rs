@@ -1,7 +1,13 @@
 //! Block-sparse attention: the f64 reference, and the shapes that all attention operations share.
 
 mod dot;
+mod error;
+mod options;
+mod reference;
 mod shape;
 
 pub(crate) use dot::{Dot, HeadRows};
+pub use error::AttentionError;
+pub use options::AttentionOptions;
+pub use reference::{AttentionReference, block_attention, block_attention_of_queries};
 pub use shape::{AttentionShape, AttentionShapeError, MAX_TOKENS};

@@ -1,6 +1,7 @@
 //! Errors of XAttention: one variant per rule.
 
-use crate::attention::AttentionShapeError;
+use crate::attention::{AttentionError, AttentionShapeError};
+use crate::mask::MaskError;
 
 /// Options, shapes or scores that XAttention cannot work with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -9,6 +10,12 @@ pub enum XAttentionError {
     /// The tensors do not make an attention problem.
     #[error(transparent)]
     Shape(#[from] AttentionShapeError),
+    /// The attention over the selected blocks refused its input.
+    #[error(transparent)]
+    Attention(#[from] AttentionError),
+    /// The mask cannot be built.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
     /// The block is empty or longer than any sequence can be.
     #[error("block is {block}; give 1 to {max} tokens (128 is usual)")]
     Block {

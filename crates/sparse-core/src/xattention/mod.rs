@@ -1,8 +1,8 @@
 //! XAttention: estimate by antidiagonal means which key blocks each query block needs, and attend to those only.
 //!
-//! Three steps: [`block_scores`] gives every block its share of the (estimated) softmax mass, `select` keeps per
+//! Three steps: [`block_scores`] gives every block its share of the (estimated) softmax mass, [`select`] keeps per
 //! block row the fewest blocks that hold the share `threshold` of it, and
-//! block attention is exact on what was kept. [`Mode::Exact`] is our definition on the real lengths;
+//! [block attention](crate::attention::block_attention) is exact on what was kept. [`xattention()`] does all three. [`Mode::Exact`] is our definition on the real lengths;
 //! [`Mode::Reference`] reproduces the authors' public code with its padding and its selection rule.
 //!
 //! Source: Xu et al., XAttention: Block Sparse Attention with Antidiagonal Scoring, arXiv 2503.16428.
@@ -10,11 +10,15 @@
 mod error;
 mod layout;
 mod options;
+mod run;
 mod score;
 mod scores;
+mod select;
 
 pub use error::XAttentionError;
 pub use layout::{ReferenceLayout, XAttentionLayout};
 pub use options::{Mode, Pooling, ReferenceOptions, Threshold, XAttentionOptions};
+pub use run::{XAttentionReference, xattention};
 pub use score::{ScoreReference, block_scores};
 pub use scores::BlockScores;
+pub use select::{ExactRow, select};

@@ -137,8 +137,8 @@ pub struct XAttentionOptions {
     /// Exact mode: this many first key blocks are always selected (where reachable). Causal attention selects
     /// block 0 in any case; for language models without causality 1 is a good choice. Default 0.
     pub n_sink: usize,
-    /// Exact mode: this many key blocks, ending at the diagonal (at the last key block where not causal), are always
-    /// selected. Causal attention selects the diagonal in any case. Default 0.
+    /// Exact mode: this many key blocks, ending at the one where the row's last query stands, are always selected
+    /// (where reachable). Causal attention selects the diagonal in any case. Default 0.
     pub n_recent: usize,
 }
 

@@ -1,0 +1,165 @@
+//! Attention over the blocks of a mask, in f64: the formula, row by row.
+
+use super::{AttentionError, AttentionOptions, AttentionShape, Dot, HeadRows};
+use crate::mask::BlockMask;
+use crate::{Element, Tensor};
+
+/// What attention gives, and what its error bounds need. `rows` is the number of query tokens computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionReference {
+    /// `[batch, q_heads, rows, head_dim]`.
+    pub shape: [usize; 4],
+    /// Output, of that shape. Zero where a query has no key.
+    pub out: Vec<f64>,
+    /// `[batch, q_heads, rows]`: natural logarithm of the sum of `exp(scale <q, k>)`; `-inf` where a query has no
+    /// key, so that partial results merge.
+    pub lse: Vec<f64>,
+    /// `sum_j p_j |v_j|` per output: rounding errors of the weights and of the sum are proportional to it.
+    pub magnitude: Vec<f64>,
+    /// `[batch, q_heads, rows]`: the largest `scale sum_d |q_d k_d|` over the keys used: rounding errors of the
+    /// logits are proportional to it.
+    pub logit_magnitude: Vec<f64>,
+}
+
+/// Attention of q `[batch, q_heads, q_len, head_dim]` over k and v `[batch, kv_heads, k_len, head_dim]`.
+///
+/// `out[t] = sum_j p_j v[j]` with `p = softmax(scale <q[t], k[j]>)` over the keys `j` whose block the mask selects in the block
+/// row of `t`, and, if causal, `j <= t + k_len - q_len`. Without a mask, over all keys (dense attention).
+///
+/// # Errors
+/// [`AttentionError`], the first rule broken.
+///
+/// ```
+/// use sparse_core::Tensor;
+/// use sparse_core::attention::{AttentionOptions, block_attention};
+/// let q = Tensor::new(vec![1, 1, 2, 1], vec![0.0_f32, 0.0]);
+/// let v = Tensor::new(vec![1, 1, 2, 1], vec![1.0_f32, 3.0]);
+/// let dense = block_attention(&q, &q, &v, None, &AttentionOptions::default())?;
+/// // The first query sees one key, the second both, with equal weights.
+/// assert_eq!(dense.out, [1.0, 2.0]);
+/// assert_eq!(dense.lse, [0.0, 2.0_f64.ln()]);
+/// # Ok::<(), sparse_core::attention::AttentionError>(())
+/// ```
+pub fn block_attention<T: Element>(
+    q: &Tensor<T>,
+    k: &Tensor<T>,
+    v: &Tensor<T>,
+    mask: Option<&BlockMask>,
+    options: &AttentionOptions,
+) -> Result<AttentionReference, AttentionError> {
+    let q_len = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?.q_len();
+    let queries: Vec<usize> = (0..q_len).collect();
+    block_attention_of_queries(q, k, v, mask, options, &queries)
+}
+
+/// As [`block_attention`], of the given query tokens only, in that order: a sample, where all would take too long.
+///
+/// # Errors
+/// [`AttentionError`], the first rule broken.
+pub fn block_attention_of_queries<T: Element>(
+    q: &Tensor<T>,
+    k: &Tensor<T>,
+    v: &Tensor<T>,
+    mask: Option<&BlockMask>,
+    options: &AttentionOptions,
+    queries: &[usize],
+) -> Result<AttentionReference, AttentionError> {
+    let shape = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
+    check(&shape, mask, options, queries)?;
+    let scale = options.scale.unwrap_or_else(|| shape.default_scale());
+    let [batch, q_heads, _, head_dim] = shape.q_shape();
+    let mut reference = AttentionReference {
+        shape: [batch, q_heads, queries.len(), head_dim],
+        out: Vec::new(),
+        lse: Vec::new(),
+        magnitude: Vec::new(),
+        logit_magnitude: Vec::new(),
+    };
+    for item in 0..batch {
+        for head in 0..q_heads {
+            let q = HeadRows::new(q, item, head);
+            let k = HeadRows::new(k, item, shape.kv_head(head));
+            let v = HeadRows::new(v, item, shape.kv_head(head));
+            for &query in queries {
+                let visible = if options.causal {
+                    shape.causal_keys(query)
+                } else {
+                    shape.k_len()
+                };
+                let selected = mask.map(|mask| mask.row(item, head, query / options.block));
+                let keys: Vec<usize> = match selected {
+                    None => (0..visible).collect(),
+                    Some(blocks) => blocks
+                        .flat_map(|j| j * options.block..((j + 1) * options.block).min(visible))
+                        .collect(),
+                };
+                reference.push_query(q.token(query), &k, &v, &keys, scale);
+            }
+        }
+    }
+    Ok(reference)
+}
+
+impl AttentionReference {
+    /// Appends one query over `keys`.
+    fn push_query(&mut self, q: &[f64], k: &HeadRows, v: &HeadRows, keys: &[usize], scale: f64) {
+        let dots: Vec<Dot> = keys.iter().map(|&key| Dot::of(q, k.token(key))).collect();
+        let logits = dots.iter().map(|dot| scale * dot.value);
+        let max = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+        let weights: Vec<f64> = logits.map(|logit| (logit - max).exp()).collect();
+        let total: f64 = weights.iter().sum();
+
+        let start = self.out.len();
+        self.out.resize(start + q.len(), 0.0);
+        self.magnitude.resize(start + q.len(), 0.0);
+        for (&key, weight) in keys.iter().zip(&weights) {
+            let p = weight / total;
+            let out = self.out[start..].iter_mut();
+            let magnitude = self.magnitude[start..].iter_mut();
+            for ((out, magnitude), v) in out.zip(magnitude).zip(v.token(key)) {
+                *out += p * v;
+                *magnitude += p * v.abs();
+            }
+        }
+        // Without keys: ln(0) + (-inf) = -inf.
+        self.lse.push(total.ln() + max);
+        let magnitudes = dots.iter().map(|dot| scale * dot.magnitude);
+        self.logit_magnitude.push(magnitudes.fold(0.0, f64::max));
+    }
+}
+
+fn check(
+    shape: &AttentionShape,
+    mask: Option<&BlockMask>,
+    options: &AttentionOptions,
+    queries: &[usize],
+) -> Result<(), AttentionError> {
+    let (block, q_len) = (options.block, shape.q_len());
+    if block == 0 {
+        return Err(AttentionError::Block);
+    }
+    if let Some(scale) = options.scale.filter(|s| !(s.is_finite() && *s > 0.0)) {
+        return Err(AttentionError::Scale { scale });
+    }
+    if let Some(&query) = queries.iter().find(|&&query| query >= q_len) {
+        return Err(AttentionError::Query { query, q_len });
+    }
+    if let Some(mask) = mask {
+        let [batch, q_heads, ..] = shape.q_shape();
+        let expected = [
+            batch,
+            q_heads,
+            q_len.div_ceil(block),
+            shape.k_len().div_ceil(block),
+        ];
+        let mask = [mask.batch(), mask.heads(), mask.q_blocks(), mask.k_blocks()];
+        if mask != expected {
+            return Err(AttentionError::MaskShape {
+                mask,
+                expected,
+                block,
+            });
+        }
+    }
+    Ok(())
+}

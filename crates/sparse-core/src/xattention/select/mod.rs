@@ -1,0 +1,86 @@
+//! Which blocks to keep.
+
+mod exact;
+mod reference;
+
+use super::{BlockScores, XAttentionError, XAttentionLayout};
+use crate::mask::BlockMask;
+
+pub use exact::ExactRow;
+
+/// Selects the blocks of every block row from their scores.
+///
+/// Exact mode: with `R = threshold * (sum over the reachable blocks of the row)`, the forced blocks (causal: block 0 and
+/// those on the diagonal; `n_sink`, `n_recent`) and then, highest score first and lower index first among equals,
+/// as few more as bring the selected mass to `R`; a row that can reach any block selects at least one. `threshold = 1` selects all. Rows
+/// depend on nothing but their own scores.
+///
+/// Reference mode: the rule of the public code, with block 0 always added, and one block more in the rows of the
+/// chunk that starts at key block 0.
+///
+/// The mask covers the real lengths ([`XAttentionLayout::mask_shape`]), the scores may cover padded ones.
+///
+/// # Errors
+/// [`XAttentionError::ScoreShape`] where the scores are not those of `layout`, [`XAttentionError::Mask`] where the mask cannot be built.
+///
+/// ```
+/// use sparse_core::attention::AttentionShape;
+/// use sparse_core::xattention::{BlockScores, XAttentionOptions, select};
+/// let shape = AttentionShape::try_new(1, 1, 1, 8, 8, 1)?;
+/// let options = XAttentionOptions { block: 2, stride: 2, threshold: 0.8.into(), ..Default::default() };
+/// let mut scores = vec![0.0; 16];
+/// scores[12..].copy_from_slice(&[0.1, 0.2, 0.5, 0.2]);
+/// let scores = BlockScores::try_new([1, 1, 4, 4], scores)?;
+/// let mask = select(&scores, &options.layout(shape)?)?;
+/// // Block 0 and the diagonal are forced and hold 0.3; block 2 brings that to 0.8.
+/// assert_eq!(mask.row(0, 0, 3).collect::<Vec<_>>(), [0, 2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn select(
+    scores: &BlockScores,
+    layout: &XAttentionLayout,
+) -> Result<BlockMask, XAttentionError> {
+    let expected = layout.score_shape();
+    if scores.shape() != expected {
+        return Err(XAttentionError::ScoreShape {
+            scores: scores.shape(),
+            expected,
+        });
+    }
+    let [batch, q_heads, q_blocks, k_blocks] = layout.mask_shape();
+    let mut rows = Vec::with_capacity(batch * q_heads * q_blocks);
+    for item in 0..batch {
+        for head in 0..q_heads {
+            let threshold = layout.options().threshold.of_head(head);
+            for q_block in 0..q_blocks {
+                let row = scores.row(item, head, q_block);
+                rows.push(match layout.reference() {
+                    None => exact::select_row(row, threshold, &layout.exact_row(q_block)),
+                    Some(reference) => reference::select_row(
+                        row,
+                        threshold,
+                        q_block,
+                        expected[2],
+                        layout.options(),
+                        reference,
+                    ),
+                });
+            }
+        }
+    }
+    Ok(BlockMask::from_fn(
+        batch,
+        q_heads,
+        q_blocks,
+        k_blocks,
+        |b, h, i, j| rows[(b * q_heads + h) * q_blocks + i][j],
+    )?)
+}
+
+/// Positions `candidates` of `row`, highest score first, lower index first among equals.
+fn by_score(row: &[f64], candidates: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut order: Vec<usize> = candidates.collect();
+    // The sort is stable and the candidates ascend, so equal scores keep the lower index first.
+    order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+    order
+}

@@ -1,0 +1,58 @@
+//! Selection of Reference mode: what the authors' public code does, odd rules included.
+
+use super::by_score;
+use crate::xattention::{ReferenceLayout, XAttentionOptions};
+
+/// Per key block of the padded `scores`, whether it is selected. `q_block` of `q_blocks` padded ones.
+pub(super) fn select_row(
+    scores: &[f64],
+    threshold: f64,
+    q_block: usize,
+    q_blocks: usize,
+    options: &XAttentionOptions,
+    reference: &ReferenceLayout,
+) -> Vec<bool> {
+    let diagonal = reference.block_offset + q_block;
+    let blocks_per_chunk = reference.chunk / options.block;
+    let chunk_start = reference.block_offset + q_block / blocks_per_chunk * blocks_per_chunk;
+    // In the chunk that starts at key block 0 the public code does not force block 0, and reads the running mass
+    // one rank late: such a row takes one block more.
+    let in_first_chunk = options.causal && chunk_start == 0;
+
+    let mut selected = vec![false; scores.len()];
+    if options.causal {
+        selected[diagonal] = true;
+        selected[0] |= !in_first_chunk;
+    }
+    let candidates = if options.causal {
+        diagonal + 1
+    } else {
+        scores.len()
+    };
+    let wanted = threshold * scores.iter().sum::<f64>();
+    let mut mass: f64 = (0..scores.len())
+        .filter(|&j| selected[j])
+        .map(|j| scores[j])
+        .sum();
+    let order = by_score(scores, (0..candidates).filter(|&j| !selected[j]));
+    let mut late_mass = 0.0;
+    for j in order {
+        if (if in_first_chunk { late_mass } else { mass }) >= wanted {
+            break;
+        }
+        selected[j] = true;
+        late_mass = mass;
+        mass += scores[j];
+    }
+    // Rejected ranks write to index 0.
+    if options.causal || selected.contains(&false) {
+        selected[0] = true;
+    }
+    if reference.options.keep_sink && q_block == 0 {
+        selected.fill(true);
+    }
+    if reference.options.keep_recent {
+        selected[scores.len() - q_blocks + q_block] = true;
+    }
+    selected
+}
