@@ -88,7 +88,7 @@ mod tests {
     fn gelu_is_the_erf_form_down_its_negative_tail() {
         assert_close(Activation::Gelu, 1.0, 0.841_344_746_068_542_9);
         assert_close(Activation::Gelu, -1.0, -0.158_655_253_931_457_05);
-        assert_close(Activation::Gelu, 3.0, 2.995_950_305_905_109_7);
+        assert_close(Activation::Gelu, 3.0, 2.995_950_305_905_11);
         assert_close(Activation::Gelu, -10.0, -7.619_853_024_160_526e-23);
         assert_eq!(Activation::Gelu.apply(0.0), 0.0);
         assert_eq!(Activation::Gelu.apply(f64::INFINITY), f64::INFINITY);

@@ -1,5 +1,7 @@
 //! Which structure does a dense matrix already have?
 
+use std::cmp::Reverse;
+
 use crate::prune::check_nm;
 use crate::{BlockSelection, BsrError, Element, MatrixView, Nm};
 
@@ -19,13 +21,13 @@ pub fn default_ladder() -> Vec<Nm> {
         .collect()
 }
 
-/// The tightest pattern of `ladder` that `dense` obeys: that of lowest density; among equal densities that of the
+/// The tightest pattern of `ladder` that `dense` obeys: the one that stores fewest weights; among equals that of the
 /// shortest groups, and then that of the most rows per strip. Strips taller than the matrix are not considered. `None`
 /// where no pattern holds.
 ///
 /// ```
 /// use sparse_core::{Matrix, Nm, prune::{default_ladder, detect_nm}};
-/// let dense = Matrix::new(1, 8, vec![0.0_f32, 1.0, 2.0, 0.0, 3.0, 0.0, 0.0, 4.0]);
+/// let dense = Matrix::new(1, 8, vec![1.0_f32, 2.0, 0.0, 0.0, 3.0, 0.0, 0.0, 4.0]);
 /// assert_eq!(detect_nm(&dense, &default_ladder()), Some(Nm::TWO_FOUR));
 /// ```
 pub fn detect_nm<'a, T: Element>(dense: impl Into<MatrixView<'a, T>>, ladder: &[Nm]) -> Option<Nm> {
@@ -35,13 +37,9 @@ pub fn detect_nm<'a, T: Element>(dense: impl Into<MatrixView<'a, T>>, ladder: &[
         .copied()
         .filter(|pattern| pattern.v() <= dense.rows().max(1))
         .collect();
-    candidates.sort_by(|a, b| {
-        // n_a / m_a < n_b / m_b, exactly.
-        (a.n() * b.m())
-            .cmp(&(b.n() * a.m()))
-            .then(a.m().cmp(&b.m()))
-            .then(b.v().cmp(&a.v()))
-    });
+    // Slots rather than the density: a group longer than the row would otherwise always seem tightest.
+    let slots_per_row = |p: &Nm| dense.cols().div_ceil(p.m()).saturating_mul(p.n());
+    candidates.sort_by_key(|p| (slots_per_row(p), p.m(), Reverse(p.v())));
     candidates
         .into_iter()
         .find(|&pattern| check_nm(dense, pattern).is_ok())
