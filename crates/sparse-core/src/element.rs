@@ -60,7 +60,7 @@ impl std::fmt::Display for DType {
     }
 }
 
-/// A number that matrices and tensors can hold: `f32`, [`f16`] or [`bf16`].
+/// A number that matrices and tensors can hold: `f32`, [`struct@f16`] or [`bf16`].
 pub trait Element: bytemuck::Pod + PartialEq + std::fmt::Debug + Send + Sync + 'static {
     /// The storage type.
     const DTYPE: DType;
