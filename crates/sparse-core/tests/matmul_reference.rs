@@ -9,9 +9,6 @@ use sparse_core::{
     Activation, BsrMatrix, Element, Epilogue, MatmulError, Matrix, MatrixView, Nm, NmMatrix,
 };
 
-// Used by the sources and the other tests of this crate.
-use {bytemuck as _, libm as _, rand as _, rand_chacha as _, thiserror as _};
-
 /// Small integers that differ along both axes, so that a transposed or shifted read cannot go unseen.
 fn integers<T: Element>(rows: usize, cols: usize) -> Matrix<T> {
     let data = (0..rows * cols)

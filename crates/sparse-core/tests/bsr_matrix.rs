@@ -1,0 +1,240 @@
+//! The block-sparse format: constructors, accessors, compression both ways.
+
+mod support;
+
+use half::{bf16, f16};
+use proptest::prelude::*;
+use sparse_core::{BlockSelection, BsrError, BsrMatrix, Element, Matrix};
+use support::{any_matrix, bits, for_every_type, specials};
+
+/// 3 x 5 in blocks of 2 x 2: 2 x 3 blocks, of which the last of each row and column are cut.
+fn with(indptr: &[u32], indices: &[u32], values: Vec<f32>) -> Result<BsrMatrix<f32>, BsrError> {
+    BsrMatrix::try_new(3, 5, (2, 2), indptr.to_vec(), indices.to_vec(), values)
+}
+
+fn values() -> Vec<f32> {
+    vec![
+        1.0, 2.0, 3.0, 4.0, // rows 0..2, columns 0..2
+        5.0, 0.0, 6.0, -0.0, // rows 0..2, column 4
+        7.0, 8.0, 0.0, 0.0, // row 2, columns 2..4
+    ]
+}
+
+fn message(result: Result<BsrMatrix<f32>, BsrError>) -> String {
+    match result {
+        Ok(_) => "no error".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn accessors_describe_the_format() {
+    let matrix = with(&[0, 2, 3], &[0, 2, 1], values()).unwrap();
+    assert_eq!(
+        (matrix.rows(), matrix.cols(), matrix.block()),
+        (3, 5, (2, 2))
+    );
+    assert_eq!((matrix.block_rows(), matrix.block_cols()), (2, 3));
+    assert_eq!(
+        (matrix.indptr(), matrix.indices()),
+        (&[0, 2, 3][..], &[0, 2, 1][..])
+    );
+    assert_eq!((matrix.nnz_blocks(), matrix.density()), (3, 0.5));
+    assert_eq!(
+        matrix.row(0).collect::<Vec<_>>(),
+        [(0, 1.0), (1, 2.0), (4, 5.0)]
+    );
+    assert_eq!(matrix.row(2).collect::<Vec<_>>(), [(2, 7.0), (3, 8.0)]);
+    let positions: Vec<_> = matrix.blocks().map(|(position, _)| position).collect();
+    assert_eq!(positions, [(0, 0), (0, 2), (1, 1)]);
+    assert_eq!(
+        matrix.to_dense().data(),
+        [
+            1.0, 2.0, 0.0, 0.0, 5.0, //
+            3.0, 4.0, 0.0, 0.0, 6.0, //
+            0.0, 0.0, 7.0, 8.0, 0.0,
+        ]
+    );
+}
+
+#[test]
+fn each_broken_invariant_has_its_message() {
+    assert_eq!(
+        message(with(&[0, 3], &[0, 2, 1], values())),
+        "2 block rows need 3 row pointers (one more), but 2 were given"
+    );
+    assert_eq!(
+        message(with(&[1, 2, 3], &[0, 2, 1], values())),
+        "the first row pointer is 1, it must be 0"
+    );
+    assert_eq!(
+        message(with(&[0, 4, 3], &[0, 2, 1], values())),
+        "block row 1 starts at block 4 and ends at 3: row pointers must not decrease"
+    );
+    assert_eq!(
+        message(with(&[0, 2, 4], &[0, 2, 1], values())),
+        "the last row pointer says 4 blocks, but 3 block column indices were given"
+    );
+    assert_eq!(
+        message(with(&[0, 2, 3], &[0, 3, 1], values())),
+        "block 1 of block row 0 has block column 3, the matrix has 3 block columns"
+    );
+    assert_eq!(
+        message(with(&[0, 2, 3], &[2, 2, 1], values())),
+        "block 1 of block row 0 has block column 2 after 2: block columns of a row must strictly increase"
+    );
+    assert_eq!(
+        message(with(&[0, 2, 3], &[2, 0, 1], values())),
+        "block 1 of block row 0 has block column 0 after 2: block columns of a row must strictly increase"
+    );
+    assert_eq!(
+        message(with(&[0, 2, 3], &[0, 2, 1], vec![0.0; 11])),
+        "3 blocks of 2 x 2 need 3 * 2 * 2 values, but 11 were given"
+    );
+    let mut padded = values();
+    padded[10] = f32::NAN;
+    assert_eq!(
+        message(with(&[0, 2, 3], &[0, 2, 1], padded)),
+        "block 2 has a nonzero at (3, 2), outside of the 3 x 5 matrix: padding must be zero"
+    );
+    let mut padded = values();
+    padded[5] = 1.0;
+    assert_eq!(
+        message(with(&[0, 2, 3], &[0, 2, 1], padded)),
+        "block 1 has a nonzero at (0, 5), outside of the 3 x 5 matrix: padding must be zero"
+    );
+    assert_eq!(
+        message(BsrMatrix::try_new(3, 5, (2, 0), vec![], vec![], vec![])),
+        "a block of 2 x 0 has no elements: both sides must be at least 1"
+    );
+    assert_eq!(
+        message(BsrMatrix::try_new(
+            1 << 20,
+            1 << 20,
+            (1, 1),
+            vec![],
+            vec![],
+            vec![]
+        )),
+        "a 1048576 x 1048576 matrix in blocks of 1 x 1 is too large: its padded form must be addressable and have \
+         fewer than 2^32 blocks"
+    );
+    let selection = BlockSelection::new(3, 4, (2, 2), vec![0, 0, 1], vec![1]);
+    let dense = Matrix::new(3, 5, vec![0.0; 15]);
+    assert_eq!(
+        message(BsrMatrix::from_selection(&dense, &selection)),
+        "the selection is for a 3 x 4 matrix, the matrix given is 3 x 5"
+    );
+}
+
+#[test]
+#[should_panic(expected = "block rows need 3 row pointers (one more), but 0 were given")]
+fn the_panicking_twin_says_the_same() {
+    BsrMatrix::<f32>::new(3, 5, (2, 2), vec![], vec![], vec![]);
+}
+
+#[test]
+fn empty_and_full_rows_of_blocks() {
+    let mut data = vec![0.0_f32; 6 * 4];
+    data[8..16].fill(2.0);
+    let dense = Matrix::new(6, 4, data);
+    let matrix = BsrMatrix::from_dense(&dense, (2, 2)).unwrap();
+    assert_eq!(matrix.indptr(), [0, 0, 2, 2]);
+    assert_eq!(matrix.to_dense(), dense);
+    let nothing = BsrMatrix::from_dense(&Matrix::<f32>::zeros(6, 4).unwrap(), (4, 3)).unwrap();
+    assert_eq!((nothing.nnz_blocks(), nothing.density()), (0, 0.0));
+    assert_eq!(nothing.to_dense(), Matrix::zeros(6, 4).unwrap());
+}
+
+#[test]
+fn no_rows_or_no_columns_make_an_empty_matrix() {
+    for (rows, cols) in [(0, 0), (0, 5), (5, 0)] {
+        let dense = Matrix::<f32>::zeros(rows, cols).unwrap();
+        let matrix = BsrMatrix::from_dense(&dense, (2, 3)).unwrap();
+        assert_eq!(matrix.indptr(), vec![0; rows.div_ceil(2) + 1]);
+        assert_eq!((matrix.nnz_blocks(), matrix.density()), (0, 0.0));
+        assert_eq!(matrix.to_dense(), dense);
+    }
+}
+
+#[test]
+fn a_block_larger_than_the_matrix_is_padded() {
+    let dense = Matrix::new(1, 2, vec![3.0_f32, 0.0]);
+    let matrix = BsrMatrix::from_dense(&dense, (2, 3)).unwrap();
+    assert_eq!(matrix.values(), [3.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(matrix.to_dense(), dense);
+}
+
+fn specials_survive<T: Element>() {
+    for special in specials::<T>() {
+        let dense = Matrix::new(2, 2, vec![T::ZERO, special, T::from_f32(-0.0), T::ZERO]);
+        let matrix = BsrMatrix::from_dense(&dense, (1, 2)).unwrap();
+        assert_eq!(matrix.indptr(), [0, 1, 1]);
+        assert_eq!(bits(matrix.values()), bits(&[T::ZERO, special]));
+        assert_eq!(bits(matrix.to_dense().row(0)), bits(dense.row(0)));
+    }
+}
+
+#[test]
+fn nan_payloads_infinities_and_subnormals_survive_in_every_type() {
+    for_every_type!(specials_survive);
+}
+
+fn check_round_trip<T: Element>(
+    dense: &Matrix<T>,
+    block: (usize, usize),
+) -> Result<(), TestCaseError> {
+    let matrix = BsrMatrix::from_dense(dense, block).unwrap();
+    for (_, elements) in matrix.blocks() {
+        prop_assert!(
+            elements.iter().any(|x| !x.is_zero()),
+            "a zero block was stored"
+        );
+    }
+    let plain = |m: &Matrix<T>| -> Vec<T> {
+        m.data()
+            .iter()
+            .map(|&x| if x.is_zero() { T::ZERO } else { x })
+            .collect()
+    };
+    prop_assert_eq!(bits(&plain(&matrix.to_dense())), bits(&plain(dense)));
+    let rebuilt = BsrMatrix::try_new(
+        dense.rows(),
+        dense.cols(),
+        block,
+        matrix.indptr().to_vec(),
+        matrix.indices().to_vec(),
+        matrix.values().to_vec(),
+    )
+    .unwrap();
+    prop_assert_eq!(
+        bits(rebuilt.to_dense().data()),
+        bits(matrix.to_dense().data())
+    );
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn compression_and_decompression_are_inverse(
+        (a, b, c) in (any_matrix::<f32>(), any_matrix::<f16>(), any_matrix::<bf16>()),
+        block in (1_usize..12, 1_usize..12),
+    ) {
+        check_round_trip(&a, block)?;
+        check_round_trip(&b, block)?;
+        check_round_trip(&c, block)?;
+    }
+
+    #[test]
+    fn any_pointers_make_a_valid_matrix_or_an_error(
+        (rows, cols) in (0_usize..6, 0_usize..6),
+        block in (0_usize..4, 0_usize..4),
+        indptr in prop::collection::vec(0_u32..5, 0..6),
+        indices in prop::collection::vec(0_u32..5, 0..6),
+    ) {
+        let values = vec![0.0_f32; indices.len() * block.0 * block.1];
+        if let Ok(matrix) = BsrMatrix::try_new(rows, cols, block, indptr, indices, values) {
+            prop_assert_eq!(matrix.to_dense(), Matrix::zeros(rows, cols).unwrap());
+        }
+    }
+}
