@@ -19,7 +19,8 @@ pub(crate) struct Libraries {
     cache: BTreeMap<String, Vec<PathBuf>>,
     /// Folders searched last.
     last: Vec<PathBuf>,
-    /// The processor of the running program; a library of another one cannot be loaded.
+    /// The processor of the running program; a library of another one cannot be loaded. `None` where the program cannot find
+    /// its own file (a chroot without /proc): then any processor's library counts, rather than none.
     own: Option<Processor>,
 }
 
@@ -57,7 +58,7 @@ impl Libraries {
 
     /// Whether the file is a library that this process can load: an ELF file of the same kind as ours.
     pub(crate) fn fits(&self, path: &Path) -> bool {
-        self.own.is_some() && Processor::of(path) == self.own
+        Processor::of(path).is_some_and(|found| self.own.is_none_or(|own| own == found))
     }
 }
 
@@ -153,6 +154,25 @@ mod tests {
             !libraries.fits(&wrong.path().join("lib.so")),
             "a foreign library counted as ours"
         );
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_program_that_cannot_find_itself_takes_any_library_but_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        std::fs::write(folder.path().join("lib.so"), &program[..64]).unwrap();
+        std::fs::write(
+            folder.path().join("text.so"),
+            "not a library, though long enough",
+        )
+        .unwrap();
+        let libraries = Libraries {
+            own: None,
+            ..Libraries::in_folders([folder.path()])
+        };
+        assert_eq!(libraries.find("lib.so"), Some(folder.path().join("lib.so")));
+        assert_eq!(libraries.find("text.so"), None);
     }
 
     #[test]
