@@ -106,7 +106,7 @@ fn each_broken_invariant_has_its_message() {
     );
     assert_eq!(
         message(NmMatrix::from_dense(&dense, Nm::new(2, 4, 3))),
-        "pattern 3:2:4 does not hold: rows 0..3, group 0 (columns from 0) have 4 nonzero columns, 2 are allowed; \
+        "pattern 3:2:4 does not hold: the strip of rows 0..3, group 0 (columns from 0) has 4 nonzero columns, 2 are allowed; \
          column 2 is the first too many; prune the matrix first to give it the pattern"
     );
 }

@@ -6,9 +6,9 @@ use crate::{BlockSelection, Element, MatrixView, Nm};
 /// The first group, by rows and then by columns, that has more nonzeros than its pattern allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "pattern {pattern} does not hold: rows {row}..{row_end}, group {group} (columns from {first_column}) have \
-     {count} nonzero columns, {allowed} are allowed; column {column} is the first too many",
-    row_end = row + pattern.v(), first_column = group * pattern.m(), allowed = pattern.n()
+    "pattern {pattern} does not hold: {place}, group {group} (columns from {first_column}) has {count} nonzero \
+     columns, {allowed} are allowed; column {column} is the first too many",
+    place = self.place(), first_column = group * pattern.m(), allowed = pattern.n()
 )]
 pub struct NmViolation {
     /// The pattern asked for.
@@ -21,6 +21,19 @@ pub struct NmViolation {
     pub column: usize,
     /// Columns of the group that hold a nonzero in any row of the strip.
     pub count: usize,
+}
+
+impl NmViolation {
+    fn place(&self) -> String {
+        match self.pattern.v() {
+            1 => format!("row {}", self.row),
+            v => format!(
+                "the strip of rows {}..{}",
+                self.row,
+                self.row.saturating_add(v)
+            ),
+        }
+    }
 }
 
 /// Whether `dense` obeys `pattern`: in each strip of `v` rows, each group of `m` consecutive columns has at most `n`

@@ -22,8 +22,8 @@ pub fn default_ladder() -> Vec<Nm> {
 }
 
 /// The tightest pattern of `ladder` that `dense` obeys: the one that stores fewest weights; among equals that of the
-/// shortest groups, and then that of the most rows per strip. Strips taller than the matrix are not considered. `None`
-/// where no pattern holds.
+/// shortest groups, and then that of the most rows per strip. Strips taller than the matrix, and patterns that store
+/// as much as the dense matrix, are not considered. `None` where no pattern is left that holds.
 ///
 /// ```
 /// use sparse_core::{Matrix, Nm, prune::{default_ladder, detect_nm}};
@@ -32,13 +32,13 @@ pub fn default_ladder() -> Vec<Nm> {
 /// ```
 pub fn detect_nm<'a, T: Element>(dense: impl Into<MatrixView<'a, T>>, ladder: &[Nm]) -> Option<Nm> {
     let dense = dense.into();
+    // Slots rather than the density: a group longer than the row would otherwise always seem tightest.
+    let slots_per_row = |p: &Nm| dense.cols().div_ceil(p.m()).saturating_mul(p.n());
     let mut candidates: Vec<Nm> = ladder
         .iter()
         .copied()
-        .filter(|pattern| pattern.v() <= dense.rows().max(1))
+        .filter(|p| p.v() <= dense.rows() && slots_per_row(p) < dense.cols())
         .collect();
-    // Slots rather than the density: a group longer than the row would otherwise always seem tightest.
-    let slots_per_row = |p: &Nm| dense.cols().div_ceil(p.m()).saturating_mul(p.n());
     candidates.sort_by_key(|p| (slots_per_row(p), p.m(), Reverse(p.v())));
     candidates
         .into_iter()

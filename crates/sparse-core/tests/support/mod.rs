@@ -1,5 +1,10 @@
 //! Data that the tests of the formats share.
-#![allow(dead_code, reason = "each test file uses its own part of this module")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test file uses its own part of this module"
+)]
 
 use half::{bf16, f16};
 use proptest::prelude::*;
