@@ -5,7 +5,7 @@
 
 struct Params {
     first_group: u32,
-    group_count: u32,
+    group_end: u32,
     len: u32,           // elements
     y_first: u32,       // elements before the first in the bound window of y, even
 }

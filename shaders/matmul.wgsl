@@ -12,7 +12,7 @@
 
 struct Params {
     first_group: u32,     // of this dispatch, in the grid of row tiles x panels
-    group_count: u32,     // workgroups of the grid
+    group_end: u32,       // one past the last workgroup of this dispatch
     row_tiles: u32,       // of this slice
     first_strip: u32,     // of this slice
     token_begin: u32,     // first token of the packed chunk
@@ -60,7 +60,7 @@ fn finish(value: f32, row: u32) -> f32 {
 @compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
-    if (group >= params.group_count) { return; }
+    if (group >= params.group_end) { return; }
     let tile = group % params.row_tiles;
     let panel = group / params.row_tiles;
     let strip = params.first_strip + tile / TILES_PER_STRIP;

@@ -10,7 +10,7 @@
 
 struct Params {
     first_group: u32,     // of this dispatch, in the grid of row tiles
-    group_count: u32,     // workgroups of the grid
+    group_end: u32,       // one past the last workgroup of this dispatch
     first_strip: u32,     // of this slice
     token_begin: u32,     // first token
     token_end: u32,       // one past the last
@@ -61,7 +61,7 @@ fn total(row: u32, token: u32, row_number: u32) -> f32 {
 @compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
-    if (group >= params.group_count) { return; }
+    if (group >= params.group_end) { return; }
     let strip = params.first_strip + group / TILES_PER_STRIP;
     let tile_row = (group % TILES_PER_STRIP) * ROWS;
     let row_begin = strip * STRIP_ROWS + tile_row;

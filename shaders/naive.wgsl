@@ -5,7 +5,7 @@
 
 struct Params {
     first_group: u32,
-    group_count: u32,
+    group_end: u32,
     tokens: u32,
     n_out: u32,
     k_in: u32,

@@ -8,7 +8,7 @@
 
 struct Params {
     first_group: u32,
-    group_count: u32,   // k tiles x token tiles
+    group_end: u32,       // one past the last workgroup of this dispatch
     k_tiles: u32,
     token_begin: u32,
     token_end: u32,
@@ -32,7 +32,7 @@ var<workgroup> tile: array<f32, {{ tile_tokens * 33 }}>;
 @compute @workgroup_size(64, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
-    if (group >= params.group_count) { return; }
+    if (group >= params.group_end) { return; }
     let first_k = (group % params.k_tiles) * 32u;
     let first_slot = (group / params.k_tiles) * TILE_TOKENS;
 

@@ -1,0 +1,65 @@
+//! Waiting twins of the async functions. Not for browsers, where nothing may block.
+
+use std::time::Duration;
+
+use sparse_core::{Element, Tensor};
+
+use crate::problem::Problem;
+use crate::{Error, Gpu, GpuOptions, GpuTensor};
+
+/// How long a readback waits for the GPU before it is an error.
+const READ_TIMEOUT: Duration = Duration::from_secs(600);
+
+impl Gpu {
+    /// As [`Gpu::new`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::new`].
+    pub fn new_blocking() -> Result<Self, Error> {
+        pollster::block_on(Self::new())
+    }
+
+    /// As [`Gpu::open`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::open`].
+    pub fn open_blocking(options: &GpuOptions) -> Result<Self, Error> {
+        pollster::block_on(Self::open(options))
+    }
+
+    /// As [`Gpu::plan`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::plan`].
+    pub fn plan_blocking<P: Problem>(&self, problem: &P) -> Result<P::Plan, Error> {
+        pollster::block_on(self.plan(problem))
+    }
+
+    /// As [`Gpu::read`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::read`], and [`Error::Readback`] where the GPU does not finish within ten minutes.
+    pub fn read_blocking<T: Element>(&self, tensor: &GpuTensor) -> Result<Tensor<T>, Error> {
+        let pending = self.start_read(tensor, T::DTYPE)?;
+        self.wait(READ_TIMEOUT)?;
+        pending.finish()
+    }
+
+    /// Waits until everything submitted so far is done.
+    ///
+    /// # Errors
+    /// [`Error::Readback`] where that takes longer than `timeout`.
+    pub fn wait(&self, timeout: Duration) -> Result<(), Error> {
+        let poll = wgpu::PollType::Wait {
+            submission_index: None,
+            timeout: Some(timeout),
+        };
+        self.device()
+            .poll(poll)
+            .map(|_| ())
+            .map_err(|e| Error::Readback {
+                bytes: 0,
+                message: e.to_string(),
+            })
+    }
+}

@@ -1,0 +1,54 @@
+//! Recording a kernel over a grid of any size.
+
+use wgpu::util::DeviceExt;
+
+use crate::Gpu;
+use crate::kernel::CompiledKernel;
+
+/// A kernel's uniform struct; all of them start with `first_group, group_end`.
+pub(crate) trait Params: bytemuck::Pod {
+    /// Names of all fields, in order; a test compares them with the WGSL.
+    const FIELDS: &'static [&'static str];
+    /// Says which workgroups of the grid a dispatch runs: `first_group..group_end`.
+    fn set_grid(&mut self, first_group: u32, group_end: u32);
+}
+
+/// Workgroups of one row of a dispatch; WebGPU's limit per dimension, and what the kernels fold at.
+const FOLD: u32 = 65_535;
+
+/// Multiply-adds of one dispatch. At 1 TFLOP/s this takes 0.1 s: long dispatches are cut, because operating systems take a device away
+/// from a program whose single dispatch runs for seconds.
+const FMAS_PER_DISPATCH: u64 = 50_000_000_000;
+
+/// Records `groups` workgroups of `kernel`, `fmas_per_group` multiply-adds each, in as many dispatches as that takes.
+pub(crate) fn dispatch<P: Params>(
+    gpu: &Gpu,
+    pass: &mut wgpu::ComputePass<'_>,
+    kernel: &CompiledKernel,
+    params: P,
+    buffers: &[(&str, wgpu::BindingResource<'_>)],
+    groups: u32,
+    fmas_per_group: u64,
+) {
+    let most = (FMAS_PER_DISPATCH / fmas_per_group.max(1)).max(1);
+    let most = u32::try_from(most).unwrap_or(u32::MAX).min(FOLD * FOLD);
+    let mut first = 0;
+    while first < groups {
+        let count = most.min(groups - first);
+        let mut params = params;
+        params.set_grid(first, first + count);
+        let uniform = gpu
+            .device()
+            .create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some(kernel.name()),
+                contents: bytemuck::bytes_of(&params),
+                usage: wgpu::BufferUsages::UNIFORM,
+            });
+        let mut all = vec![("params", uniform.as_entire_binding())];
+        all.extend_from_slice(buffers);
+        pass.set_pipeline(kernel.pipeline());
+        pass.set_bind_group(0, &kernel.bind(gpu, &all), &[]);
+        pass.dispatch_workgroups(count.min(FOLD), count.div_ceil(FOLD), 1);
+        first += count;
+    }
+}

@@ -1,0 +1,203 @@
+//! The device that everything runs on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::Error;
+use crate::adapter::{AdapterSummary, choose};
+use crate::kernel::CompiledKernel;
+use crate::problem::Problem;
+
+/// How [`Gpu::open`] chooses an adapter and what it asks of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Part of the adapter's name, ignoring case; none: the most capable kind.
+    pub adapter: Option<String>,
+    /// Ask for exactly WebGPU's default limits, however much better the adapter is.
+    pub default_limits: bool,
+}
+
+/// A device and its queue, with the kernels compiled so far. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    summary: AdapterSummary,
+    limits: wgpu::Limits,
+    kernels: Mutex<HashMap<String, Arc<CompiledKernel>>>,
+    /// What is bound where an operand has no elements.
+    empty: wgpu::Buffer,
+}
+
+impl Gpu {
+    /// A device of the most capable adapter.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::Device`].
+    pub async fn new() -> Result<Self, Error> {
+        Self::open(&GpuOptions::default()).await
+    }
+
+    /// A device of the adapter that `options` choose.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::NoSuchAdapter`] with the names there are, [`Error::Device`].
+    pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
+        let adapter = choose(options.adapter.as_deref()).await?;
+        let mut limits = wgpu::Limits::defaults();
+        if !options.default_limits {
+            let best = adapter.limits();
+            limits.max_buffer_size = best.max_buffer_size.max(limits.max_buffer_size);
+            limits.max_storage_buffer_binding_size = best
+                .max_storage_buffer_binding_size
+                .max(limits.max_storage_buffer_binding_size);
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("sparse"),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_limits: limits,
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) =
+            adapter
+                .request_device(&descriptor)
+                .await
+                .map_err(|e| Error::Device {
+                    adapter: adapter.get_info().name,
+                    message: e.to_string(),
+                })?;
+        Self::from_device(device, queue)
+    }
+
+    /// Shares a device that the program already has. Nothing is installed on it: no error handler, no callback.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the device was created with less than WebGPU's default limits.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, Error> {
+        let limits = device.limits();
+        check_limits(&limits)?;
+        let summary = AdapterSummary::of_info(&device.adapter_info(), device.features(), &limits);
+        let empty = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("sparse: empty operand"),
+            size: 256,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
+        let kernels = Mutex::new(HashMap::new());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                device,
+                queue,
+                summary,
+                limits,
+                kernels,
+                empty,
+            }),
+        })
+    }
+
+    /// Chooses kernels and tiles for `problem`, compiles them and allocates their scratch memory.
+    ///
+    /// # Errors
+    /// [`Error::InvalidProblem`], [`Error::Unavailable`], [`Error::OutOfMemory`], [`Error::Kernel`].
+    pub async fn plan<P: Problem>(&self, problem: &P) -> Result<P::Plan, Error> {
+        problem.plan(self).await
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// Its queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Name, backend, driver and abilities of the adapter, limits as the device was created with.
+    pub fn adapter(&self) -> &AdapterSummary {
+        &self.inner.summary
+    }
+
+    /// The limits that the device was created with.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.inner.limits
+    }
+
+    /// Whether the driver runs shaders on the processor.
+    pub fn is_software(&self) -> bool {
+        self.inner.summary.device_type == wgpu::DeviceType::Cpu
+    }
+
+    pub(crate) fn empty(&self) -> &wgpu::Buffer {
+        &self.inner.empty
+    }
+
+    pub(crate) fn cached_kernel(&self, name: &str) -> Option<Arc<CompiledKernel>> {
+        let kernels = self
+            .inner
+            .kernels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        kernels.get(name).cloned()
+    }
+
+    pub(crate) fn cache_kernel(&self, kernel: Arc<CompiledKernel>) {
+        let mut kernels = self
+            .inner
+            .kernels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        kernels.insert(kernel.name().to_owned(), kernel);
+    }
+}
+
+fn check_limits(limits: &wgpu::Limits) -> Result<(), Error> {
+    let needs = wgpu::Limits::defaults();
+    let rules = [
+        (
+            "max_storage_buffers_per_shader_stage",
+            limits.max_storage_buffers_per_shader_stage,
+            needs.max_storage_buffers_per_shader_stage,
+        ),
+        (
+            "max_compute_workgroup_storage_size",
+            limits.max_compute_workgroup_storage_size,
+            needs.max_compute_workgroup_storage_size,
+        ),
+        (
+            "max_compute_invocations_per_workgroup",
+            limits.max_compute_invocations_per_workgroup,
+            needs.max_compute_invocations_per_workgroup,
+        ),
+        (
+            "max_compute_workgroup_size_x",
+            limits.max_compute_workgroup_size_x,
+            needs.max_compute_workgroup_size_x,
+        ),
+        (
+            "max_compute_workgroups_per_dimension",
+            limits.max_compute_workgroups_per_dimension,
+            needs.max_compute_workgroups_per_dimension,
+        ),
+    ];
+    for (name, has, needs) in rules {
+        if has < needs {
+            return Err(Error::Unavailable {
+                what: "sharing a device".to_owned(),
+                needs: format!("{name} >= {needs}"),
+                has: has.to_string(),
+                hint: "request wgpu::Limits::defaults() or better in the DeviceDescriptor"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
+}

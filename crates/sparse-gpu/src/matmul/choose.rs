@@ -1,0 +1,189 @@
+//! Which walk and which tile a problem gets, and why.
+
+use sparse_shaders::{MatvecKernel, Tile, Walk};
+
+use super::weights::Format;
+
+/// The kernel that a plan runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `matmul.wgsl`.
+    Tiled(Tile),
+    /// `matvec.wgsl`.
+    Matvec {
+        rows: usize,
+        panel: usize,
+        lanes: usize,
+    },
+}
+
+impl Shape {
+    pub(crate) fn rows(self) -> usize {
+        match self {
+            Self::Tiled(tile) => tile.rows,
+            Self::Matvec { rows, .. } => rows,
+        }
+    }
+
+    /// Tokens of a panel of packed activations.
+    pub(crate) fn panel(self) -> usize {
+        match self {
+            Self::Tiled(tile) => tile.panel(),
+            Self::Matvec { panel, .. } => panel,
+        }
+    }
+
+    pub(crate) fn describe(self) -> String {
+        match self {
+            Self::Tiled(tile) => {
+                format!(
+                    "{} rows x {} tokens x {} lanes",
+                    tile.rows, tile.cols, tile.lanes
+                )
+            }
+            Self::Matvec { rows, panel, lanes } => {
+                format!("{rows} rows x {panel} tokens, k over {lanes} lanes")
+            }
+        }
+    }
+}
+
+/// The walk over k for `format`, with the reason where there was a choice.
+pub(crate) fn walk(format: Format, k_in: usize) -> (Walk, Option<String>) {
+    match format {
+        Format::Dense => {
+            let vector_weights = k_in.is_multiple_of(4);
+            let note = (!vector_weights).then(|| {
+                format!("rows of {k_in} weights do not start at multiples of 4: weights are loaded one by one")
+            });
+            (Walk::Dense { vector_weights }, note)
+        }
+        Format::Nm {
+            pattern,
+            index_bits,
+        } => {
+            let (n, m, v) = (pattern.n(), pattern.m(), pattern.v());
+            // Without rows to share a list, gathering x for each row costs a load per multiply-add; up to this many selects are cheaper.
+            let selects = n * if m % 4 == 0 {
+                1
+            } else {
+                3_usize.div_ceil(m) + 1
+            };
+            if v < 4 && selects <= MOST_SELECTS && m <= n * MOST_EXPANSION {
+                let note = format!(
+                    "{v} row(s) share a pattern, too few for a tile: weights are put back in their places on the way, \
+                     which saves bytes but no multiplications; 4 or more rows (V >= 4) would save both"
+                );
+                (
+                    Walk::NmExpand {
+                        n,
+                        m,
+                        v,
+                        index_bits,
+                    },
+                    Some(note),
+                )
+            } else {
+                (
+                    Walk::Nm {
+                        n,
+                        m,
+                        v,
+                        index_bits,
+                    },
+                    None,
+                )
+            }
+        }
+        Format::Bsr { block: (br, bc) } => (Walk::Bsr { br, bc }, None),
+    }
+}
+
+/// Selects per row and step up to which expanding beats gathering.
+const MOST_SELECTS: usize = 4;
+/// Columns per stored weight up to which expanding, which multiplies all columns, beats gathering.
+const MOST_EXPANSION: usize = 4;
+
+/// The register tile. On a processor one subgroup of 8 is enough for a workgroup and small panels stay in its cache; a GPU wants whole
+/// subgroups of 32 and enough panels to fill it.
+pub(crate) fn tile(walk: Walk, tokens: usize, software: bool) -> Tile {
+    let rows = rows(walk.strip_rows(8), 8);
+    let mut tile = if software {
+        Tile {
+            rows,
+            cols: 8,
+            lanes: 8,
+        }
+    } else {
+        Tile {
+            rows,
+            cols: 8,
+            lanes: 32,
+        }
+    };
+    // A tile of one row reuses no x across rows; more columns reuse its weights and its list.
+    if rows == 1 {
+        tile.cols = 16;
+    }
+    while tile.lanes > 8 && tile.panel() / 2 >= tokens {
+        tile.lanes /= 2;
+    }
+    while tile.cols > 4 && tile.panel() / 2 >= tokens {
+        tile.cols /= 2;
+    }
+    tile
+}
+
+/// The kernel for few tokens.
+pub(crate) fn matvec(walk: Walk, tokens: usize, software: bool) -> Shape {
+    let panel = [1, 4, MatvecKernel::MAX_TOKENS]
+        .into_iter()
+        .find(|&panel| tokens <= panel)
+        .unwrap_or(MatvecKernel::MAX_TOKENS);
+    let rows = rows(walk.strip_rows(8), if panel == 8 { 4 } else { 8 });
+    Shape::Matvec {
+        rows,
+        panel,
+        lanes: if software { 8 } else { 64 },
+    }
+}
+
+/// Rows of a tile: the power of two up to `most` for which covering `strip_rows` costs least. A tile costs its rows, padding
+/// included, and about two more for what all of its rows share.
+fn rows(strip_rows: usize, most: usize) -> usize {
+    [8, 4, 2, 1]
+        .into_iter()
+        .filter(|&rows| rows <= most)
+        .min_by_key(|&rows| strip_rows.div_ceil(rows) * (rows + 2))
+        .unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_cover_a_strip_with_little_waste() {
+        let chosen: Vec<_> = [1, 2, 3, 4, 5, 7, 8, 12, 16, 20, 32]
+            .map(|v| rows(v, 8))
+            .into();
+        assert_eq!(chosen, [1, 2, 4, 4, 8, 8, 8, 4, 8, 4, 8]);
+    }
+
+    #[test]
+    fn few_tokens_get_small_panels() {
+        let dense = Walk::Dense {
+            vector_weights: true,
+        };
+        assert_eq!(tile(dense, 1024, false).panel(), 256);
+        assert_eq!(tile(dense, 100, false).panel(), 128);
+        assert_eq!(
+            tile(dense, 9, false),
+            Tile {
+                rows: 8,
+                cols: 4,
+                lanes: 8
+            }
+        );
+    }
+}

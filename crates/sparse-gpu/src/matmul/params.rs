@@ -1,0 +1,60 @@
+//! The uniform structs of the matmul kernels; a test compares them with the WGSL.
+
+use crate::dispatch::Params;
+
+macro_rules! params {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        pub(crate) struct $name {
+            first_group: u32,
+            group_end: u32,
+            $($(#[$field_doc])* pub(crate) $field: u32,)*
+        }
+
+        impl Params for $name {
+            const FIELDS: &'static [&'static str] = &["first_group", "group_end", $(stringify!($field)),*];
+
+            fn set_grid(&mut self, first_group: u32, group_end: u32) {
+                (self.first_group, self.group_end) = (first_group, group_end);
+            }
+        }
+    };
+}
+pub(crate) use params;
+
+params! {
+    /// Of `matmul.wgsl` and `matvec.wgsl`.
+    MatmulParams {
+        row_tiles,
+        first_strip,
+        token_begin,
+        token_end,
+        n_out,
+        k_in,
+        packed_rows,
+        zero_row,
+        steps,
+        weight_stride,
+        words_per_strip,
+        w_first,
+        indices_first,
+        y_first,
+    }
+}
+
+params! {
+    /// Of `pack.wgsl`.
+    PackParams { k_tiles, token_begin, token_end, k_in, packed_rows, x_first }
+}
+
+params! {
+    /// Of `convert.wgsl`.
+    ConvertParams { len, y_first }
+}
+
+params! {
+    /// Of `naive.wgsl`.
+    NaiveParams { tokens, n_out, k_in }
+}

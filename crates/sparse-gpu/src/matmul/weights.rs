@@ -1,0 +1,96 @@
+//! Weights as the engine sees them: a format known when planning, buffers known when recording.
+
+use std::ops::Range;
+
+use sparse_core::{DType, Nm};
+
+use crate::GpuTensor;
+use crate::sparse::{GpuBsr, GpuNm};
+
+/// How the weights of a problem are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Dense,
+    Nm { pattern: Nm, index_bits: u32 },
+    Bsr { block: (usize, usize) },
+}
+
+/// The weights of one recording.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Weights<'a> {
+    Dense(&'a GpuTensor),
+    Nm(&'a GpuNm),
+    Bsr(&'a GpuBsr),
+}
+
+impl<'a> Weights<'a> {
+    /// The buffer of the values, and where in it they start.
+    pub(crate) fn values(&self) -> (&'a wgpu::Buffer, u64) {
+        match self {
+            Self::Dense(tensor) => (tensor.buffer(), tensor.offset()),
+            Self::Nm(nm) => (&nm.values, 0),
+            Self::Bsr(bsr) => (&bsr.values, 0),
+        }
+    }
+
+    /// The buffer of the indices, if the format has one.
+    pub(crate) fn indices(&self) -> Option<&'a wgpu::Buffer> {
+        match self {
+            Self::Dense(_) => None,
+            Self::Nm(nm) => Some(&nm.indices),
+            Self::Bsr(bsr) => Some(&bsr.indices),
+        }
+    }
+
+    /// The buffer of the row pointers, if the format has one.
+    pub(crate) fn indptr(&self) -> Option<&'a wgpu::Buffer> {
+        match self {
+            Self::Bsr(bsr) => Some(&bsr.indptr),
+            _ => None,
+        }
+    }
+}
+
+/// Which units of which array belong to a range of strips: what slicing needs to know of a format.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent<'a> {
+    /// Rows of w in a strip.
+    pub(crate) strip_rows: usize,
+    /// Rows of w.
+    pub(crate) n_out: usize,
+    /// Units of one row of values: 4 elements, or one in unaligned walks.
+    pub(crate) row_units: u64,
+    /// Rows of w that share a strip of packed indices, and the words of such a strip.
+    pub(crate) index_strip: Option<(usize, u64)>,
+    /// Row pointers and units of a block, of a block-sparse matrix.
+    pub(crate) blocks: Option<(&'a [u32], u64)>,
+}
+
+impl Extent<'_> {
+    fn rows(&self, strips: &Range<usize>) -> Range<usize> {
+        strips.start * self.strip_rows..(strips.end * self.strip_rows).min(self.n_out)
+    }
+
+    /// Units of the values that `strips` need.
+    pub(crate) fn values(&self, strips: &Range<usize>) -> Range<u64> {
+        if let Some((indptr, units)) = self.blocks {
+            return u64::from(indptr[strips.start]) * units..u64::from(indptr[strips.end]) * units;
+        }
+        let rows = self.rows(strips);
+        rows.start as u64 * self.row_units..rows.end as u64 * self.row_units
+    }
+
+    /// Words of the packed indices that `strips` need; of block-sparse matrices all are bound at once.
+    pub(crate) fn indices(&self, strips: &Range<usize>) -> Option<Range<u64>> {
+        let (rows_per_strip, words) = self.index_strip?;
+        let rows = self.rows(strips);
+        let first = rows.start / rows_per_strip;
+        let last = rows.end.div_ceil(rows_per_strip);
+        Some(first as u64 * words..last as u64 * words)
+    }
+}
+
+/// Bytes of a unit of values.
+pub(crate) const fn unit_bytes(dtype: DType, vectors: bool) -> u64 {
+    dtype.bytes() as u64 * if vectors { 4 } else { 1 }
+}

@@ -1,0 +1,63 @@
+//! `bsr_matmul`: block-sparse weights.
+
+use super::FEW_TOKENS;
+use crate::matmul::{Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile};
+use crate::problem::Problem;
+use crate::{Error, Gpu, GpuBsr};
+
+/// `y = act(x w^T + bias)` with block-sparse weights.
+///
+/// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
+/// The kernel is `matmul.wgsl` with the walk `bsr`; the CPU twin is
+/// [`sparse_core::matmul::bsr::matmul`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BsrMatmul {
+    /// Rows of x and y.
+    pub tokens: usize,
+    /// Rows of w, columns of y.
+    pub n_out: usize,
+    /// Columns of x and w.
+    pub k_in: usize,
+    /// Rows and columns of a block.
+    pub block: (usize, usize),
+    /// Storage types.
+    pub types: MatmulTypes,
+    /// Bias and activation.
+    pub epilogue: Epilogue,
+    /// The register tile; none: chosen by the plan.
+    pub tile: Option<Tile>,
+}
+
+impl BsrMatmul {
+    /// f32, no bias, no activation, tile by the plan.
+    pub fn new(tokens: usize, n_out: usize, k_in: usize, block: (usize, usize)) -> Self {
+        Self {
+            tokens,
+            n_out,
+            k_in,
+            block,
+            types: MatmulTypes::default(),
+            epilogue: Epilogue::default(),
+            tile: None,
+        }
+    }
+}
+
+impl Problem for BsrMatmul {
+    type Plan = MatmulPlan<GpuBsr>;
+
+    async fn plan(&self, gpu: &Gpu) -> Result<Self::Plan, Error> {
+        let problem = MatmulProblem {
+            operation: "bsr_matmul",
+            tokens: self.tokens,
+            n_out: self.n_out,
+            k_in: self.k_in,
+            format: Format::Bsr { block: self.block },
+            types: self.types,
+            epilogue: self.epilogue,
+            tile: self.tile,
+            matvec: self.tile.is_none() && self.tokens <= FEW_TOKENS,
+        };
+        Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))
+    }
+}

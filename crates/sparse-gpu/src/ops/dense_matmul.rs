@@ -1,0 +1,60 @@
+//! `dense_matmul`: the honest baseline, and a useful operation in itself.
+
+use super::FEW_TOKENS;
+use crate::matmul::{Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile};
+use crate::problem::Problem;
+use crate::{Error, Gpu, GpuTensor};
+
+/// `y = act(x w^T + bias)` with dense weights.
+///
+/// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
+/// The kernel is `matmul.wgsl` with the walk `dense`; the CPU twin is
+/// [`sparse_core::matmul::dense::matmul`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DenseMatmul {
+    /// Rows of x and y.
+    pub tokens: usize,
+    /// Rows of w, columns of y.
+    pub n_out: usize,
+    /// Columns of x and w.
+    pub k_in: usize,
+    /// Storage types.
+    pub types: MatmulTypes,
+    /// Bias and activation.
+    pub epilogue: Epilogue,
+    /// The register tile; none: chosen by the plan.
+    pub tile: Option<Tile>,
+}
+
+impl DenseMatmul {
+    /// f32, no bias, no activation, tile by the plan.
+    pub fn new(tokens: usize, n_out: usize, k_in: usize) -> Self {
+        Self {
+            tokens,
+            n_out,
+            k_in,
+            types: MatmulTypes::default(),
+            epilogue: Epilogue::default(),
+            tile: None,
+        }
+    }
+}
+
+impl Problem for DenseMatmul {
+    type Plan = MatmulPlan<GpuTensor>;
+
+    async fn plan(&self, gpu: &Gpu) -> Result<Self::Plan, Error> {
+        let problem = MatmulProblem {
+            operation: "dense_matmul",
+            tokens: self.tokens,
+            n_out: self.n_out,
+            k_in: self.k_in,
+            format: Format::Dense,
+            types: self.types,
+            epilogue: self.epilogue,
+            tile: self.tile,
+            matvec: self.tile.is_none() && self.tokens <= FEW_TOKENS,
+        };
+        Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))
+    }
+}

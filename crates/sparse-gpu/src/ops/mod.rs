@@ -1,0 +1,16 @@
+//! The operations: one file each, found by its name.
+
+mod bsr_matmul;
+mod dense_matmul;
+mod naive_matmul;
+mod nm_matmul;
+mod nm_matvec;
+
+pub use bsr_matmul::BsrMatmul;
+pub use dense_matmul::DenseMatmul;
+pub use naive_matmul::{NaiveMatmul, NaiveMatmulPlan};
+pub use nm_matmul::NmMatmul;
+pub use nm_matvec::NmMatvec;
+
+/// Up to this many tokens, and without a tile of the caller's, a matmul runs as a matrix-vector product.
+pub(crate) const FEW_TOKENS: usize = 8;

@@ -1,0 +1,49 @@
+//! Problem -> plan: what every operation has in common.
+
+use std::future::Future;
+
+use crate::{Error, Gpu};
+
+/// An operation's sizes, storage types and options: plain data that [`Gpu::plan`] turns into a plan.
+pub trait Problem {
+    /// What records the operation.
+    type Plan;
+
+    /// Chooses and compiles the kernels. Call [`Gpu::plan`].
+    ///
+    /// # Errors
+    /// Those of [`Gpu::plan`].
+    fn plan(&self, gpu: &Gpu) -> impl Future<Output = Result<Self::Plan, Error>>;
+}
+
+/// Why a plan is as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The operation.
+    pub operation: &'static str,
+    /// Name of the main kernel's variant.
+    pub kernel: String,
+    /// Its tile.
+    pub tile: String,
+    /// What the kernel needs of a device; `portable` is what every WebGPU device has.
+    pub tier: &'static str,
+    /// The adapter.
+    pub adapter: String,
+    /// Bytes that the plan allocated for intermediate results.
+    pub scratch_bytes: u64,
+    /// What was decided, and why.
+    pub notes: Vec<String>,
+}
+
+impl std::fmt::Display for Explanation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "{}: kernel {}, tile {}, tier {}, on {}, {} bytes of scratch memory",
+            self.operation, self.kernel, self.tile, self.tier, self.adapter, self.scratch_bytes
+        )?;
+        self.notes
+            .iter()
+            .try_for_each(|note| writeln!(f, "  - {note}"))
+    }
+}

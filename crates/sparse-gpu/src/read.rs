@@ -1,0 +1,151 @@
+//! Reading results back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use sparse_core::{DType, Element, Tensor};
+
+use crate::{Error, Gpu, GpuTensor};
+
+impl Gpu {
+    /// Copies a tensor back once everything submitted so far is done.
+    ///
+    /// The future never blocks: on native platforms it polls the device each time that it is polled itself; in browsers the event loop
+    /// does.
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] where the tensor does not hold `T`, [`Error::Readback`] where the device is lost, [`Error::OutOfMemory`].
+    pub async fn read<T: Element>(&self, tensor: &GpuTensor) -> Result<Tensor<T>, Error> {
+        let pending = self.start_read(tensor, T::DTYPE)?;
+        Mapped {
+            gpu: self,
+            state: Arc::clone(&pending.state),
+        }
+        .await;
+        pending.finish()
+    }
+
+    pub(crate) fn start_read(
+        &self,
+        tensor: &GpuTensor,
+        dtype: DType,
+    ) -> Result<PendingRead, Error> {
+        tensor.expect("read", "the tensor", tensor.shape(), dtype)?;
+        let bytes = tensor.bytes();
+        if !tensor
+            .buffer()
+            .usage()
+            .contains(wgpu::BufferUsages::COPY_SRC)
+        {
+            return Err(Error::BufferUsage {
+                actual: format!("{:?}", tensor.buffer().usage()),
+                needed: "COPY_SRC to be read back".to_owned(),
+            });
+        }
+        let staging = self.allocate(
+            "readback",
+            bytes,
+            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        )?;
+        let mut encoder = self
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor {
+                label: Some("sparse: readback"),
+            });
+        if bytes > 0 {
+            let len = bytes.next_multiple_of(4);
+            encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, len);
+        }
+        self.queue().submit([encoder.finish()]);
+        let state = Arc::new(Mutex::new(MapState::default()));
+        let shared = Arc::clone(&state);
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            state.result = Some(result.map_err(|e| e.to_string()));
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        });
+        Ok(PendingRead {
+            staging,
+            state,
+            shape: tensor.shape().to_vec(),
+            bytes,
+        })
+    }
+}
+
+#[derive(Default, Debug)]
+struct MapState {
+    result: Option<Result<(), String>>,
+    waker: Option<Waker>,
+}
+
+/// A readback that has been submitted.
+#[derive(Debug)]
+pub(crate) struct PendingRead {
+    staging: wgpu::Buffer,
+    state: Arc<Mutex<MapState>>,
+    shape: Vec<usize>,
+    bytes: u64,
+}
+
+impl PendingRead {
+    /// Takes the numbers out of the mapped buffer.
+    pub(crate) fn finish<T: Element>(self) -> Result<Tensor<T>, Error> {
+        let failed = |message: String| Error::Readback {
+            bytes: self.bytes,
+            message,
+        };
+        let result = self
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .result
+            .take();
+        result
+            .unwrap_or_else(|| Err("the device did not answer".to_owned()))
+            .map_err(failed)?;
+        let view = self
+            .staging
+            .get_mapped_range(..)
+            .map_err(|e| failed(e.to_string()))?;
+        let len = usize::try_from(self.bytes).map_err(|e| failed(e.to_string()))?;
+        let data = bytemuck::pod_collect_to_vec(&view[..len]);
+        drop(view);
+        self.staging.unmap();
+        Tensor::try_new(self.shape, data).map_err(|e| Error::Readback {
+            bytes: self.bytes,
+            message: e.to_string(),
+        })
+    }
+}
+
+/// Ready once the mapping's callback has run.
+struct Mapped<'a> {
+    gpu: &'a Gpu,
+    state: Arc<Mutex<MapState>>,
+}
+
+impl Future for Mapped<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        // An error of this poll (a lost device) also fails the mapping, whose callback carries it.
+        let native = self.gpu.device().poll(wgpu::PollType::Poll).is_ok()
+            && cfg!(not(target_arch = "wasm32"));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.result.is_some() {
+            return Poll::Ready(());
+        }
+        state.waker = Some(context.waker().clone());
+        drop(state);
+        if native {
+            // Nobody else polls the device: ask to be polled again.
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,199 @@
+//! Sparse operands in GPU memory.
+
+use sparse_core::{BlockMask, BsrMatrix, DType, Element, Nm, NmMatrix};
+
+use crate::{Error, Gpu};
+
+/// An N:M matrix in GPU memory: values `[rows, kept]` with rows padded to a multiple of 4 elements, and the packed indices of
+/// [`NmMatrix::packed_indices`].
+#[derive(Clone, Debug)]
+pub struct GpuNm {
+    pub(crate) values: wgpu::Buffer,
+    pub(crate) indices: wgpu::Buffer,
+    pub(crate) words_per_strip: usize,
+    pub(crate) index_bits: u32,
+    rows: usize,
+    cols: usize,
+    pattern: Nm,
+    dtype: DType,
+}
+
+impl GpuNm {
+    /// `[rows, cols]` of the matrix.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// The pattern.
+    pub fn pattern(&self) -> Nm {
+        self.pattern
+    }
+
+    /// Storage type of the values.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Bytes in GPU memory.
+    pub fn bytes(&self) -> u64 {
+        self.values.size() + self.indices.size()
+    }
+}
+
+/// A block-sparse matrix in GPU memory: blocks `[nnz_blocks, br, bc]` with block rows padded to a multiple of 4 elements.
+#[derive(Clone, Debug)]
+pub struct GpuBsr {
+    pub(crate) values: wgpu::Buffer,
+    pub(crate) indices: wgpu::Buffer,
+    pub(crate) indptr: wgpu::Buffer,
+    /// A copy for slicing: which blocks belong to a range of block rows.
+    pub(crate) host_indptr: Vec<u32>,
+    rows: usize,
+    cols: usize,
+    block: (usize, usize),
+    dtype: DType,
+}
+
+impl GpuBsr {
+    /// `[rows, cols]` of the matrix.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// `(rows, columns)` of a block.
+    pub fn block(&self) -> (usize, usize) {
+        self.block
+    }
+
+    /// Storage type of the values.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Stored blocks.
+    pub fn nnz_blocks(&self) -> usize {
+        self.host_indptr.last().map_or(0, |&n| n as usize)
+    }
+
+    /// Bytes in GPU memory.
+    pub fn bytes(&self) -> u64 {
+        self.values.size() + self.indices.size() + self.indptr.size()
+    }
+}
+
+/// A block mask in GPU memory: the words of [`BlockMask::words`].
+#[derive(Clone, Debug)]
+pub struct GpuMask {
+    pub(crate) words: wgpu::Buffer,
+    shape: [usize; 4],
+}
+
+impl GpuMask {
+    /// `[batch, heads, query blocks, key blocks]`.
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
+    /// Words of one row of the mask.
+    pub fn words_per_row(&self) -> usize {
+        self.shape[3].div_ceil(32)
+    }
+}
+
+impl Gpu {
+    /// Copies an N:M matrix to the GPU.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    pub fn upload_nm<T: Element>(&self, matrix: &NmMatrix<T>) -> Result<GpuNm, Error> {
+        let kept = matrix.kept_per_row();
+        Ok(GpuNm {
+            values: self.upload_padded("N:M values", matrix.values(), kept)?,
+            indices: self.upload_words("N:M indices", matrix.packed_indices())?,
+            words_per_strip: matrix.words_per_strip(),
+            index_bits: matrix.index_bits(),
+            rows: matrix.rows(),
+            cols: matrix.cols(),
+            pattern: matrix.pattern(),
+            dtype: T::DTYPE,
+        })
+    }
+
+    /// Copies a block-sparse matrix to the GPU.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    pub fn upload_bsr<T: Element>(&self, matrix: &BsrMatrix<T>) -> Result<GpuBsr, Error> {
+        Ok(GpuBsr {
+            values: self.upload_padded("block values", matrix.values(), matrix.block().1)?,
+            indices: self.upload_words("block indices", matrix.indices())?,
+            indptr: self.upload_words("block row pointers", matrix.indptr())?,
+            host_indptr: matrix.indptr().to_vec(),
+            rows: matrix.rows(),
+            cols: matrix.cols(),
+            block: matrix.block(),
+            dtype: T::DTYPE,
+        })
+    }
+
+    /// Copies a block mask to the GPU.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    pub fn upload_mask(&self, mask: &BlockMask) -> Result<GpuMask, Error> {
+        Ok(GpuMask {
+            words: self.upload_words("block mask", mask.words())?,
+            shape: [mask.batch(), mask.heads(), mask.q_blocks(), mask.k_blocks()],
+        })
+    }
+
+    /// A mask that an operation writes on the GPU; it selects nothing until then.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    pub fn empty_mask(&self, shape: [usize; 4]) -> Result<GpuMask, Error> {
+        let [batch, heads, q_blocks, k_blocks] = shape;
+        let words = [batch, heads, q_blocks, k_blocks.div_ceil(32), 4]
+            .iter()
+            .try_fold(1_u64, |product, &n| product.checked_mul(n as u64))
+            .ok_or_else(|| {
+                Error::invalid(
+                    "mask",
+                    format!("shape {shape:?} has more bits than can be addressed"),
+                )
+            })?;
+        Ok(GpuMask {
+            words: self.allocate("block mask", words, crate::GpuTensor::USAGES)?,
+            shape,
+        })
+    }
+
+    /// Rows of `row_len` values, each padded with zeros to a multiple of 4 so that kernels load vec4s.
+    fn upload_padded<T: Element>(
+        &self,
+        what: &str,
+        values: &[T],
+        row_len: usize,
+    ) -> Result<wgpu::Buffer, Error> {
+        let stride = row_len.next_multiple_of(4);
+        if stride == row_len {
+            return self.upload_bytes(what, bytemuck::cast_slice(values));
+        }
+        let mut padded = Vec::with_capacity(values.len() / row_len * stride);
+        for row in values.chunks_exact(row_len) {
+            padded.extend_from_slice(row);
+            padded.resize(padded.len() + stride - row_len, T::ZERO);
+        }
+        self.upload_bytes(what, bytemuck::cast_slice(&padded))
+    }
+
+    fn upload_words(&self, what: &str, words: &[u32]) -> Result<wgpu::Buffer, Error> {
+        self.upload_bytes(what, bytemuck::cast_slice(words))
+    }
+
+    fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer, Error> {
+        let buffer = self.allocate(what, bytes.len() as u64, crate::GpuTensor::USAGES)?;
+        self.write(&buffer, bytes);
+        Ok(buffer)
+    }
+}

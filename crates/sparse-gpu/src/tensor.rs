@@ -1,0 +1,253 @@
+//! Dense tensors in GPU memory.
+
+use sparse_core::{DType, Element, Matrix, Tensor};
+
+use crate::{Error, Gpu};
+
+/// A dense, row-major, contiguous tensor in a wgpu buffer. Clones share the buffer.
+#[derive(Clone, Debug)]
+pub struct GpuTensor {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    shape: Vec<usize>,
+    dtype: DType,
+}
+
+impl GpuTensor {
+    /// The usages that a buffer needs to hold a tensor that is read and written.
+    pub const USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
+        .union(wgpu::BufferUsages::COPY_SRC)
+        .union(wgpu::BufferUsages::COPY_DST);
+
+    /// A tensor in a buffer that the program already has; nothing is copied. `offset` is in bytes.
+    ///
+    /// The buffer has to be one of the [`Gpu`]'s device; wgpu itself reports another device's.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`], [`Error::BufferUsage`] without `STORAGE`, [`Error::BufferOffset`] where `offset` is not a multiple of
+    /// 256 (what every device allows).
+    pub fn from_buffer(
+        buffer: wgpu::Buffer,
+        offset: u64,
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<Self, Error> {
+        let bytes = byte_len(shape, dtype)?;
+        // Half-width rows are read as whole words.
+        let needed = bytes.next_multiple_of(4);
+        if offset
+            .checked_add(needed)
+            .is_none_or(|end| end > buffer.size())
+        {
+            return Err(Error::BufferTooSmall {
+                actual: buffer.size(),
+                needed,
+                offset,
+            });
+        }
+        if !offset.is_multiple_of(256) {
+            return Err(Error::BufferOffset {
+                offset,
+                alignment: 256,
+            });
+        }
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return Err(Error::BufferUsage {
+                actual: format!("{:?}", buffer.usage()),
+                needed: "STORAGE".to_owned(),
+            });
+        }
+        Ok(Self {
+            buffer,
+            offset,
+            shape: shape.to_vec(),
+            dtype,
+        })
+    }
+
+    /// The buffer.
+    pub fn buffer(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+
+    /// Where in the buffer the tensor starts, bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Sizes, slowest dimension first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Storage type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of the elements.
+    pub fn bytes(&self) -> u64 {
+        self.len() as u64 * self.dtype.bytes() as u64
+    }
+
+    /// Checks shape and storage type against what a plan was made for.
+    pub(crate) fn expect(
+        &self,
+        operation: &'static str,
+        tensor: &'static str,
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<(), Error> {
+        if self.shape != shape {
+            return Err(Error::ShapeMismatch {
+                operation,
+                tensor,
+                expected: shape.to_vec(),
+                actual: self.shape.clone(),
+            });
+        }
+        if self.dtype != dtype {
+            return Err(Error::DTypeMismatch {
+                operation,
+                tensor,
+                expected: dtype,
+                actual: self.dtype,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// An owned dense array that can be uploaded: [`Matrix`] and [`Tensor`].
+pub trait DenseSource {
+    /// Its element type.
+    type Element: Element;
+    /// Its shape.
+    fn shape(&self) -> Vec<usize>;
+    /// Its elements, row-major.
+    fn data(&self) -> &[Self::Element];
+}
+
+impl<T: Element> DenseSource for Matrix<T> {
+    type Element = T;
+    fn shape(&self) -> Vec<usize> {
+        vec![self.rows(), self.cols()]
+    }
+    fn data(&self) -> &[T] {
+        self.data()
+    }
+}
+
+impl<T: Element> DenseSource for Tensor<T> {
+    type Element = T;
+    fn shape(&self) -> Vec<usize> {
+        self.shape().to_vec()
+    }
+    fn data(&self) -> &[T] {
+        self.data()
+    }
+}
+
+impl Gpu {
+    /// Copies a dense matrix or tensor to the GPU.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    pub fn upload<S: DenseSource>(&self, source: &S) -> Result<GpuTensor, Error> {
+        let tensor = self.empty_tensor(&source.shape(), S::Element::DTYPE)?;
+        self.write(tensor.buffer(), bytemuck::cast_slice(source.data()));
+        Ok(tensor)
+    }
+
+    /// A tensor whose elements are zero until an operation writes them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    pub fn empty_tensor(&self, shape: &[usize], dtype: DType) -> Result<GpuTensor, Error> {
+        let buffer = self.allocate("tensor", byte_len(shape, dtype)?, GpuTensor::USAGES)?;
+        Ok(GpuTensor {
+            buffer,
+            offset: 0,
+            shape: shape.to_vec(),
+            dtype,
+        })
+    }
+
+    /// A buffer of at least `bytes`, rounded up so that every binding of it is legal.
+    pub(crate) fn allocate(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, Error> {
+        let size = bytes.max(16).next_multiple_of(16);
+        let most = self.limits().max_buffer_size;
+        if size > most {
+            return Err(Error::Unavailable {
+                what: format!("a {what} of {bytes} bytes"),
+                needs: format!("max_buffer_size >= {size}"),
+                has: most.to_string(),
+                hint: "request a larger limit in the DeviceDescriptor where the adapter has one, or split the operand".to_owned(),
+            });
+        }
+        let scope = self
+            .device()
+            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        let error = scope.pop();
+        // A native device knows at once. A browser tells later, when the first readback fails; waiting for it is not allowed there.
+        #[cfg(not(target_arch = "wasm32"))]
+        if pollster::block_on(error).is_some() {
+            return Err(Error::OutOfMemory {
+                what: what.to_owned(),
+                bytes: size,
+            });
+        }
+        #[cfg(target_arch = "wasm32")]
+        drop(error);
+        Ok(buffer)
+    }
+
+    /// Writes `bytes` to the start of `buffer`, padding the last word with zeros.
+    pub(crate) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        let whole = bytes.len() / 4 * 4;
+        if whole > 0 {
+            self.queue().write_buffer(buffer, 0, &bytes[..whole]);
+        }
+        if whole < bytes.len() {
+            let mut word = [0; 4];
+            word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue().write_buffer(buffer, whole as u64, &word);
+        }
+    }
+}
+
+/// Bytes of a tensor, checked.
+fn byte_len(shape: &[usize], dtype: DType) -> Result<u64, Error> {
+    shape
+        .iter()
+        .try_fold(dtype.bytes() as u64, |bytes, &n| {
+            bytes.checked_mul(n as u64)
+        })
+        .ok_or_else(|| {
+            Error::invalid(
+                "tensor",
+                format!("shape {shape:?} has more bytes than can be addressed"),
+            )
+        })
+}

@@ -1,0 +1,79 @@
+//! Binding a part of a buffer: operands above the binding limit are bound window by window.
+
+use std::num::NonZeroU64;
+use std::ops::Range;
+
+use crate::Gpu;
+
+/// A part of a buffer as a kernel sees it, in units of its array's elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window<'a> {
+    buffer: &'a wgpu::Buffer,
+    offset: u64,
+    size: u64,
+    /// The number of the unit that the window starts with.
+    pub(crate) first: u32,
+}
+
+impl<'a> Window<'a> {
+    /// The window that holds `units` of `unit_bytes` each, of an array that starts at `base` in `buffer`. It starts at or before the
+    /// first unit, where the device allows a binding to start.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "plans refuse operands of 2^32 units or more"
+    )]
+    pub(crate) fn new(
+        gpu: &'a Gpu,
+        buffer: &'a wgpu::Buffer,
+        base: u64,
+        unit_bytes: u64,
+        units: Range<u64>,
+    ) -> Self {
+        if units.is_empty() {
+            return Self {
+                buffer: gpu.empty(),
+                offset: 0,
+                size: 256,
+                first: units.start as u32,
+            };
+        }
+        let alignment = alignment(gpu);
+        // A multiple of 16 bytes and of the unit: the window starts with a whole unit.
+        let start = (units.start * unit_bytes) / alignment * alignment;
+        let end = (units.end * unit_bytes).next_multiple_of(16);
+        let end = end.min((buffer.size() - base) / 4 * 4);
+        Self {
+            buffer,
+            offset: base + start,
+            size: end - start,
+            first: (start / unit_bytes) as u32,
+        }
+    }
+
+    /// The whole buffer.
+    pub(crate) fn whole(buffer: &'a wgpu::Buffer) -> Self {
+        Self {
+            buffer,
+            offset: 0,
+            size: buffer.size(),
+            first: 0,
+        }
+    }
+
+    pub(crate) fn binding(&self) -> wgpu::BindingResource<'a> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: self.buffer,
+            offset: self.offset,
+            size: NonZeroU64::new(self.size),
+        })
+    }
+}
+
+fn alignment(gpu: &Gpu) -> u64 {
+    u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16)
+}
+
+/// The most bytes that the units of one window may have, whatever its alignment.
+pub(crate) fn window_bytes(gpu: &Gpu) -> u64 {
+    gpu.limits().max_storage_buffer_binding_size.min(1 << 30) - alignment(gpu) - 16
+}
