@@ -1,6 +1,7 @@
 {%- import "shared/storage.wgsl" as storage -%}
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/epilogue.wgsl" as epilogue -%}
+{%- import "shared/matmul_params.wgsl" as shared -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o]) for at most {{ panel }} tokens, the sum over the k that the walk visits ({{ walk }}).
 //
@@ -8,22 +9,7 @@
 // owns {{ rows }} rows, invocation l the steps l, l + {{ lanes }}, ... of each. One step = one vec4 of weights per row, read once, and four
 // loads of x that all rows share. The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
 
-struct Params {
-    first_group: u32,     // of this dispatch, in the grid of row tiles
-    group_end: u32,       // one past the last workgroup of this dispatch
-    first_strip: u32,     // of this slice
-    token_begin: u32,     // first token
-    token_end: u32,       // one past the last
-    n_out: u32,           // rows of w = columns of y
-    k_in: u32,            // columns of w and x
-    zero_row: u32,        // a row of the packed x that is zero
-    steps: u32,           // of a strip, where all are alike
-    weight_stride: u32,   // from one row of w to the next, in units of four elements (one element: unaligned dense rows)
-    words_per_strip: u32, // of packed indices
-    w_first: u32,         // where the bound windows start, in units of their elements
-    indices_first: u32,
-    y_first: u32,
-}
+{{ shared.params() }}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> packed_x: array<{{ "f32" if panel == 1 else "vec4<f32>" }}>;

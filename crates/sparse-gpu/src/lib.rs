@@ -21,7 +21,7 @@ pub use adapter::adapters_blocking;
 pub use adapter::{AdapterSummary, adapters};
 pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
-pub use matmul::{Activation, Epilogue, Extras, MatmulPlan, MatmulTypes, MatmulWeights, Tile};
+pub use matmul::{Activation, Epilogue, Extras, MatmulPlan, MatmulTypes, Tile, Weights};
 pub use ops::{BsrMatmul, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec};
 pub use problem::{Explanation, Problem};
 pub use sparse::{GpuBsr, GpuMask, GpuNm};

@@ -60,6 +60,11 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// The same bytes, whose first unit has another number.
+    pub(crate) fn starting_at(self, first: u32) -> Self {
+        Self { first, ..self }
+    }
+
     pub(crate) fn binding(&self) -> wgpu::BindingResource<'a> {
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: self.buffer,

@@ -101,6 +101,11 @@ impl Nm {
         usize::from(self.n)
     }
 
+    /// Bits of a packed index: 1, 2, 4 or 8, the smallest that holds `m - 1`.
+    pub fn index_bits(self) -> u32 {
+        super::packing::index_bits(self.m())
+    }
+
     /// Length of a group.
     pub fn m(self) -> usize {
         usize::from(self.m)

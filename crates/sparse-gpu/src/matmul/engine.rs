@@ -144,10 +144,6 @@ impl Engine {
         })
     }
 
-    pub(crate) fn problem(&self) -> &MatmulProblem {
-        &self.problem
-    }
-
     pub(crate) fn explain(&self) -> &Explanation {
         &self.explanation
     }
@@ -188,6 +184,7 @@ impl Engine {
         operands
             .x
             .expect(operation, "x", &[tokens, k_in], types.x)?;
+        self.check_weights(operands.weights)?;
         operands
             .y
             .expect(operation, "y", &[tokens, n_out], types.y)?;
@@ -219,6 +216,45 @@ impl Engine {
                     input,
                 });
             }
+        }
+        Ok(())
+    }
+
+    fn check_weights(&self, weights: Weights<'_>) -> Result<(), Error> {
+        let MatmulProblem {
+            operation,
+            n_out,
+            k_in,
+            types,
+            format,
+            ..
+        } = self.problem;
+        let (actual, shape, dtype) = weights.describe();
+        if actual != format {
+            let (expected, actual) = (format.to_string(), actual.to_string());
+            return Err(Error::PatternMismatch {
+                operation,
+                tensor: "w",
+                expected,
+                actual,
+            });
+        }
+        if shape != [n_out, k_in] {
+            let expected = vec![n_out, k_in];
+            return Err(Error::ShapeMismatch {
+                operation,
+                tensor: "w",
+                expected,
+                actual: shape,
+            });
+        }
+        if dtype != types.w {
+            return Err(Error::DTypeMismatch {
+                operation,
+                tensor: "w",
+                expected: types.w,
+                actual: dtype,
+            });
         }
         Ok(())
     }
@@ -440,11 +476,7 @@ impl Engine {
         let n_out = self.problem.n_out as u64;
         match &self.convert {
             Some(convert) => {
-                let window = Window::whole(&convert.sums);
-                Window {
-                    first: word(tokens.start * self.problem.n_out),
-                    ..window
-                }
+                Window::whole(&convert.sums).starting_at(word(tokens.start * self.problem.n_out))
             }
             None => self.y_window(y, tokens.start as u64 * n_out..tokens.end as u64 * n_out),
         }

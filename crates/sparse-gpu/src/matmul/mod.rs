@@ -9,7 +9,8 @@ mod weights;
 pub(crate) use engine::{Engine, MatmulProblem};
 pub(crate) use weights::Format;
 
-pub use plan::{MatmulPlan, MatmulWeights};
+pub use plan::MatmulPlan;
+pub use weights::Weights;
 
 use sparse_core::DType;
 

@@ -8,8 +8,8 @@ macro_rules! params {
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
         pub(crate) struct $name {
-            first_group: u32,
-            group_end: u32,
+            pub(crate) first_group: u32,
+            pub(crate) group_end: u32,
             $($(#[$field_doc])* pub(crate) $field: u32,)*
         }
 
@@ -22,7 +22,6 @@ macro_rules! params {
         }
     };
 }
-pub(crate) use params;
 
 params! {
     /// Of `matmul.wgsl` and `matvec.wgsl`.

@@ -15,15 +15,65 @@ pub(crate) enum Format {
     Bsr { block: (usize, usize) },
 }
 
-/// The weights of one recording.
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dense => f.write_str("dense"),
+            Self::Nm { pattern, .. } => pattern.fmt(f),
+            Self::Bsr { block: (br, bc) } => write!(f, "blocks of {br} x {bc}"),
+        }
+    }
+}
+
+/// The weights of one recording, in any format. Made from a reference to the operand.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Weights<'a> {
+pub enum Weights<'a> {
+    /// Dense, `[n_out, k_in]`.
     Dense(&'a GpuTensor),
+    /// N:M.
     Nm(&'a GpuNm),
+    /// Block-sparse.
     Bsr(&'a GpuBsr),
 }
 
+impl<'a> From<&'a GpuTensor> for Weights<'a> {
+    fn from(weights: &'a GpuTensor) -> Self {
+        Self::Dense(weights)
+    }
+}
+
+impl<'a> From<&'a GpuNm> for Weights<'a> {
+    fn from(weights: &'a GpuNm) -> Self {
+        Self::Nm(weights)
+    }
+}
+
+impl<'a> From<&'a GpuBsr> for Weights<'a> {
+    fn from(weights: &'a GpuBsr) -> Self {
+        Self::Bsr(weights)
+    }
+}
+
 impl<'a> Weights<'a> {
+    /// Format, shape and storage type.
+    pub(crate) fn describe(&self) -> (Format, Vec<usize>, DType) {
+        match self {
+            Self::Dense(w) => (Format::Dense, w.shape().to_vec(), w.dtype()),
+            Self::Nm(w) => {
+                let format = Format::Nm {
+                    pattern: w.pattern(),
+                    index_bits: w.index_bits,
+                };
+                (format, w.shape().to_vec(), w.dtype())
+            }
+            Self::Bsr(w) => (
+                Format::Bsr { block: w.block() },
+                w.shape().to_vec(),
+                w.dtype(),
+            ),
+        }
+    }
+
     /// The buffer of the values, and where in it they start.
     pub(crate) fn values(&self) -> (&'a wgpu::Buffer, u64) {
         match self {

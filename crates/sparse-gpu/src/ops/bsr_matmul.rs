@@ -3,13 +3,13 @@
 use super::FEW_TOKENS;
 use crate::matmul::{Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile};
 use crate::problem::Problem;
-use crate::{Error, Gpu, GpuBsr};
+use crate::{Error, Gpu};
 
 /// `y = act(x w^T + bias)` with block-sparse weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matmul.wgsl` with the walk `bsr`; the CPU twin is
-/// [`sparse_core::matmul::bsr::matmul`].
+/// [`sparse_core::matmul::bsr_matmul`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BsrMatmul {
     /// Rows of x and y.
@@ -44,7 +44,7 @@ impl BsrMatmul {
 }
 
 impl Problem for BsrMatmul {
-    type Plan = MatmulPlan<GpuBsr>;
+    type Plan = MatmulPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<Self::Plan, Error> {
         let problem = MatmulProblem {

@@ -3,13 +3,13 @@
 use super::FEW_TOKENS;
 use crate::matmul::{Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile};
 use crate::problem::Problem;
-use crate::{Error, Gpu, GpuTensor};
+use crate::{Error, Gpu};
 
 /// `y = act(x w^T + bias)` with dense weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matmul.wgsl` with the walk `dense`; the CPU twin is
-/// [`sparse_core::matmul::dense::matmul`].
+/// [`sparse_core::matmul::dense_matmul`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DenseMatmul {
     /// Rows of x and y.
@@ -41,7 +41,7 @@ impl DenseMatmul {
 }
 
 impl Problem for DenseMatmul {
-    type Plan = MatmulPlan<GpuTensor>;
+    type Plan = MatmulPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<Self::Plan, Error> {
         let problem = MatmulProblem {

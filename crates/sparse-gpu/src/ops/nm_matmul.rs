@@ -5,13 +5,13 @@ use sparse_core::Nm;
 use super::FEW_TOKENS;
 use crate::matmul::{Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile};
 use crate::problem::Problem;
-use crate::{Error, Gpu, GpuNm};
+use crate::{Error, Gpu};
 
 /// `y = act(x w^T + bias)` with N:M weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matmul.wgsl` with the walk `nm` or `nm_expand`; the CPU twin is
-/// [`sparse_core::matmul::nm::matmul`].
+/// [`sparse_core::matmul::nm_matmul`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NmMatmul {
     /// Rows of x and y.
@@ -46,7 +46,7 @@ impl NmMatmul {
 }
 
 impl Problem for NmMatmul {
-    type Plan = MatmulPlan<GpuNm>;
+    type Plan = MatmulPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<Self::Plan, Error> {
         let problem = MatmulProblem {
