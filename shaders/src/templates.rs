@@ -13,6 +13,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ),
     ("shared/grid.wgsl", include_str!("../shared/grid.wgsl")),
     (
+        "shared/matmul_params.wgsl",
+        include_str!("../shared/matmul_params.wgsl"),
+    ),
+    (
         "shared/storage.wgsl",
         include_str!("../shared/storage.wgsl"),
     ),
