@@ -163,3 +163,83 @@ fn check(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(values: &[f32]) -> Tensor<f32> {
+        Tensor::new(vec![1, 1, values.len(), 1], values.to_vec())
+    }
+
+    fn options(causal: bool, block: usize) -> AttentionOptions {
+        AttentionOptions {
+            scale: Some(1.0),
+            causal,
+            block,
+        }
+    }
+
+    #[test]
+    fn magnitudes_are_sums_of_absolute_values() {
+        let q = Tensor::new(vec![1, 1, 1, 2], vec![1.0_f32, -2.0]);
+        let k = Tensor::new(vec![1, 1, 2, 2], vec![4.0_f32, 2.0, 0.0, 0.0]);
+        let v = Tensor::new(vec![1, 1, 2, 2], vec![1.0_f32, 3.0, -1.0, 5.0]);
+        let result = block_attention(&q, &k, &v, None, &options(false, 1)).unwrap();
+        // Both logits are 0, so both weights are 1/2.
+        assert_eq!(result.out, [0.0, 4.0]);
+        assert_eq!(result.magnitude, [1.0, 4.0]);
+        assert_eq!(result.logit_magnitude, [8.0]);
+        assert_eq!(result.lse, [2.0_f64.ln()]);
+    }
+
+    #[test]
+    fn a_query_without_blocks_gives_zero_and_minus_infinity() {
+        let x = column(&[1.0, 2.0, 3.0]);
+        let mask = BlockMask::from_fn(1, 1, 2, 2, |_, _, i, _| i == 0).unwrap();
+        let result = block_attention(&x, &x, &x, Some(&mask), &options(false, 2)).unwrap();
+        assert_eq!(result.out[2], 0.0);
+        assert_eq!(result.lse[2], f64::NEG_INFINITY);
+        assert_eq!(result.magnitude[2], 0.0);
+        assert!(result.lse[..2].iter().all(|lse| lse.is_finite()));
+    }
+
+    #[test]
+    fn sampled_queries_are_the_same_rows_in_the_order_asked_for() {
+        let x = column(&[1.0, -2.0, 3.0, 0.5]);
+        let all = block_attention(&x, &x, &x, None, &options(true, 2)).unwrap();
+        let some =
+            block_attention_of_queries(&x, &x, &x, None, &options(true, 2), &[3, 1]).unwrap();
+        assert_eq!(some.shape, [1, 1, 2, 1]);
+        assert_eq!(some.out, [all.out[3], all.out[1]]);
+        assert_eq!(some.lse, [all.lse[3], all.lse[1]]);
+    }
+
+    #[test]
+    fn every_broken_rule_has_its_own_error() {
+        let x = column(&[1.0, 2.0, 3.0]);
+        let mask = BlockMask::from_fn(1, 1, 2, 1, |_, _, _, _| true).unwrap();
+        let run = |mask, options, queries: &[usize]| {
+            block_attention_of_queries(&x, &x, &x, mask, &options, queries).unwrap_err()
+        };
+        assert_eq!(run(None, options(true, 0), &[]), AttentionError::Block);
+        let (query, q_len) = (3, 3);
+        assert_eq!(
+            run(None, options(true, 2), &[0, 3]),
+            AttentionError::Query { query, q_len }
+        );
+        let bad_scale = AttentionOptions {
+            scale: Some(-1.0),
+            ..options(true, 2)
+        };
+        assert_eq!(
+            run(None, bad_scale, &[]),
+            AttentionError::Scale { scale: -1.0 }
+        );
+        assert_eq!(
+            run(Some(&mask), options(true, 2), &[]).to_string(),
+            "the mask has shape [1, 1, 2, 1] (batch, heads, query blocks, key blocks); with blocks of 2 tokens this \
+             problem needs [1, 1, 2, 2]"
+        );
+    }
+}

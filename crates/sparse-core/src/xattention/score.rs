@@ -169,6 +169,23 @@ mod tests {
     }
 
     #[test]
+    fn the_logit_magnitude_is_the_largest_of_a_block_row() {
+        // Query blocks of one group; group 0 sees key group 0, group 1 sees both.
+        let q = Tensor::new(vec![1, 1, 4, 1], vec![1.0_f32, -2.0, 3.0, 4.0]);
+        let k = Tensor::new(vec![1, 1, 4, 1], vec![5.0_f32, -6.0, 1.0, 1.0]);
+        let options = XAttentionOptions {
+            block: 2,
+            stride: 2,
+            scale: Some(1.0),
+            norm: 2.0,
+            ..XAttentionOptions::default()
+        };
+        let result = block_scores(&q, &k, &options).unwrap();
+        // Row 0: (|-2 * 5| + |1 * -6|) / (2 * 2); row 1: (|4 * 5| + |3 * -6|) / (2 * 2).
+        assert_eq!(result.logit_magnitude, [4.0, 9.5]);
+    }
+
+    #[test]
     fn a_nan_in_q_is_reported_where_it_hits() {
         let mut q = Tensor::new(vec![1, 2, 4, 1], vec![1.0_f32; 8]);
         let k = q.clone();
