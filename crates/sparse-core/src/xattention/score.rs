@@ -183,6 +183,14 @@ mod tests {
         let result = block_scores(&q, &k, &options).unwrap();
         // Row 0: (|-2 * 5| + |1 * -6|) / (2 * 2); row 1: (|4 * 5| + |3 * -6|) / (2 * 2).
         assert_eq!(result.logit_magnitude, [4.0, 9.5]);
+        // One block of both groups, the larger first.
+        let q = Tensor::new(vec![1, 1, 4, 1], vec![3.0_f32, 4.0, 1.0, -2.0]);
+        let whole = XAttentionOptions {
+            block: 4,
+            ..options
+        };
+        let result = block_scores(&q, &k, &whole).unwrap();
+        assert_eq!(result.logit_magnitude, [9.5]);
     }
 
     #[test]

@@ -84,3 +84,82 @@ fn by_score(row: &[f64], candidates: impl Iterator<Item = usize>) -> Vec<usize> 
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::AttentionShape;
+    use crate::xattention::{Threshold, XAttentionOptions};
+
+    /// Non-causal problem of one block row per head, four key blocks of one token.
+    fn layout(heads: usize, threshold: Threshold) -> XAttentionLayout {
+        let shape = AttentionShape::try_new(1, heads, 1, 1, 4, 1).unwrap();
+        let options = XAttentionOptions {
+            block: 1,
+            stride: 1,
+            causal: false,
+            threshold,
+            ..XAttentionOptions::default()
+        };
+        options.layout(shape).unwrap()
+    }
+
+    fn selected(mask: &BlockMask, head: usize) -> Vec<usize> {
+        mask.row(0, head, 0).collect()
+    }
+
+    #[test]
+    fn equal_scores_go_to_the_lower_block() {
+        let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.125, 0.375, 0.375, 0.125]).unwrap();
+        for (threshold, expected) in [(0.375, vec![1]), (0.75, vec![1, 2]), (0.8, vec![0, 1, 2])] {
+            let mask = select(&scores, &layout(1, threshold.into())).unwrap();
+            assert_eq!(selected(&mask, 0), expected, "threshold {threshold}");
+        }
+    }
+
+    #[test]
+    fn each_head_has_its_own_threshold() {
+        let scores = BlockScores::try_new([1, 2, 1, 4], [0.5, 0.25, 0.125, 0.125].repeat(2));
+        let thresholds = Threshold::PerHead(vec![0.5, 0.75]);
+        let mask = select(&scores.unwrap(), &layout(2, thresholds)).unwrap();
+        assert_eq!(selected(&mask, 0), [0]);
+        assert_eq!(selected(&mask, 1), [0, 1]);
+    }
+
+    #[test]
+    fn a_row_without_mass_takes_every_block() {
+        let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.0; 4]).unwrap();
+        let mask = select(&scores, &layout(1, 0.5.into())).unwrap();
+        assert_eq!(selected(&mask, 0), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn scores_of_another_problem_are_refused() {
+        let scores = BlockScores::try_new([1, 1, 1, 3], vec![0.0; 3]).unwrap();
+        assert_eq!(
+            select(&scores, &layout(1, 0.5.into()))
+                .unwrap_err()
+                .to_string(),
+            "the scores have shape [1, 1, 1, 3], this problem and mode have [1, 1, 1, 4]"
+        );
+    }
+
+    #[test]
+    fn scores_that_are_no_masses_are_refused() {
+        assert_eq!(
+            BlockScores::try_new([1, 1, 1, 4], vec![0.0; 3]),
+            Err(XAttentionError::ScoreCount {
+                shape: [1, 1, 1, 4],
+                expected: 4,
+                actual: 3
+            })
+        );
+        assert_eq!(
+            BlockScores::try_new([1, 2, 1, 2], vec![0.0, 0.0, 0.0, -1.0]),
+            Err(XAttentionError::NotAMass {
+                position: [0, 1, 0, 1],
+                value: -1.0
+            })
+        );
+    }
+}
