@@ -211,6 +211,9 @@ proptest! {
             prop_assert!(mass >= wanted - rounding);
             prop_assert!(chosen.iter().all(|&j| j < row.reachable));
             prop_assert!((0..row.reachable).all(|j| !row.forced[j] || chosen.contains(&j)));
+            let flags: Vec<bool> = (0..scores.len()).map(|j| chosen.contains(&j)).collect();
+            let threshold = problem.options.threshold.of_head(h);
+            prop_assert_eq!(row.check_choice(scores, &flags, threshold, 1e-12), Ok(()));
             // One block stays in any case; a row without mass takes all.
             if chosen.len() > 1 && total > 0.0 {
                 for &j in chosen.iter().filter(|&&j| !row.forced[j]) {

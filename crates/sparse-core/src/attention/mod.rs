@@ -7,7 +7,7 @@ mod reference;
 mod shape;
 
 pub(crate) use dot::{Dot, HeadRows};
-pub use error::AttentionError;
+pub use error::{AttentionError, AttentionShapeError};
 pub use options::AttentionOptions;
 pub use reference::{AttentionReference, block_attention, block_attention_of_queries};
-pub use shape::{AttentionShape, AttentionShapeError, MAX_TOKENS};
+pub use shape::{AttentionShape, MAX_TOKENS};

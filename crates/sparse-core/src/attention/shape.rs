@@ -1,70 +1,9 @@
 //! Sizes of one attention problem, checked once.
 
+use super::AttentionShapeError;
+
 /// The longest sequence that attention accepts, in tokens: positions, padded lengths and their sums then fit 32 bits.
 pub const MAX_TOKENS: usize = 1 << 30;
-
-/// Shapes that do not make an attention problem.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AttentionShapeError {
-    /// A tensor is not `[batch, heads, tokens, head_dim]`.
-    #[error("{tensor} has shape {shape:?}; attention needs [batch, heads, tokens, head_dim]")]
-    Rank {
-        /// `q`, `k` or `v`.
-        tensor: &'static str,
-        /// Its shape.
-        shape: Vec<usize>,
-    },
-    /// q and k have different batch sizes.
-    #[error("q has {q} batch items and k has {k}; give both the same")]
-    Batch {
-        /// Batch items of q.
-        q: usize,
-        /// Batch items of k.
-        k: usize,
-    },
-    /// q and k have different head dimensions.
-    #[error("q has head dimension {q} and k has {k}; give both the same")]
-    HeadDim {
-        /// Head dimension of q.
-        q: usize,
-        /// Head dimension of k.
-        k: usize,
-    },
-    /// v is not shaped as k.
-    #[error("k has shape {k:?} and v has {v:?}; give both the same")]
-    ValueShape {
-        /// Shape of k.
-        k: Vec<usize>,
-        /// Shape of v.
-        v: Vec<usize>,
-    },
-    /// A head without dimensions.
-    #[error("the head dimension is 0; give at least 1")]
-    EmptyHead,
-    /// The key/value heads cannot be shared evenly by the query heads.
-    #[error(
-        "{q_heads} query heads cannot share {kv_heads} key/value heads evenly; q_heads must be a multiple of kv_heads, \
-         and both at least 1"
-    )]
-    Heads {
-        /// Query heads.
-        q_heads: usize,
-        /// Key/value heads.
-        kv_heads: usize,
-    },
-    /// A sequence is longer than [`MAX_TOKENS`].
-    #[error(
-        "{tokens} tokens are more than the {MAX_TOKENS} that attention accepts; split the sequence"
-    )]
-    TooLong {
-        /// Tokens asked for.
-        tokens: usize,
-    },
-    /// The tensors have more elements than this machine can address.
-    #[error("the tensors of {0:?} have more elements than this machine can address")]
-    TooLarge(AttentionShape),
-}
 
 /// Sizes of one attention problem: q `[batch, q_heads, q_len, head_dim]`, k and v `[batch, kv_heads, k_len, head_dim]`.
 ///

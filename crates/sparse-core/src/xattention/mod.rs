@@ -9,6 +9,7 @@
 
 mod error;
 mod layout;
+mod mode;
 mod options;
 mod run;
 mod score;
@@ -17,8 +18,9 @@ mod select;
 
 pub use error::XAttentionError;
 pub use layout::{ReferenceLayout, XAttentionLayout};
-pub use options::{Mode, Pooling, ReferenceOptions, Threshold, XAttentionOptions};
+pub use mode::{Mode, Pooling, ReferenceOptions};
+pub use options::{Threshold, XAttentionOptions};
 pub use run::{XAttentionReference, xattention};
 pub use score::{ScoreReference, block_scores};
 pub use scores::BlockScores;
-pub use select::{ExactRow, select};
+pub use select::{ChoiceError, ExactRow, select};

@@ -1,11 +1,13 @@
 //! Which blocks to keep.
 
+mod choice;
 mod exact;
 mod reference;
 
 use super::{BlockScores, XAttentionError, XAttentionLayout};
 use crate::mask::BlockMask;
 
+pub use choice::ChoiceError;
 pub use exact::ExactRow;
 
 /// Selects the blocks of every block row from their scores.

@@ -1,0 +1,188 @@
+//! Whether a selection made from slightly different scores is a right one.
+
+use super::ExactRow;
+
+/// Why a choice of blocks is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChoiceError {
+    /// A chosen block has no key that the row may see.
+    #[error("block {block} was chosen, blocks from {reachable} on cannot be reached")]
+    Unreachable {
+        /// The block.
+        block: usize,
+        /// Blocks that can be reached.
+        reachable: usize,
+    },
+    /// A forced block is missing.
+    #[error("block {block} is forced and was not chosen")]
+    ForcedMissing {
+        /// The block.
+        block: usize,
+    },
+    /// A block is missing though all must be chosen: the threshold is 1, or the row has no mass.
+    #[error("block {block} was not chosen, though every block must be")]
+    AllWanted {
+        /// The block.
+        block: usize,
+    },
+    /// The chosen mass does not reach the threshold.
+    #[error("the chosen blocks hold {mass}, {wanted} was wanted")]
+    TooLittle {
+        /// Mass of the chosen blocks.
+        mass: f64,
+        /// Threshold times total.
+        wanted: f64,
+    },
+    /// The least of the blocks that are not forced was not needed.
+    #[error("block {block} was not needed: the others hold {mass}, {wanted} was wanted")]
+    TooMuch {
+        /// The block.
+        block: usize,
+        /// Mass of the other chosen blocks.
+        mass: f64,
+        /// Threshold times total.
+        wanted: f64,
+    },
+    /// A block with less mass was preferred.
+    #[error("block {chosen} was chosen, block {passed_over} has more mass and was not")]
+    WrongOrder {
+        /// A chosen block that is not forced.
+        chosen: usize,
+        /// A better block.
+        passed_over: usize,
+    },
+}
+
+impl ExactRow {
+    /// Checks `chosen`, which was made from scores that differ from `scores` by rounding: for every comparison that
+    /// selection makes, an error of `tolerance` times the row's mass is forgiven and no more. With `tolerance = 0`
+    /// only ties remain free.
+    ///
+    /// `scores` holds one score per key block, `chosen` one flag per key block.
+    ///
+    /// # Errors
+    /// [`ChoiceError`], the first rule broken.
+    pub fn check_choice(
+        &self,
+        scores: &[f64],
+        chosen: &[bool],
+        threshold: f64,
+        tolerance: f64,
+    ) -> Result<(), ChoiceError> {
+        let reachable = self.reachable;
+        let is_chosen = |&j: &usize| chosen.get(j).copied().unwrap_or(false);
+        if let Some(block) = (reachable..chosen.len()).find(is_chosen) {
+            return Err(ChoiceError::Unreachable { block, reachable });
+        }
+        if let Some(block) = (0..reachable).find(|j| self.forced[*j] && !is_chosen(j)) {
+            return Err(ChoiceError::ForcedMissing { block });
+        }
+        let total: f64 = scores[..reachable].iter().sum();
+        if threshold >= 1.0 || total == 0.0 {
+            let missing = (0..reachable).find(|j| !is_chosen(j));
+            return missing.map_or(Ok(()), |block| Err(ChoiceError::AllWanted { block }));
+        }
+        let (wanted, slack) = (threshold * total, tolerance * total);
+        let mass: f64 = (0..reachable).filter(is_chosen).map(|j| scores[j]).sum();
+        if mass < wanted - slack {
+            return Err(ChoiceError::TooLittle { mass, wanted });
+        }
+        let by_score = |a: &usize, b: &usize| scores[*a].total_cmp(&scores[*b]);
+        let free = || (0..reachable).filter(|&j| !self.forced[j]);
+        let Some(least) = free().filter(is_chosen).min_by(by_score) else {
+            return Ok(());
+        };
+        if let Some(best) = free().filter(|j| !is_chosen(j)).max_by(by_score)
+            && scores[least] < scores[best] - slack
+        {
+            return Err(ChoiceError::WrongOrder {
+                chosen: least,
+                passed_over: best,
+            });
+        }
+        let others = mass - scores[least];
+        // A row with keys has at least one block.
+        let only_one = (0..reachable).filter(is_chosen).count() == 1;
+        if !only_one && others >= wanted + slack {
+            return Err(ChoiceError::TooMuch {
+                block: least,
+                mass: others,
+                wanted,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCORES: [f64; 5] = [0.125, 0.25, 0.5, 0.125, 0.0];
+
+    /// Of five key blocks the first four are reachable and block 0 is forced.
+    fn check(chosen: &[usize], threshold: f64, tolerance: f64) -> Result<(), ChoiceError> {
+        let row = ExactRow {
+            reachable: 4,
+            forced: vec![true, false, false, false],
+        };
+        let flags: Vec<bool> = (0..5).map(|j| chosen.contains(&j)).collect();
+        row.check_choice(&SCORES, &flags, threshold, tolerance)
+    }
+
+    #[test]
+    fn the_right_choice_passes() {
+        assert_eq!(check(&[0], 0.1, 0.0), Ok(()));
+        assert_eq!(check(&[0, 2], 0.6, 0.0), Ok(()));
+        assert_eq!(check(&[0, 1, 2], 0.8, 0.0), Ok(()));
+        assert_eq!(check(&[0, 1, 2, 3], 1.0, 0.0), Ok(()));
+    }
+
+    #[test]
+    fn every_broken_rule_has_its_own_error() {
+        use ChoiceError as E;
+        let (block, reachable) = (4, 4);
+        assert_eq!(
+            check(&[0, 2, 4], 0.6, 0.0),
+            Err(E::Unreachable { block, reachable })
+        );
+        assert_eq!(check(&[2], 0.5, 0.0), Err(E::ForcedMissing { block: 0 }));
+        assert_eq!(check(&[0, 1, 2], 1.0, 0.0), Err(E::AllWanted { block: 3 }));
+        let (mass, wanted) = (0.625, 0.75);
+        assert_eq!(
+            check(&[0, 2], 0.75, 0.0),
+            Err(E::TooLittle { mass, wanted })
+        );
+        let (block, mass, wanted) = (1, 0.625, 0.5);
+        assert_eq!(
+            check(&[0, 1, 2], 0.5, 0.0),
+            Err(E::TooMuch {
+                block,
+                mass,
+                wanted
+            })
+        );
+        let (chosen, passed_over) = (3, 2);
+        assert_eq!(
+            check(&[0, 1, 3], 0.5, 0.0),
+            Err(E::WrongOrder {
+                chosen,
+                passed_over
+            })
+        );
+    }
+
+    #[test]
+    fn the_tolerance_forgives_as_much_and_no_more() {
+        // 0.625 of 0.75 wanted: 0.125 short.
+        assert_eq!(check(&[0, 2], 0.75, 0.125), Ok(()));
+        assert!(check(&[0, 2], 0.75, 0.124).is_err());
+        // 0.625 without block 1, 0.5 wanted: 0.125 too much.
+        assert_eq!(check(&[0, 1, 2], 0.5, 0.126), Ok(()));
+        assert!(check(&[0, 1, 2], 0.5, 0.125).is_err());
+        // Block 3 is 0.125 worse than block 1.
+        assert_eq!(check(&[0, 2, 3], 0.75, 0.125), Ok(()));
+        assert!(check(&[0, 2, 3], 0.75, 0.124).is_err());
+    }
+}
