@@ -59,17 +59,21 @@ const STEPS: [Step; 6] = [
         on_adapter: true,
         ..step("benches", &["test", "--workspace", "--bench", "*"])
     },
-    // With verification: each crate is built from what it packs alone, which shows a shader or file left out.
-    step(
-        "package",
-        &[
+    // With verification: each crate is built from what it packs alone, which shows a shader or file left out. These builds
+    // share nothing with the ones before and are thrown away, so they are spared the debug information.
+    Step {
+        variable: Some(("CARGO_PROFILE_DEV_DEBUG", "none")),
+        ..step(
             "package",
-            "--workspace",
-            "--exclude",
-            "xtask",
-            "--allow-dirty",
-        ],
-    ),
+            &[
+                "package",
+                "--workspace",
+                "--exclude",
+                "xtask",
+                "--allow-dirty",
+            ],
+        )
+    },
 ];
 
 const WASM_STEP: Step = step(
