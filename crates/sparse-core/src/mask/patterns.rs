@@ -68,6 +68,17 @@ impl BlockMask {
     /// Every block that has a visible pair under causal attention: query `t` sees the keys
     /// `s <= t + k_len - q_len`.
     ///
+    /// ```
+    /// use sparse_core::{BlockGrid, BlockMask};
+    /// // The last 256 of 512 tokens as queries, in blocks of 128.
+    /// let grid = BlockGrid { batch: 1, heads: 8, q_len: 256, k_len: 512, block: 128 };
+    /// let causal = BlockMask::causal(&grid)?;
+    /// assert_eq!(causal.row(0, 0, 0).collect::<Vec<_>>(), [0, 1, 2]);
+    /// let local = BlockMask::sliding_window(&grid, 128)?.union(&BlockMask::sinks(&grid, 4)?)?;
+    /// assert_eq!(local.row(0, 0, 1).collect::<Vec<_>>(), [0, 2, 3]);
+    /// # Ok::<(), sparse_core::MaskError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
     pub fn causal(grid: &BlockGrid) -> Result<Self, MaskError> {
@@ -85,10 +96,7 @@ impl BlockMask {
             let keys = j * grid.block..(j + 1).saturating_mul(grid.block).min(grid.k_len);
             // The first query reaches furthest back, the last query furthest ahead; between them no key is left out.
             let first_seen = (positions.start + 1).saturating_sub(window);
-            window > 0
-                && !positions.is_empty()
-                && keys.start < positions.end
-                && keys.end > first_seen
+            window > 0 && keys.start < positions.end && keys.end > first_seen
         })
     }
 

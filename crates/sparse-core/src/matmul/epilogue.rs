@@ -3,6 +3,12 @@
 use crate::{Activation, Element};
 
 /// What is done to each output `[t, o]` after its sum: `activation(sum + bias[o])`.
+///
+/// ```
+/// use sparse_core::{Activation, Epilogue};
+/// let epilogue = Epilogue::NONE.with_bias(&[0.5_f32, -1.0]).with_activation(Activation::Silu);
+/// assert_eq!(epilogue.bias, Some(vec![0.5, -1.0]));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Epilogue {
     /// One number per output feature, already widened from its storage type.

@@ -26,6 +26,16 @@ impl NmSelection {
     ///
     /// With `scores[o, k] = |w[o, k]| * norm(activations of feature k)` this is Wanda's criterion.
     ///
+    /// ```
+    /// use sparse_core::{Matrix, Nm, NmMatrix, NmSelection};
+    /// let weights = Matrix::new(1, 4, vec![1.0_f32, -4.0, 2.0, 3.0]);
+    /// let scores = Matrix::new(1, 4, vec![9.0_f32, 4.0, 2.0, 3.0]);
+    /// let selection = NmSelection::by_scores(&scores, Nm::ONE_FOUR)?;
+    /// let pruned = NmMatrix::from_selection(&weights, &selection)?;
+    /// assert_eq!(pruned.to_dense().data(), [1.0, 0.0, 0.0, 0.0]);
+    /// # Ok::<(), sparse_core::PruneError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`PruneError::NotANumber`], [`PruneError::NoSum`], and [`PruneError::Nm`] where the sizes overflow.
     pub fn by_scores<'a, S: Element>(
