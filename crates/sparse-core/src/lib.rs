@@ -10,6 +10,7 @@
 use safetensors as _;
 
 pub mod attention;
+pub mod bounds;
 pub mod bsr;
 mod element;
 pub mod mask;

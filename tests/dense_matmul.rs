@@ -1,0 +1,87 @@
+//! `dense_matmul` against its CPU reference.
+#![expect(
+    unused_crate_dependencies,
+    reason = "a test binary uses a part of the crate's dependencies"
+)]
+
+mod support;
+
+use half::{bf16, f16};
+use sparse_gpu::{Activation, Tile};
+use support::matmul::{Case, EDGES, FEW, Format, check};
+
+#[test]
+fn small_integers_are_exact_in_every_shape_and_storage_type() {
+    for shape in EDGES {
+        for_each_dtype!(T => {
+            check::<T, T, T>(&Case { integers: true, ..Case::new(Format::Dense, shape) });
+        });
+    }
+}
+
+#[test]
+fn random_numbers_stay_within_their_bounds() {
+    for shape in EDGES {
+        for_each_dtype!(T => { check::<T, T, T>(&Case::new(Format::Dense, shape)); });
+    }
+}
+
+#[test]
+fn the_bound_is_not_vacuous() {
+    let shapes = [[64, 16, 1], [64, 16, 2], [64, 16, 3]];
+    let worst = shapes
+        .map(|s| check::<f32, f32, f32>(&Case::new(Format::Dense, s)))
+        .into_iter()
+        .fold(0.0, f64::max);
+    assert!(worst > 0.125, "an eighth of the bound would do: {worst}");
+}
+
+#[test]
+fn storage_types_may_differ() {
+    for shape in FEW {
+        let case = Case::new(Format::Dense, shape);
+        check::<f32, f16, f32>(&case);
+        check::<f16, bf16, f32>(&case);
+        check::<bf16, f32, f16>(&case);
+    }
+}
+
+#[test]
+fn bias_and_activations() {
+    for activation in Activation::ALL {
+        for (bias, shape) in [
+            (true, [65, 32, 64]),
+            (true, [5, 7, 15]),
+            (false, [9, 12, 8]),
+        ] {
+            let case = Case {
+                bias,
+                activation,
+                ..Case::new(Format::Dense, shape)
+            };
+            check::<f32, f32, f32>(&case);
+            check::<f16, f16, f16>(&case);
+            check::<bf16, bf16, bf16>(&case);
+        }
+    }
+}
+
+#[test]
+fn every_tile_computes_the_same() {
+    for rows in [1, 2, 4, 8, 16] {
+        for (cols, lanes) in [(4, 8), (8, 16), (16, 8), (8, 64)] {
+            let tile = Some(Tile { rows, cols, lanes });
+            for shape in [[70, 35, 33], [5, 16, 8]] {
+                check::<f32, f32, f32>(&Case {
+                    tile,
+                    integers: true,
+                    ..Case::new(Format::Dense, shape)
+                });
+            }
+            check::<f16, f16, f16>(&Case {
+                tile,
+                ..Case::new(Format::Dense, [70, 36, 12])
+            });
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `nm_matvec` against its CPU reference.
+#![expect(
+    unused_crate_dependencies,
+    reason = "a test binary uses a part of the crate's dependencies"
+)]
+
+mod support;
+
+use sparse_core::Nm;
+use sparse_gpu::{Activation, NmMatvec};
+use support::gpu::gpu;
+use support::matmul::{Case, Format, check};
+
+fn nm(pattern: &str) -> Format {
+    Format::NmMatvec(pattern.parse::<Nm>().unwrap_or_else(|e| panic!("{e}")))
+}
+
+#[test]
+fn every_number_of_tokens_and_storage_type() {
+    for tokens in [0, 1, 2, 3, 4, 5, 7, 8] {
+        for pattern in ["2:4", "8:2:8"] {
+            check::<f32, f32, f32>(&Case {
+                integers: true,
+                ..Case::new(nm(pattern), [tokens, 33, 130])
+            });
+            for_each_dtype!(T => { check::<T, T, T>(&Case::new(nm(pattern), [tokens, 34, 96])); });
+        }
+    }
+}
+
+#[test]
+fn edges_of_rows_and_columns() {
+    for pattern in ["2:4", "1:2", "16:4:16", "5:2:7", "3:16:32"] {
+        for shape in [
+            [1, 1, 1],
+            [1, 0, 5],
+            [2, 3, 0],
+            [1, 7, 15],
+            [1, 9, 64],
+            [3, 17, 33],
+            [1, 300, 1030],
+        ] {
+            check::<f32, f32, f32>(&Case {
+                integers: true,
+                ..Case::new(nm(pattern), shape)
+            });
+        }
+    }
+}
+
+#[test]
+fn the_bound_is_not_vacuous() {
+    let case = |k| Case::new(nm("8:1:4"), [1, 1000, k]);
+    let worst = [4, 8, 12]
+        .map(|k| check::<f32, f32, f32>(&case(k)))
+        .into_iter()
+        .fold(0.0, f64::max);
+    assert!(worst > 0.125, "an eighth of the bound would do: {worst}");
+}
+
+#[test]
+fn bias_and_activations() {
+    for activation in Activation::ALL {
+        for tokens in [1, 6] {
+            let case = Case {
+                bias: true,
+                activation,
+                ..Case::new(nm("2:4"), [tokens, 34, 64])
+            };
+            for_each_dtype!(T => { check::<T, T, T>(&case); });
+        }
+    }
+}
+
+#[test]
+fn more_than_eight_tokens_are_refused() {
+    let error = gpu()
+        .plan_blocking(&NmMatvec::new(9, 4, 4, Nm::TWO_FOUR))
+        .err()
+        .map(|e| e.to_string());
+    assert_eq!(
+        error.as_deref(),
+        Some("nm_matvec: 9 tokens; it takes at most 8, use the matmul operation")
+    );
+}
