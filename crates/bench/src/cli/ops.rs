@@ -1,0 +1,139 @@
+//! `--ops LIST`: which operations `compare` runs.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An operation that `compare` measures, by the name it has everywhere in the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// The dense kernel against the kernel named `naive`.
+    DenseMatmul,
+    /// N:M weights, many tokens, against `dense_matmul`.
+    NmMatmul,
+    /// N:M weights, at most 8 tokens, against `dense_matmul`.
+    NmMatvec,
+    /// Block-sparse weights against `dense_matmul`.
+    BsrMatmul,
+    /// Attention over selected blocks against the same kernel over all of them.
+    BlockAttention,
+    /// Score, select and attend, end to end, against dense attention.
+    Xattention,
+}
+
+impl Operation {
+    /// All of them, in the order of the table.
+    pub const ALL: [Self; 6] = [
+        Self::DenseMatmul,
+        Self::NmMatmul,
+        Self::NmMatvec,
+        Self::BsrMatmul,
+        Self::BlockAttention,
+        Self::Xattention,
+    ];
+
+    /// The name in `--ops` and in the records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DenseMatmul => "dense_matmul",
+            Self::NmMatmul => "nm_matmul",
+            Self::NmMatvec => "nm_matvec",
+            Self::BsrMatmul => "bsr_matmul",
+            Self::BlockAttention => "block_attention",
+            Self::Xattention => "xattention",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The operations of `--ops`, each once, in the order of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationList(Vec<Operation>);
+
+impl OperationList {
+    /// Whether the list names `operation`.
+    pub fn contains(&self, operation: Operation) -> bool {
+        self.0.contains(&operation)
+    }
+}
+
+impl Default for OperationList {
+    fn default() -> Self {
+        Self(Operation::ALL.to_vec())
+    }
+}
+
+/// Why `--ops` was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperationError {
+    /// The list holds a name that is no operation.
+    #[error("there is no operation {given:?}; possible are {}", known())]
+    Unknown {
+        /// The name.
+        given: String,
+    },
+    /// The list holds no name.
+    #[error("the list is empty; possible are {}", known())]
+    Empty,
+}
+
+fn known() -> String {
+    Operation::ALL.map(Operation::name).join(", ")
+}
+
+impl FromStr for OperationList {
+    type Err = OperationError;
+
+    fn from_str(text: &str) -> Result<Self, OperationError> {
+        let mut named = Vec::new();
+        for name in text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
+            let operation = Operation::ALL
+                .into_iter()
+                .find(|operation| operation.name() == name)
+                .ok_or_else(|| OperationError::Unknown { given: name.into() })?;
+            named.push(operation);
+        }
+        if named.is_empty() {
+            return Err(OperationError::Empty);
+        }
+        named.sort_unstable();
+        named.dedup();
+        Ok(Self(named))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_sorted_and_holds_each_operation_once() {
+        let list: OperationList = "xattention, nm_matmul,nm_matmul".parse().unwrap();
+        assert_eq!(list.0, [Operation::NmMatmul, Operation::Xattention]);
+        assert!(!list.contains(Operation::BsrMatmul));
+        assert!(OperationList::default().contains(Operation::BsrMatmul));
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let message = "nm_matmul,spmm"
+            .parse::<OperationList>()
+            .unwrap_err()
+            .to_string();
+        assert!(message.starts_with("there is no operation \"spmm\"; possible are dense_matmul, "));
+        assert!(message.ends_with("block_attention, xattention"));
+        assert_eq!(
+            " ,".parse::<OperationList>().unwrap_err(),
+            OperationError::Empty
+        );
+    }
+}

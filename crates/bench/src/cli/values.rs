@@ -1,0 +1,53 @@
+//! Checks of single values. Each gives a message that says what is possible.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use sparse_core::DType;
+
+/// `f32`, `f16` or `bf16`.
+pub(super) fn dtype() -> impl TypedValueParser<Value = DType> {
+    PossibleValuesParser::new(DType::ALL.map(DType::name)).map(|name| {
+        DType::ALL
+            .into_iter()
+            .find(|dtype| dtype.name() == name)
+            .unwrap_or(DType::F32)
+    })
+}
+
+/// A whole number from 1 up.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|&n| n > 0)
+        .ok_or_else(|| "it must be a whole number from 1 up".into())
+}
+
+/// A finite number.
+pub(super) fn finite(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|x: &f64| x.is_finite())
+        .ok_or_else(|| "it must be a finite number, as in 0.0625".into())
+}
+
+/// A share of the attention mass, 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|x: &f64| (0.0..=1.0).contains(x))
+        .ok_or_else(|| "it must lie between 0 and 1: it is a share of the attention mass".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_outside_of_their_range_are_refused() {
+        assert_eq!(count("7"), Ok(7));
+        assert!(count("0").is_err() && count("-1").is_err() && count("1.5").is_err());
+        assert_eq!(finite("-0.5"), Ok(-0.5));
+        assert!(finite("inf").is_err() && finite("NaN").is_err() && finite("").is_err());
+        assert_eq!((share("0"), share("1")), (Ok(0.0), Ok(1.0)));
+        assert!(share("1.01").is_err() && share("NaN").is_err());
+    }
+}

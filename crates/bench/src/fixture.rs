@@ -1,0 +1,77 @@
+//! Made-up records for the tests of tables and reports.
+
+use crate::record::{Peer, Record, Shape, Timing};
+
+/// A row whose derived numbers agree with each other.
+pub(crate) fn nm_matmul() -> Record {
+    Record {
+        op: "nm_matmul",
+        shape: Shape::matmul(1024, 1024, 1024),
+        dtype: "f32",
+        pattern: "8:2:8".into(),
+        density: 0.25,
+        adapter: "llvmpipe <LLVM 15>".into(),
+        driver: "llvmpipe Mesa 22.3.6".into(),
+        backend: "vulkan".into(),
+        tier: "Portable".into(),
+        kernel: "matmul/nm".into(),
+        tile: "64x64x16".into(),
+        timing: Timing::Gpu,
+        dense_ms: 120.0,
+        sparse_ms: 32.0,
+        speedup: 3.75,
+        ideal_speedup: 4.0,
+        share_of_ideal: 0.9375,
+        peer: Some(Peer {
+            name: "cubek".into(),
+            ms: 140.0,
+        }),
+        max_err_over_bound: 0.21,
+        runs: 17,
+        spread: 0.03,
+    }
+}
+
+/// Rows of several operations, one of them slower than dense.
+pub(crate) fn many() -> Vec<Record> {
+    let row = |op, pattern: &str, density: f64, speedup: f64| {
+        let base = nm_matmul();
+        Record {
+            op,
+            pattern: pattern.into(),
+            density,
+            speedup,
+            sparse_ms: base.dense_ms / speedup,
+            ideal_speedup: 1.0 / density,
+            share_of_ideal: speedup * density,
+            peer: None,
+            ..base
+        }
+    };
+    let attention = Record {
+        shape: Shape::new(&[
+            ("batch", 1),
+            ("heads", 2),
+            ("kv_heads", 1),
+            ("q_len", 4096),
+            ("k_len", 4096),
+            ("head_dim", 64),
+            ("block", 128),
+            ("stride", 8),
+        ]),
+        ideal_speedup: 1.0 / (0.16 + 1.0 / 16.0),
+        share_of_ideal: 3.1 * (0.16 + 1.0 / 16.0),
+        ..row("xattention", "block:128 causal", 0.16, 3.1)
+    };
+    vec![
+        row("dense_matmul", "dense", 1.0, 7.4),
+        row("nm_matmul", "2:4", 0.5, 0.93),
+        row("nm_matmul", "8:2:4", 0.5, 1.88),
+        nm_matmul(),
+        row("nm_matmul", "8:2:16", 0.125, 6.9),
+        row("bsr_matmul", "bsr:64x64@0.125", 0.125, 7.5),
+        row("bsr_matmul", "bsr:32x32@0.25", 0.25, 3.6),
+        row("block_attention", "block:128 causal", 0.16, 5.1),
+        attention,
+    ]
+}

@@ -1,0 +1,40 @@
+//! The rooms of `sparse-bench`: command line, tensor files, measuring, shapes, records and reports.
+//!
+//! The binary is one call to [`main`]. The criterion benches take their shapes and their names from here, so that a row of
+//! `compare` and a bench of the same name measure the same thing.
+
+pub mod cli;
+pub mod measure;
+pub mod presets;
+pub mod progress;
+pub mod record;
+pub mod report;
+pub mod tensors;
+
+#[cfg(test)]
+mod fixture;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+/// The program: parses the command line, runs the command, prints an error once.
+pub fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Attention(args) => args.check()?,
+        _ => (),
+    }
+    Ok(ExitCode::SUCCESS)
+}

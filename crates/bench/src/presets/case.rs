@@ -1,0 +1,135 @@
+//! One row of work.
+
+use sparse_core::DType;
+
+use crate::cli::{Operation, Pattern};
+use crate::record::Shape;
+
+/// How large the shapes may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdapterClass {
+    /// A CPU that plays GPU: about 20 GFLOP/s.
+    Software,
+    /// Shares the memory of the CPU: about 1 TFLOP/s.
+    Integrated,
+    /// Has its own memory: 10 TFLOP/s and more.
+    Discrete,
+}
+
+/// A row of `compare`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Case {
+    /// A linear layer.
+    Matmul(MatmulCase),
+    /// An attention layer.
+    Attention(AttentionCase),
+}
+
+/// A linear layer `y [tokens, n_out] = x [tokens, k_in] w [n_out, k_in]^T`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatmulCase {
+    /// What is measured.
+    pub operation: Operation,
+    /// The layer that has this shape, in words.
+    pub model: &'static str,
+    /// Rows of x.
+    pub tokens: usize,
+    /// Rows of w.
+    pub n_out: usize,
+    /// Columns of w.
+    pub k_in: usize,
+    /// Storage of w and x.
+    pub dtype: DType,
+    /// What w is pruned to.
+    pub pattern: Pattern,
+}
+
+/// An attention layer with q `[batch, heads, q_len, head_dim]` and k, v `[batch, kv_heads, k_len, head_dim]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionCase {
+    /// What is measured.
+    pub operation: Operation,
+    /// The layer that has this shape, in words.
+    pub model: &'static str,
+    /// Items.
+    pub batch: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Heads of k and v.
+    pub kv_heads: usize,
+    /// Query tokens.
+    pub q_len: usize,
+    /// Key tokens.
+    pub k_len: usize,
+    /// Numbers of a head.
+    pub head_dim: usize,
+    /// Storage of q, k and v.
+    pub dtype: DType,
+    /// Whether token t sees the keys up to t + k_len - q_len only.
+    pub causal: bool,
+    /// Tokens of a block.
+    pub block: usize,
+    /// Tokens of a group of the score.
+    pub stride: usize,
+    /// Share of the estimated mass that the selected blocks must reach.
+    pub threshold: f64,
+}
+
+impl Case {
+    /// What is measured.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::Matmul(case) => case.operation,
+            Self::Attention(case) => case.operation,
+        }
+    }
+
+    /// The layer that has this shape, in words.
+    pub fn model(&self) -> &'static str {
+        match self {
+            Self::Matmul(case) => case.model,
+            Self::Attention(case) => case.model,
+        }
+    }
+
+    /// The sizes as records show them.
+    pub fn shape(&self) -> Shape {
+        match self {
+            Self::Matmul(c) => Shape::matmul(c.tokens, c.n_out, c.k_in),
+            Self::Attention(c) => Shape::new(&[
+                ("batch", c.batch),
+                ("heads", c.heads),
+                ("kv_heads", c.kv_heads),
+                ("q_len", c.q_len),
+                ("k_len", c.k_len),
+                ("head_dim", c.head_dim),
+                ("block", c.block),
+                ("stride", c.stride),
+            ]),
+        }
+    }
+
+    /// The rule of its operation that the row violates, if any.
+    pub fn violation(&self) -> Option<&'static str> {
+        match self {
+            Self::Matmul(c) => match (c.operation, c.pattern) {
+                (Operation::DenseMatmul, Pattern::Dense)
+                | (Operation::NmMatmul, Pattern::Nm { .. })
+                | (Operation::BsrMatmul, Pattern::Bsr { .. }) => None,
+                (Operation::NmMatvec, Pattern::Nm { .. }) if c.tokens <= 8 => None,
+                (Operation::NmMatvec, _) => {
+                    Some("nm_matvec takes N:M weights and at most 8 tokens")
+                }
+                _ => Some("the pattern does not belong to the operation"),
+            },
+            Self::Attention(c) => match c {
+                c if !c.heads.is_multiple_of(c.kv_heads) => {
+                    Some("the heads of k and v divide the query heads")
+                }
+                c if !c.block.is_multiple_of(c.stride) => Some("the stride divides the block"),
+                c if !(32..=256).contains(&c.head_dim) => Some("head dims are 32 to 256"),
+                _ => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Which shapes `compare` measures, as plain data.
+
+mod case;
+mod full;
+mod quick;
+
+pub use case::{AdapterClass, AttentionCase, Case, MatmulCase};
+
+use crate::cli::{OperationList, PresetName};
+
+/// The rows of a preset for an adapter class, in the order of the table, only those of `operations`.
+pub fn cases(preset: PresetName, class: AdapterClass, operations: &OperationList) -> Vec<Case> {
+    let mut cases = match preset {
+        PresetName::Quick => quick::cases(class),
+        PresetName::Full => full::cases(class),
+    };
+    cases.retain(|case| operations.contains(case.operation()));
+    cases.sort_by_key(Case::operation);
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Operation;
+
+    const CLASSES: [AdapterClass; 3] = [
+        AdapterClass::Software,
+        AdapterClass::Integrated,
+        AdapterClass::Discrete,
+    ];
+
+    #[test]
+    fn every_preset_has_every_operation_and_only_legal_shapes() {
+        for preset in [PresetName::Quick, PresetName::Full] {
+            for class in CLASSES {
+                let all = cases(preset, class, &OperationList::default());
+                for operation in Operation::ALL {
+                    assert!(
+                        all.iter().any(|case| case.operation() == operation),
+                        "{operation}"
+                    );
+                }
+                for case in &all {
+                    assert_eq!(case.violation(), None, "{case:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_operations_asked_for_are_kept() {
+        let only = "nm_matvec".parse().unwrap();
+        let kept = cases(PresetName::Quick, AdapterClass::Software, &only);
+        assert!(!kept.is_empty() && kept.iter().all(|c| c.operation() == Operation::NmMatvec));
+    }
+
+    #[test]
+    fn the_software_quick_preset_holds_the_rows_that_the_project_is_judged_by() {
+        let all = cases(
+            PresetName::Quick,
+            AdapterClass::Software,
+            &OperationList::default(),
+        );
+        let cube = |operation: Operation, pattern: &str| {
+            all.iter().any(|case| match case {
+                Case::Matmul(m) => {
+                    m.operation == operation
+                        && m.pattern.to_string() == pattern
+                        && [m.tokens, m.n_out, m.k_in] == [1024; 3]
+                        && m.dtype == sparse_core::DType::F32
+                }
+                Case::Attention(_) => false,
+            })
+        };
+        assert!(cube(Operation::DenseMatmul, "dense"));
+        for pattern in ["2:4", "8:2:4", "8:2:8"] {
+            assert!(cube(Operation::NmMatmul, pattern), "{pattern}");
+        }
+        for pattern in ["bsr:64x64@0.125", "bsr:32x32@0.25"] {
+            assert!(cube(Operation::BsrMatmul, pattern), "{pattern}");
+        }
+        for operation in [Operation::BlockAttention, Operation::Xattention] {
+            assert!(all.iter().any(|case| matches!(case, Case::Attention(a)
+                if a.operation == operation && a.causal && a.q_len == 4096 && a.head_dim == 64)));
+        }
+    }
+}

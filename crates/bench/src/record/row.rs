@@ -1,0 +1,190 @@
+//! The record of `compare --json`.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+/// One row of `compare`: an operation at one shape against its dense baseline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// Name of the operation.
+    pub op: &'static str,
+    /// Sizes by name.
+    pub shape: Shape,
+    /// Storage type of the operands.
+    pub dtype: &'static str,
+    /// What is sparse: `8:2:8`, `bsr:64x64`, `block:128 causal`.
+    pub pattern: String,
+    /// Share of the weights or of the reachable blocks that is kept.
+    pub density: f64,
+    /// Name of the adapter.
+    pub adapter: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// Graphics API.
+    pub backend: String,
+    /// Tier of the kernels.
+    pub tier: String,
+    /// Kernel of the measured operation.
+    pub kernel: String,
+    /// Its tile.
+    pub tile: String,
+    /// How the times were taken.
+    pub timing: Timing,
+    /// Median of the dense baseline in milliseconds. For `dense_matmul` itself the kernel named `naive`.
+    pub dense_ms: f64,
+    /// Median of the measured operation in milliseconds.
+    pub sparse_ms: f64,
+    /// `dense_ms / sparse_ms`.
+    pub speedup: f64,
+    /// Best that skipping work could give; see [`crate::measure::Ideal`].
+    pub ideal_speedup: f64,
+    /// `speedup / ideal_speedup`.
+    pub share_of_ideal: f64,
+    /// Another implementation of the baseline in the same run.
+    pub peer: Option<Peer>,
+    /// Largest ratio of error to error bound over the checked elements; right where it is at most 1, not finite
+    /// (null in JSON) where an element is not finite.
+    pub max_err_over_bound: f64,
+    /// Runs of each contender.
+    pub runs: usize,
+    /// The larger `(p75 - p25) / median` of baseline and operation.
+    pub spread: f64,
+}
+
+impl Record {
+    /// Whether every checked element lies within its bound.
+    pub fn is_right(&self) -> bool {
+        self.max_err_over_bound <= 1.0
+    }
+}
+
+/// Sizes by name, in the order they are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape(Vec<(&'static str, usize)>);
+
+impl Shape {
+    /// Sizes `y [tokens, n_out] = x [tokens, k_in] w [n_out, k_in]^T`.
+    pub fn matmul(tokens: usize, n_out: usize, k_in: usize) -> Self {
+        Self(vec![("tokens", tokens), ("n_out", n_out), ("k_in", k_in)])
+    }
+
+    /// Any sizes.
+    pub fn new(sizes: &[(&'static str, usize)]) -> Self {
+        Self(sizes.to_vec())
+    }
+
+    /// The size of that name.
+    pub fn get(&self, name: &str) -> Option<usize> {
+        self.0
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|&(_, size)| size)
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, (name, size)) in self.0.iter().enumerate() {
+            let gap = if i == 0 { "" } else { " " };
+            write!(f, "{gap}{name}={size}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Shape {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, size) in &self.0 {
+            map.serialize_entry(name, size)?;
+        }
+        map.end()
+    }
+}
+
+/// How times were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timing {
+    /// Timestamps of the GPU around the work.
+    Gpu,
+    /// Clock on the wall around submit and wait.
+    Wall,
+}
+
+impl Timing {
+    /// `gpu` or `wall`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu",
+            Self::Wall => "wall",
+        }
+    }
+}
+
+/// Another implementation of the baseline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Its median in milliseconds.
+    pub ms: f64,
+}
+
+/// The records as a JSON array, one record a line.
+///
+/// # Errors
+/// None for records made of numbers and text; the serialiser's otherwise.
+pub fn to_json(records: &[Record]) -> serde_json::Result<String> {
+    let lines: Vec<String> = records
+        .iter()
+        .map(serde_json::to_string)
+        .collect::<Result<_, _>>()?;
+    if lines.is_empty() {
+        return Ok("[]\n".into());
+    }
+    Ok(format!("[\n  {}\n]\n", lines.join(",\n  ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn the_json_record_has_exactly_the_fields_of_the_contract_in_order() {
+        let text = to_json(&[fixture::nm_matmul()]).unwrap();
+        assert_eq!(
+            text.trim(),
+            "[\n  {\"op\":\"nm_matmul\",\"shape\":{\"tokens\":1024,\"n_out\":1024,\"k_in\":1024},\
+             \"dtype\":\"f32\",\"pattern\":\"8:2:8\",\"density\":0.25,\
+             \"adapter\":\"llvmpipe <LLVM 15>\",\"driver\":\"llvmpipe Mesa 22.3.6\",\"backend\":\"vulkan\",\
+             \"tier\":\"Portable\",\"kernel\":\"matmul/nm\",\"tile\":\"64x64x16\",\"timing\":\"gpu\",\
+             \"dense_ms\":120.0,\"sparse_ms\":32.0,\"speedup\":3.75,\"ideal_speedup\":4.0,\
+             \"share_of_ideal\":0.9375,\"peer\":{\"name\":\"cubek\",\"ms\":140.0},\
+             \"max_err_over_bound\":0.21,\"runs\":17,\"spread\":0.03}\n]"
+        );
+    }
+
+    #[test]
+    fn a_missing_peer_and_a_nan_error_are_null() {
+        let record = Record {
+            peer: None,
+            max_err_over_bound: f64::NAN,
+            ..fixture::nm_matmul()
+        };
+        assert!(!record.is_right());
+        let json: serde_json::Value = serde_json::from_str(&to_json(&[record]).unwrap()).unwrap();
+        assert!(json[0]["peer"].is_null() && json[0]["max_err_over_bound"].is_null());
+        assert_eq!(to_json(&[]).unwrap().trim(), "[]");
+    }
+
+    #[test]
+    fn a_row_on_its_bound_is_right_and_one_above_is_not() {
+        let with = |max_err_over_bound| Record {
+            max_err_over_bound,
+            ..fixture::nm_matmul()
+        };
+        assert!(with(1.0).is_right() && !with(1.001).is_right() && !with(f64::INFINITY).is_right());
+    }
+}

@@ -1,0 +1,129 @@
+//! The table in the terminal.
+
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
+
+use super::Record;
+
+const HEADER: [&str; 12] = [
+    "operation",
+    "shape",
+    "type",
+    "pattern",
+    "density",
+    "dense ms",
+    "sparse ms",
+    "speed-up",
+    "ideal",
+    "of ideal",
+    "error/bound",
+    "spread",
+];
+/// Columns from here on hold numbers.
+const FIRST_NUMBER: usize = 4;
+
+/// The records as a table for people.
+pub fn to_table(records: &[Record]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(HEADER);
+    for record in records {
+        table.add_row(cells(record));
+    }
+    for column in table.column_iter_mut().skip(FIRST_NUMBER) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn cells(r: &Record) -> Vec<Cell> {
+    // A dense operation skips nothing: an ideal of 1 would read as a goal that it has missed or beaten.
+    let (ideal, share) = if r.density < 1.0 {
+        (
+            format!("{:.2}x", r.ideal_speedup),
+            format!("{:.0} %", r.share_of_ideal * 100.0),
+        )
+    } else {
+        ("-".into(), "-".into())
+    };
+    let error = Cell::new(format!("{:.3}", r.max_err_over_bound));
+    vec![
+        Cell::new(r.op),
+        Cell::new(&r.shape),
+        Cell::new(r.dtype),
+        Cell::new(&r.pattern),
+        Cell::new(format!("{:.3}", r.density)),
+        Cell::new(milliseconds(r.dense_ms)),
+        Cell::new(milliseconds(r.sparse_ms)),
+        Cell::new(format!("{:.2}x", r.speedup)).fg(if r.speedup >= 1.0 {
+            Color::Green
+        } else {
+            Color::Yellow
+        }),
+        Cell::new(ideal),
+        Cell::new(share),
+        if r.is_right() {
+            error
+        } else {
+            error.fg(Color::Red)
+        },
+        Cell::new(format!("{:.1} %", r.spread * 100.0)),
+    ]
+}
+
+/// Milliseconds with three to four significant digits.
+pub(crate) fn milliseconds(ms: f64) -> String {
+    let decimals = match ms {
+        ms if ms >= 100.0 => 0,
+        ms if ms >= 10.0 => 1,
+        ms if ms >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{ms:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_row_shows_what_counts() {
+        let text = to_table(&[fixture::nm_matmul()]).trim_fmt();
+        for part in [
+            "nm_matmul",
+            "n_out=1024",
+            "8:2:8",
+            "0.250",
+            "120",
+            "32.0",
+            "3.75x",
+            "4.00x",
+            "94 %",
+            "0.210",
+            "3.0 %",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_dense_row_has_no_ideal() {
+        let dense = Record {
+            density: 1.0,
+            ideal_speedup: 1.0,
+            share_of_ideal: 7.5,
+            ..fixture::nm_matmul()
+        };
+        let text = to_table(&[dense]).trim_fmt();
+        assert!(!text.contains("750 %"), "{text}");
+    }
+
+    #[test]
+    fn times_keep_three_digits() {
+        assert_eq!(
+            ["0.012", "1.23", "12.3", "1235"],
+            [0.0123, 1.234, 12.34, 1234.6].map(milliseconds)
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! Block masks as pictures: a cell per block, or per square of blocks where there are many.
+
+use serde::Serialize;
+
+/// Cells along a side at most; larger masks are averaged.
+const MOST_CELLS: usize = 96;
+/// Shades between empty and full.
+const SHADES: usize = 8;
+
+/// The masks of one attention row, one picture per head.
+#[derive(Clone, Debug)]
+pub struct MaskMap {
+    /// The row in words.
+    pub title: String,
+    /// One mask per head (of every item).
+    pub heads: Vec<HeadMask>,
+}
+
+/// The mask of one head.
+#[derive(Clone, Debug)]
+pub struct HeadMask {
+    /// Name under the picture.
+    pub name: String,
+    /// Blocks of queries.
+    pub q_blocks: usize,
+    /// Blocks of keys.
+    pub k_blocks: usize,
+    /// Row-major `[q_blocks, k_blocks]`: whether the block is attended to.
+    pub selected: Vec<bool>,
+    /// Row-major `[q_blocks, k_blocks]`: whether a query of the block sees any key of it at all.
+    pub reachable: Vec<bool>,
+}
+
+impl HeadMask {
+    fn is_selected(&self, q: usize, k: usize) -> bool {
+        self.selected
+            .get(q * self.k_blocks + k)
+            .copied()
+            .unwrap_or(false)
+    }
+
+    fn is_reachable(&self, q: usize, k: usize) -> bool {
+        self.reachable
+            .get(q * self.k_blocks + k)
+            .copied()
+            .unwrap_or(false)
+    }
+}
+
+/// What the template draws of one head.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Picture {
+    name: String,
+    width: usize,
+    height: usize,
+    /// Blocks along the side of a cell.
+    blocks_per_cell: usize,
+    /// `selected / reachable` blocks of the whole mask, 0 where nothing is reachable.
+    density: f64,
+    selected: usize,
+    reachable: usize,
+    /// SVG path of the cells that can be reached.
+    field: String,
+    shades: Vec<Shade>,
+}
+
+/// Cells of the same shade.
+#[derive(Debug, PartialEq, Serialize)]
+struct Shade {
+    opacity: f64,
+    path: String,
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of blocks, far below 2^52"
+)]
+pub(super) fn picture(mask: &HeadMask) -> Picture {
+    let blocks_per_cell = mask.q_blocks.max(mask.k_blocks).div_ceil(MOST_CELLS).max(1);
+    let (height, width) = (
+        mask.q_blocks.div_ceil(blocks_per_cell),
+        mask.k_blocks.div_ceil(blocks_per_cell),
+    );
+    let levels: Vec<Vec<Option<usize>>> = (0..height)
+        .map(|row| {
+            (0..width)
+                .map(|col| level(mask, row, col, blocks_per_cell))
+                .collect()
+        })
+        .collect();
+    let count = |all: &[bool]| all.iter().filter(|&&set| set).count();
+    let (selected, reachable) = (count(&mask.selected), count(&mask.reachable));
+    let shades = (1..=SHADES)
+        .map(|shade| Shade {
+            opacity: shade as f64 / SHADES as f64,
+            path: runs(&levels, |level| level == Some(shade)),
+        })
+        .filter(|shade| !shade.path.is_empty())
+        .collect();
+    Picture {
+        name: mask.name.clone(),
+        width,
+        height,
+        blocks_per_cell,
+        density: if reachable == 0 {
+            0.0
+        } else {
+            selected as f64 / reachable as f64
+        },
+        selected,
+        reachable,
+        field: runs(&levels, |level| level.is_some()),
+        shades,
+    }
+}
+
+/// The shade of a cell: nothing where no block of it can be reached, 0 where none is selected, rounded up otherwise.
+fn level(mask: &HeadMask, row: usize, col: usize, side: usize) -> Option<usize> {
+    let blocks = (row * side..mask.q_blocks.min((row + 1) * side))
+        .flat_map(|q| (col * side..mask.k_blocks.min((col + 1) * side)).map(move |k| (q, k)));
+    let (mut selected, mut reachable) = (0, 0);
+    for (q, k) in blocks {
+        selected += usize::from(mask.is_selected(q, k));
+        reachable += usize::from(mask.is_reachable(q, k));
+    }
+    (reachable > 0 || selected > 0).then(|| (selected * SHADES).div_ceil(reachable.max(selected)))
+}
+
+/// One SVG path of rectangles, one per run of cells of a row that `wanted` takes.
+fn runs(levels: &[Vec<Option<usize>>], wanted: impl Fn(Option<usize>) -> bool) -> String {
+    let mut path = String::new();
+    for (y, row) in levels.iter().enumerate() {
+        let mut x = 0;
+        while x < row.len() {
+            let length = row[x..].iter().take_while(|&&level| wanted(level)).count();
+            if length > 0 {
+                path.push_str(&format!("M{x} {y}h{length}v1h-{length}z"));
+            }
+            x += length.max(1);
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A causal mask with a diagonal, a sink column and one slash.
+    pub(in super::super) fn causal(name: &str, blocks: usize, slash: usize) -> HeadMask {
+        let at = |choose: &dyn Fn(usize, usize) -> bool| -> Vec<bool> {
+            (0..blocks * blocks)
+                .map(|i| choose(i / blocks, i % blocks))
+                .collect()
+        };
+        HeadMask {
+            name: name.into(),
+            q_blocks: blocks,
+            k_blocks: blocks,
+            selected: at(&|q, k| k == q || k == 0 || q == k + slash || (k == 9 && q > 9)),
+            reachable: at(&|q, k| k <= q),
+        }
+    }
+
+    #[test]
+    fn small_masks_are_drawn_block_by_block() {
+        let picture = picture(&causal("h", 3, 7));
+        assert_eq!(
+            (picture.width, picture.height, picture.blocks_per_cell),
+            (3, 3, 1)
+        );
+        assert_eq!((picture.selected, picture.reachable), (5, 6));
+        assert_eq!(picture.field, "M0 0h1v1h-1zM0 1h2v1h-2zM0 2h3v1h-3z");
+        assert_eq!(picture.shades.len(), 1);
+        assert_eq!(
+            picture.shades[0].path,
+            "M0 0h1v1h-1zM0 1h2v1h-2zM0 2h1v1h-1zM2 2h1v1h-1z"
+        );
+    }
+
+    #[test]
+    fn large_masks_are_averaged_and_no_selected_block_is_lost() {
+        let mut mask = causal("h", 4 * MOST_CELLS, 50);
+        mask.selected.fill(false);
+        mask.selected[4 * MOST_CELLS * 8] = true;
+        let picture = picture(&mask);
+        assert_eq!((picture.width, picture.blocks_per_cell), (MOST_CELLS, 4));
+        assert_eq!(picture.shades.len(), 1);
+        assert_eq!(
+            (picture.shades[0].opacity, &picture.shades[0].path[..]),
+            (0.125, "M0 2h1v1h-1z")
+        );
+    }
+
+    #[test]
+    fn an_empty_mask_has_density_zero() {
+        let nothing = HeadMask {
+            name: String::new(),
+            q_blocks: 0,
+            k_blocks: 0,
+            selected: Vec::new(),
+            reachable: Vec::new(),
+        };
+        assert_eq!(picture(&nothing).density, 0.0);
+    }
+}

@@ -1,0 +1,244 @@
+//! The report: records to the values of the template, the template to one file.
+
+use minijinja::Environment;
+use minijinja::value::Serde;
+use serde::Serialize;
+
+use super::heatmap::{MaskMap, Picture, picture};
+use super::plot::{Plot, plots};
+use crate::record::{Record, Timing, milliseconds};
+
+/// Everything that a report shows.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Date and time, see [`super::utc_date_time`].
+    pub date: String,
+    /// The command as it was typed.
+    pub command_line: String,
+    /// The measured rows.
+    pub records: Vec<Record>,
+    /// Masks of the attention rows.
+    pub masks: Vec<MaskMap>,
+}
+
+/// The report as one HTML file that loads nothing.
+///
+/// # Errors
+/// Those of the template engine; a test renders the template, so none for any report.
+pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.add_template("report.html", include_str!("report.html"))?;
+    let most_speedup = report.records.iter().map(|r| r.speedup).fold(1.0, f64::max);
+    let page = Page {
+        date: &report.date,
+        command_line: &report.command_line,
+        version: env!("CARGO_PKG_VERSION"),
+        devices: devices(&report.records),
+        rows: report
+            .records
+            .iter()
+            .map(|r| Row::of(r, most_speedup))
+            .collect(),
+        wrong: report.records.iter().filter(|r| !r.is_right()).count(),
+        plots: plots(&report.records),
+        masks: report.masks.iter().map(Masks::of).collect(),
+    };
+    environment
+        .get_template("report.html")?
+        .render(Serde(&page))
+}
+
+/// The values of the template.
+#[derive(Debug, Serialize)]
+struct Page<'a> {
+    date: &'a str,
+    command_line: &'a str,
+    version: &'static str,
+    devices: Vec<Device>,
+    rows: Vec<Row>,
+    wrong: usize,
+    plots: Vec<Plot>,
+    masks: Vec<Masks>,
+}
+
+/// Where and how rows were measured. One of them unless reports of several adapters were joined.
+#[derive(Debug, PartialEq, Serialize)]
+struct Device {
+    adapter: String,
+    driver: String,
+    backend: String,
+    tier: String,
+    timing: &'static str,
+}
+
+fn devices(records: &[Record]) -> Vec<Device> {
+    let mut devices = Vec::new();
+    for record in records {
+        let device = Device {
+            adapter: record.adapter.clone(),
+            driver: record.driver.clone(),
+            backend: record.backend.clone(),
+            tier: record.tier.clone(),
+            timing: match record.timing {
+                Timing::Gpu => "GPU timestamps",
+                Timing::Wall => {
+                    "wall clock around submit and wait (this adapter has no timestamps)"
+                }
+            },
+        };
+        if !devices.contains(&device) {
+            devices.push(device);
+        }
+    }
+    devices
+}
+
+/// A line of the table, numbers already as text.
+#[derive(Debug, Serialize)]
+struct Row {
+    op: &'static str,
+    shape: String,
+    dtype: &'static str,
+    pattern: String,
+    density: String,
+    dense_ms: String,
+    sparse_ms: String,
+    speedup: String,
+    /// Length of the bar behind the speed-up in percent.
+    bar: f64,
+    faster: bool,
+    ideal: Option<String>,
+    share: Option<String>,
+    peer: Option<String>,
+    error: String,
+    right: bool,
+    kernel: String,
+    tile: String,
+    runs: usize,
+    spread: String,
+}
+
+impl Row {
+    fn of(r: &Record, most_speedup: f64) -> Self {
+        let sparse = r.density < 1.0;
+        Self {
+            op: r.op,
+            shape: r.shape.to_string(),
+            dtype: r.dtype,
+            pattern: r.pattern.clone(),
+            density: format!("{:.3}", r.density),
+            dense_ms: milliseconds(r.dense_ms),
+            sparse_ms: milliseconds(r.sparse_ms),
+            speedup: format!("{:.2}", r.speedup),
+            bar: (100.0 * r.speedup / most_speedup).clamp(0.0, 100.0),
+            faster: r.speedup >= 1.0,
+            ideal: sparse.then(|| format!("{:.2}", r.ideal_speedup)),
+            share: sparse.then(|| format!("{:.0}", r.share_of_ideal * 100.0)),
+            peer: r
+                .peer
+                .as_ref()
+                .map(|peer| format!("{} {}", peer.name, milliseconds(peer.ms))),
+            error: format!("{:.3}", r.max_err_over_bound),
+            right: r.is_right(),
+            kernel: r.kernel.clone(),
+            tile: r.tile.clone(),
+            runs: r.runs,
+            spread: format!("{:.1}", r.spread * 100.0),
+        }
+    }
+}
+
+/// The pictures of one attention row.
+#[derive(Debug, Serialize)]
+struct Masks {
+    title: String,
+    heads: Vec<Picture>,
+}
+
+impl Masks {
+    fn of(map: &MaskMap) -> Self {
+        Self {
+            title: map.title.clone(),
+            heads: map.heads.iter().map(picture).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::report::heatmap::tests::causal;
+
+    fn example() -> Report {
+        Report {
+            date: "2026-11-22 17:05 UTC".into(),
+            command_line: "sparse-bench compare --html <report>.html".into(),
+            records: fixture::many(),
+            masks: vec![MaskMap {
+                title: "xattention q_len=4096 & more".into(),
+                heads: (0..4)
+                    .map(|h| causal(&format!("head {h}"), 32, 5 + 3 * h))
+                    .collect(),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_report_is_one_file_that_loads_nothing_and_escapes_text() {
+        let html = to_html(&example()).unwrap();
+        for outside in ["http://", "https://", "<script", "<link", "@import", "url("] {
+            assert!(!html.contains(outside), "{outside}");
+        }
+        assert!(html.contains("llvmpipe &lt;LLVM 15&gt;") && !html.contains("<LLVM"));
+        assert!(html.contains("compare --html &lt;report&gt;.html"));
+        assert!(html.contains("q_len=4096 &amp; more"));
+        // Written on request only, to look at it in a browser.
+        if let Some(path) = std::env::var_os("SPARSE_BENCH_EXAMPLE_REPORT") {
+            std::fs::write(path, html).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_report_holds_every_row_plot_and_mask() {
+        let report = example();
+        let html = to_html(&report).unwrap();
+        assert_eq!(
+            html.matches("<tr class=\"row").count(),
+            report.records.len()
+        );
+        assert_eq!(
+            html.matches("<figure class=\"plot ").count(),
+            plots(&report.records).len()
+        );
+        assert_eq!(html.matches("<figure class=\"mask\"").count(), 4);
+        assert!(html.contains("GPU timestamps") && html.contains("2026-11-22 17:05 UTC"));
+        assert!(html.contains("prefers-color-scheme: dark"));
+    }
+
+    #[test]
+    fn a_wrong_row_is_named_at_the_top() {
+        assert!(
+            !to_html(&example())
+                .unwrap()
+                .contains("outside of its error bound")
+        );
+        let mut report = example();
+        report.records[0].max_err_over_bound = 1.5;
+        assert!(
+            to_html(&report)
+                .unwrap()
+                .contains("1 row lies outside of its error bound")
+        );
+    }
+
+    #[test]
+    fn an_empty_report_renders() {
+        let report = Report {
+            records: Vec::new(),
+            masks: Vec::new(),
+            ..example()
+        };
+        assert!(to_html(&report).unwrap().contains("</html>"));
+    }
+}

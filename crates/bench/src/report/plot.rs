@@ -1,0 +1,259 @@
+//! Geometry of the plots of speed-up against density, one per operation, both axes logarithmic.
+
+use serde::Serialize;
+
+use crate::measure::Ideal;
+use crate::record::Record;
+
+const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 280.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 14.0;
+const TOP: f64 = 14.0;
+const BOTTOM: f64 = 40.0;
+const IDEAL_STEPS: u32 = 48;
+
+/// What the template draws of one operation.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Plot {
+    op: &'static str,
+    width: f64,
+    height: f64,
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    x_ticks: Vec<Tick>,
+    y_ticks: Vec<Tick>,
+    /// Where the speed-up is 1.
+    even_y: f64,
+    ideals: Vec<IdealLine>,
+    points: Vec<Point>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Tick {
+    at: f64,
+    label: String,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct IdealLine {
+    label: String,
+    path: String,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Point {
+    x: f64,
+    y: f64,
+    right: bool,
+    title: String,
+}
+
+/// The plots of all operations that have a sparse row, in the order of the records.
+pub(super) fn plots(records: &[Record]) -> Vec<Plot> {
+    let mut ops: Vec<&'static str> = Vec::new();
+    for record in records.iter().filter(|record| is_plotted(record)) {
+        if !ops.contains(&record.op) {
+            ops.push(record.op);
+        }
+    }
+    ops.into_iter()
+        .map(|op| {
+            let rows: Vec<&Record> = records
+                .iter()
+                .filter(|r| r.op == op && is_plotted(r))
+                .collect();
+            plot(op, &rows)
+        })
+        .collect()
+}
+
+/// Dense rows have no place on an axis of density, and a logarithm needs a positive number.
+fn is_plotted(record: &Record) -> bool {
+    record.density > 0.0
+        && record.density < 1.0
+        && record.speedup > 0.0
+        && record.speedup.is_finite()
+}
+
+fn plot(op: &'static str, rows: &[&Record]) -> Plot {
+    let least = |values: &dyn Fn(&Record) -> f64, start: f64| {
+        rows.iter().map(|r| values(r)).fold(start, f64::min)
+    };
+    let least_density = least(&|r| r.density, 0.1) * 0.8;
+    let least_speedup = least(&|r| r.speedup, 0.8);
+    let most_speedup = rows
+        .iter()
+        .map(|r| r.speedup.max(r.ideal_speedup))
+        .filter(|s| s.is_finite())
+        .fold(2.0, f64::max)
+        * 1.15;
+    let scale = |value: f64, low: f64, high: f64| (value / low).ln() / (high / low).ln();
+    let x = |density: f64| LEFT + scale(density, least_density, 1.0) * (WIDTH - LEFT - RIGHT);
+    let y = |speedup: f64| {
+        HEIGHT - BOTTOM - scale(speedup, least_speedup, most_speedup) * (HEIGHT - TOP - BOTTOM)
+    };
+    let mut ideals: Vec<IdealLine> = Vec::new();
+    for ideal in distinct_ideals(rows) {
+        ideals.push(IdealLine {
+            label: match ideal {
+                Ideal::Density => "ideal: 1 / density".into(),
+                Ideal::Xattention { stride } => {
+                    format!("ideal: 1 / (density + 1 / {})", 2 * stride)
+                }
+            },
+            path: ideal_path(ideal, least_density, most_speedup, x, y),
+        });
+    }
+    Plot {
+        op,
+        width: WIDTH,
+        height: HEIGHT,
+        left: LEFT,
+        right: WIDTH - RIGHT,
+        top: TOP,
+        bottom: HEIGHT - BOTTOM,
+        x_ticks: ticks(
+            &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0],
+            least_density,
+            1.0,
+            "",
+            x,
+        ),
+        y_ticks: ticks(
+            &[0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0],
+            least_speedup,
+            most_speedup,
+            "x",
+            y,
+        ),
+        even_y: y(1.0),
+        ideals,
+        points: rows
+            .iter()
+            .map(|r| Point {
+                x: x(r.density),
+                y: y(r.speedup),
+                right: r.is_right(),
+                title: format!(
+                    "{} {} {}: {:.2}x at density {:.3} ({:.0} % of ideal)",
+                    r.shape,
+                    r.dtype,
+                    r.pattern,
+                    r.speedup,
+                    r.density,
+                    r.share_of_ideal * 100.0
+                ),
+            })
+            .collect(),
+    }
+}
+
+fn distinct_ideals(rows: &[&Record]) -> Vec<Ideal> {
+    let mut ideals = Vec::new();
+    for row in rows {
+        let ideal = match row.shape.get("stride") {
+            Some(stride) if row.op == "xattention" => Ideal::Xattention { stride },
+            _ => Ideal::Density,
+        };
+        if !ideals.contains(&ideal) {
+            ideals.push(ideal);
+        }
+    }
+    ideals
+}
+
+/// The ideal line from density 1 down to where it leaves the plot.
+fn ideal_path(
+    ideal: Ideal,
+    least_density: f64,
+    most_speedup: f64,
+    x: impl Fn(f64) -> f64,
+    y: impl Fn(f64) -> f64,
+) -> String {
+    let mut path = String::new();
+    for step in 0..=IDEAL_STEPS {
+        let density = least_density.powf(f64::from(step) / f64::from(IDEAL_STEPS));
+        let speedup = ideal.speedup(density);
+        if speedup <= most_speedup {
+            let command = if path.is_empty() { 'M' } else { 'L' };
+            path.push_str(&format!("{command}{:.1} {:.1}", x(density), y(speedup)));
+        }
+    }
+    path
+}
+
+fn ticks(values: &[f64], low: f64, high: f64, unit: &str, at: impl Fn(f64) -> f64) -> Vec<Tick> {
+    values
+        .iter()
+        .filter(|&&value| (low..=high).contains(&value))
+        .map(|&value| Tick {
+            at: at(value),
+            label: format!("{value}{unit}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_row_at_its_ideal_lies_on_the_ideal_line() {
+        let ideal = Record {
+            speedup: 4.0,
+            ..fixture::nm_matmul()
+        };
+        let plot = plots(&[ideal]).remove(0);
+        let point = &plot.points[0];
+        let line: Vec<(f64, f64)> = plot.ideals[0].path[1..]
+            .split('L')
+            .filter_map(|p| p.split_once(' '))
+            .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
+            .collect();
+        let near = line
+            .windows(2)
+            .find(|w| w[0].0 >= point.x && w[1].0 <= point.x)
+            .unwrap();
+        let share = (near[0].0 - point.x) / (near[0].0 - near[1].0);
+        let y = near[0].1 + (near[1].1 - near[0].1) * share;
+        assert!((y - point.y).abs() < 0.5, "{y} {point:?}");
+    }
+
+    #[test]
+    fn everything_lies_inside_of_the_frame() {
+        let slow = Record {
+            speedup: 0.2,
+            density: 0.01,
+            ideal_speedup: 100.0,
+            ..fixture::nm_matmul()
+        };
+        let plot = plots(&[slow, fixture::nm_matmul()]).remove(0);
+        for p in &plot.points {
+            assert!((plot.left..=plot.right).contains(&p.x), "{p:?}");
+            assert!((plot.top..=plot.bottom).contains(&p.y), "{p:?}");
+        }
+        assert!((plot.top..=plot.bottom).contains(&plot.even_y));
+    }
+
+    #[test]
+    fn dense_and_meaningless_rows_are_left_out() {
+        let dense = Record {
+            density: 1.0,
+            ..fixture::nm_matmul()
+        };
+        let nan = Record {
+            speedup: f64::NAN,
+            ..fixture::nm_matmul()
+        };
+        let empty = Record {
+            density: 0.0,
+            ideal_speedup: f64::INFINITY,
+            ..fixture::nm_matmul()
+        };
+        assert!(plots(&[dense, nan, empty]).is_empty());
+    }
+}

@@ -1,0 +1,15 @@
+//! Tensors in and out: safetensors files, read one tensor at a time, written whole or not at all.
+
+mod any;
+mod error;
+mod file;
+mod similar;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use any::{AnyMatrix, AnyTensor};
+pub use error::TensorFileError;
+pub use file::{LARGEST_TENSOR_BYTES, TensorFile};
+pub use write::{OutTensor, write_file, write_tensors};

@@ -1,0 +1,156 @@
+//! Files that are good, damaged, hostile or simply not what was asked for.
+
+use std::path::PathBuf;
+
+use half::{bf16, f16};
+use sparse_core::{Matrix, Tensor};
+use tempfile::TempDir;
+
+use super::*;
+
+fn file_of(bytes: &[u8]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    std::fs::write(&path, bytes).unwrap();
+    (folder, path)
+}
+
+fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    let (_folder, path) = file_of(bytes);
+    let message = TensorFile::open(&path).unwrap_err().to_string();
+    assert!(
+        message.ends_with(&path.display().to_string()),
+        "the path comes last: {message}"
+    );
+    message
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    let half = Tensor::new(vec![1, 3], [0.5, -0.0, 65504.0].map(f16::from_f32).to_vec());
+    let brain = Tensor::new(vec![2], [1.0, 3.0e38].map(bf16::from_f32).to_vec());
+    let full = Matrix::new(2, 2, vec![1.0_f32, 2.0, 3.0, 4.0]);
+    write_tensors(
+        &path,
+        &[
+            ("half", (&half).into()),
+            ("brain", (&brain).into()),
+            ("full", (&full).into()),
+            ("mask", OutTensor::from_u8(&[3], vec![0, 1, 1])),
+        ],
+    )
+    .unwrap();
+    let mut file = TensorFile::open(&path).unwrap();
+    assert_eq!(file.names(), ["brain", "full", "half", "mask"]);
+    assert_eq!(file.tensor("half").unwrap(), AnyTensor::F16(half));
+    assert_eq!(file.tensor("brain").unwrap(), AnyTensor::Bf16(brain));
+    assert_eq!(file.matrix("full", "").unwrap(), AnyMatrix::F32(full));
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "no temporary file is left"
+    );
+}
+
+#[test]
+fn data_at_an_odd_offset_is_read() {
+    let header = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},
+        "b":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}}"#;
+    let mut data = vec![7_u8];
+    data.extend(1.0_f32.to_le_bytes());
+    data.extend(2.0_f32.to_le_bytes());
+    let (_folder, path) = file_of(&with_header(header, &data));
+    let read = TensorFile::open(&path).unwrap().tensor("b").unwrap();
+    assert_eq!(read, AnyTensor::F32(Tensor::new(vec![2], vec![1.0, 2.0])));
+}
+
+#[test]
+fn damaged_and_hostile_files_give_errors() {
+    let tensor = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+    assert!(refusal(&[1, 2, 3]).starts_with("no safetensors file: it has 3 bytes"));
+    assert!(refusal(&[0xff; 16]).contains("the header claims 18446744073709551615 bytes"));
+    assert!(
+        refusal(&with_header("{}", &[])[..9]).starts_with("truncated: the header needs 2 bytes")
+    );
+    assert!(refusal(&with_header("[]", &[])).contains("does not start with '{'"));
+    assert!(refusal(&with_header("{\"a\":", &[])).starts_with("damaged header"));
+    assert!(refusal(&with_header("{\"\u{7f}\":1}", &[])).starts_with("damaged header"));
+    assert!(
+        refusal(&with_header(tensor, &[0; 7])).starts_with("truncated: the header describes 8")
+    );
+    assert!(refusal(&with_header(tensor, &[0; 9])).starts_with("damaged: the header describes 8"));
+    let overflow = r#"{"a":{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,8]}}"#;
+    assert!(refusal(&with_header(overflow, &[0; 8])).contains("overflow"));
+    let hole = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
+    assert!(refusal(&with_header(hole, &[0; 8])).contains("invalid offset for tensor `a`"));
+    let backwards = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,-4]}}"#;
+    assert!(refusal(&with_header(backwards, &[])).starts_with("damaged header"));
+    let short = r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#;
+    assert!(refusal(&with_header(short, &[0; 8])).contains("invalid shape, data type, or offset"));
+}
+
+#[test]
+fn a_missing_file_names_itself_last() {
+    let message = TensorFile::open("no/such.safetensors".as_ref())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("cannot read: ") && message.ends_with(": no/such.safetensors"),
+        "{message}"
+    );
+}
+
+#[test]
+fn tensors_that_do_not_fit_say_what_is_possible() {
+    let header = r#"{"weight":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]},
+        "bias":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#;
+    let (_folder, path) = file_of(&with_header(header, &[0; 12]));
+    let mut file = TensorFile::open(&path).unwrap();
+    let message = file.tensor("wieght").unwrap_err().to_string();
+    assert!(
+        message.starts_with("there is no tensor \"wieght\"; near it are weight, bias (2 in all)"),
+        "{message}"
+    );
+    let message = file.tensor("weight").unwrap_err().to_string();
+    assert!(
+        message.contains("is stored as F64; possible are F32, F16 and BF16"),
+        "{message}"
+    );
+    let message = file
+        .matrix("bias", "weights [n_out, k]")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("tensor \"bias\" has shape [1], but weights [n_out, k] is needed"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_failed_write_leaves_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    std::fs::write(&path, "old").unwrap();
+    let wrong = OutTensor::new(&[3], &[1.0_f32]);
+    let message = write_tensors(&path, &[("y", wrong)])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("cannot form a safetensors file: "),
+        "{message}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+    let message = write_file(&folder.path().join("no/y"), b"")
+        .unwrap_err()
+        .to_string();
+    assert!(message.starts_with("cannot write: "), "{message}");
+}
