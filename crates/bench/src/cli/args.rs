@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparse_core::DType;
+use sparse_core::xattention::{
+    Mode, ReferenceOptions, Threshold, XAttentionError, XAttentionOptions,
+};
 
 use super::values::{count, dtype, finite, share};
 use super::{OperationList, Pattern};
@@ -53,7 +56,7 @@ pub struct CompareArgs {
     /// Which shapes: quick (minutes), full (every model shape that suits the adapter)
     #[arg(long, value_enum, default_value = "quick")]
     pub preset: PresetName,
-    /// Operations, comma-separated: dense_matmul, nm_matmul, nm_matvec, bsr_matmul, block_attention, xattention
+    /// Operations, comma-separated: `dense_matmul`, `nm_matmul`, `nm_matvec`, `bsr_matmul`, `block_attention`, xattention
     /// [default: all]
     #[arg(long, value_name = "LIST")]
     pub ops: Option<OperationList>,
@@ -82,7 +85,7 @@ pub struct CompareArgs {
 pub enum PresetName {
     /// A few shapes, two to three minutes on a software adapter.
     Quick,
-    /// BERT, Llama and ViT layers, scaled by adapter class.
+    /// BERT, Llama and `ViT` layers, scaled by adapter class.
     Full,
 }
 
@@ -100,7 +103,7 @@ pub struct MatmulArgs {
     /// Safetensors file with the weights
     #[arg(long, value_name = "F")]
     pub weights: PathBuf,
-    /// Name of the weight matrix [n_out, k] in that file
+    /// Name of the weight matrix [`n_out`, k] in that file
     #[arg(long, value_name = "NAME")]
     pub tensor: String,
     /// Safetensors file with the activations [default: generated ones]
@@ -121,7 +124,7 @@ pub struct MatmulArgs {
     /// Storage of w and x on the device [default: as the weights are stored]
     #[arg(long, value_parser = dtype())]
     pub dtype: Option<DType>,
-    /// Name of a bias [n_out] in the file of the weights
+    /// Name of a bias [`n_out`] in the file of the weights
     #[arg(long, value_name = "NAME")]
     pub bias: Option<String>,
     /// Function applied to every output [default: none]
@@ -161,10 +164,10 @@ pub struct AttentionArgs {
     /// Safetensors file with tensors q, k and v
     #[arg(long, value_name = "F")]
     pub qkv: PathBuf,
-    /// Factor of q k^T before the softmax [default: 1 / sqrt(head_dim)]
+    /// Factor of q k^T before the softmax [default: 1 / `sqrt(head_dim)`]
     #[arg(long, value_name = "X", value_parser = finite, allow_negative_numbers = true)]
     pub scale: Option<f64>,
-    /// Token t sees the keys up to t + k_len - q_len (this is the default)
+    /// Token t sees the keys up to t + `k_len` - `q_len` (this is the default)
     #[arg(long)]
     pub causal: bool,
     /// Every token sees every key
@@ -211,42 +214,39 @@ impl AttentionArgs {
         !self.full
     }
 
-    /// Rules between options.
+    /// The options of the scores, the selection and the attention.
     ///
     /// # Errors
-    /// One variant per rule.
-    pub fn check(&self) -> Result<(), AttentionArgsError> {
-        let (block, stride) = (self.block, self.stride);
-        if !block.is_multiple_of(stride) {
-            return Err(AttentionArgsError::StrideAndBlock { stride, block });
-        }
-        let Some(chunk) = self.chunk else {
-            return Ok(());
+    /// One variant per rule between options.
+    pub fn options(&self) -> Result<XAttentionOptions, AttentionArgsError> {
+        let mode = match (self.mode, self.chunk) {
+            (ScoreMode::Exact, Some(chunk)) => {
+                return Err(AttentionArgsError::ChunkWithoutReference { chunk });
+            }
+            (ScoreMode::Exact, None) => Mode::Exact,
+            (ScoreMode::Reference, chunk) => Mode::Reference(ReferenceOptions {
+                chunk,
+                ..ReferenceOptions::default()
+            }),
         };
-        if self.mode == ScoreMode::Exact {
-            return Err(AttentionArgsError::ChunkWithoutReference { chunk });
-        }
-        if !chunk.is_multiple_of(block) {
-            return Err(AttentionArgsError::ChunkAndBlock { chunk, block });
-        }
-        Ok(())
+        let options = XAttentionOptions {
+            block: self.block,
+            stride: self.stride,
+            threshold: Threshold::Uniform(self.threshold),
+            causal: self.is_causal(),
+            scale: self.scale,
+            mode,
+            ..XAttentionOptions::default()
+        };
+        options.validate()?;
+        Ok(options)
     }
 }
 
 /// Options of `attention` that do not go together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttentionArgsError {
-    /// The stride does not divide the block.
-    #[error(
-        "--stride {stride} does not divide --block {block}; possible are the divisors of {block}"
-    )]
-    StrideAndBlock {
-        /// Tokens of a group.
-        stride: usize,
-        /// Tokens of a block.
-        block: usize,
-    },
     /// A chunk in exact mode.
     #[error(
         "--chunk {chunk} has no meaning in --mode exact, which has no chunks; add --mode reference or leave it out"
@@ -255,16 +255,9 @@ pub enum AttentionArgsError {
         /// Tokens of a chunk.
         chunk: usize,
     },
-    /// The block does not divide the chunk.
-    #[error(
-        "--block {block} does not divide --chunk {chunk}; choose a multiple of {block} for the chunk"
-    )]
-    ChunkAndBlock {
-        /// Tokens of a chunk.
-        chunk: usize,
-        /// Tokens of a block.
-        block: usize,
-    },
+    /// A rule of `XAttention` itself.
+    #[error(transparent)]
+    Options(#[from] XAttentionError),
 }
 
 #[cfg(test)]
@@ -290,10 +283,14 @@ mod tests {
 
     #[test]
     fn rules_between_options_name_the_numbers() {
-        let refusal = |options: &str| attention(options).check().unwrap_err().to_string();
-        assert_eq!(attention("--mode reference --chunk 4096").check(), Ok(()));
-        assert!(refusal("--stride 7").starts_with("--stride 7 does not divide --block 128"));
+        let refusal = |options: &str| attention(options).options().unwrap_err().to_string();
+        let reference = attention("--mode reference --chunk 4096 --stride 16")
+            .options()
+            .unwrap();
+        assert!(matches!(reference.mode, Mode::Reference(o) if o.chunk == Some(4096)));
         assert!(refusal("--chunk 2048").contains("no meaning in --mode exact"));
-        assert!(refusal("--mode reference --chunk 200").contains("does not divide --chunk 200"));
+        assert!(refusal("--stride 7").contains("7") && refusal("--stride 7").contains("128"));
+        assert!(refusal("--mode reference --chunk 200").contains("200"));
+        assert!(refusal("--scale -1").contains("-1"));
     }
 }

@@ -3,23 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The largest group of an N:M pattern.
-const LARGEST_GROUP: usize = 32;
+use sparse_core::{Nm, NmError};
 
 /// What the weights of `sparse-bench matmul` are pruned to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pattern {
     /// Nothing is pruned.
     Dense,
-    /// `n` of every `m` weights along k are kept, `v` consecutive rows share one choice.
-    Nm {
-        /// Rows that share a choice.
-        v: usize,
-        /// Kept weights of a group.
-        n: usize,
-        /// Weights of a group.
-        m: usize,
-    },
+    /// N of every M weights along k are kept, V consecutive rows share one choice.
+    Nm(Nm),
     /// The blocks with the largest sum of absolute values are kept.
     Bsr {
         /// Rows of a block.
@@ -33,11 +25,10 @@ pub enum Pattern {
 
 impl Pattern {
     /// Share of the weights that are kept: `n / m`, the density of the blocks, or 1.
-    #[expect(clippy::cast_precision_loss, reason = "n and m are at most 32")]
     pub fn density(self) -> f64 {
         match self {
             Self::Dense => 1.0,
-            Self::Nm { n, m, .. } => n as f64 / m as f64,
+            Self::Nm(nm) => nm.density(),
             Self::Bsr { density, .. } => density,
         }
     }
@@ -47,8 +38,7 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Dense => f.write_str("dense"),
-            Self::Nm { v: 1, n, m } => write!(f, "{n}:{m}"),
-            Self::Nm { v, n, m } => write!(f, "{v}:{n}:{m}"),
+            Self::Nm(nm) => nm.fmt(f),
             Self::Bsr {
                 block_rows,
                 block_cols,
@@ -74,25 +64,14 @@ pub enum PatternError {
     /// A part that must be a whole number is none.
     #[error("{part} is {given:?}, but it must be a whole number from 1 up")]
     NotANumber {
-        /// `N`, `M`, `V`, `block rows` or `block columns`.
+        /// `block rows` or `block columns`.
         part: &'static str,
         /// What stands there.
         given: String,
     },
-    /// `N >= M`.
-    #[error("{n}:{m} keeps every weight; N must be smaller than M (use dense to keep all)")]
-    KeepsAll {
-        /// Kept weights of a group.
-        n: usize,
-        /// Weights of a group.
-        m: usize,
-    },
-    /// `M` is larger than 32.
-    #[error("M is {m}, the largest group is {LARGEST_GROUP}")]
-    GroupTooLarge {
-        /// Weights of a group.
-        m: usize,
-    },
+    /// N, M and V do not make a pattern.
+    #[error(transparent)]
+    Nm(NmError),
     /// The block pattern lacks its density.
     #[error(
         "the block pattern {given:?} has no density; write bsr:BRxBC@DENSITY, as in bsr:32x32@0.25"
@@ -129,23 +108,13 @@ impl FromStr for Pattern {
         if let Some(blocks) = text.strip_prefix("bsr:") {
             return parse_blocks(blocks);
         }
-        match text.split(':').collect::<Vec<_>>()[..] {
-            [n, m] => parse_nm("1", n, m),
-            [v, n, m] => parse_nm(v, n, m),
-            _ => Err(PatternError::UnknownForm { given: text.into() }),
+        match text.parse() {
+            Ok(nm) => Ok(Self::Nm(nm)),
+            // The message of the core crate does not know the other forms.
+            Err(NmError::Unreadable { text }) => Err(PatternError::UnknownForm { given: text }),
+            Err(error) => Err(PatternError::Nm(error)),
         }
     }
-}
-
-fn parse_nm(v: &str, n: &str, m: &str) -> Result<Pattern, PatternError> {
-    let (v, n, m) = (positive("V", v)?, positive("N", n)?, positive("M", m)?);
-    if m > LARGEST_GROUP {
-        return Err(PatternError::GroupTooLarge { m });
-    }
-    if n >= m {
-        return Err(PatternError::KeepsAll { n, m });
-    }
-    Ok(Pattern::Nm { v, n, m })
 }
 
 fn parse_blocks(text: &str) -> Result<Pattern, PatternError> {
@@ -208,26 +177,16 @@ mod tests {
 
     #[test]
     fn every_rule_has_its_message() {
-        for unknown in ["", "4", "2:4:8:16", "csr", "Dense"] {
+        for unknown in ["", "4", "2:4:8:16", "csr", "Dense", "x:2:4", "2:-4"] {
             assert!(
                 refusal(unknown).contains("is no pattern; possible are dense, N:M"),
                 "{unknown}"
             );
         }
-        assert_eq!(
-            refusal("0:4"),
-            "N is \"0\", but it must be a whole number from 1 up"
-        );
-        assert_eq!(
-            refusal("x:2:4"),
-            "V is \"x\", but it must be a whole number from 1 up"
-        );
-        assert_eq!(
-            refusal("2:-4"),
-            "M is \"-4\", but it must be a whole number from 1 up"
-        );
-        assert!(refusal("4:4").starts_with("4:4 keeps every weight"));
-        assert_eq!(refusal("2:33"), "M is 33, the largest group is 32");
+        assert!(refusal("0:4").starts_with("pattern 0:4 keeps nothing"));
+        assert!(refusal("4:4").starts_with("pattern 4:4 drops nothing"));
+        assert!(refusal("2:33").contains("the longest supported group has 32"));
+        assert!(refusal("0:2:4").contains("v must be at least 1"));
         assert!(refusal("bsr:32x32").contains("has no density"));
         assert!(refusal("bsr:32@0.5").starts_with("the block shape is \"32\""));
         assert!(refusal("bsr:0x32@0.5").starts_with("block rows is \"0\""));

@@ -65,7 +65,7 @@ pub struct AttentionCase {
     pub head_dim: usize,
     /// Storage of q, k and v.
     pub dtype: DType,
-    /// Whether token t sees the keys up to t + k_len - q_len only.
+    /// Whether token t sees the keys up to `t + k_len - q_len` only.
     pub causal: bool,
     /// Tokens of a block.
     pub block: usize,
@@ -114,9 +114,9 @@ impl Case {
         match self {
             Self::Matmul(c) => match (c.operation, c.pattern) {
                 (Operation::DenseMatmul, Pattern::Dense)
-                | (Operation::NmMatmul, Pattern::Nm { .. })
+                | (Operation::NmMatmul, Pattern::Nm(_))
                 | (Operation::BsrMatmul, Pattern::Bsr { .. }) => None,
-                (Operation::NmMatvec, Pattern::Nm { .. }) if c.tokens <= 8 => None,
+                (Operation::NmMatvec, Pattern::Nm(_)) if c.tokens <= 8 => None,
                 (Operation::NmMatvec, _) => {
                     Some("nm_matvec takes N:M weights and at most 8 tokens")
                 }

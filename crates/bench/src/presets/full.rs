@@ -24,15 +24,17 @@ const ATTENTION: [(&str, usize, usize, usize, bool, usize); 4] = [
     ("Gemma-3 270M", 4, 1, 256, true, 4096),
 ];
 
-const NM_PATTERNS: [Pattern; 7] = [
-    nm(1, 2, 4),
-    nm(8, 2, 4),
-    nm(8, 2, 8),
-    nm(8, 2, 16),
-    nm(16, 2, 8),
-    nm(32, 2, 8),
-    nm(32, 2, 16),
-];
+fn nm_patterns() -> [Pattern; 7] {
+    [
+        nm(1, 2, 4),
+        nm(8, 2, 4),
+        nm(8, 2, 8),
+        nm(8, 2, 16),
+        nm(16, 2, 8),
+        nm(32, 2, 8),
+        nm(32, 2, 16),
+    ]
+}
 
 const BSR_PATTERNS: [Pattern; 6] = [
     bsr(16, 16, 0.25),
@@ -66,7 +68,7 @@ pub(super) fn cases(class: AdapterClass) -> Vec<Case> {
                 Pattern::Dense,
             ));
             cases.extend(
-                NM_PATTERNS.map(|pattern| row(Operation::NmMatmul, tokens, DType::F32, pattern)),
+                nm_patterns().map(|pattern| row(Operation::NmMatmul, tokens, DType::F32, pattern)),
             );
             cases.extend(
                 BSR_PATTERNS.map(|pattern| row(Operation::BsrMatmul, tokens, DType::F32, pattern)),

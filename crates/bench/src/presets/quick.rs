@@ -1,6 +1,6 @@
 //! `--preset quick`: one row per claim, a few minutes on any adapter.
 
-use sparse_core::DType;
+use sparse_core::{DType, Nm};
 
 use super::case::{AdapterClass, AttentionCase, Case, MatmulCase};
 use crate::cli::{Operation, Pattern};
@@ -72,8 +72,11 @@ fn attention(operation: Operation, class: AdapterClass) -> Case {
 }
 
 /// N of every M weights kept, V rows share one choice.
-pub(super) const fn nm(v: usize, n: usize, m: usize) -> Pattern {
-    Pattern::Nm { v, n, m }
+///
+/// # Panics
+/// For numbers that make no pattern: they stand in the presets, and a test builds every preset.
+pub(super) fn nm(v: usize, n: usize, m: usize) -> Pattern {
+    Pattern::Nm(Nm::new(n, m, v))
 }
 
 /// Blocks of `block_rows x block_cols`, a share of them kept.

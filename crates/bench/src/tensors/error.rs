@@ -9,18 +9,18 @@ use sparse_core::ShapeError;
 #[non_exhaustive]
 pub enum TensorFileError {
     /// The file cannot be opened or read.
-    #[error("cannot read: {source}: {}", path.display())]
+    #[error("cannot read: {reason}: {}", path.display())]
     Read {
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
         /// The file.
         path: PathBuf,
     },
     /// The file cannot be written.
-    #[error("cannot write: {source}: {}", path.display())]
+    #[error("cannot write: {reason}: {}", path.display())]
     Write {
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
         /// The file.
         path: PathBuf,
     },
@@ -135,12 +135,12 @@ pub enum TensorFileError {
         path: PathBuf,
     },
     /// Shape and data do not agree.
-    #[error("tensor {name:?}: {source}: {}", path.display())]
+    #[error("tensor {name:?}: {reason}: {}", path.display())]
     Shape {
         /// The tensor.
         name: String,
         /// The rule.
-        source: ShapeError,
+        reason: ShapeError,
         /// The file.
         path: PathBuf,
     },

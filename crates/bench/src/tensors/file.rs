@@ -34,8 +34,8 @@ impl TensorFile {
     /// # Errors
     /// Where the file cannot be read, is shorter than its header says, or violates a rule of the format.
     pub fn open(path: &Path) -> Result<Self, TensorFileError> {
-        let read = |source| TensorFileError::Read {
-            source,
+        let read = |reason| TensorFileError::Read {
+            reason,
             path: path.into(),
         };
         let mut file = File::open(path).map_err(read)?;
@@ -113,9 +113,9 @@ impl TensorFile {
     /// [`LARGEST_TENSOR_BYTES`].
     pub fn tensor(&mut self, name: &str) -> Result<AnyTensor, TensorFileError> {
         let (dtype, shape, bytes) = self.read(name)?;
-        let shaped = |source: ShapeError| TensorFileError::Shape {
+        let shaped = |reason: ShapeError| TensorFileError::Shape {
             name: name.into(),
-            source,
+            reason,
             path: self.path.clone(),
         };
         Ok(match dtype {
@@ -142,9 +142,9 @@ impl TensorFile {
         needs: &'static str,
     ) -> Result<AnyMatrix, TensorFileError> {
         self.expect_rank(name, 2, needs)?;
-        let shaped = |source: ShapeError, path: &Path| TensorFileError::Shape {
+        let shaped = |reason: ShapeError, path: &Path| TensorFileError::Shape {
             name: name.into(),
-            source,
+            reason,
             path: path.into(),
         };
         Ok(match self.tensor(name)? {
@@ -210,8 +210,8 @@ impl TensorFile {
         self.file
             .seek(SeekFrom::Start(self.data_start + begin))
             .and_then(|_| (&mut self.file).take(bytes).read_to_end(&mut data))
-            .map_err(|source| TensorFileError::Read {
-                source,
+            .map_err(|reason| TensorFileError::Read {
+                reason,
                 path: self.path.clone(),
             })?;
         Ok((dtype, shape, data))

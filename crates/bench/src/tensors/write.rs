@@ -99,8 +99,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
             file.persist(path).map_err(|e| e.error)
         })
         .map(drop)
-        .map_err(|source| TensorFileError::Write {
-            source,
+        .map_err(|reason| TensorFileError::Write {
+            reason,
             path: path.into(),
         })
 }

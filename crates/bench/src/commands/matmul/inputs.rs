@@ -1,0 +1,113 @@
+//! The tensors of a matmul: read or generated, their shapes checked against each other.
+
+use sparse_core::{DType, Matrix, ShapeError, synthetic};
+
+use crate::cli::MatmulArgs;
+use crate::tensors::{AnyMatrix, TensorFile, TensorFileError};
+
+const WEIGHTS: &str = "weights [n_out, k]";
+const ACTIVATIONS: &str = "activations [tokens, k]";
+const BIAS: &str = "a bias [n_out]";
+
+/// The operands of `y = x w^T + bias`.
+#[derive(Debug)]
+pub(super) struct MatmulInputs {
+    /// `[n_out, k]`, not pruned yet.
+    pub(super) w: AnyMatrix,
+    /// `[tokens, k]`.
+    pub(super) x: AnyMatrix,
+    /// `[n_out]`.
+    pub(super) bias: Option<Vec<f32>>,
+    /// Storage of w and x on the device.
+    pub(super) dtype: DType,
+}
+
+/// Operands that do not fit together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum MatmulInputError {
+    /// A file cannot be used.
+    #[error(transparent)]
+    File(#[from] TensorFileError),
+    /// x and w differ in k.
+    #[error(
+        "the activations {input:?} have shape [{tokens}, {x_k}], the weights {tensor:?} [{n_out}, {w_k}]: \
+         their last dimensions must be equal"
+    )]
+    InnerSizes {
+        input: String,
+        tokens: usize,
+        x_k: usize,
+        tensor: String,
+        n_out: usize,
+        w_k: usize,
+    },
+    /// The bias does not have one number per output.
+    #[error(
+        "the bias {bias:?} has {actual} numbers, the weights {tensor:?} have {n_out} rows: it needs one number per row"
+    )]
+    BiasLength {
+        bias: String,
+        actual: usize,
+        tensor: String,
+        n_out: usize,
+    },
+    /// Generated activations that no memory can hold.
+    #[error("cannot generate the activations: {0}; lower --tokens")]
+    Generated(#[from] ShapeError),
+}
+
+impl MatmulInputs {
+    /// Reads what the options name and generates the rest.
+    pub(super) fn read(args: &MatmulArgs) -> Result<Self, MatmulInputError> {
+        let mut file = TensorFile::open(&args.weights)?;
+        let w = file.matrix(&args.tensor, WEIGHTS)?;
+        let (n_out, w_k) = w.shape();
+        let bias = match &args.bias {
+            Some(name) => Some(read_bias(&mut file, name, &args.tensor, n_out)?),
+            None => None,
+        };
+        let x = match (&args.input, &args.input_tensor) {
+            (Some(path), Some(name)) => {
+                let x = TensorFile::open(path)?.matrix(name, ACTIVATIONS)?;
+                let (tokens, x_k) = x.shape();
+                if x_k != w_k {
+                    return Err(MatmulInputError::InnerSizes {
+                        input: name.clone(),
+                        tokens,
+                        x_k,
+                        tensor: args.tensor.clone(),
+                        n_out,
+                        w_k,
+                    });
+                }
+                x
+            }
+            _ => AnyMatrix::F32(generated(args.tokens, w_k, args.seed)?),
+        };
+        let dtype = args.dtype.unwrap_or(w.dtype());
+        Ok(Self { w, x, bias, dtype })
+    }
+}
+
+fn generated(tokens: usize, k: usize, seed: u64) -> Result<Matrix<f32>, ShapeError> {
+    synthetic::normal_matrix(tokens, k, seed)
+}
+
+fn read_bias(
+    file: &mut TensorFile,
+    name: &str,
+    tensor: &str,
+    n_out: usize,
+) -> Result<Vec<f32>, MatmulInputError> {
+    let (_, bias) = file.ranked(name, 1, BIAS)?.cast::<f32>().into_parts();
+    if bias.len() != n_out {
+        return Err(MatmulInputError::BiasLength {
+            bias: name.into(),
+            actual: bias.len(),
+            tensor: tensor.into(),
+            n_out,
+        });
+    }
+    Ok(bias)
+}

@@ -1,0 +1,177 @@
+//! Tensor files that are missing, damaged, hostile or hold something else.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use sparse_bench::tensors::OutTensor;
+use support::{Folder, counting, refused};
+
+fn matmul(folder: &Folder, options: &str) -> String {
+    format!(
+        "matmul --weights {} --pattern 2:4 --out {} {options}",
+        folder.file().display(),
+        folder.out().display()
+    )
+}
+
+fn attention(folder: &Folder, options: &str) -> String {
+    format!(
+        "attention --qkv {} --out {} {options}",
+        folder.file().display(),
+        folder.out().display()
+    )
+}
+
+#[test]
+fn a_missing_file_is_named_last() {
+    refused(
+        "matmul --weights no/such.safetensors --tensor t --pattern 2:4 --out o",
+        &["error: cannot read: ", ": no/such.safetensors\n"],
+    );
+    refused("attention --qkv no/such --out o", &["error: cannot read: "]);
+}
+
+#[test]
+fn damaged_files_are_refused() {
+    for (bytes, message) in [
+        (&b"abc"[..], "no safetensors file: it has 3 bytes"),
+        (
+            &[0xff; 64][..],
+            "the header claims 18446744073709551615 bytes",
+        ),
+        (
+            &b"\x40\0\0\0\0\0\0\0{}"[..],
+            "truncated: the header needs 64 bytes",
+        ),
+        (
+            &b"\x02\0\0\0\0\0\0\0[]"[..],
+            "damaged header: it does not start with '{'",
+        ),
+        (&b"\x02\0\0\0\0\0\0\0{]"[..], "damaged header"),
+    ] {
+        let folder = Folder::with_bytes(bytes);
+        refused(&matmul(&folder, "--tensor t"), &[message]);
+        refused(&attention(&folder, ""), &[message]);
+        assert!(!folder.out().exists());
+    }
+}
+
+#[test]
+fn a_truncated_file_is_refused() {
+    let folder = Folder::with(&[("t", counting(&[4, 8]))]);
+    let bytes = std::fs::read(folder.file()).unwrap();
+    std::fs::write(folder.file(), &bytes[..bytes.len() - 1]).unwrap();
+    refused(
+        &matmul(&folder, "--tensor t"),
+        &["truncated: the header describes 128 bytes of data, the file has 127"],
+    );
+}
+
+#[test]
+fn a_hostile_header_is_refused() {
+    for (header, message) in [
+        (
+            r#"{"t":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#,
+            "overflow",
+        ),
+        (
+            r#"{"t":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,0]}}"#,
+            "damaged header",
+        ),
+        (
+            r#"{"t":{"dtype":"F32","shape":[2,1],"data_offsets":[0,4]}}"#,
+            "damaged header",
+        ),
+        (
+            r#"{"t":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}"#,
+            "damaged header",
+        ),
+    ] {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend([0; 4]);
+        refused(
+            &matmul(&Folder::with_bytes(&bytes), "--tensor t"),
+            &[message],
+        );
+    }
+}
+
+#[test]
+fn an_unknown_tensor_lists_near_names() {
+    let folder = Folder::with(&[
+        ("up.weight", counting(&[4, 8])),
+        ("up.bias", counting(&[4])),
+    ]);
+    refused(
+        &matmul(&folder, "--tensor up.wieght"),
+        &[
+            "there is no tensor \"up.wieght\"",
+            "near it are up.weight, up.bias (2 in all)",
+        ],
+    );
+    refused(&attention(&folder, ""), &["there is no tensor \"q\""]);
+}
+
+#[test]
+fn wrong_ranks_and_types_say_what_is_needed() {
+    let folder = Folder::with(&[
+        ("bias", counting(&[4])),
+        ("bytes", OutTensor::from_u8(&[2, 2], vec![1; 4])),
+        ("q", counting(&[2, 8, 16])),
+    ]);
+    refused(
+        &matmul(&folder, "--tensor bias"),
+        &["tensor \"bias\" has shape [4], but weights [n_out, k] is needed"],
+    );
+    refused(
+        &matmul(&folder, "--tensor bytes"),
+        &["is stored as U8; possible are F32, F16 and BF16"],
+    );
+    refused(
+        &attention(&folder, ""),
+        &["tensor \"q\" has shape [2, 8, 16], but q [batch, heads, q_len, head_dim] is needed"],
+    );
+}
+
+#[test]
+fn shapes_that_do_not_fit_together() {
+    let folder = Folder::with(&[
+        ("w", counting(&[4, 8])),
+        ("x", counting(&[3, 7])),
+        ("b", counting(&[5])),
+        ("q", counting(&[1, 3, 8, 16])),
+        ("k", counting(&[1, 2, 8, 16])),
+        ("v", counting(&[1, 2, 8, 16])),
+    ]);
+    let input = format!(
+        "--tensor w --input {} --input-tensor x",
+        folder.file().display()
+    );
+    refused(
+        &matmul(&folder, &input),
+        &["\"x\" have shape [3, 7], the weights \"w\" [4, 8]: their last dimensions must be equal"],
+    );
+    refused(
+        &matmul(&folder, "--tensor w --bias b"),
+        &["the bias \"b\" has 5 numbers, the weights \"w\" have 4 rows"],
+    );
+    refused(
+        &attention(&folder, ""),
+        &["3 query heads cannot share 2 key/value heads evenly"],
+    );
+}
+
+#[test]
+fn q_k_and_v_of_different_types_are_refused() {
+    let half = OutTensor::new(&[1, 1, 4, 32], &[half::f16::ONE; 128]);
+    let folder = Folder::with(&[
+        ("q", counting(&[1, 1, 4, 32])),
+        ("k", half),
+        ("v", counting(&[1, 1, 4, 32])),
+    ]);
+    refused(
+        &attention(&folder, ""),
+        &["q is stored as f32, k as f16 and v as f32"],
+    );
+}

@@ -1,0 +1,127 @@
+//! Options that are wrong, alone or together: each with a message that says what is possible.
+
+#[path = "support/mod.rs"]
+#[expect(dead_code, reason = "every test file uses a part of it")]
+mod support;
+
+use predicates::prelude::PredicateBooleanExt;
+use predicates::str::contains;
+use support::{refused, sparse_bench};
+
+const MATMUL: &str = "matmul --weights w --tensor t --out o --pattern";
+const ATTENTION: &str = "attention --qkv f --out o";
+
+#[test]
+fn help_names_every_command_and_shows_examples() {
+    let help = sparse_bench("--help").assert().success();
+    help.stdout(
+        contains("adapters")
+            .and(contains("compare"))
+            .and(contains("attention")),
+    );
+    for command in ["adapters", "compare", "matmul", "attention"] {
+        let help = sparse_bench(&format!("{command} --help"))
+            .assert()
+            .success();
+        help.stdout(contains("Example").and(contains(format!("sparse-bench {command}"))));
+    }
+}
+
+#[test]
+fn an_unknown_pattern_lists_the_forms() {
+    refused(
+        &format!("{MATMUL} csr"),
+        &[
+            "'csr'",
+            "possible are dense, N:M (2:4), V:N:M",
+            "bsr:BRxBC@DENSITY",
+        ],
+    );
+}
+
+#[test]
+fn a_pattern_with_wrong_numbers_says_which_rule_it_breaks() {
+    refused(&format!("{MATMUL} 4:4"), &["pattern 4:4 drops nothing"]);
+    refused(&format!("{MATMUL} 0:4"), &["pattern 0:4 keeps nothing"]);
+    refused(
+        &format!("{MATMUL} 2:64"),
+        &["the longest supported group has 32"],
+    );
+    refused(&format!("{MATMUL} 0:2:4"), &["v must be at least 1"]);
+    refused(&format!("{MATMUL} bsr:32x32"), &["has no density"]);
+    refused(&format!("{MATMUL} bsr:32@0.5"), &["write rows x columns"]);
+    refused(
+        &format!("{MATMUL} bsr:0x8@0.5"),
+        &["whole number from 1 up"],
+    );
+    refused(&format!("{MATMUL} bsr:8x8@1.5"), &["above 0 and at most 1"]);
+}
+
+#[test]
+fn unknown_words_list_the_known_ones() {
+    refused(
+        &format!("{MATMUL} 2:4 --dtype f64"),
+        &["f64", "[possible values: f32, f16, bf16]"],
+    );
+    refused(
+        &format!("{MATMUL} 2:4 --activation tanh"),
+        &["tanh", "[possible values: relu, gelu, silu]"],
+    );
+    refused(
+        "compare --preset huge",
+        &["huge", "[possible values: quick, full]"],
+    );
+    refused(
+        "compare --ops nm_matmul,spmm",
+        &[
+            "there is no operation \"spmm\"",
+            "dense_matmul, nm_matmul, nm_matvec, bsr_matmul",
+        ],
+    );
+    refused(
+        &format!("{ATTENTION} --mode fast"),
+        &["[possible values: exact, reference]"],
+    );
+    refused("multiply", &["unrecognized subcommand"]);
+}
+
+#[test]
+fn options_that_exclude_or_need_each_other() {
+    refused(&format!("{MATMUL} 2:4 --input x"), &["--input-tensor"]);
+    refused(&format!("{MATMUL} 2:4 --input-tensor x"), &["--input"]);
+    refused(
+        &format!("{MATMUL} 2:4 --input x --input-tensor y --tokens 4"),
+        &["cannot be used with", "--tokens"],
+    );
+    refused(
+        &format!("{ATTENTION} --causal --full"),
+        &["cannot be used with", "--full"],
+    );
+    refused(
+        &format!("{ATTENTION} --chunk 2048"),
+        &["no meaning in --mode exact"],
+    );
+    refused(&format!("{ATTENTION} --stride 7"), &["7", "128"]);
+    refused(
+        &format!("{ATTENTION} --mode reference --chunk 100"),
+        &["100", "128"],
+    );
+}
+
+#[test]
+fn numbers_out_of_range() {
+    refused(
+        &format!("{MATMUL} 2:4 --tokens 0"),
+        &["whole number from 1 up"],
+    );
+    refused(
+        &format!("{ATTENTION} --threshold 1.5"),
+        &["between 0 and 1"],
+    );
+    refused(&format!("{ATTENTION} --scale nan"), &["finite number"]);
+    refused(&format!("{ATTENTION} --scale -1"), &["-1", "positive"]);
+    refused(
+        &format!("{ATTENTION} --block 0"),
+        &["whole number from 1 up"],
+    );
+}
