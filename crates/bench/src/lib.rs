@@ -5,12 +5,15 @@
 
 pub mod cli;
 mod commands;
+pub mod compare;
+pub mod device;
 pub mod measure;
 pub mod presets;
 pub mod progress;
 pub mod record;
 pub mod report;
 pub mod tensors;
+pub mod weights;
 
 #[cfg(test)]
 mod fixture;
@@ -36,8 +39,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Matmul(args) => commands::matmul::run(args),
         Command::Attention(args) => commands::attention::run(args),
-        Command::Adapters(_) | Command::Compare(_) => {
-            anyhow::bail!("this build has no GPU part yet")
-        }
+        Command::Adapters(args) => commands::adapters::run(args),
+        Command::Compare(_) => anyhow::bail!("compare is not there yet"),
     }
 }

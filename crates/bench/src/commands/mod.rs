@@ -1,4 +1,36 @@
 //! The commands. Inputs are read and checked before an adapter is asked for, so that mistakes are reported at once.
 
+pub(crate) mod adapters;
 pub(crate) mod attention;
 pub(crate) mod matmul;
+
+use std::process::ExitCode;
+
+use sparse_gpu::{Gpu, GpuOptions};
+
+use crate::record::Record;
+
+/// The device of the adapter whose name contains `wanted`, or of the most capable one.
+fn open(wanted: Option<&str>) -> anyhow::Result<Gpu> {
+    let options = GpuOptions {
+        adapter: wanted.map(str::to_owned),
+        ..GpuOptions::default()
+    };
+    Ok(Gpu::open_blocking(&options)?)
+}
+
+/// 1 where a row lies outside of its error bound.
+fn exit_code(records: &[Record]) -> ExitCode {
+    let wrong: Vec<&Record> = records.iter().filter(|record| !record.is_right()).collect();
+    for record in &wrong {
+        eprintln!(
+            "error: {} {} {} is wrong: its largest error is {} times its bound",
+            record.op, record.shape, record.pattern, record.max_err_over_bound
+        );
+    }
+    if wrong.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -3,11 +3,88 @@
 mod inputs;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::cli::MatmulArgs;
+use half::{bf16, f16};
+use sparse_core::{Activation, DType, Element};
+
+use super::open;
+use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern};
+use crate::compare::bench::Bench;
+use crate::compare::matmul::{Baseline, MatmulJob, measure};
+use crate::progress;
+use crate::record::Record;
+use crate::tensors::{OutTensor, write_tensors};
 use inputs::MatmulInputs;
+
+/// How long the product and its baseline are timed.
+const TIME: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &MatmulArgs) -> anyhow::Result<ExitCode> {
     let inputs = MatmulInputs::read(args)?;
-    anyhow::bail!("this build has no GPU part yet ({:?})", inputs.dtype)
+    let bench = Bench::new(open(args.adapter.as_deref())?, TIME);
+    let record = match inputs.dtype {
+        DType::F32 => multiply::<f32>(&bench, args, inputs)?,
+        DType::F16 => multiply::<f16>(&bench, args, inputs)?,
+        DType::Bf16 => multiply::<bf16>(&bench, args, inputs)?,
+    };
+    println!("{}", serde_json::to_string(&record)?);
+    Ok(super::exit_code(&[record]))
+}
+
+fn multiply<T: Element>(
+    bench: &Bench,
+    args: &MatmulArgs,
+    inputs: MatmulInputs,
+) -> anyhow::Result<Record> {
+    let job = MatmulJob {
+        operation: operation(args.pattern, inputs.x.shape().0),
+        w: inputs.w.cast::<T>(),
+        x: inputs.x.cast::<T>(),
+        bias: inputs.bias,
+        activation: activation(args.activation),
+        pattern: args.pattern,
+        baseline: if args.pattern == Pattern::Dense {
+            Baseline::Own
+        } else {
+            Baseline::Dense
+        },
+    };
+    let x = OutTensor::from(&job.x);
+    let shape = [job.x.rows(), job.w.rows()];
+    let bar = progress::rounds(0);
+    bar.set_message(job.operation.name());
+    let result = measure(bench, job, &mut |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    let w = result.w.to_dense().cast::<f32>();
+    write_tensors(
+        &args.out,
+        &[
+            ("y", OutTensor::new(&shape, &result.y)),
+            ("w", (&w).into()),
+            ("x", x),
+        ],
+    )?;
+    Ok(result.record)
+}
+
+fn operation(pattern: Pattern, tokens: usize) -> Operation {
+    match pattern {
+        Pattern::Dense => Operation::DenseMatmul,
+        Pattern::Nm(_) if tokens <= crate::device::MATVEC_TOKENS => Operation::NmMatvec,
+        Pattern::Nm(_) => Operation::NmMatmul,
+        Pattern::Bsr { .. } => Operation::BsrMatmul,
+    }
+}
+
+fn activation(name: Option<ActivationName>) -> Activation {
+    match name {
+        None => Activation::None,
+        Some(ActivationName::Relu) => Activation::Relu,
+        Some(ActivationName::Gelu) => Activation::Gelu,
+        Some(ActivationName::Silu) => Activation::Silu,
+    }
 }

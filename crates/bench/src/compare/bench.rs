@@ -1,0 +1,174 @@
+//! What all rows of a run share: the device, its timer, and how long a row may take.
+
+use std::time::Duration;
+
+use sparse_core::DType;
+use sparse_gpu::{Error, Gpu, GpuTensor, wgpu};
+
+use crate::cli::Operation;
+use crate::device::{AdapterWords, Timer};
+use crate::measure::{Budget, Summary, SystemClock, Timed, interleave};
+use crate::record::{Peer, Record, Shape};
+
+/// A run shorter than this is repeated inside of one pass, so that the clock's grain does not show.
+const SHORTEST_RUN: Duration = Duration::from_millis(2);
+/// Most repetitions inside of one pass.
+const MOST_REPEATS: u32 = 64;
+
+/// The device and how it is timed.
+#[derive(Debug)]
+pub struct Bench {
+    /// The device.
+    pub gpu: Gpu,
+    /// Its timer.
+    pub timer: Timer,
+    /// Its names.
+    pub words: AdapterWords,
+    /// Time of a row.
+    pub budget: Budget,
+}
+
+/// Records an operation into a pass.
+pub type Recorder<'a> = &'a mut dyn FnMut(&mut wgpu::ComputePass<'_>) -> Result<(), Error>;
+
+/// What the kernels of a row are and what the row computes.
+#[derive(Clone, Debug)]
+pub struct RowWords {
+    /// Operation.
+    pub operation: Operation,
+    /// Sizes.
+    pub shape: Shape,
+    /// Storage of the operands.
+    pub dtype: DType,
+    /// What is sparse.
+    pub pattern: String,
+    /// Kept share.
+    pub density: f64,
+    /// Speed-up that skipping could give.
+    pub ideal_speedup: f64,
+    /// Kernel of the measured operation.
+    pub kernel: String,
+    /// Its tile.
+    pub tile: String,
+    /// Its tier.
+    pub tier: String,
+    /// Error over bound.
+    pub max_err_over_bound: f64,
+    /// Name of the baseline where it is no kernel of ours for this operation.
+    pub peer: Option<&'static str>,
+}
+
+impl Bench {
+    /// Times on `gpu`, each row for about `row_time`.
+    pub fn new(gpu: Gpu, row_time: Duration) -> Self {
+        Self {
+            timer: Timer::new(&gpu),
+            words: AdapterWords::of(&gpu),
+            budget: Budget::of(row_time),
+            gpu,
+        }
+    }
+
+    /// Fills an f32 tensor with NaN, so that an element that is not written cannot pass for right.
+    pub fn poison(&self, tensor: &GpuTensor) {
+        let nan = vec![f32::NAN; tensor.len()];
+        self.gpu
+            .queue()
+            .write_buffer(tensor.buffer(), tensor.offset(), bytemuck::cast_slice(&nan));
+    }
+
+    /// Submits `record` once and waits.
+    ///
+    /// # Errors
+    /// Those of `record` and of the device.
+    pub fn run_once(&self, record: Recorder<'_>) -> anyhow::Result<Duration> {
+        self.timer.time(record)
+    }
+
+    /// Times the recorders by turns.
+    ///
+    /// # Errors
+    /// The first error of a recorder or of the device.
+    pub fn time(
+        &self,
+        recorders: &mut [Recorder<'_>],
+        after_round: &mut dyn FnMut(usize, usize),
+    ) -> anyhow::Result<Vec<Summary>> {
+        let mut runs = recorders
+            .iter_mut()
+            .map(|record| Repeated::new(&self.timer, &mut **record))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut contenders: Vec<&mut dyn Timed> =
+            runs.iter_mut().map(|run| run as &mut dyn Timed).collect();
+        interleave(
+            &mut contenders,
+            self.budget,
+            &SystemClock::start(),
+            after_round,
+        )
+    }
+
+    /// The record of a row from the times of its baseline and of itself.
+    pub fn record(&self, words: RowWords, baseline: Summary, own: Summary) -> Record {
+        let speedup = baseline.median_ms / own.median_ms;
+        Record {
+            op: words.operation.name(),
+            shape: words.shape,
+            dtype: words.dtype.name(),
+            pattern: words.pattern,
+            density: words.density,
+            adapter: self.words.adapter.clone(),
+            driver: self.words.driver.clone(),
+            backend: self.words.backend.clone(),
+            tier: words.tier,
+            kernel: words.kernel,
+            tile: words.tile,
+            timing: self.timer.timing(),
+            dense_ms: baseline.median_ms,
+            sparse_ms: own.median_ms,
+            speedup,
+            ideal_speedup: words.ideal_speedup,
+            share_of_ideal: speedup / words.ideal_speedup,
+            peer: words.peer.map(|name| Peer {
+                name: name.into(),
+                ms: baseline.median_ms,
+            }),
+            max_err_over_bound: words.max_err_over_bound,
+            runs: own.runs,
+            spread: baseline.spread.max(own.spread),
+        }
+    }
+}
+
+/// A recorder, recorded so often into one pass that the pass is long enough to be timed well.
+struct Repeated<'a> {
+    timer: &'a Timer,
+    record: Recorder<'a>,
+    repeats: u32,
+}
+
+impl<'a> Repeated<'a> {
+    /// Runs once to compile and fault everything in, once more to see how long a run takes.
+    fn new(timer: &'a Timer, record: Recorder<'a>) -> anyhow::Result<Self> {
+        timer.time(record)?;
+        let once = timer.time(record)?.as_nanos().max(1);
+        let repeats = SHORTEST_RUN.as_nanos().div_ceil(once);
+        Ok(Self {
+            timer,
+            record,
+            repeats: u32::try_from(repeats)
+                .unwrap_or(u32::MAX)
+                .clamp(1, MOST_REPEATS),
+        })
+    }
+}
+
+impl Timed for Repeated<'_> {
+    fn run(&mut self) -> anyhow::Result<Duration> {
+        let (record, repeats) = (&mut *self.record, self.repeats);
+        let all = self
+            .timer
+            .time(&mut |pass| (0..repeats).try_for_each(|_| record(pass)))?;
+        Ok(all / repeats)
+    }
+}

@@ -1,0 +1,212 @@
+//! One linear layer: pruned, multiplied, checked, timed against its dense baseline.
+
+use sparse_core::{Activation, DType, Element, Epilogue, Matrix};
+use sparse_gpu::{GpuTensor, NaiveMatmul};
+
+use super::bench::{Bench, Recorder, RowWords};
+use super::bound::matmul_bound;
+use super::check::worst_ratio;
+use crate::cli::{Operation, Pattern};
+use crate::device::MatmulRun;
+use crate::measure::{Ideal, Summary};
+use crate::record::{Record, Shape};
+use crate::weights::PrunedWeights;
+
+/// Multiply-adds that the CPU reference may take; larger products are checked at sampled tokens.
+const REFERENCE_TERMS: usize = 1 << 26;
+
+/// What is multiplied.
+#[derive(Clone, Debug)]
+pub struct MatmulJob<T> {
+    /// What the row is called.
+    pub operation: Operation,
+    /// `[n_out, k_in]`, not pruned yet.
+    pub w: Matrix<T>,
+    /// `[tokens, k_in]`.
+    pub x: Matrix<T>,
+    /// `[n_out]`.
+    pub bias: Option<Vec<f32>>,
+    /// Applied last.
+    pub activation: Activation,
+    /// What w is pruned to.
+    pub pattern: Pattern,
+    /// What the time is compared with.
+    pub baseline: Baseline,
+}
+
+/// What a product is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Baseline {
+    /// The dense kernel over the weights before pruning.
+    Dense,
+    /// The kernel named `naive`, one invocation per output.
+    Naive,
+    /// Itself: the product is dense and nothing else is asked for.
+    Own,
+}
+
+/// A measured product.
+#[derive(Clone, Debug)]
+pub struct MatmulResult<T> {
+    /// The row.
+    pub record: Record,
+    /// The result, `[tokens, n_out]`.
+    pub y: Vec<f32>,
+    /// The weights as multiplied.
+    pub w: PrunedWeights<T>,
+    /// Why this kernel and this tile.
+    pub notes: Vec<String>,
+}
+
+/// Runs one job.
+///
+/// # Errors
+/// Where pruning, planning or the device fails.
+pub fn measure<T: Element>(
+    bench: &Bench,
+    job: MatmulJob<T>,
+    after_round: &mut dyn FnMut(usize, usize),
+) -> anyhow::Result<MatmulResult<T>> {
+    let gpu = &bench.gpu;
+    let (tokens, n_out, k_in) = (job.x.rows(), job.w.rows(), job.w.cols());
+    let dense = PrunedWeights::Dense(job.w);
+    let pruned = match &dense {
+        PrunedWeights::Dense(w) => PrunedWeights::prune(w.clone(), job.pattern)?,
+        other => other.clone(),
+    };
+    let x = gpu.upload(&job.x)?;
+    let bias = match &job.bias {
+        Some(bias) => Some(gpu.upload(&sparse_core::Tensor::try_new(vec![n_out], bias.clone())?)?),
+        None => None,
+    };
+    let on_gpu = sparse_gpu::Epilogue {
+        bias: None,
+        activation: in_shader_words(job.activation),
+    };
+    let mut own = MatmulRun::plan(gpu, &pruned, &x, bias.clone(), on_gpu)?;
+    bench.poison(own.y());
+    bench.run_once(&mut |pass| own.record(pass))?;
+    let (_, y) = gpu.read_blocking::<f32>(own.y())?.into_parts();
+
+    let mut epilogue = Epilogue::NONE.with_activation(job.activation);
+    epilogue.bias = job
+        .bias
+        .as_ref()
+        .map(|bias| bias.iter().map(|&b| f64::from(b)).collect());
+    let max_err_over_bound = check(&pruned, &job.x, &epilogue, &y)?;
+
+    let explanation = own.explain().clone();
+    let [baseline, own_time] = match job.baseline {
+        Baseline::Own => {
+            let summaries = bench.time(&mut [&mut |pass| own.record(pass)], after_round)?;
+            pair(vec![summaries[0]; 2])?
+        }
+        Baseline::Dense => {
+            let mut dense = MatmulRun::plan(gpu, &dense, &x, bias, on_gpu)?;
+            let recorders: &mut [Recorder<'_>] =
+                &mut [&mut |pass| dense.record(pass), &mut |pass| own.record(pass)];
+            pair(bench.time(recorders, after_round)?)?
+        }
+        Baseline::Naive => {
+            let plan = gpu.plan_blocking(&NaiveMatmul {
+                tokens,
+                n_out,
+                k_in,
+                dtype: T::DTYPE,
+            })?;
+            let (w, mut y) = (
+                gpu.upload(&pruned.to_dense())?,
+                result(bench, tokens, n_out)?,
+            );
+            let recorders: &mut [Recorder<'_>] =
+                &mut [&mut |pass| plan.record(pass, &w, &x, &mut y), &mut |pass| {
+                    own.record(pass)
+                }];
+            pair(bench.time(recorders, after_round)?)?
+        }
+    };
+    let words = RowWords {
+        operation: job.operation,
+        shape: Shape::matmul(tokens, n_out, k_in),
+        dtype: T::DTYPE,
+        pattern: job.pattern.to_string(),
+        density: pruned.density(),
+        ideal_speedup: Ideal::Density.speedup(pruned.density()),
+        kernel: explanation.kernel,
+        tile: explanation.tile,
+        tier: explanation.tier.into(),
+        max_err_over_bound,
+        peer: (job.baseline == Baseline::Naive).then_some("naive"),
+    };
+    Ok(MatmulResult {
+        record: bench.record(words, baseline, own_time),
+        y,
+        w: pruned,
+        notes: explanation.notes,
+    })
+}
+
+fn result(bench: &Bench, tokens: usize, n_out: usize) -> Result<GpuTensor, sparse_gpu::Error> {
+    bench.gpu.empty_tensor(&[tokens, n_out], DType::F32)
+}
+
+fn pair(summaries: Vec<Summary>) -> anyhow::Result<[Summary; 2]> {
+    summaries
+        .try_into()
+        .map_err(|_| anyhow::anyhow!("two contenders give two summaries"))
+}
+
+/// Error over bound at as many evenly spread tokens as the CPU can take.
+fn check<T: Element>(
+    w: &PrunedWeights<T>,
+    x: &Matrix<T>,
+    epilogue: &Epilogue,
+    y: &[f32],
+) -> anyhow::Result<f64> {
+    let (n_out, k_in) = w.shape();
+    let affordable = REFERENCE_TERMS / (n_out * k_in).max(1);
+    let tokens = spread_out(x.rows(), affordable.max(2));
+    let reference = w.reference(x, epilogue, &tokens)?;
+    let sampled: Vec<f64> = tokens
+        .iter()
+        .flat_map(|&token| &y[token * n_out..(token + 1) * n_out])
+        .map(|&y| f64::from(y))
+        .collect();
+    let terms = w.most_terms();
+    Ok(worst_ratio(sampled.into_iter(), &reference.y, |i| {
+        matmul_bound(&reference, epilogue.activation, terms, i)
+    }))
+}
+
+/// At most `most` of `0..count`, evenly spread, first and last among them.
+pub fn spread_out(count: usize, most: usize) -> Vec<usize> {
+    if count <= most {
+        return (0..count).collect();
+    }
+    let steps = most.saturating_sub(1).max(1);
+    let mut chosen: Vec<usize> = (0..most).map(|i| i * (count - 1) / steps).collect();
+    chosen.dedup();
+    chosen
+}
+
+const fn in_shader_words(activation: Activation) -> sparse_gpu::Activation {
+    match activation {
+        Activation::None => sparse_gpu::Activation::None,
+        Activation::Relu => sparse_gpu::Activation::Relu,
+        Activation::Gelu => sparse_gpu::Activation::Gelu,
+        Activation::Silu => sparse_gpu::Activation::Silu,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_spread_over_all_tokens() {
+        assert_eq!(spread_out(4, 9), [0, 1, 2, 3]);
+        assert_eq!(spread_out(1024, 3), [0, 511, 1023]);
+        assert_eq!(spread_out(10, 1), [0]);
+        assert!(spread_out(0, 3).is_empty());
+    }
+}

@@ -1,0 +1,6 @@
+//! `sparse-bench compare`: every operation against its dense baseline, checked and timed.
+
+pub mod bench;
+pub mod bound;
+pub mod check;
+pub mod matmul;

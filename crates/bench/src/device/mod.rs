@@ -1,0 +1,10 @@
+//! The adapter: chosen, described, and timed.
+
+mod describe;
+mod timer;
+mod weights;
+
+pub use describe::{AdapterWords, class_of};
+pub use timer::Timer;
+pub(crate) use weights::MATVEC_TOKENS;
+pub use weights::{GpuWeights, MatmulRun};

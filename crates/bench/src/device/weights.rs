@@ -1,0 +1,154 @@
+//! Pruned weights in GPU memory, and their product recorded by one plan, whatever the pattern.
+
+use sparse_core::{DType, Element, Nm};
+use sparse_gpu::{
+    BsrMatmul, DenseMatmul, Epilogue, Error, Explanation, Extras, Gpu, GpuBsr, GpuNm, GpuTensor,
+    MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, wgpu,
+};
+
+use crate::weights::PrunedWeights;
+
+/// The most tokens that `nm_matvec` takes.
+pub(crate) const MATVEC_TOKENS: usize = 8;
+
+/// Weights in GPU memory.
+#[derive(Debug)]
+pub enum GpuWeights {
+    /// All of them.
+    Dense(GpuTensor),
+    /// N of every M.
+    Nm(GpuNm),
+    /// Blocks.
+    Bsr(GpuBsr),
+}
+
+impl GpuWeights {
+    /// Copies weights to the GPU.
+    ///
+    /// # Errors
+    /// Where they do not fit.
+    pub fn upload<T: Element>(gpu: &Gpu, weights: &PrunedWeights<T>) -> Result<Self, Error> {
+        Ok(match weights {
+            PrunedWeights::Dense(w) => Self::Dense(gpu.upload(w)?),
+            PrunedWeights::Nm(w) => Self::Nm(gpu.upload_nm(w)?),
+            PrunedWeights::Bsr(w) => Self::Bsr(gpu.upload_bsr(w)?),
+        })
+    }
+
+    fn plan(
+        &self,
+        gpu: &Gpu,
+        [tokens, n_out, k_in]: [usize; 3],
+        types: MatmulTypes,
+        epilogue: Epilogue,
+    ) -> Result<MatmulPlan, Error> {
+        match self {
+            Self::Dense(_) => gpu.plan_blocking(&DenseMatmul {
+                types,
+                epilogue,
+                ..DenseMatmul::new(tokens, n_out, k_in)
+            }),
+            Self::Nm(w) => plan_nm(gpu, [tokens, n_out, k_in], w.pattern(), types, epilogue),
+            Self::Bsr(w) => gpu.plan_blocking(&BsrMatmul {
+                types,
+                epilogue,
+                ..BsrMatmul::new(tokens, n_out, k_in, w.block())
+            }),
+        }
+    }
+}
+
+fn plan_nm(
+    gpu: &Gpu,
+    [tokens, n_out, k_in]: [usize; 3],
+    pattern: Nm,
+    types: MatmulTypes,
+    epilogue: Epilogue,
+) -> Result<MatmulPlan, Error> {
+    if tokens <= MATVEC_TOKENS {
+        gpu.plan_blocking(&NmMatvec {
+            types,
+            epilogue,
+            ..NmMatvec::new(tokens, n_out, k_in, pattern)
+        })
+    } else {
+        gpu.plan_blocking(&NmMatmul {
+            types,
+            epilogue,
+            ..NmMatmul::new(tokens, n_out, k_in, pattern)
+        })
+    }
+}
+
+/// A planned product with its operands in GPU memory, y in f32.
+#[derive(Debug)]
+pub struct MatmulRun {
+    plan: MatmulPlan,
+    weights: GpuWeights,
+    x: GpuTensor,
+    bias: Option<GpuTensor>,
+    y: GpuTensor,
+}
+
+impl MatmulRun {
+    /// Plans `y = activation(x w^T + bias)` with weights `[n_out, k_in]` and an uploaded `x [tokens, k_in]`. The storage
+    /// type of a bias in `epilogue` is replaced by that of `bias`.
+    ///
+    /// # Errors
+    /// Where planning fails or the operands do not fit into GPU memory.
+    pub fn plan<T: Element>(
+        gpu: &Gpu,
+        weights: &PrunedWeights<T>,
+        x: &GpuTensor,
+        bias: Option<GpuTensor>,
+        epilogue: Epilogue,
+    ) -> Result<Self, Error> {
+        let (n_out, k_in) = weights.shape();
+        let tokens = x.shape().first().copied().unwrap_or(0);
+        let uploaded = GpuWeights::upload(gpu, weights)?;
+        let types = MatmulTypes {
+            x: x.dtype(),
+            w: T::DTYPE,
+            y: DType::F32,
+        };
+        let epilogue = Epilogue {
+            bias: bias.as_ref().map(GpuTensor::dtype),
+            ..epilogue
+        };
+        let plan = uploaded.plan(gpu, [tokens, n_out, k_in], types, epilogue)?;
+        let y = gpu.empty_tensor(&[tokens, n_out], DType::F32)?;
+        Ok(Self {
+            plan,
+            weights: uploaded,
+            x: x.clone(),
+            bias,
+            y,
+        })
+    }
+
+    /// Records the product.
+    ///
+    /// # Errors
+    /// Those of [`MatmulPlan::record_with`].
+    pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+        let extras = Extras {
+            bias: self.bias.as_ref(),
+        };
+        let (plan, x, y) = (&self.plan, &self.x, &mut self.y);
+        match &self.weights {
+            GpuWeights::Dense(w) => plan.record_with(pass, w, x, extras, y),
+            GpuWeights::Nm(w) => plan.record_with(pass, w, x, extras, y),
+            GpuWeights::Bsr(w) => plan.record_with(pass, w, x, extras, y),
+        }
+    }
+
+    /// The result.
+    pub fn y(&self) -> &GpuTensor {
+        &self.y
+    }
+
+    /// Which kernel and tile were chosen, and why.
+    pub fn explain(&self) -> &Explanation {
+        self.plan.explain()
+    }
+}

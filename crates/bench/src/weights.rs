@@ -1,0 +1,127 @@
+//! A weight matrix in the pattern that the command line asks for.
+
+use sparse_core::bsr::bsr_matmul_tokens;
+use sparse_core::matmul::dense_matmul_tokens;
+use sparse_core::nm::nm_matmul_tokens;
+use sparse_core::{
+    BlockBudget, BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, Matrix, NmMatrix,
+    PruneError,
+};
+
+use crate::cli::Pattern;
+
+/// Weights `[n_out, k_in]`, pruned by magnitude.
+#[derive(Clone, Debug)]
+pub enum PrunedWeights<T> {
+    /// Nothing is pruned.
+    Dense(Matrix<T>),
+    /// N of every M.
+    Nm(NmMatrix<T>),
+    /// Whole blocks.
+    Bsr(BsrMatrix<T>),
+}
+
+impl<T: Element> PrunedWeights<T> {
+    /// Prunes `w` to `pattern` by magnitude.
+    ///
+    /// # Errors
+    /// Where a weight is NaN or the sizes overflow.
+    pub fn prune(w: Matrix<T>, pattern: Pattern) -> Result<Self, PruneError> {
+        Ok(match pattern {
+            Pattern::Dense => Self::Dense(w),
+            Pattern::Nm(nm) => Self::Nm(NmMatrix::prune(&w, nm)?),
+            Pattern::Bsr {
+                block_rows,
+                block_cols,
+                density,
+            } => Self::Bsr(BsrMatrix::prune(
+                &w,
+                (block_rows, block_cols),
+                BlockBudget::Density(density),
+            )?),
+        })
+    }
+
+    /// `(n_out, k_in)`.
+    pub fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Dense(w) => (w.rows(), w.cols()),
+            Self::Nm(w) => (w.rows(), w.cols()),
+            Self::Bsr(w) => (w.rows(), w.cols()),
+        }
+    }
+
+    /// Share of the weights that is kept.
+    pub fn density(&self) -> f64 {
+        match self {
+            Self::Dense(_) => 1.0,
+            Self::Nm(w) => w.density(),
+            Self::Bsr(w) => w.density(),
+        }
+    }
+
+    /// The weights as multiplied, zeros included.
+    pub fn to_dense(&self) -> Matrix<T> {
+        match self {
+            Self::Dense(w) => w.clone(),
+            Self::Nm(w) => w.to_dense(),
+            Self::Bsr(w) => w.to_dense(),
+        }
+    }
+
+    /// The CPU reference of `x w^T` at the rows `tokens` of x.
+    ///
+    /// # Errors
+    /// Where the shapes do not fit.
+    pub fn reference(
+        &self,
+        x: &Matrix<T>,
+        epilogue: &Epilogue,
+        tokens: &[usize],
+    ) -> Result<MatmulReference, MatmulError> {
+        match self {
+            Self::Dense(w) => dense_matmul_tokens(x, w, epilogue, tokens),
+            Self::Nm(w) => nm_matmul_tokens(x, w, epilogue, tokens),
+            Self::Bsr(w) => bsr_matmul_tokens(x, w, epilogue, tokens),
+        }
+    }
+
+    /// Most products of one output: how many rounding errors can add up.
+    pub fn most_terms(&self) -> usize {
+        match self {
+            Self::Dense(w) => w.cols(),
+            Self::Nm(w) => w.kept_per_row(),
+            Self::Bsr(w) => {
+                let blocks = w.indptr().windows(2).map(|p| (p[1] - p[0]) as usize).max();
+                blocks.unwrap_or(0) * w.block().1
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparse_core::synthetic::normal_matrix;
+
+    use super::*;
+
+    #[test]
+    fn every_pattern_keeps_its_share_and_multiplies_what_it_shows() {
+        let w: Matrix<f32> = normal_matrix(16, 32, 1).unwrap();
+        let x: Matrix<f32> = normal_matrix(3, 32, 2).unwrap();
+        for (text, terms) in [
+            ("dense", 32),
+            ("2:4", 16),
+            ("8:2:8", 8),
+            ("bsr:8x8@0.25", 8),
+        ] {
+            let pattern: Pattern = text.parse().unwrap();
+            let pruned = PrunedWeights::prune(w.clone(), pattern).unwrap();
+            assert_eq!(pruned.density(), pattern.density(), "{text}");
+            assert!(pruned.most_terms() >= terms, "{text}");
+            let shown = dense_matmul_tokens(&x, &pruned.to_dense(), &Epilogue::NONE, &[2, 0]);
+            let own = pruned.reference(&x, &Epilogue::NONE, &[2, 0]);
+            assert_eq!(own.unwrap().y, shown.unwrap().y, "{text}");
+        }
+    }
+}
