@@ -40,6 +40,6 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Matmul(args) => commands::matmul::run(args),
         Command::Attention(args) => commands::attention::run(args),
         Command::Adapters(args) => commands::adapters::run(args),
-        Command::Compare(_) => anyhow::bail!("compare is not there yet"),
+        Command::Compare(args) => commands::compare::run(args),
     }
 }

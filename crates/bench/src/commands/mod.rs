@@ -2,6 +2,7 @@
 
 pub(crate) mod adapters;
 pub(crate) mod attention;
+pub(crate) mod compare;
 pub(crate) mod matmul;
 
 use std::process::ExitCode;

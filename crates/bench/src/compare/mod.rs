@@ -4,3 +4,4 @@ pub mod bench;
 pub mod bound;
 pub mod check;
 pub mod matmul;
+pub mod source;

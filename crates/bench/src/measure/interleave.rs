@@ -33,10 +33,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Two warm-up runs, then 5 to 200 rounds in about `time`.
+    /// One warm-up run, then 5 to 200 rounds in about `time`.
     pub const fn of(time: Duration) -> Self {
         Self {
-            warm_up: 2,
+            warm_up: 1,
             least_rounds: 5,
             most_rounds: 200,
             time,

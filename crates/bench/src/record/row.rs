@@ -120,6 +120,14 @@ impl Timing {
             Self::Wall => "wall",
         }
     }
+
+    /// As reports say it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Gpu => "GPU timestamps",
+            Self::Wall => "wall clock around submit and wait (this adapter has no timestamps)",
+        }
+    }
 }
 
 /// Another implementation of the baseline.

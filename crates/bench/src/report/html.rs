@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::heatmap::{MaskMap, Picture, picture};
 use super::plot::{Plot, plots};
-use crate::record::{Record, Timing, milliseconds};
+use crate::record::{Record, milliseconds};
 
 /// Everything that a report shows.
 #[derive(Clone, Debug)]
@@ -79,12 +79,7 @@ fn devices(records: &[Record]) -> Vec<Device> {
             driver: record.driver.clone(),
             backend: record.backend.clone(),
             tier: record.tier.clone(),
-            timing: match record.timing {
-                Timing::Gpu => "GPU timestamps",
-                Timing::Wall => {
-                    "wall clock around submit and wait (this adapter has no timestamps)"
-                }
-            },
+            timing: record.timing.words(),
         };
         if !devices.contains(&device) {
             devices.push(device);

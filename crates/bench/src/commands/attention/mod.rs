@@ -11,5 +11,11 @@ pub(crate) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let options = args.options()?;
     let qkv = Qkv::read(&args.qkv)?;
     options.layout(qkv.shape)?;
-    anyhow::bail!("this build has no GPU part yet ({:?})", qkv.dtype())
+    anyhow::bail!(
+        "this version has no attention kernels yet; q {:?}, k {:?} and v {:?} ({}) could be read",
+        qkv.q.shape(),
+        qkv.k.shape(),
+        qkv.v.shape(),
+        qkv.dtype()
+    )
 }

@@ -1,0 +1,91 @@
+//! Where the numbers of a row come from.
+
+use std::path::Path;
+
+use sparse_core::{Element, Matrix, Nm, synthetic};
+
+use crate::cli::{Operation, Pattern};
+use crate::presets::MatmulCase;
+use crate::tensors::{TensorFile, TensorFileError};
+
+/// At most this many matrices of a file are measured.
+const MOST_MATRICES: usize = 3;
+/// Rows of the generated activations for real weights.
+const TOKENS: usize = 256;
+
+/// A linear layer and its weights.
+#[derive(Clone, Debug)]
+pub struct MatmulRow {
+    /// Sizes and pattern.
+    pub case: MatmulCase,
+    /// Name of the weights in the file of real weights; none where they are generated.
+    pub tensor: Option<String>,
+}
+
+impl MatmulRow {
+    /// Weights `[n_out, k_in]` and activations `[tokens, k_in]`: real ones from `weights`, or seeded normal numbers.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn operands<T: Element>(
+        &self,
+        weights: Option<&mut TensorFile>,
+    ) -> anyhow::Result<(Matrix<T>, Matrix<T>)> {
+        let case = &self.case;
+        let w = match (&self.tensor, weights) {
+            (Some(name), Some(file)) => file.matrix(name, "weights [n_out, k]")?.cast(),
+            _ => synthetic::normal_matrix(case.n_out, case.k_in, 1)?,
+        };
+        Ok((w, synthetic::normal_matrix(case.tokens, case.k_in, 2)?))
+    }
+}
+
+/// The rows for the largest matrices of a file of real weights, one of each shape.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn rows_of_weights(path: &Path) -> Result<Vec<MatmulRow>, TensorFileError> {
+    let mut file = TensorFile::open(path)?;
+    let mut shapes: Vec<(usize, usize, String)> = Vec::new();
+    for name in file.names() {
+        if let Some(&[n_out, k_in]) = file.shape(&name)
+            && n_out > 1
+            && k_in > 1
+            && !shapes.iter().any(|(n, k, _)| (*n, *k) == (n_out, k_in))
+        {
+            shapes.push((n_out, k_in, name));
+        }
+    }
+    shapes.sort_by_key(|(n_out, k_in, _)| std::cmp::Reverse(n_out.saturating_mul(*k_in)));
+    shapes.truncate(MOST_MATRICES);
+    let mut rows = Vec::new();
+    for (n_out, k_in, name) in shapes {
+        let dtype = file.matrix(&name, "weights [n_out, k]")?.dtype();
+        let row = |operation, tokens, pattern| MatmulRow {
+            case: MatmulCase {
+                operation,
+                model: "real weights",
+                tokens,
+                n_out,
+                k_in,
+                dtype,
+                pattern,
+            },
+            tensor: Some(name.clone()),
+        };
+        rows.push(row(Operation::DenseMatmul, TOKENS, Pattern::Dense));
+        for pattern in [Nm::TWO_FOUR, Nm::new(2, 4, 8), Nm::new(2, 8, 8)] {
+            rows.push(row(Operation::NmMatmul, TOKENS, Pattern::Nm(pattern)));
+        }
+        rows.push(row(Operation::NmMatvec, 1, Pattern::Nm(Nm::new(2, 8, 8))));
+        for (side, density) in [(32, 0.25), (64, 0.125)] {
+            let pattern = Pattern::Bsr {
+                block_rows: side,
+                block_cols: side,
+                density,
+            };
+            rows.push(row(Operation::BsrMatmul, TOKENS, pattern));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,175 @@
+//! The commands on whatever adapter the machine has; a software one is enough.
+
+#[path = "support/mod.rs"]
+#[expect(dead_code, reason = "every test file uses a part of it")]
+mod support;
+
+use serde_json::Value;
+use sparse_bench::tensors::TensorFile;
+use sparse_core::Matrix;
+use support::{Folder, counting, refused, sparse_bench};
+
+fn json_of(line: &str) -> Value {
+    let output = sparse_bench(line).assert().success();
+    serde_json::from_slice(&output.get_output().stdout).unwrap()
+}
+
+fn matrix(file: &mut TensorFile, name: &str) -> Matrix<f32> {
+    file.matrix(name, "").unwrap().cast()
+}
+
+#[test]
+fn adapters_are_listed_with_what_they_can_do() {
+    let adapters = json_of("adapters --json");
+    for key in [
+        "name",
+        "backend",
+        "driver",
+        "kind",
+        "subgroup_sizes",
+        "timestamps",
+    ] {
+        assert!(
+            adapters[0].get(key).is_some(),
+            "{key} is missing in {adapters}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_adapter_lists_those_there_are() {
+    let adapters = json_of("adapters --json");
+    let name = adapters[0]["name"].as_str().unwrap();
+    refused(
+        "compare --adapter no-such-adapter",
+        &["no adapter matches \"no-such-adapter\"; there are: ", name],
+    );
+}
+
+#[test]
+fn matmul_writes_the_product_of_what_it_writes() {
+    for pattern in ["dense", "2:4", "4:2:8", "bsr:4x8@0.5"] {
+        let folder = Folder::with(&[
+            ("w", counting(&[16, 24])),
+            ("x", counting(&[9, 24])),
+            ("b", counting(&[16])),
+        ]);
+        let (file, out) = (folder.file(), folder.out());
+        let record = json_of(&format!(
+            "matmul --weights {0} --tensor w --input {0} --input-tensor x --bias b --activation relu \
+             --pattern {pattern} --out {1}",
+            file.display(),
+            out.display()
+        ));
+        assert_eq!(record["pattern"], pattern);
+        for key in [
+            "dense_ms",
+            "sparse_ms",
+            "density",
+            "adapter",
+            "kernel",
+            "tile",
+            "timing",
+        ] {
+            assert!(!record[key].is_null(), "{key} is missing in {record}");
+        }
+        assert!(
+            record["max_err_over_bound"].as_f64().unwrap() <= 1.0,
+            "{record}"
+        );
+        let mut written = TensorFile::open(&out).unwrap();
+        let [y, w, x] = ["y", "w", "x"].map(|name| matrix(&mut written, name));
+        assert_eq!((y.rows(), y.cols(), w.rows(), w.cols()), (9, 16, 16, 24));
+        let bias: Vec<f32> = (0..16_u8).map(|i| f32::from(i) / 16.0 - 3.0).collect();
+        for (t, o) in (0..9).flat_map(|t| (0..16).map(move |o| (t, o))) {
+            // Multiples of 1/256 below 2^10: every product and every sum is exact in f32.
+            let sum: f32 = (0..24).map(|k| x.get(t, k) * w.get(o, k)).sum();
+            assert_eq!(
+                y.get(t, o),
+                (sum + bias[o]).max(0.0),
+                "{pattern} ({t}, {o})"
+            );
+        }
+        let zeros = w.data().iter().filter(|w| **w == 0.0).count();
+        assert!(
+            pattern == "dense" || zeros >= w.data().len() / 2,
+            "{pattern}: {zeros} zeros"
+        );
+    }
+}
+
+#[test]
+fn generated_activations_depend_on_the_seed() {
+    let folder = Folder::with(&[("w", counting(&[8, 16]))]);
+    let x_of = |seed: u32| {
+        let (file, out) = (folder.file(), folder.out());
+        json_of(&format!(
+            "matmul --weights {} --tensor w --pattern 2:4 --tokens 5 --seed {seed} --dtype f16 --out {}",
+            file.display(),
+            out.display()
+        ));
+        matrix(&mut TensorFile::open(&out).unwrap(), "x")
+    };
+    let first = x_of(1);
+    assert_eq!((first.rows(), first.cols()), (5, 16));
+    assert_eq!(first, x_of(1));
+    assert_ne!(first, x_of(2));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let folder = Folder::with(&[("w", counting(&[8, 16]))]);
+    refused(
+        &format!(
+            "matmul --weights {} --tensor w --pattern 2:4 --out no/such/folder/y",
+            folder.file().display()
+        ),
+        &["error: cannot write: ", ": no/such/folder/y\n"],
+    );
+}
+
+#[test]
+fn compare_writes_all_reports() {
+    let folder = Folder::with(&[("w", counting(&[32, 64])), ("b", counting(&[32]))]);
+    let report = |ending: &str| folder.out().with_extension(ending);
+    let [json, csv, html] = ["json", "csv", "html"].map(report);
+    sparse_bench(&format!(
+        "compare --weights {} --ops nm_matmul,bsr_matmul --json {} --csv {} --html {}",
+        folder.file().display(),
+        json.display(),
+        csv.display(),
+        html.display()
+    ))
+    .assert()
+    .success()
+    .stdout(predicates::str::contains("nm_matmul"));
+    let records: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let records = records.as_array().unwrap();
+    assert_eq!(records.len(), 5);
+    for record in records {
+        assert!(
+            record["max_err_over_bound"].as_f64().unwrap() <= 1.0,
+            "{record}"
+        );
+        let number = |key: &str| record[key].as_f64().unwrap();
+        // The JSON parser may be off by a unit in the last place.
+        let equal = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-14;
+        assert!(
+            equal(number("speedup"), number("dense_ms") / number("sparse_ms")),
+            "{record}"
+        );
+        assert!(
+            equal(
+                number("share_of_ideal"),
+                number("speedup") / number("ideal_speedup")
+            ),
+            "{record}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 6);
+    assert!(
+        std::fs::read_to_string(html)
+            .unwrap()
+            .ends_with("</html>\n")
+    );
+}
