@@ -1,11 +1,10 @@
 //! One linear layer: pruned, multiplied, checked, timed against its dense baseline.
 
+use sparse_core::bounds::{compare, matmul_bounds};
 use sparse_core::{Activation, DType, Element, Epilogue, Matrix};
 use sparse_gpu::{GpuTensor, NaiveMatmul};
 
 use super::bench::{Bench, Recorder, RowWords};
-use super::bound::matmul_bound;
-use super::check::worst_ratio;
 use crate::cli::{Operation, Pattern};
 use crate::device::MatmulRun;
 use crate::measure::{Ideal, Summary};
@@ -167,15 +166,12 @@ fn check<T: Element>(
     let affordable = REFERENCE_TERMS / (n_out * k_in).max(1);
     let tokens = spread_out(x.rows(), affordable.max(2));
     let reference = w.reference(x, epilogue, &tokens)?;
-    let sampled: Vec<f64> = tokens
+    let sampled = tokens
         .iter()
         .flat_map(|&token| &y[token * n_out..(token + 1) * n_out])
-        .map(|&y| f64::from(y))
-        .collect();
-    let terms = w.most_terms();
-    Ok(worst_ratio(sampled.into_iter(), &reference.y, |i| {
-        matmul_bound(&reference, epilogue.activation, terms, i)
-    }))
+        .map(|&y| f64::from(y));
+    let bounds = matmul_bounds(&reference, w.most_terms(), epilogue.activation, DType::F32);
+    Ok(compare(sampled, &reference.y, &bounds).ratio)
 }
 
 /// At most `most` of `0..count`, evenly spread, first and last among them.

@@ -1,7 +1,5 @@
 //! `sparse-bench compare`: every operation against its dense baseline, checked and timed.
 
 pub mod bench;
-pub mod bound;
-pub mod check;
 pub mod matmul;
 pub mod source;

@@ -78,11 +78,15 @@ pub fn rows_of_weights(path: &Path) -> Result<Vec<MatmulRow>, TensorFileError> {
             rows.push(row(Operation::NmMatmul, TOKENS, Pattern::Nm(pattern)));
         }
         rows.push(row(Operation::NmMatvec, 1, Pattern::Nm(Nm::new(2, 8, 8))));
-        for (side, density) in [(32, 0.25), (64, 0.125)] {
+        for (side, one_of) in [(32, 4_u8), (64, 8)] {
+            // Of a small matrix not one block would be kept.
+            if n_out.div_ceil(side) * k_in.div_ceil(side) < usize::from(one_of) {
+                continue;
+            }
             let pattern = Pattern::Bsr {
                 block_rows: side,
                 block_cols: side,
-                density,
+                density: f64::from(one_of).recip(),
             };
             rows.push(row(Operation::BsrMatmul, TOKENS, pattern));
         }
