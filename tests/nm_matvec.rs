@@ -1,8 +1,4 @@
 //! `nm_matvec` against its CPU reference.
-#![expect(
-    unused_crate_dependencies,
-    reason = "a test binary uses a part of the crate's dependencies"
-)]
 
 mod support;
 

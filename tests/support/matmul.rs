@@ -212,13 +212,13 @@ fn on_gpu<X: Element, W: Element, Y: Element>(
     };
     match weights {
         SparseWeights::Dense(w) => {
-            record((&gpu.upload(w).unwrap_or_else(|e| panic!("{e}"))).into())
+            record((&gpu.upload(w).unwrap_or_else(|e| panic!("{e}"))).into());
         }
         SparseWeights::Nm(w) => {
-            record((&gpu.upload_nm(w).unwrap_or_else(|e| panic!("{e}"))).into())
+            record((&gpu.upload_nm(w).unwrap_or_else(|e| panic!("{e}"))).into());
         }
         SparseWeights::Bsr(w) => {
-            record((&gpu.upload_bsr(w).unwrap_or_else(|e| panic!("{e}"))).into())
+            record((&gpu.upload_bsr(w).unwrap_or_else(|e| panic!("{e}"))).into());
         }
     }
     (read::<Y>(gpu, &y), plan.explain().clone())

@@ -8,6 +8,7 @@ use crate::kernel::CompiledKernel;
 /// A kernel's uniform struct; all of them start with `first_group, group_end`.
 pub(crate) trait Params: bytemuck::Pod {
     /// Names of all fields, in order; a test compares them with the WGSL.
+    #[cfg(test)]
     const FIELDS: &'static [&'static str];
     /// Says which workgroups of the grid a dispatch runs: `first_group..group_end`.
     fn set_grid(&mut self, first_group: u32, group_end: u32);

@@ -1,5 +1,32 @@
-//! Sparse matmul and block-sparse attention on wgpu.
-#![warn(unused_crate_dependencies, clippy::print_stdout)]
+//! Sparse matmul and block-sparse attention on wgpu, for any Vulkan, Metal, DX12 or WebGPU device.
+//!
+//! A program that owns a wgpu device lends it, records sparse work into its own encoder and submits once:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/share_device.rs")]
+//! ```
+//!
+//! # How it works
+//!
+//! Every operation goes *problem -> plan -> record*. A problem ([`DenseMatmul`], [`NmMatmul`], [`NmMatvec`], [`BsrMatmul`], ...) is plain
+//! data. [`Gpu::plan`] chooses a kernel and a tile, compiles it once per device, and allocates scratch memory; it may fail, and says why.
+//! Recording a plan goes into the caller's pass, any number of times; it fails only for operands that the plan was not made for.
+//! `plan.explain()` tells which kernel, which tile, and why.
+//!
+//! Planning, opening a device and reading back are async, because browsers allow nothing else; every such function has a `_blocking`
+//! twin on native platforms.
+//!
+//! # Numbers
+//!
+//! Operands are stored as f32, f16 or bf16, each as it likes; every kernel accumulates in f32. Half-width storage is read as packed
+//! words and needs no device feature. Error bounds are derived in `docs/NUMERICS.md` and available as [`sparse_core::bounds`].
+//!
+//! # Limits
+//!
+//! WebGPU's default limits are enough. Operands above the binding limit are bound window by window, grids above 65 535 workgroups are
+//! folded, long dispatches are cut. An operand has fewer than 2^32 elements.
+#![warn(clippy::print_stdout)]
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod adapter;
 #[cfg(not(target_arch = "wasm32"))]
@@ -8,6 +35,8 @@ mod dispatch;
 mod error;
 mod gpu;
 mod kernel;
+#[cfg(test)]
+mod layouts;
 mod matmul;
 mod ops;
 mod problem;

@@ -167,7 +167,7 @@ mod tests {
         let chosen: Vec<_> = [1, 2, 3, 4, 5, 7, 8, 12, 16, 20, 32]
             .map(|v| rows(v, 8))
             .into();
-        assert_eq!(chosen, [1, 2, 4, 4, 8, 8, 8, 4, 8, 4, 8]);
+        assert_eq!(chosen, [1, 2, 4, 4, 8, 8, 8, 4, 8, 8, 8]);
     }
 
     #[test]

@@ -319,9 +319,9 @@ impl Engine {
             while too_many - most > 1 {
                 let middle = most + (too_many - most) / 2;
                 if fits(&(begin..middle)) {
-                    most = middle
+                    most = middle;
                 } else {
-                    too_many = middle
+                    too_many = middle;
                 }
             }
             if most == begin {

@@ -14,6 +14,7 @@ macro_rules! params {
         }
 
         impl Params for $name {
+            #[cfg(test)]
             const FIELDS: &'static [&'static str] = &["first_group", "group_end", $(stringify!($field)),*];
 
             fn set_grid(&mut self, first_group: u32, group_end: u32) {

@@ -1,0 +1,72 @@
+//! Host structs against WGSL structs, through naga: names, order, offsets and size of every uniform.
+
+use sparse_shaders::{
+    ConvertKernel, Kernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, PackKernel, Storage,
+    Tile, Walk, expand,
+};
+
+use crate::dispatch::Params;
+use crate::matmul::params::{ConvertParams, MatmulParams, NaiveParams, PackParams};
+
+/// The members of the struct behind `params`: names and byte offsets, and the struct's size.
+fn members(wgsl: &str) -> (Vec<(String, u32)>, u32) {
+    let module = naga::front::wgsl::parse_str(wgsl).unwrap();
+    let (_, variable) = module
+        .global_variables
+        .iter()
+        .find(|(_, v)| v.name.as_deref() == Some("params"))
+        .unwrap();
+    let naga::TypeInner::Struct { members, span } = &module.types[variable.ty].inner else {
+        panic!("params is no struct");
+    };
+    let members = members
+        .iter()
+        .map(|m| (m.name.clone().unwrap(), m.offset))
+        .collect();
+    (members, *span)
+}
+
+fn assert_same_layout<P: Params>(kernel: &impl Kernel) {
+    let (actual, size) = members(&expand(kernel).unwrap().wgsl);
+    let expected: Vec<_> = P::FIELDS
+        .iter()
+        .zip((0..).step_by(4))
+        .map(|(f, o)| ((*f).to_owned(), o))
+        .collect();
+    assert_eq!(actual, expected, "{}", kernel.name());
+    assert_eq!(size as usize, size_of::<P>(), "{}", kernel.name());
+}
+
+#[test]
+fn uniforms_have_the_layout_of_their_wgsl() {
+    let walk = Walk::Dense {
+        vector_weights: true,
+    };
+    let tile = Tile {
+        rows: 8,
+        cols: 8,
+        lanes: 32,
+    };
+    assert_same_layout::<MatmulParams>(&MatmulKernel::new(walk, tile));
+    assert_same_layout::<MatmulParams>(&MatvecKernel::new(walk, 8, 1, 32));
+    assert_same_layout::<PackParams>(&PackKernel {
+        input: Storage::F32,
+        panel: 64,
+    });
+    assert_same_layout::<ConvertParams>(&ConvertKernel {
+        output: Storage::F16,
+    });
+    assert_same_layout::<NaiveParams>(&NaiveMatmulKernel {
+        input: Storage::F32,
+        weight: Storage::F32,
+    });
+}
+
+#[test]
+#[should_panic(expected = "naive")]
+fn another_layout_is_noticed() {
+    assert_same_layout::<PackParams>(&NaiveMatmulKernel {
+        input: Storage::F32,
+        weight: Storage::F32,
+    });
+}

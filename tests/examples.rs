@@ -1,0 +1,68 @@
+//! Every example runs, and prints what it promises.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Runs an example that `cargo test` has built, and returns what it printed.
+fn run(example: &str) -> String {
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(2).unwrap();
+    let program: PathBuf = [target.to_str().unwrap(), "examples", example]
+        .iter()
+        .collect();
+    let program = program.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(
+        program.exists(),
+        "{example} is not built; `cargo test -p sparse-gpu` or `cargo build --examples` builds it"
+    );
+    let output = Command::new(program).output().unwrap();
+    let (printed, complained) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{example} failed: {printed}{complained}"
+    );
+    printed.into_owned()
+}
+
+#[test]
+fn share_device() {
+    let printed = run("share_device");
+    assert!(
+        printed.contains("nm_matmul: kernel matmul_nm_8:2:8"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("y[0] = [-123.0, -109.0, -147.0, -3.0]"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn linear_2_4() {
+    let printed = run("linear_2_4");
+    assert!(
+        printed.contains("before pruning: pattern 2:4 does not hold"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("after pruning: 2:4 holds, density 0.5"),
+        "{printed}"
+    );
+    assert!(printed.contains("closest to its bound"), "{printed}");
+}
+
+#[test]
+fn from_safetensors() {
+    let printed = run("from_safetensors");
+    assert!(
+        printed.contains("layer.weight: 64 x 96, 2 of 6 blocks kept"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("bsr_matmul: kernel matmul_bsr_32x32"),
+        "{printed}"
+    );
+}
