@@ -60,7 +60,7 @@ pub struct CompareArgs {
     /// [default: all]
     #[arg(long, value_name = "LIST")]
     pub ops: Option<OperationList>,
-    /// The first adapter whose name, driver or backend contains this text [default: the fastest kind there is]
+    /// The first adapter whose name contains this text [default: `SPARSE_ADAPTER`, else the fastest kind there is]
     #[arg(long, value_name = "SUBSTR")]
     pub adapter: Option<String>,
     /// Real weights instead of generated ones: the largest matrices of this safetensors file
@@ -133,7 +133,7 @@ pub struct MatmulArgs {
     /// Safetensors file to write
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
-    /// The first adapter whose name, driver or backend contains this text [default: the fastest kind there is]
+    /// The first adapter whose name contains this text [default: `SPARSE_ADAPTER`, else the fastest kind there is]
     #[arg(long, value_name = "SUBSTR")]
     pub adapter: Option<String>,
 }
@@ -194,7 +194,7 @@ pub struct AttentionArgs {
     /// Safetensors file to write
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
-    /// The first adapter whose name, driver or backend contains this text [default: the fastest kind there is]
+    /// The first adapter whose name contains this text [default: `SPARSE_ADAPTER`, else the fastest kind there is]
     #[arg(long, value_name = "SUBSTR")]
     pub adapter: Option<String>,
 }

@@ -11,10 +11,15 @@ use sparse_gpu::{Gpu, GpuOptions};
 
 use crate::record::Record;
 
-/// The device of the adapter whose name contains `wanted`, or of the most capable one.
+/// Names the adapter where `--adapter` does not; the tests and the criterion benches read it too.
+const ADAPTER_VARIABLE: &str = "SPARSE_ADAPTER";
+
+/// The device of the adapter whose name contains `wanted`, else what `SPARSE_ADAPTER` says, else the most capable one.
 fn open(wanted: Option<&str>) -> anyhow::Result<Gpu> {
     let options = GpuOptions {
-        adapter: wanted.map(str::to_owned),
+        adapter: wanted
+            .map(str::to_owned)
+            .or_else(|| std::env::var(ADAPTER_VARIABLE).ok()),
         ..GpuOptions::default()
     };
     Ok(Gpu::open_blocking(&options)?)

@@ -1,0 +1,14 @@
+//! `nm_matvec` at the shapes of the quick preset: `cargo bench -p sparse-bench --bench nm_matvec`.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use sparse_bench::cli::Operation;
+
+fn benches(criterion: &mut Criterion) {
+    support::matmul(criterion, Operation::NmMatvec);
+}
+
+criterion_group!(group, benches);
+criterion_main!(group);
