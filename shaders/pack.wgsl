@@ -3,53 +3,76 @@
 // packed[panel][k][t] = x[token_begin + panel * {{ panel }} + t, k], zero where the token or the k does not exist.
 //
 // Turns tokens-by-k activations of any storage type into panels of {{ panel }} tokens, k-major, f32, so that the matmul kernels read
-// contiguous vec4s and need no edge tests. A workgroup moves a tile of 32 k by {{ tile_tokens }} tokens through workgroup memory:
-// reads run along k, writes along tokens.
+// contiguous vec4s and need no edge tests.
+{%- if panel % 4 == 0 %}
+// An invocation turns a square of 4 tokens by 4 k in registers; the 64 of a workgroup lie {{ squares_t }} along tokens and {{ squares_k }} along k,
+// so that both reads and writes of neighbours are neighbours.
+{%- endif %}
 
 struct Params {
     first_group: u32,
-    group_end: u32,       // one past the last workgroup of this dispatch
-    k_tiles: u32,
+    group_end: u32,
+    k_tiles: u32,       // tiles of {{ tile_k }} k
     token_begin: u32,
     token_end: u32,
     k_in: u32,
     packed_rows: u32,   // rows written for each panel, those from k_in on are zero
-    x_first: u32,       // where the bound window of x starts, in elements
+    x_first: u32,       // where the bound window of x starts, in {{ "units of four elements" if vector_input else "elements" }}
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+{% if vector_input -%}
+{{ storage.vec4_reader(1, "x", input) }}
+{%- else -%}
 {{ storage.scalar_reader(1, "x", input) }}
-{{ storage.writer(2, "packed", "f32", false) }}
+{%- endif %}
+{{ storage.writer(2, "packed", "f32", panel % 4 == 0) }}
 
 const PANEL = {{ panel }}u;
-const TILE_TOKENS = {{ tile_tokens }}u;
 
 {{ grid.index() }}
 
-// One row per token; 33, so that neighbouring tokens lie in different banks.
-var<workgroup> tile: array<f32, {{ tile_tokens * 33 }}>;
+{% if vector_input -%}
+// x[token, k .. k + 3]; k is a multiple of 4.
+fn x4(token: u32, k: u32) -> vec4<f32> {
+    let exists = token < params.token_end && k < params.k_in;
+    let at = select(0u, (token * params.k_in + k) / 4u - params.x_first, exists);
+    return select(vec4<f32>(0.0), load4_x(at), exists);
+}
+{%- else -%}
+fn x1(token: u32, k: u32) -> f32 {
+    let exists = token < params.token_end && k < params.k_in;
+    let at = select(0u, token * params.k_in + k - params.x_first, exists);
+    return select(0.0, load_x(at), exists);
+}
+
+// x[token, k .. k + 3].
+fn x4(token: u32, k: u32) -> vec4<f32> {
+    return vec4<f32>(x1(token, k), x1(token, k + 1u), x1(token, k + 2u), x1(token, k + 3u));
+}
+{%- endif %}
 
 @compute @workgroup_size(64, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    let first_k = (group % params.k_tiles) * 32u;
-    let first_slot = (group / params.k_tiles) * TILE_TOKENS;
-
-    for (var i = lane; i < TILE_TOKENS * 32u; i += 64u) {
-        let token = params.token_begin + first_slot + i / 32u;
-        let k = first_k + i % 32u;
-        let exists = token < params.token_end && k < params.k_in;
-        let at = select(0u, token * params.k_in + k - params.x_first, exists);
-        tile[(i / 32u) * 33u + i % 32u] = select(0.0, load_x(at), exists);
-    }
-    workgroupBarrier();
-    for (var i = lane; i < TILE_TOKENS * 32u; i += 64u) {
-        let slot = first_slot + i % TILE_TOKENS;
-        let k = first_k + i / TILE_TOKENS;
-        if (k < params.packed_rows) {
-            let row = (slot / PANEL) * params.packed_rows + k;
-            store_packed(row * PANEL + slot % PANEL, tile[(i % TILE_TOKENS) * 33u + i / TILE_TOKENS]);
-        }
-    }
+{%- if panel % 4 == 0 %}
+    let slot = group / params.k_tiles * {{ tile_tokens }}u + lane % {{ squares_t }}u * 4u;
+    let k = group % params.k_tiles * {{ tile_k }}u + lane / {{ squares_t }}u * 4u;
+    let token = params.token_begin + slot;
+    let square = mat4x4<f32>(x4(token, k), x4(token + 1u, k), x4(token + 2u, k), x4(token + 3u, k));
+    let turned = transpose(square);
+    let at = ((slot / PANEL) * params.packed_rows + k) * (PANEL / 4u) + slot % PANEL / 4u;
+{%- for i in range(4) %}
+    if (k + {{ i }}u < params.packed_rows) { store4_packed(at + {{ i }}u * (PANEL / 4u), turned[{{ i }}]); }
+{%- endfor %}
+{%- else %}
+    let k = group % params.k_tiles * {{ tile_k }}u + lane * 4u;
+    let slot = group / params.k_tiles;
+    let row = x4(params.token_begin + slot, k);
+    let at = ((slot / PANEL) * params.packed_rows + k) * PANEL + slot % PANEL;
+{%- for i in range(4) %}
+    if (k + {{ i }}u < params.packed_rows) { store_packed(at + {{ i }}u * PANEL, row[{{ i }}]); }
+{%- endfor %}
+{%- endif %}
 }

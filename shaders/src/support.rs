@@ -9,18 +9,36 @@ use crate::kernel::{ConfigError, Kernel, Storage, require};
 pub struct PackKernel {
     /// Storage of x.
     pub input: Storage,
-    /// Tokens of a panel: a power of two, or a multiple of 32.
+    /// Rows of x start at multiples of four elements, so that x loads as vec4.
+    pub vector_input: bool,
+    /// Tokens of a panel: 1, a power of two from 4, or a multiple of 32.
     pub panel: usize,
 }
 
 impl PackKernel {
+    /// Squares of 4 tokens by 4 k of a workgroup, along tokens and along k.
+    const fn squares(&self) -> (usize, usize) {
+        let along_tokens = if self.panel < 32 {
+            self.panel.div_ceil(4)
+        } else {
+            8
+        };
+        (along_tokens, 64 / along_tokens)
+    }
+
     /// Tokens that one workgroup moves.
     pub const fn tile_tokens(&self) -> usize {
-        if self.panel < 32 { self.panel } else { 32 }
+        if self.panel < 4 {
+            1
+        } else {
+            4 * self.squares().0
+        }
     }
 
     /// Columns that one workgroup moves.
-    pub const TILE_K: usize = 32;
+    pub const fn tile_k(&self) -> usize {
+        4 * self.squares().1
+    }
 }
 
 impl Serialize for PackKernel {
@@ -28,13 +46,22 @@ impl Serialize for PackKernel {
         #[derive(Serialize)]
         struct Variables {
             input: Storage,
+            vector_input: bool,
             panel: usize,
             tile_tokens: usize,
+            tile_k: usize,
+            squares_t: usize,
+            squares_k: usize,
         }
+        let (squares_t, squares_k) = self.squares();
         Variables {
             input: self.input,
+            vector_input: self.vector_input,
             panel: self.panel,
             tile_tokens: self.tile_tokens(),
+            tile_k: self.tile_k(),
+            squares_t,
+            squares_k,
         }
         .serialize(serializer)
     }
@@ -46,18 +73,16 @@ impl Kernel for PackKernel {
     }
 
     fn name(&self) -> String {
-        format!("pack_{}_panel-{}", self.input.name(), self.panel)
+        let unaligned = if self.vector_input { "" } else { "_unaligned" };
+        format!("pack_{}{unaligned}_panel-{}", self.input.name(), self.panel)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let ok = self.panel.is_power_of_two() || (self.panel > 0 && self.panel.is_multiple_of(32));
-        require(
-            ok,
-            &|| self.name(),
-            "panel",
-            self.panel,
-            "a power of two or a multiple of 32",
-        )
+        let ok = self.panel == 1
+            || (self.panel.is_multiple_of(4) && self.panel.is_power_of_two())
+            || (self.panel > 0 && self.panel.is_multiple_of(32));
+        let possible = "1, a power of two from 4, or a multiple of 32";
+        require(ok, &|| self.name(), "panel", self.panel, possible)
     }
 }
 

@@ -99,10 +99,13 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
     };
     for storage in Storage::ALL {
         for panel in [1, 4, 8, 64, 256] {
-            add(expand(&PackKernel {
-                input: storage,
-                panel,
-            }))?;
+            for vector_input in [false, true] {
+                add(expand(&PackKernel {
+                    input: storage,
+                    vector_input,
+                    panel,
+                }))?;
+            }
         }
         add(expand(&ConvertKernel { output: storage }))?;
         add(expand(&NaiveMatmulKernel {

@@ -51,6 +51,7 @@ fn uniforms_have_the_layout_of_their_wgsl() {
     assert_same_layout::<MatmulParams>(&MatvecKernel::new(walk, 8, 1, 32));
     assert_same_layout::<PackParams>(&PackKernel {
         input: Storage::F32,
+        vector_input: true,
         panel: 64,
     });
     assert_same_layout::<ConvertParams>(&ConvertKernel {

@@ -121,8 +121,8 @@ pub(crate) fn tile(walk: Walk, tokens: usize, software: bool) -> Tile {
             lanes: 32,
         }
     };
-    // A tile of one row reuses no x across rows; more columns reuse its weights and its list.
-    if rows == 1 {
+    // What a step costs besides multiplying (a list of one row, weights put back in their places) is shared by more columns.
+    if rows == 1 || matches!(walk, Walk::NmExpand { .. }) {
         tile.cols = 16;
     }
     while tile.lanes > 8 && tile.panel() / 2 >= tokens {

@@ -60,7 +60,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 struct Pack {
     kernel: Arc<CompiledKernel>,
-    tile_tokens: usize,
+    packing: PackKernel,
     packed: wgpu::Buffer,
 }
 
@@ -350,16 +350,17 @@ impl Engine {
         let (Some(pack), true) = (&self.pack, self.packed_rows > 0) else {
             return;
         };
-        let unit = x.dtype().bytes() as u64;
-        let k_in = self.problem.k_in as u64;
+        let vectors = if pack.packing.vector_input { 4 } else { 1 };
+        let unit = x.dtype().bytes() as u64 * vectors;
+        let row_units = self.problem.k_in as u64 / vectors;
         let window = Window::new(
             &self.gpu,
             x.buffer(),
             x.offset(),
             unit,
-            tokens.start as u64 * k_in..tokens.end as u64 * k_in,
+            tokens.start as u64 * row_units..tokens.end as u64 * row_units,
         );
-        let k_tiles = self.packed_rows.div_ceil(PackKernel::TILE_K);
+        let k_tiles = self.packed_rows.div_ceil(pack.packing.tile_k());
         let slots = tokens.len().next_multiple_of(self.shape.panel());
         let params = PackParams {
             k_tiles: word(k_tiles),
@@ -374,7 +375,7 @@ impl Engine {
             ("x", window.binding()),
             ("packed", pack.packed.as_entire_binding()),
         ];
-        let groups = word(k_tiles * (slots / pack.tile_tokens));
+        let groups = word(k_tiles * (slots / pack.packing.tile_tokens()));
         dispatch(
             &self.gpu,
             pass,
@@ -688,8 +689,9 @@ async fn plan_pack(
     packed_rows: usize,
     chunk_tokens: usize,
 ) -> Result<Pack, Error> {
-    let kernel = PackKernel {
+    let packing = PackKernel {
         input: storage(problem.types.x),
+        vector_input: problem.k_in.is_multiple_of(4),
         panel,
     };
     let slots = chunk_tokens.next_multiple_of(panel) as u64;
@@ -699,8 +701,8 @@ async fn plan_pack(
         wgpu::BufferUsages::STORAGE,
     )?;
     Ok(Pack {
-        tile_tokens: kernel.tile_tokens(),
-        kernel: gpu.compile(&kernel).await?,
+        packing,
+        kernel: gpu.compile(&packing).await?,
         packed,
     })
 }
