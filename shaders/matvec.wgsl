@@ -2,12 +2,28 @@
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/epilogue.wgsl" as epilogue -%}
 {%- import "shared/matmul_params.wgsl" as shared -%}
+{#- x at the four k of a step, for all tokens. -#}
+{%- macro gather(panel, vectors) %}
+{%- if panel == 1 %}
+        let x = vec4<f32>(packed_x[k.x], packed_x[k.y], packed_x[k.z], packed_x[k.w]);
+{%- else %}{% for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
+        let x_{{ c }}_{{ v }} = packed_x[k.{{ c }} * {{ vectors }}u + {{ v }}u];
+{%- endfor %}{% endfor %}{% endif %}
+{%- endmacro -%}
+{#- The step's products of row r. -#}
+{%- macro multiply(r, panel, vectors) %}
+{%- if panel == 1 %}
+        acc_{{ r }} = fma(w_{{ r }}, x, acc_{{ r }});
+{%- else %}{% for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
+        acc_{{ r }}_{{ v }} = fma(vec4<f32>(w_{{ r }}.{{ c }}), x_{{ c }}_{{ v }}, acc_{{ r }}_{{ v }});
+{%- endfor %}{% endfor %}{% endif %}
+{%- endmacro -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o]) for at most {{ panel }} tokens, the sum over the k that the walk visits ({{ walk }}).
 //
 // Few tokens are bound by the bytes of w, so the invocations of a workgroup share out k and read neighbouring weights: a workgroup
 // owns {{ rows }} rows, invocation l the steps l, l + {{ lanes }}, ... of each. One step = one vec4 of weights per row, read once, and four
-// loads of x that all rows share. The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
+// loads of x that all rows share (where they share a list of k). The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
 
 {{ shared.params() }}
 
@@ -67,22 +83,23 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 
     let steps = walk_steps(strip);
     for (var step = steps.x + lane; step < steps.y; step += LANES) {
-        let k = walk_k(strip, step);
 {%- for r in range(rows) %}
         let w_{{ r }} = walk_weights(row_{{ r }}, step);
 {%- endfor %}
-{%- if panel == 1 %}
-        let x = vec4<f32>(packed_x[k.x], packed_x[k.y], packed_x[k.z], packed_x[k.w]);
+{%- if own_lists %}
 {%- for r in range(rows) %}
-        acc_{{ r }} = fma(w_{{ r }}, x, acc_{{ r }});
+        {
+            let k = walk_row_k(row_{{ r }}, step);
+{{- gather(panel, vectors) }}
+{{- multiply(r, panel, vectors) }}
+        }
 {%- endfor %}
 {%- else %}
-{%- for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
-        let x_{{ c }}_{{ v }} = packed_x[k.{{ c }} * {{ vectors }}u + {{ v }}u];
+        let k = walk_k(strip, step);
+{{- gather(panel, vectors) }}
+{%- for r in range(rows) %}
+{{- multiply(r, panel, vectors) }}
 {%- endfor %}
-{%- for r in range(rows) %}{% for v in range(vectors) %}
-        acc_{{ r }}_{{ v }} = fma(vec4<f32>(w_{{ r }}.{{ c }}), x_{{ c }}_{{ v }}, acc_{{ r }}_{{ v }});
-{%- endfor %}{% endfor %}{% endfor %}
 {%- endif %}
     }
 {%- for r in range(rows) %}

@@ -73,6 +73,17 @@ pub enum Walk {
         /// Bits of a packed index.
         index_bits: u32,
     },
+    /// As [`Walk::Nm`] for rows that do not share a pattern, each with a list of its own. For [`crate::MatvecKernel`] only.
+    NmGather {
+        /// Stored weights of a group.
+        n: usize,
+        /// Columns of a group.
+        m: usize,
+        /// Rows that share one pattern.
+        v: usize,
+        /// Bits of a packed index.
+        index_bits: u32,
+    },
     /// The columns of a block row's stored blocks.
     Bsr {
         /// Rows of a block.
@@ -89,6 +100,7 @@ impl Walk {
             Self::Dense { .. } => "dense",
             Self::Nm { .. } => "nm",
             Self::NmExpand { .. } => "nm_expand",
+            Self::NmGather { .. } => "nm_gather",
             Self::Bsr { .. } => "bsr",
         }
     }
@@ -96,7 +108,7 @@ impl Walk {
     /// Rows of w that share one list of k, where a tile has `tile_rows` rows.
     pub const fn strip_rows(self, tile_rows: usize) -> usize {
         match self {
-            Self::Dense { .. } | Self::NmExpand { .. } => tile_rows,
+            Self::Dense { .. } | Self::NmExpand { .. } | Self::NmGather { .. } => tile_rows,
             Self::Nm { v, .. } => v,
             Self::Bsr { br, .. } => br,
         }
@@ -112,6 +124,7 @@ impl Walk {
             } => "dense_unaligned".to_owned(),
             Self::Nm { n, m, v, .. } => format!("nm_{v}:{n}:{m}"),
             Self::NmExpand { n, m, v, .. } => format!("nm_expand_{v}:{n}:{m}"),
+            Self::NmGather { n, m, v, .. } => format!("nm_gather_{v}:{n}:{m}"),
             Self::Bsr { br, bc } => format!("bsr_{br}x{bc}"),
         }
     }
@@ -126,6 +139,12 @@ impl Walk {
                 index_bits,
             }
             | Self::NmExpand {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Self::NmGather {
                 n,
                 m,
                 v,
@@ -187,6 +206,12 @@ impl WalkConfig {
                 index_bits,
             }
             | Walk::NmExpand {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Walk::NmGather {
                 n,
                 m,
                 v,
@@ -311,6 +336,14 @@ impl Kernel for MatmulKernel {
         let name = || self.name();
         self.tile.check(&name)?;
         self.walk.check(&name)?;
+        let shared = !matches!(self.walk, Walk::NmGather { .. });
+        require(
+            shared,
+            &name,
+            "lists of k in a tile",
+            self.tile.rows,
+            "one, that all rows share",
+        )?;
         let pairs = self.output == Storage::F32
             || (self.tile.rows.is_multiple_of(2) && self.strip_rows().is_multiple_of(2));
         require(

@@ -60,6 +60,7 @@ impl Serialize for MatvecKernel {
         #[derive(Serialize)]
         struct Variables {
             walk: &'static str,
+            own_lists: bool,
             config: WalkConfig,
             rows: usize,
             panel: usize,
@@ -73,6 +74,7 @@ impl Serialize for MatvecKernel {
         }
         Variables {
             walk: self.walk.name(),
+            own_lists: matches!(self.walk, Walk::NmGather { .. }),
             config: WalkConfig::new(self.walk, self.weight),
             rows: self.rows,
             panel: self.panel,

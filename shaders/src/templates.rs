@@ -22,6 +22,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ),
     ("walks/bsr.wgsl", include_str!("../walks/bsr.wgsl")),
     ("walks/dense.wgsl", include_str!("../walks/dense.wgsl")),
+    (
+        "walks/nm_gather.wgsl",
+        include_str!("../walks/nm_gather.wgsl"),
+    ),
     ("walks/nm.wgsl", include_str!("../walks/nm.wgsl")),
     (
         "walks/nm_expand.wgsl",

@@ -5,7 +5,19 @@ use crate::{
     PackKernel, Source, Storage, Tile, Walk, expand,
 };
 
-const WALKS: [Walk; 12] = [
+const WALKS: [Walk; 14] = [
+    Walk::NmGather {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    },
+    Walk::NmGather {
+        n: 3,
+        m: 32,
+        v: 3,
+        index_bits: 8,
+    },
     Walk::Dense {
         vector_weights: true,
     },

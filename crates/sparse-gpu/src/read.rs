@@ -93,6 +93,16 @@ pub(crate) struct PendingRead {
 }
 
 impl PendingRead {
+    /// Whether the mapping has succeeded or failed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn is_answered(&self) -> bool {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .result
+            .is_some()
+    }
+
     /// Takes the numbers out of the mapped buffer.
     pub(crate) fn finish<T: Element>(self) -> Result<Tensor<T>, Error> {
         let failed = |message: String| Error::Readback {

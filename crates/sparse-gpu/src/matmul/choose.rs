@@ -49,7 +49,7 @@ impl Shape {
 }
 
 /// The walk over k for `format`, with the reason where there was a choice.
-pub(crate) fn walk(format: Format, k_in: usize) -> (Walk, Option<String>) {
+pub(crate) fn walk(format: Format, k_in: usize, matvec: bool) -> (Walk, Option<String>) {
     match format {
         Format::Dense => {
             let vector_weights = k_in.is_multiple_of(4);
@@ -63,6 +63,20 @@ pub(crate) fn walk(format: Format, k_in: usize) -> (Walk, Option<String>) {
             index_bits,
         } => {
             let (n, m, v) = (pattern.n(), pattern.m(), pattern.v());
+            if matvec && v < 8 {
+                let note = format!(
+                    "{v} row(s) share a pattern: x is gathered for each row, no weight byte is read twice"
+                );
+                return (
+                    Walk::NmGather {
+                        n,
+                        m,
+                        v,
+                        index_bits,
+                    },
+                    Some(note),
+                );
+            }
             // Without rows to share a list, gathering x for each row costs a load per multiply-add; up to this many selects are cheaper.
             let selects = n * if m % 4 == 0 {
                 1

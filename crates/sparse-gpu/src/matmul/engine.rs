@@ -77,7 +77,7 @@ const MOST_PACKED_BYTES: u64 = 64 << 20;
 impl Engine {
     pub(crate) async fn plan(gpu: &Gpu, problem: MatmulProblem) -> Result<Self, Error> {
         check_sizes(&problem)?;
-        let (walk, note) = choose::walk(problem.format, problem.k_in);
+        let (walk, note) = choose::walk(problem.format, problem.k_in, problem.matvec);
         let mut notes: Vec<String> = note.into_iter().collect();
         let mut shape = shape(gpu, &problem, walk);
         let packed_rows = packed_rows(walk, problem.k_in);
@@ -276,7 +276,7 @@ impl Engine {
     fn weight_row(&self) -> usize {
         match self.walk {
             Walk::Dense { .. } => self.problem.k_in,
-            Walk::Nm { n, m, .. } | Walk::NmExpand { n, m, .. } => {
+            Walk::Nm { n, m, .. } | Walk::NmExpand { n, m, .. } | Walk::NmGather { n, m, .. } => {
                 (self.problem.k_in.div_ceil(m) * n).next_multiple_of(4)
             }
             Walk::Bsr { bc, .. } => bc.next_multiple_of(4),
@@ -528,7 +528,7 @@ impl Engine {
     fn steps(&self) -> usize {
         match self.walk {
             Walk::Dense { .. } | Walk::NmExpand { .. } => self.problem.k_in.div_ceil(4),
-            Walk::Nm { .. } => self.weight_row() / 4,
+            Walk::Nm { .. } | Walk::NmGather { .. } => self.weight_row() / 4,
             Walk::Bsr { bc, .. } => self.problem.k_in.div_ceil(bc) * bc.div_ceil(4),
         }
     }
@@ -570,7 +570,7 @@ fn smaller(shape: Shape) -> Option<Shape> {
 fn packed_rows(walk: Walk, k_in: usize) -> usize {
     match walk {
         Walk::Dense { .. } | Walk::NmExpand { .. } => k_in.next_multiple_of(4),
-        Walk::Nm { n, m, .. } => {
+        Walk::Nm { n, m, .. } | Walk::NmGather { n, m, .. } => {
             let kept = (k_in.div_ceil(m) * n).next_multiple_of(4);
             kept.div_ceil(n) * m
         }
