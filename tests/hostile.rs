@@ -1,0 +1,367 @@
+//! Bad input: every error of the GPU crate says what was asked and what to do, and nothing is recorded.
+
+mod support;
+
+use half::f16;
+use sparse_core::prune::BlockBudget;
+use sparse_core::synthetic::normal_matrix;
+use sparse_core::{BsrMatrix, DType, Matrix, Nm, NmMatrix};
+use sparse_gpu::{
+    BsrMatmul, DenseMatmul, Epilogue, Error, Extras, Gpu, GpuOptions, GpuTensor, MatmulPlan,
+    NmMatmul, Weights, wgpu,
+};
+use support::gpu::{gpu, submit};
+
+fn matrix(rows: usize, cols: usize) -> Matrix<f32> {
+    normal_matrix(rows, cols, 1).unwrap()
+}
+
+fn upload(rows: usize, cols: usize) -> GpuTensor {
+    gpu().upload(&matrix(rows, cols)).unwrap()
+}
+
+/// What recording says.
+fn refused<'a>(
+    plan: &MatmulPlan,
+    w: impl Into<Weights<'a>>,
+    x: &GpuTensor,
+    y: &GpuTensor,
+) -> String {
+    refused_with(plan, w, x, None, y)
+}
+
+fn refused_with<'a>(
+    plan: &MatmulPlan,
+    w: impl Into<Weights<'a>>,
+    x: &GpuTensor,
+    bias: Option<&GpuTensor>,
+    y: &GpuTensor,
+) -> String {
+    let mut message = String::new();
+    submit(gpu(), |pass| {
+        let result = plan.record_with(pass, w, x, Extras { bias }, &mut y.clone());
+        message = result.unwrap_err().to_string();
+    });
+    message
+}
+
+#[test]
+fn an_unknown_adapter_lists_those_there_are() {
+    let options = GpuOptions {
+        adapter: Some("voodoo 2".to_owned()),
+        default_limits: false,
+    };
+    let error = Gpu::open_blocking(&options).unwrap_err().to_string();
+    assert!(
+        error.starts_with("no adapter matches \"voodoo 2\"; there are: "),
+        "{error}"
+    );
+    assert!(error.contains(&gpu().adapter().name), "{error}");
+}
+
+#[test]
+fn a_device_with_too_little_is_refused() {
+    let limits = wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 4,
+        ..wgpu::Limits::defaults()
+    };
+    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor {
+        required_limits: limits,
+        ..Default::default()
+    });
+    let error = Gpu::from_device(device, queue).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "sharing a device needs max_storage_buffers_per_shader_stage >= 8, the device has 4; \
+         request wgpu::Limits::defaults() or better in the DeviceDescriptor"
+    );
+}
+
+#[test]
+fn operands_that_the_plan_was_not_made_for() {
+    let plan = gpu().plan_blocking(&DenseMatmul::new(3, 4, 5)).unwrap();
+    let (w, x, y) = (upload(4, 5), upload(3, 5), upload(3, 4));
+    assert_eq!(
+        refused(&plan, &w, &upload(3, 6), &y),
+        "dense_matmul: x has shape [3, 6], the plan is for [3, 5]"
+    );
+    assert_eq!(
+        refused(&plan, &upload(5, 4), &x, &y),
+        "dense_matmul: w has shape [5, 4], the plan is for [4, 5]"
+    );
+    assert_eq!(
+        refused(&plan, &w, &x, &upload(4, 3)),
+        "dense_matmul: y has shape [4, 3], the plan is for [3, 4]"
+    );
+    let half = gpu().upload(&matrix(3, 5).cast::<f16>()).unwrap();
+    assert_eq!(
+        refused(&plan, &w, &half, &y),
+        "dense_matmul: x is stored as f16, the plan is for f32"
+    );
+    let bias = upload(1, 4);
+    assert_eq!(
+        refused_with(&plan, &w, &x, Some(&bias), &y),
+        "dense_matmul: the plan was made without a bias, it was recorded with it"
+    );
+    let with_bias = DenseMatmul {
+        epilogue: Epilogue {
+            bias: Some(DType::F32),
+            ..Default::default()
+        },
+        ..DenseMatmul::new(3, 4, 5)
+    };
+    let with_bias = gpu().plan_blocking(&with_bias).unwrap();
+    assert_eq!(
+        refused(&with_bias, &w, &x, &y),
+        "dense_matmul: the plan was made with a bias, it was recorded without it"
+    );
+    let square = gpu().plan_blocking(&DenseMatmul::new(4, 4, 4)).unwrap();
+    let (a, b) = (upload(4, 4), upload(4, 4));
+    assert_eq!(
+        refused(&square, &a, &b, &b),
+        "dense_matmul: y shares its buffer with x; give the result a buffer of its own"
+    );
+    assert_eq!(
+        refused(&square, &a, &b, &a),
+        "dense_matmul: y shares its buffer with w; give the result a buffer of its own"
+    );
+}
+
+#[test]
+fn weights_of_another_pattern() {
+    let (x, y) = (upload(3, 16), upload(3, 16));
+    let nm = gpu()
+        .upload_nm(&NmMatrix::prune(&matrix(16, 16), Nm::TWO_FOUR).unwrap())
+        .unwrap();
+    let plan = gpu()
+        .plan_blocking(&NmMatmul::new(3, 16, 16, Nm::ONE_FOUR))
+        .unwrap();
+    assert_eq!(
+        refused(&plan, &nm, &x, &y),
+        "nm_matmul: w has pattern 2:4, the plan is for 1:4"
+    );
+    assert_eq!(
+        refused(&plan, &upload(16, 16), &x, &y),
+        "nm_matmul: w has pattern dense, the plan is for 1:4"
+    );
+    let bsr = BsrMatrix::prune(&matrix(16, 16), (4, 8), BlockBudget::Count(3)).unwrap();
+    let bsr = gpu().upload_bsr(&bsr).unwrap();
+    let plan = gpu()
+        .plan_blocking(&BsrMatmul::new(3, 16, 16, (8, 4)))
+        .unwrap();
+    assert_eq!(
+        refused(&plan, &bsr, &x, &y),
+        "bsr_matmul: w has pattern blocks of 4 x 8, the plan is for blocks of 8 x 4"
+    );
+}
+
+#[test]
+fn buffers_that_cannot_hold_a_tensor() {
+    let buffer = |size, usage| {
+        gpu().device().create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
+    };
+    let refused = |buffer, offset, shape: &[usize], dtype| {
+        GpuTensor::from_buffer(buffer, offset, shape, dtype)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        refused(buffer(64, GpuTensor::USAGES), 0, &[4, 5], DType::F32),
+        "a buffer of 64 bytes cannot hold a tensor of 80 bytes at offset 0"
+    );
+    assert_eq!(
+        refused(buffer(64, GpuTensor::USAGES), u64::MAX, &[1], DType::F32),
+        "a buffer of 64 bytes cannot hold a tensor of 4 bytes at offset 18446744073709551615"
+    );
+    assert_eq!(
+        refused(buffer(512, GpuTensor::USAGES), 4, &[1], DType::F32),
+        "a tensor at byte offset 4 cannot be bound; offsets are multiples of 256"
+    );
+    let error = refused(buffer(64, wgpu::BufferUsages::VERTEX), 0, &[1], DType::F16);
+    assert!(
+        error.contains("VERTEX") && error.ends_with("a tensor needs STORAGE"),
+        "{error}"
+    );
+    let error = refused(
+        buffer(64, GpuTensor::USAGES),
+        0,
+        &[usize::MAX, 2],
+        DType::F32,
+    );
+    assert!(
+        error.contains("more bytes than can be addressed"),
+        "{error}"
+    );
+}
+
+#[test]
+fn reading_as_another_type_is_an_error() {
+    let error = gpu().read_blocking::<f16>(&upload(2, 2)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "read: the tensor is stored as f32, the plan is for f16"
+    );
+    let only_storage = gpu().device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 16,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let tensor = GpuTensor::from_buffer(only_storage, 0, &[4], DType::F32).unwrap();
+    let error = gpu().read_blocking::<f32>(&tensor).unwrap_err();
+    assert!(matches!(error, Error::BufferUsage { .. }), "{error}");
+}
+
+/// `[rows, cols]` with the same row everywhere.
+fn repeated(rows: usize, row: &[f32]) -> Matrix<f32> {
+    Matrix::new(rows, row.len(), row.repeat(rows))
+}
+
+fn product<'a>(
+    plan: &MatmulPlan,
+    w: impl Into<Weights<'a>>,
+    x: &Matrix<f32>,
+    n_out: usize,
+) -> Vec<f32> {
+    let x = gpu().upload(x).unwrap();
+    let mut y = gpu()
+        .empty_tensor(&[x.shape()[0], n_out], DType::F32)
+        .unwrap();
+    submit(gpu(), |pass| plan.record(pass, w, &x, &mut y).unwrap());
+    gpu().read_blocking::<f32>(&y).unwrap().into_parts().1
+}
+
+#[test]
+fn an_infinity_does_not_leak_through_a_weight_that_is_not_stored() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    // 13 columns: the last group of 4 has one, and the format pads it.
+    let x = repeated(
+        9,
+        &[
+            inf, 1.0, 1.0, nan, -inf, 1.0, 1.0, inf, nan, 1.0, 1.0, nan, 5.0,
+        ],
+    );
+    let w = repeated(
+        8,
+        &[
+            0.0, 2.0, 2.0, 0.0, 0.0, 2.0, 2.0, 0.0, 0.0, 2.0, 2.0, 0.0, 0.0,
+        ],
+    );
+    for pattern in ["8:2:4", "4:2:4"] {
+        let pattern: Nm = pattern.parse().unwrap();
+        let nm = gpu()
+            .upload_nm(&NmMatrix::prune(&w, pattern).unwrap())
+            .unwrap();
+        let plan = gpu()
+            .plan_blocking(&NmMatmul::new(9, 8, 13, pattern))
+            .unwrap();
+        assert_eq!(product(&plan, &nm, &x, 8), [12.0; 72]);
+    }
+    // Few tokens, one pattern per row: x is gathered.
+    let nm = gpu()
+        .upload_nm(&NmMatrix::prune(&w, Nm::TWO_FOUR).unwrap())
+        .unwrap();
+    let plan = gpu()
+        .plan_blocking(&NmMatmul::new(2, 8, 13, Nm::TWO_FOUR))
+        .unwrap();
+    assert_eq!(
+        product(&plan, &nm, &repeated(2, &x.data()[..13]), 8),
+        [12.0; 16]
+    );
+    // Many tokens, one pattern per row: all columns are multiplied, as the documentation of the problem says.
+    let plan = gpu()
+        .plan_blocking(&NmMatmul::new(9, 8, 13, Nm::TWO_FOUR))
+        .unwrap();
+    assert!(product(&plan, &nm, &x, 8).iter().all(|y| y.is_nan()));
+    // Blocks of 3 x 2, of which only the first column block is stored, padded to 4 columns inside the kernel.
+    let w = repeated(8, &[0.0, 1.0, 0.0, 0.0, 0.0]);
+    let x = repeated(9, &[3.0, 3.0, nan, inf, nan]);
+    let bsr = gpu()
+        .upload_bsr(&BsrMatrix::from_dense(&w, (3, 2)).unwrap())
+        .unwrap();
+    let plan = gpu()
+        .plan_blocking(&BsrMatmul::new(9, 8, 5, (3, 2)))
+        .unwrap();
+    assert_eq!(product(&plan, &bsr, &x, 8), [3.0; 72]);
+}
+
+#[test]
+fn a_weight_that_is_pruned_away_does_not_leak() {
+    // The smaller half of every group is stored nowhere; what is kept is infinite in one column.
+    let w = repeated(8, &[f32::INFINITY, 1.0, 2.0, 0.5]);
+    let nm = gpu()
+        .upload_nm(&NmMatrix::prune(&w, Nm::TWO_FOUR).unwrap())
+        .unwrap();
+    let plan = gpu()
+        .plan_blocking(&NmMatmul::new(9, 8, 4, Nm::TWO_FOUR))
+        .unwrap();
+    let y = product(&plan, &nm, &repeated(9, &[1.0, 5.0, 1.0, 7.0]), 8);
+    assert_eq!(y, [f32::INFINITY; 72]);
+}
+
+#[test]
+fn only_the_result_is_written() {
+    // y lies in the middle of a buffer of sevens; x and w lie at offsets of theirs.
+    let (tokens, n_out, k_in) = (5, 9, 12);
+    let bytes = |tensor: &Matrix<f32>| bytemuck::cast_slice::<f32, u8>(tensor.data()).to_vec();
+    let in_the_middle = |content: Vec<u8>, shape: &[usize]| {
+        let mut all = vec![7.0_f32; 64];
+        all.extend(bytemuck::cast_slice::<u8, f32>(&content));
+        all.extend([7.0; 64]);
+        let all = gpu().upload(&Matrix::new(1, all.len(), all)).unwrap();
+        GpuTensor::from_buffer(all.buffer().clone(), 256, shape, DType::F32).unwrap()
+    };
+    let (x, w) = (matrix(tokens, k_in), matrix(n_out, k_in));
+    let gx = in_the_middle(bytes(&x), &[tokens, k_in]);
+    let gw = in_the_middle(bytes(&w), &[n_out, k_in]);
+    let mut gy = in_the_middle(vec![0; tokens * n_out * 4], &[tokens, n_out]);
+    let plan = gpu()
+        .plan_blocking(&DenseMatmul::new(tokens, n_out, k_in))
+        .unwrap();
+    submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut gy).unwrap());
+    let whole = GpuTensor::from_buffer(gy.buffer().clone(), 0, &[128 + tokens * n_out], DType::F32)
+        .unwrap();
+    let whole = gpu().read_blocking::<f32>(&whole).unwrap();
+    let (before, rest) = whole.data().split_at(64);
+    let (y, after) = rest.split_at(tokens * n_out);
+    assert!(
+        before.iter().chain(after).all(|&v| v == 7.0),
+        "something beside y was written"
+    );
+    let plain = gpu().upload(&x).unwrap();
+    let mut expected = gpu().empty_tensor(&[tokens, n_out], DType::F32).unwrap();
+    submit(gpu(), |pass| {
+        plan.record(pass, &gpu().upload(&w).unwrap(), &plain, &mut expected)
+            .unwrap()
+    });
+    assert_eq!(gpu().read_blocking::<f32>(&expected).unwrap().data(), y);
+    assert!(y.iter().any(|&v| v != 0.0));
+}
+
+#[test]
+fn one_pass_holds_many_operations() {
+    // Two layers, the second reading what the first has written, and the same plan recorded twice.
+    let layer = |n, k| DenseMatmul::new(6, n, k);
+    let (first, second) = (
+        gpu().plan_blocking(&layer(10, 8)).unwrap(),
+        gpu().plan_blocking(&layer(4, 10)).unwrap(),
+    );
+    let (x, w1, w2) = (upload(6, 8), upload(10, 8), upload(4, 10));
+    let empty = |n| gpu().empty_tensor(&[6, n], DType::F32).unwrap();
+    let (mut hidden, mut together, mut alone) = (empty(10), empty(4), empty(4));
+    submit(gpu(), |pass| {
+        first.record(pass, &w1, &x, &mut hidden).unwrap();
+        second.record(pass, &w2, &hidden, &mut together).unwrap();
+    });
+    submit(gpu(), |pass| {
+        second.record(pass, &w2, &hidden, &mut alone).unwrap()
+    });
+    let read = |y: &GpuTensor| gpu().read_blocking::<f32>(y).unwrap();
+    assert_eq!(read(&together), read(&alone));
+    assert!(read(&alone).data().iter().any(|&v| v != 0.0));
+}
