@@ -337,7 +337,7 @@ fn only_the_result_is_written() {
     let mut expected = gpu().empty_tensor(&[tokens, n_out], DType::F32).unwrap();
     submit(gpu(), |pass| {
         plan.record(pass, &gpu().upload(&w).unwrap(), &plain, &mut expected)
-            .unwrap()
+            .unwrap();
     });
     assert_eq!(gpu().read_blocking::<f32>(&expected).unwrap().data(), y);
     assert!(y.iter().any(|&v| v != 0.0));
@@ -359,7 +359,7 @@ fn one_pass_holds_many_operations() {
         second.record(pass, &w2, &hidden, &mut together).unwrap();
     });
     submit(gpu(), |pass| {
-        second.record(pass, &w2, &hidden, &mut alone).unwrap()
+        second.record(pass, &w2, &hidden, &mut alone).unwrap();
     });
     let read = |y: &GpuTensor| gpu().read_blocking::<f32>(y).unwrap();
     assert_eq!(read(&together), read(&alone));
