@@ -2,6 +2,7 @@
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/epilogue.wgsl" as epilogue -%}
 {%- import "shared/matmul_params.wgsl" as shared -%}
+{%- import "shared/register_tile.wgsl" as registers -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o]), the sum over the k that the walk visits ({{ walk }}).
 //
@@ -56,9 +57,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- for r in range(rows) %}
     let row_{{ r }} = walk_row(strip, min(tile_row + {{ r }}u, last_row));
 {%- endfor %}
-{%- for r in range(rows) %}{% for v in range(vectors) %}
-    var acc_{{ r }}_{{ v }} = vec4<f32>(0.0);
-{%- endfor %}{% endfor %}
+{{ registers.accumulators(rows, vectors) }}
 
     let panel_base = panel * params.packed_rows * PANEL4 + lane;
     let steps = walk_steps(strip);
@@ -67,12 +66,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- for r in range(rows) %}
         let w_{{ r }} = walk_weights(row_{{ r }}, step);
 {%- endfor %}
-{%- for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
-        let x_{{ c }}_{{ v }} = packed_x[k.{{ c }} + {{ v }}u * LANES];
-{%- endfor %}
-{%- for r in range(rows) %}{% for v in range(vectors) %}
-        acc_{{ r }}_{{ v }} = fma(vec4<f32>(w_{{ r }}.{{ c }}), x_{{ c }}_{{ v }}, acc_{{ r }}_{{ v }});
-{%- endfor %}{% endfor %}{% endfor %}
+{{ registers.multiply_add(rows, vectors, "packed_x") }}
     }
 
     let first_token = params.token_begin + panel * {{ panel }}u + 4u * lane;

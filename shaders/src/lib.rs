@@ -22,6 +22,7 @@ mod source;
 mod support;
 mod templates;
 mod variants;
+mod xattention;
 
 pub use expand::{ExpandError, expand};
 pub use kernel::{Activation, ConfigError, Kernel, Storage};
@@ -30,3 +31,7 @@ pub use matvec::MatvecKernel;
 pub use source::{Access, Binding, Source};
 pub use support::{ConvertKernel, NaiveMatmulKernel, PackKernel};
 pub use variants::expand_all_variants;
+pub use xattention::{
+    XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
+    XAttentionSelectKernel,
+};

@@ -17,8 +17,16 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../shared/matmul_params.wgsl"),
     ),
     (
+        "shared/register_tile.wgsl",
+        include_str!("../shared/register_tile.wgsl"),
+    ),
+    (
         "shared/storage.wgsl",
         include_str!("../shared/storage.wgsl"),
+    ),
+    (
+        "shared/xattention_groups.wgsl",
+        include_str!("../shared/xattention_groups.wgsl"),
     ),
     ("walks/bsr.wgsl", include_str!("../walks/bsr.wgsl")),
     ("walks/dense.wgsl", include_str!("../walks/dense.wgsl")),
@@ -30,5 +38,21 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     (
         "walks/nm_expand.wgsl",
         include_str!("../walks/nm_expand.wgsl"),
+    ),
+    (
+        "xattention_pack.wgsl",
+        include_str!("../xattention_pack.wgsl"),
+    ),
+    (
+        "xattention_reduce.wgsl",
+        include_str!("../xattention_reduce.wgsl"),
+    ),
+    (
+        "xattention_score.wgsl",
+        include_str!("../xattention_score.wgsl"),
+    ),
+    (
+        "xattention_select.wgsl",
+        include_str!("../xattention_select.wgsl"),
     ),
 ];

@@ -2,7 +2,8 @@
 
 use crate::{
     Activation, ConvertKernel, ExpandError, MatmulKernel, MatvecKernel, NaiveMatmulKernel,
-    PackKernel, Source, Storage, Tile, Walk, expand,
+    PackKernel, Source, Storage, Tile, Walk, XAttentionPackKernel, XAttentionReduceKernel,
+    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 const WALKS: [Walk; 14] = [
@@ -163,7 +164,57 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
             }))?;
         }
     }
+    xattention(&mut add)?;
     Ok(sources)
+}
+
+/// Both modes, causal and full, blocks of few and of many groups, tiles of processors and of GPUs.
+fn xattention(
+    add: &mut impl FnMut(Result<Source, ExpandError>) -> Result<(), ExpandError>,
+) -> Result<(), ExpandError> {
+    for input in Storage::ALL {
+        for (vectors, panel, reversed) in [
+            (true, 64, true),
+            (false, 64, true),
+            (true, 128, false),
+            (false, 0, false),
+            (true, 0, false),
+        ] {
+            add(expand(&XAttentionPackKernel {
+                input,
+                vectors,
+                panel,
+                reversed,
+            }))?;
+        }
+    }
+    for (exact, causal) in [(true, true), (true, false), (false, true), (false, false)] {
+        let rules = XAttentionRules { exact, causal };
+        for groups_per_block in [1, 2, 3, 8, 12, 32, 128] {
+            for tile in [TILES[1], TILES[2]] {
+                add(expand(&XAttentionScoreKernel {
+                    groups_per_block,
+                    tile,
+                    rules,
+                }))?;
+            }
+            for softmax in [true, false] {
+                add(expand(&XAttentionReduceKernel {
+                    groups_per_block,
+                    rules,
+                    softmax,
+                }))?;
+            }
+        }
+        for (row_lanes, rows) in [(1, 8), (32, 1)] {
+            add(expand(&XAttentionSelectKernel {
+                rules,
+                row_lanes,
+                rows,
+            }))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

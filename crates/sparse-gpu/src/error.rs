@@ -43,6 +43,9 @@ pub enum Error {
         /// Which rule is violated, and what is possible.
         reason: String,
     },
+    /// Shapes or options of XAttention that break one of its rules.
+    #[error(transparent)]
+    XAttention(#[from] sparse_core::xattention::XAttentionError),
     /// A tensor does not have the shape that the plan was made for.
     #[error("{operation}: {tensor} has shape {actual:?}, the plan is for {expected:?}")]
     ShapeMismatch {

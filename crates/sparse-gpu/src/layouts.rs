@@ -2,11 +2,13 @@
 
 use sparse_shaders::{
     ConvertKernel, Kernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, PackKernel, Storage,
-    Tile, Walk, expand,
+    Tile, Walk, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
+    XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 use crate::dispatch::Params;
 use crate::matmul::params::{ConvertParams, MatmulParams, NaiveParams, PackParams};
+use crate::xattention::params::{PackGroupsParams, ReduceParams, ScoreParams, SelectParams};
 
 /// The members of the struct behind `params`: names and byte offsets, and the struct's size.
 fn members(wgsl: &str) -> (Vec<(String, u32)>, u32) {
@@ -60,6 +62,42 @@ fn uniforms_have_the_layout_of_their_wgsl() {
     assert_same_layout::<NaiveParams>(&NaiveMatmulKernel {
         input: Storage::F32,
         weight: Storage::F32,
+    });
+}
+
+#[test]
+fn uniforms_of_xattention_have_the_layout_of_their_wgsl() {
+    let rules = XAttentionRules {
+        exact: true,
+        causal: true,
+    };
+    let tile = Tile {
+        rows: 8,
+        cols: 8,
+        lanes: 32,
+    };
+    for panel in [0, 64] {
+        assert_same_layout::<PackGroupsParams>(&XAttentionPackKernel {
+            input: Storage::F16,
+            vectors: true,
+            panel,
+            reversed: true,
+        });
+    }
+    assert_same_layout::<ScoreParams>(&XAttentionScoreKernel {
+        groups_per_block: 8,
+        tile,
+        rules,
+    });
+    assert_same_layout::<ReduceParams>(&XAttentionReduceKernel {
+        groups_per_block: 8,
+        rules,
+        softmax: true,
+    });
+    assert_same_layout::<SelectParams>(&XAttentionSelectKernel {
+        rules,
+        row_lanes: 1,
+        rows: 8,
     });
 }
 

@@ -44,6 +44,7 @@ mod read;
 mod sparse;
 mod tensor;
 mod window;
+mod xattention;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters_blocking;
@@ -52,6 +53,7 @@ pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
 pub use matmul::{Activation, Epilogue, Extras, MatmulPlan, MatmulTypes, Tile, Weights};
 pub use ops::{BsrMatmul, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec};
+pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
 pub use problem::{Explanation, Problem};
 pub use sparse::{GpuBsr, GpuMask, GpuNm};
 pub use tensor::{DenseSource, GpuTensor};

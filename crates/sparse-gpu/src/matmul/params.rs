@@ -24,6 +24,8 @@ macro_rules! params {
     };
 }
 
+pub(crate) use params;
+
 params! {
     /// Of `matmul.wgsl` and `matvec.wgsl`.
     MatmulParams {

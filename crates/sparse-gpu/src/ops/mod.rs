@@ -5,12 +5,16 @@ mod dense_matmul;
 mod naive_matmul;
 mod nm_matmul;
 mod nm_matvec;
+mod xattention_score;
+mod xattention_select;
 
 pub use bsr_matmul::BsrMatmul;
 pub use dense_matmul::DenseMatmul;
 pub use naive_matmul::{NaiveMatmul, NaiveMatmulPlan};
 pub use nm_matmul::NmMatmul;
 pub use nm_matvec::NmMatvec;
+pub use xattention_score::{XAttentionScore, XAttentionScorePlan};
+pub use xattention_select::{XAttentionSelect, XAttentionSelectPlan};
 
 /// Up to this many tokens, and without a tile of the caller's, a matmul runs as a matrix-vector product.
 pub(crate) const FEW_TOKENS: usize = 8;

@@ -1,0 +1,103 @@
+//! `xattention_score`: how much of the softmax mass of a query block lies on each key block, estimated by antidiagonal means.
+
+use sparse_core::DType;
+use sparse_core::attention::AttentionShape;
+use sparse_core::xattention::XAttentionOptions;
+
+use crate::matmul::Tile;
+use crate::problem::{Explanation, Problem};
+use crate::xattention::score::ScoreEngine;
+use crate::{Error, Gpu, GpuTensor};
+
+/// Block scores of q against k: `sums[b, h, I, J]` is the sum over the query groups `i` of block `I` and the key groups `j` of block `J` of
+/// `softmax_j(A[i, j])`, where a group is `stride` consecutive tokens and `A[i, j]` the mean of the scaled logits on the antidiagonal of
+/// the two groups.
+///
+/// q `[batch, q_heads, q_len, head_dim]`, k `[batch, kv_heads, k_len, head_dim]`, sums f32 of [`XAttentionScore::sums_shape`], all row-major.
+/// Query head `h` uses key head `h / (q_heads / kv_heads)`; k is never copied for it. Accumulates in f32; `A` is never stored. Both modes of
+/// [`XAttentionOptions`]. The kernels are `xattention_score.wgsl` and, around it, `xattention_pack.wgsl` and `xattention_reduce.wgsl`; the CPU
+/// twin is [`sparse_core::xattention::block_scores`].
+///
+/// Scratch memory is at most 96 MiB, unless a single row of query blocks needs more: longer problems are scored in strips, so that it
+/// grows with the length of the keys and not with its square.
+#[derive(Clone, Debug, PartialEq)]
+pub struct XAttentionScore {
+    /// Sizes.
+    pub shape: AttentionShape,
+    /// Block, stride, causality, scale, norm and mode; threshold and forced blocks do not matter here.
+    pub options: XAttentionOptions,
+    /// Storage of q.
+    pub q: DType,
+    /// Storage of k.
+    pub k: DType,
+    /// The register tile: rows are key groups (at most so many), columns and lanes query groups. None: chosen by the plan.
+    pub tile: Option<Tile>,
+}
+
+impl XAttentionScore {
+    /// q and k in f32, tile by the plan.
+    pub fn new(shape: AttentionShape, options: XAttentionOptions) -> Self {
+        Self {
+            shape,
+            options,
+            q: DType::F32,
+            k: DType::F32,
+            tile: None,
+        }
+    }
+
+    /// Shape of the sums: `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
+    ///
+    /// # Errors
+    /// [`Error::XAttention`] where options and shape do not fit together.
+    pub fn sums_shape(&self) -> Result<[usize; 4], Error> {
+        Ok(self.options.layout(self.shape)?.score_shape())
+    }
+}
+
+impl Problem for XAttentionScore {
+    type Plan = XAttentionScorePlan;
+
+    async fn plan(&self, gpu: &Gpu) -> Result<XAttentionScorePlan, Error> {
+        Ok(XAttentionScorePlan {
+            engine: ScoreEngine::plan(gpu, self).await?,
+        })
+    }
+}
+
+/// A planned [`XAttentionScore`].
+#[derive(Debug)]
+pub struct XAttentionScorePlan {
+    engine: ScoreEngine,
+}
+
+impl XAttentionScorePlan {
+    /// Records the scoring into the caller's pass; it runs when the caller submits. May be recorded any number of times.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    pub fn record(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        q: &GpuTensor,
+        k: &GpuTensor,
+        sums: &mut GpuTensor,
+    ) -> Result<(), Error> {
+        self.engine.record(pass, q, k, sums)
+    }
+
+    /// Shape of the sums: `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
+    pub fn sums_shape(&self) -> [usize; 4] {
+        self.engine.sums_shape()
+    }
+
+    /// Bytes of scratch memory that the plan holds.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.explain().scratch_bytes
+    }
+
+    /// Which kernel and tile were chosen, and why.
+    pub fn explain(&self) -> &Explanation {
+        self.engine.explain()
+    }
+}

@@ -1,0 +1,277 @@
+//! `xattention_select`: per block row, the smallest set of key blocks that holds the wanted share of the mass.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sparse_core::DType;
+use sparse_core::attention::AttentionShape;
+use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
+use sparse_shaders::XAttentionSelectKernel;
+use wgpu::util::DeviceExt;
+
+use crate::dispatch::dispatch;
+use crate::kernel::CompiledKernel;
+use crate::problem::{Explanation, Problem};
+use crate::window::{Window, window_bytes};
+use crate::xattention::params::SelectParams;
+use crate::xattention::{check_counts, rules, word};
+use crate::{Error, Gpu, GpuMask, GpuTensor};
+
+const OPERATION: &str = "xattention_select";
+
+/// The blocks to keep of every block row, from the sums of [`crate::XAttentionScore`]: those that are forced, and by mass descending, lower
+/// index first among equals, as few more as reach the threshold.
+///
+/// sums f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode; all of them are finite and `>= 0`. The mask is
+/// `[batch, q_heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Deterministic: masses are added as integers,
+/// exact to 2^-32 of a row's largest. Both modes of [`XAttentionOptions`]. The kernel is `xattention_select.wgsl`; the CPU twin is
+/// [`sparse_core::xattention::select`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct XAttentionSelect {
+    /// Sizes of the attention problem.
+    pub shape: AttentionShape,
+    /// Block, stride, threshold, causality, forced blocks and mode.
+    pub options: XAttentionOptions,
+    /// Invocations that share a row, 1 to 256; none: chosen by the plan.
+    pub row_lanes: Option<usize>,
+}
+
+impl XAttentionSelect {
+    /// Invocations of a row by the plan.
+    pub fn new(shape: AttentionShape, options: XAttentionOptions) -> Self {
+        Self {
+            shape,
+            options,
+            row_lanes: None,
+        }
+    }
+
+    /// Shape of the mask: `[batch, q_heads, q_blocks, k_blocks]`, on real lengths in both modes.
+    ///
+    /// # Errors
+    /// [`Error::XAttention`] where options and shape do not fit together.
+    pub fn mask_shape(&self) -> Result<[usize; 4], Error> {
+        Ok(self.options.layout(self.shape)?.mask_shape())
+    }
+}
+
+/// A planned [`XAttentionSelect`].
+#[derive(Debug)]
+pub struct XAttentionSelectPlan {
+    gpu: Gpu,
+    layout: XAttentionLayout,
+    kernel: Arc<CompiledKernel>,
+    /// Rows of a workgroup.
+    rows: usize,
+    thresholds: wgpu::Buffer,
+    explanation: Explanation,
+}
+
+impl Problem for XAttentionSelect {
+    type Plan = XAttentionSelectPlan;
+
+    async fn plan(&self, gpu: &Gpu) -> Result<XAttentionSelectPlan, Error> {
+        let layout = self.options.layout(self.shape)?;
+        let (sums_shape, mask_shape) = (layout.score_shape(), layout.mask_shape());
+        check_counts(OPERATION, &[("sums", &sums_shape), ("mask", &mask_shape)])?;
+        let row_bytes = 4 * sums_shape[3] as u64;
+        if row_bytes > window_bytes(gpu) {
+            return Err(Error::Unavailable {
+                what: format!("{OPERATION} with rows of {} blocks", sums_shape[3]),
+                needs: format!("bindings of {row_bytes} bytes"),
+                has: gpu.limits().max_storage_buffer_binding_size.to_string(),
+                hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or take larger blocks".to_owned(),
+            });
+        }
+        let (row_lanes, note) = match self.row_lanes {
+            Some(lanes) => (lanes, "as the caller asked"),
+            // Barriers are what costs a processor most.
+            None if gpu.is_software() => (1, "one invocation per row needs no barriers"),
+            None => (32, "a subgroup's worth of invocations per row"),
+        };
+        let kernel = XAttentionSelectKernel {
+            rules: rules(&self.options),
+            row_lanes,
+            rows: if row_lanes == 1 { 8 } else { 1 },
+        };
+        let compiled = gpu.compile(&kernel).await?;
+        let heads = self.shape.q_heads();
+        let threshold = &self.options.threshold;
+        let thresholds: Vec<u32> = (0..heads).map(|h| fixed(threshold.of_head(h))).collect();
+        let thresholds = gpu
+            .device()
+            .create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("thresholds"),
+                contents: bytemuck::cast_slice(&thresholds),
+                usage: wgpu::BufferUsages::STORAGE,
+            });
+        let explanation = Explanation {
+            operation: OPERATION,
+            kernel: compiled.name().to_owned(),
+            tile: format!("{} row(s) x {row_lanes} lanes", kernel.rows),
+            tier: "portable",
+            adapter: gpu.adapter().name.clone(),
+            scratch_bytes: thresholds.size(),
+            notes: vec![note.to_owned()],
+        };
+        Ok(XAttentionSelectPlan {
+            gpu: gpu.clone(),
+            layout,
+            kernel: compiled,
+            rows: kernel.rows,
+            thresholds,
+            explanation,
+        })
+    }
+}
+
+/// A share in units of 2^-32, rounded down; all ones for 1.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the layout has checked that shares are from 0 to 1, and shares below 1 are kept below all ones"
+)]
+fn fixed(share: f64) -> u32 {
+    if share >= 1.0 {
+        return u32::MAX;
+    }
+    ((share * 4_294_967_296.0) as u32).min(u32::MAX - 1)
+}
+
+impl XAttentionSelectPlan {
+    /// Records the selection into the caller's pass; it runs when the caller submits. May be recorded any number of times.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    pub fn record(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        sums: &GpuTensor,
+        mask: &mut GpuMask,
+    ) -> Result<(), Error> {
+        let mask_shape = self.mask_shape();
+        sums.expect(OPERATION, "sums", &self.layout.score_shape(), DType::F32)?;
+        if mask.shape() != mask_shape {
+            return Err(Error::ShapeMismatch {
+                operation: OPERATION,
+                tensor: "mask",
+                expected: mask_shape.to_vec(),
+                actual: mask.shape().to_vec(),
+            });
+        }
+        if *sums.buffer() == mask.words {
+            return Err(Error::Aliased {
+                operation: OPERATION,
+                output: "mask",
+                input: "sums",
+            });
+        }
+        if mask_shape.contains(&0) {
+            return Ok(());
+        }
+        for rows in self.slices() {
+            self.record_rows(pass, sums, mask, &rows);
+        }
+        Ok(())
+    }
+
+    /// Shape of the mask: `[batch, q_heads, q_blocks, k_blocks]`, on real lengths in both modes.
+    pub fn mask_shape(&self) -> [usize; 4] {
+        self.layout.mask_shape()
+    }
+
+    /// Which kernel was chosen, and why.
+    pub fn explain(&self) -> &Explanation {
+        &self.explanation
+    }
+
+    /// Rows of the mask, through batch and heads, whose sums can be bound at once.
+    fn slices(&self) -> Vec<Range<usize>> {
+        let [batch, heads, q_blocks, _] = self.mask_shape();
+        let [_, _, score_rows, score_blocks] = self.layout.score_shape();
+        let bound = window_bytes(&self.gpu) / (4 * score_blocks as u64);
+        let bound = usize::try_from(bound).unwrap_or(usize::MAX).max(1);
+        let all = batch * heads * q_blocks;
+        // Whole heads where one fits, else rows of one head.
+        let (outer, step) = if bound >= score_rows {
+            (all, bound / score_rows * q_blocks)
+        } else {
+            (q_blocks, bound)
+        };
+        (0..all)
+            .step_by(outer)
+            .flat_map(|begin| {
+                (begin..begin + outer)
+                    .step_by(step)
+                    .map(move |first| first..(first + step).min(begin + outer))
+            })
+            .collect()
+    }
+
+    fn record_rows(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        sums: &GpuTensor,
+        mask: &GpuMask,
+        rows: &Range<usize>,
+    ) {
+        let layout = &self.layout;
+        let [_, heads, q_blocks, k_blocks] = self.mask_shape();
+        let [_, _, score_rows, score_blocks] = layout.score_shape();
+        let words_per_row = mask.words_per_row();
+        let score_row = |row: usize| row / q_blocks * score_rows + row % q_blocks;
+        let scores = score_row(rows.start) as u64 * score_blocks as u64
+            ..(score_row(rows.end - 1) as u64 + 1) * score_blocks as u64;
+        let sums = Window::new(&self.gpu, sums.buffer(), sums.offset(), 4, scores);
+        let words = (rows.start * words_per_row) as u64..(rows.end * words_per_row) as u64;
+        let mask = Window::new(&self.gpu, &mask.words, 0, 4, words);
+        let options = layout.options();
+        let shape = layout.shape();
+        let reference = layout.reference();
+        // More blocks than there are force nothing more.
+        let columns = |n: usize| word(n.min(k_blocks));
+        let params = SelectParams {
+            first_row: word(rows.start),
+            row_end: word(rows.end),
+            heads: word(heads),
+            q_blocks: word(q_blocks),
+            k_blocks: word(k_blocks),
+            words_per_row: word(words_per_row),
+            score_rows: word(score_rows),
+            score_blocks: word(score_blocks),
+            index_bits: usize::BITS - score_blocks.leading_zeros(),
+            sums_first: sums.first,
+            mask_first: mask.first,
+            block: word(options.block),
+            q_len: word(shape.q_len()),
+            k_len: word(shape.k_len()),
+            n_sink: columns(options.n_sink),
+            n_recent: word(options.n_recent.min(1 << 30)),
+            block_offset: word(reference.map_or(0, |r| r.block_offset)),
+            blocks_per_chunk: word(reference.map_or(1, |r| r.chunk / options.block)),
+            keep_sink: reference.is_some_and(|r| r.options.keep_sink).into(),
+            keep_recent: reference.is_some_and(|r| r.options.keep_recent).into(),
+            ..SelectParams::default()
+        };
+        let buffers = [
+            ("sums", sums.binding()),
+            ("thresholds", self.thresholds.as_entire_binding()),
+            ("mask_words", mask.binding()),
+        ];
+        let rounds = 40 + params.index_bits as u64;
+        let work = rounds * (self.rows * score_blocks) as u64;
+        let count = word(rows.len().div_ceil(self.rows));
+        dispatch(&self.gpu, pass, &self.kernel, params, &buffers, count, work);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_rounded_down_and_one_stands_apart() {
+        assert_eq!([0.0, 0.5, 1.0].map(fixed), [0, 1 << 31, u32::MAX]);
+        assert_eq!(fixed(1.0 - f64::EPSILON), u32::MAX - 1);
+    }
+}

@@ -1,0 +1,81 @@
+//! The uniform structs of the XAttention kernels; a test compares them with the WGSL.
+
+use crate::dispatch::Params;
+use crate::matmul::params::params;
+
+params! {
+    /// Of `xattention_pack.wgsl`.
+    PackGroupsParams { heads, len, head_dim, stride, first_row, rows, steps, x_lead }
+}
+
+params! {
+    /// Of `xattention_score.wgsl`.
+    ScoreParams {
+        units,
+        first_unit,
+        panels,
+        first_query_group,
+        query_group_end,
+        heads_per_key_head,
+        first_shared,
+        steps,
+        first_key_group,
+        key_group_end,
+        real_key_groups,
+        key_lead,
+        key_head_stride,
+        blocks,
+        scale_bits,
+        q_len,
+        k_len,
+        stride,
+        k_groups,
+        group_offset,
+    }
+}
+
+params! {
+    /// Of `xattention_reduce.wgsl`.
+    ReduceParams {
+        block_rows,
+        first_block_row,
+        first_query_group,
+        query_groups,
+        score_rows,
+        first_head,
+        quads,
+        blocks,
+        sums_first,
+        q_len,
+        k_len,
+        stride,
+        k_groups,
+        group_offset,
+    }
+}
+
+params! {
+    /// Of `xattention_select.wgsl`.
+    SelectParams {
+        first_row,
+        row_end,
+        heads,
+        q_blocks,
+        k_blocks,
+        words_per_row,
+        score_rows,
+        score_blocks,
+        index_bits,
+        sums_first,
+        mask_first,
+        block,
+        q_len,
+        k_len,
+        n_sink,
+        n_recent,
+        block_offset,
+        blocks_per_chunk,
+        keep_sink,
+        keep_recent,
+    }
+}

@@ -1,0 +1,286 @@
+//! How scoring divides a problem: ranges of heads, strips of block rows, slices of keys, each within a bound on scratch memory.
+
+use std::ops::Range;
+
+use sparse_core::xattention::XAttentionLayout;
+use sparse_shaders::XAttentionScoreKernel;
+
+/// Each of the three scratch buffers (packed queries, packed keys, maxima and sums) is kept below this where a single block row, or a
+/// single unit of key blocks, does not need more. Beyond it the problem goes in parts.
+pub(crate) const MOST_BYTES: u64 = 32 << 20;
+
+/// Sizes of a scoring problem in the units of its kernels.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) layout: XAttentionLayout,
+    pub(crate) kernel: XAttentionScoreKernel,
+    /// k of a group, in fours.
+    pub(crate) steps: usize,
+    /// Key groups with at least one key.
+    pub(crate) real_key_groups: usize,
+    /// Heads of all items.
+    pub(crate) heads: usize,
+    /// Query heads of a key head.
+    pub(crate) shared: usize,
+    /// Block rows and key blocks of a head, padding included.
+    pub(crate) rows: usize,
+    pub(crate) blocks: usize,
+}
+
+impl Sizes {
+    pub(crate) fn new(layout: XAttentionLayout, kernel: XAttentionScoreKernel) -> Self {
+        let shape = layout.shape();
+        let [batch, q_heads, rows, blocks] = layout.score_shape();
+        let stride = layout.options().stride;
+        Self {
+            steps: (stride.saturating_mul(shape.head_dim())).div_ceil(4),
+            real_key_groups: shape.k_len().div_ceil(stride),
+            heads: batch * q_heads,
+            shared: q_heads / shape.kv_heads(),
+            rows,
+            blocks,
+            layout,
+            kernel,
+        }
+    }
+
+    /// The query groups with a query in some block rows.
+    pub(crate) fn query_groups(&self, rows: &Range<usize>) -> Range<usize> {
+        let (per_block, all) = (self.layout.groups_per_block(), self.layout.q_groups());
+        let edge = |row: usize| row.saturating_mul(per_block).min(all);
+        edge(rows.start)..edge(rows.end)
+    }
+
+    /// Panels of one head in some block rows.
+    pub(crate) fn panels(&self, rows: &Range<usize>) -> usize {
+        self.query_groups(rows)
+            .len()
+            .div_ceil(self.kernel.tile.panel())
+    }
+
+    /// The key heads that some query heads use.
+    pub(crate) fn key_heads(&self, heads: &Range<usize>) -> Range<usize> {
+        heads.start / self.shared..heads.end.div_ceil(self.shared)
+    }
+
+    /// Key units of a head.
+    pub(crate) fn units(&self) -> usize {
+        self.blocks.div_ceil(self.kernel.unit_blocks())
+    }
+
+    /// The key groups with a key in some units.
+    pub(crate) fn key_groups(&self, units: &Range<usize>) -> Range<usize> {
+        let groups = self.kernel.unit_blocks() * self.kernel.groups_per_block;
+        let edge = |unit: usize| unit.saturating_mul(groups).min(self.real_key_groups);
+        edge(units.start)..edge(units.end)
+    }
+
+    pub(crate) fn query_bytes(&self, heads: usize, rows: &Range<usize>) -> u64 {
+        let groups = self.panels(rows) as u64 * self.kernel.tile.panel() as u64;
+        product(&[heads as u64, groups, self.steps as u64, 16])
+    }
+
+    pub(crate) fn maxima_bytes(&self, heads: usize, rows: &Range<usize>) -> u64 {
+        let groups = self.panels(rows) as u64 * self.kernel.tile.panel() as u64;
+        product(&[heads as u64, self.blocks as u64, groups, 8])
+    }
+
+    pub(crate) fn key_bytes(&self, key_heads: usize, units: &Range<usize>) -> u64 {
+        let groups = self.key_groups(units).len() as u64;
+        product(&[key_heads as u64, groups, self.steps as u64, 16])
+    }
+
+    fn sums_bytes(&self, heads: usize, rows: &Range<usize>) -> u64 {
+        product(&[heads as u64, rows.len() as u64, self.blocks as u64, 4])
+    }
+
+    fn fits(&self, heads: usize, rows: &Range<usize>, limit: u64, window: u64) -> bool {
+        self.query_bytes(heads, rows) <= limit
+            && self.maxima_bytes(heads, rows) <= limit
+            && self.sums_bytes(heads, rows) <= window
+    }
+}
+
+/// A product that stays at the largest number instead of overflowing: nothing of that size fits anywhere.
+fn product(factors: &[u64]) -> u64 {
+    factors.iter().fold(1, |p: u64, &n| p.saturating_mul(n))
+}
+
+/// What is scored at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Ranges of query heads, numbered through the batch; several key heads only whole.
+    pub(crate) heads: Vec<Range<usize>>,
+    /// Block rows at a time, of each of those heads.
+    pub(crate) strips: Vec<Range<usize>>,
+    /// Key units at a time.
+    pub(crate) slices: Vec<Range<usize>>,
+}
+
+impl Parts {
+    /// The longest parts within the bounds, `window` being the largest binding. None where not even the smallest can be bound.
+    pub(crate) fn new(sizes: &Sizes, keys_in_place: bool, window: u64) -> Option<Self> {
+        let limit = MOST_BYTES.min(window);
+        let key_limit = if keys_in_place { window } else { limit };
+        let (all_rows, all_units) = (0..sizes.rows, 0..sizes.units());
+        let shared = sizes.shared;
+        let fits_heads = |heads: usize| {
+            sizes.fits(heads, &all_rows, limit, window)
+                && sizes.key_bytes(heads.div_ceil(shared), &all_units) <= key_limit
+        };
+        let most = most(sizes.heads, fits_heads);
+        if most >= shared {
+            return Some(Self {
+                heads: ranges(sizes.heads, most / shared * shared),
+                strips: vec![all_rows],
+                slices: vec![all_units],
+            });
+        }
+        // The query heads of one key head at most.
+        let heads = (0..sizes.heads / shared)
+            .flat_map(|key_head| {
+                ranges(shared, most.max(1)).into_iter().map(move |range| {
+                    key_head * shared + range.start..key_head * shared + range.end
+                })
+            })
+            .collect();
+        let strips = if most > 0 {
+            vec![all_rows]
+        } else {
+            let fits = |limit: u64| move |rows: usize| sizes.fits(1, &(0..rows), limit, window);
+            let rows = self::most(sizes.rows, fits(limit));
+            // One block row may take what can be bound.
+            ranges(
+                sizes.rows,
+                if rows > 0 {
+                    rows
+                } else {
+                    self::most(1, fits(window))
+                },
+            )
+        };
+        let fits_units = |limit: u64| move |units: usize| sizes.key_bytes(1, &(0..units)) <= limit;
+        let units = self::most(sizes.units(), fits_units(key_limit));
+        let units = if units > 0 {
+            units
+        } else {
+            self::most(1, fits_units(window))
+        };
+        let parts = Self {
+            heads,
+            strips,
+            slices: ranges(sizes.units(), units),
+        };
+        (!parts.strips.is_empty() && !parts.slices.is_empty()).then_some(parts)
+    }
+
+    /// The largest of what `bytes` says of each range.
+    pub(crate) fn largest(ranges: &[Range<usize>], bytes: impl Fn(&Range<usize>) -> u64) -> u64 {
+        ranges.iter().map(bytes).max().unwrap_or(0)
+    }
+}
+
+/// The largest number up to `end` that fits; whatever fits, less fits too.
+fn most(end: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let (mut most, mut too_many) = (0, end + 1);
+    while too_many - most > 1 {
+        let middle = most + (too_many - most) / 2;
+        if fits(middle) {
+            most = middle;
+        } else {
+            too_many = middle;
+        }
+    }
+    most
+}
+
+/// `0..end` in ranges of `step`; none where `step` is 0.
+fn ranges(end: usize, step: usize) -> Vec<Range<usize>> {
+    if step == 0 {
+        return Vec::new();
+    }
+    (0..end)
+        .step_by(step)
+        .map(|begin| begin..(begin + step).min(end))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sparse_core::attention::AttentionShape;
+    use sparse_core::xattention::XAttentionOptions;
+    use sparse_shaders::{Tile, XAttentionRules};
+
+    fn sizes(heads: usize, kv_heads: usize, len: usize) -> Sizes {
+        let shape = AttentionShape::try_new(1, heads, kv_heads, len, len, 64).unwrap();
+        let options = XAttentionOptions {
+            stride: 16,
+            ..XAttentionOptions::default()
+        };
+        let kernel = XAttentionScoreKernel {
+            groups_per_block: 8,
+            tile: Tile {
+                rows: 8,
+                cols: 4,
+                lanes: 32,
+            },
+            rules: XAttentionRules {
+                exact: true,
+                causal: true,
+            },
+        };
+        Sizes::new(options.layout(shape).unwrap(), kernel)
+    }
+
+    fn scratch(sizes: &Sizes, parts: &Parts) -> u64 {
+        let heads = parts.heads.iter().map(Range::len).max().unwrap();
+        let key_heads = parts.heads.iter().map(|h| sizes.key_heads(h).len());
+        let key_heads = key_heads.max().unwrap();
+        Parts::largest(&parts.strips, |r| sizes.query_bytes(heads, r))
+            + Parts::largest(&parts.strips, |r| sizes.maxima_bytes(heads, r))
+            + Parts::largest(&parts.slices, |u| sizes.key_bytes(key_heads, u))
+    }
+
+    #[test]
+    fn parts_cover_everything_within_the_bound() {
+        for (heads, kv_heads, len) in [
+            (8, 2, 4096),
+            (32, 8, 8192),
+            (8, 8, 65536),
+            (6, 2, 300_000),
+            (1, 1, 1 << 20),
+        ] {
+            let sizes = sizes(heads, kv_heads, len);
+            let parts = Parts::new(&sizes, false, 128 << 20).unwrap();
+            for (ranges, end) in [
+                (&parts.heads, heads),
+                (&parts.strips, sizes.rows),
+                (&parts.slices, sizes.units()),
+            ] {
+                let mut next = 0;
+                for range in ranges {
+                    assert_eq!(range.start, next);
+                    next = range.end;
+                }
+                assert_eq!(next, end);
+            }
+            let bytes = scratch(&sizes, &parts);
+            assert!(bytes <= 3 * MOST_BYTES, "{len} tokens: {bytes}");
+            // Several key heads only whole.
+            for range in &parts.heads {
+                let one = sizes.key_heads(range).len() == 1;
+                assert!(one || range.len() % sizes.shared == 0, "{range:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_row_may_exceed_the_cap_but_not_the_binding() {
+        // Maxima of one panel: 128 groups times 2^17 blocks times 8 bytes.
+        let long = sizes(1, 1, 1 << 24);
+        let parts = Parts::new(&long, false, (128 << 20) + 1024).unwrap();
+        assert_eq!(parts.strips.len(), long.rows / 16);
+        assert_eq!(Parts::new(&long, false, 100 << 20), None);
+    }
+}

@@ -1,0 +1,96 @@
+{%- import "shared/storage.wgsl" as storage -%}
+{%- import "shared/grid.wgsl" as grid -%}
+{%- if panel %}
+// packed[head][panel][k][i] = x[head, token, d] of query group panel * {{ panel }} + i, k = s * head_dim + d: the groups as columns of panels,
+// {% if reversed %}token = group * stride + stride - 1 - s (the antidiagonal's order){% else %}token = group * stride + s{% endif %}. Zero where the token or the k does not exist.
+//
+// An invocation moves 4 groups by 4 k: four loads along k, a transposition in registers, four stores along groups.
+{%- else %}
+// packed[head][group][k] = x[head, token, d], k = s * head_dim + d, token = group * stride + s: the groups as rows that start at multiples
+// of four floats, whatever the storage and the head dimension. Zero where the token or the k does not exist. An invocation moves 4 k.
+{%- endif %}
+
+struct Params {
+    first_group: u32,
+    group_end: u32,     // one past the last workgroup of this dispatch
+    heads: u32,
+    len: u32,           // tokens of a head
+    head_dim: u32,
+    stride: u32,        // tokens of a group
+    first_row: u32,     // the first token group to pack
+    rows: u32,          // token groups of a head to pack{% if panel %}, a multiple of {{ panel }}{% endif %}
+    steps: u32,         // k of a row, in fours
+    x_lead: u32,        // added to the index of an element of head 0: where it is in the bound window, in units of the binding
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+{% if vectors -%}
+{{ storage.vec4_reader(1, "x", input) }}
+{%- else -%}
+{{ storage.scalar_reader(1, "x", input) }}
+{%- endif %}
+@group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
+
+{{ grid.index() }}
+
+fn token_of(group: u32, s: u32) -> u32 {
+{%- if reversed %}
+    return group * params.stride + params.stride - 1u - s;
+{%- else %}
+    return group * params.stride + s;
+{%- endif %}
+}
+
+{% if vectors -%}
+// Four k of a group. Heads have a multiple of four elements: they belong to one token.
+fn load_k(head: u32, group: u32, step: u32) -> vec4<f32> {
+    let k = 4u * step;
+    let token = token_of(group, k / params.head_dim);
+    let exists = token < params.len;
+    let element = (head * params.len + select(0u, token, exists)) * params.head_dim + k % params.head_dim;
+    // The first token of a split head may lie outside of the window; the device clamps the index, and the value is not used.
+    return select(vec4<f32>(0.0), load4_x(params.x_lead + element / 4u), exists);
+}
+{%- else -%}
+fn load_one(head: u32, group: u32, k: u32) -> f32 {
+    let s = k / params.head_dim;
+    let token = token_of(group, s);
+    let exists = s < params.stride && token < params.len;
+    let element = (head * params.len + select(0u, token, exists)) * params.head_dim + k % params.head_dim;
+    return select(0.0, load_x(params.x_lead + element), exists);
+}
+
+fn load_k(head: u32, group: u32, step: u32) -> vec4<f32> {
+    let k = 4u * step;
+    return vec4<f32>(load_one(head, group, k), load_one(head, group, k + 1u), load_one(head, group, k + 2u), load_one(head, group, k + 3u));
+}
+{%- endif %}
+
+@compute @workgroup_size(64, 1, 1)
+fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = group_index(group_id);
+    if (group >= params.group_end) { return; }
+    let i = group * 64u + lane;
+{%- if panel %}
+    let quads = params.rows / 4u;
+    let quad = i % quads;
+    let step = i / quads % params.steps;
+    let head = i / quads / params.steps;
+    if (head >= params.heads) { return; }
+    let first = params.first_row + 4u * quad;
+    let columns = transpose(mat4x4<f32>(
+        load_k(head, first, step), load_k(head, first + 1u, step), load_k(head, first + 2u, step), load_k(head, first + 3u, step)));
+    let panel = head * (params.rows / {{ panel }}u) + quad / {{ panel // 4 }}u;
+    let at = (panel * params.steps + step) * {{ panel }}u + quad % {{ panel // 4 }}u;
+    packed[at] = columns[0];
+    packed[at + {{ panel // 4 }}u] = columns[1];
+    packed[at + {{ 2 * panel // 4 }}u] = columns[2];
+    packed[at + {{ 3 * panel // 4 }}u] = columns[3];
+{%- else %}
+    let step = i % params.steps;
+    let row = i / params.steps % params.rows;
+    let head = i / params.steps / params.rows;
+    if (head >= params.heads) { return; }
+    packed[(head * params.rows + row) * params.steps + step] = load_k(head, params.first_row + row, step);
+{%- endif %}
+}
