@@ -4,9 +4,11 @@
 
 mod compare;
 mod matmul;
+mod xattention;
 
 pub use compare::{Comparison, compare};
 pub use matmul::matmul_bounds;
+pub use xattention::{block_score_bounds, selection_tolerance};
 
 /// Unit roundoff of f32, in which every kernel accumulates.
 pub const UNIT_ROUNDOFF: f64 = 5.960_464_477_539_063e-8;

@@ -83,12 +83,7 @@ impl Problem for XAttentionSelect {
                 hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or take larger blocks".to_owned(),
             });
         }
-        let (row_lanes, note) = match self.row_lanes {
-            Some(lanes) => (lanes, "as the caller asked"),
-            // Barriers are what costs a processor most.
-            None if gpu.is_software() => (1, "one invocation per row needs no barriers"),
-            None => (32, "a subgroup's worth of invocations per row"),
-        };
+        let (row_lanes, note) = self.row_lanes(gpu, sums_shape[3])?;
         let kernel = XAttentionSelectKernel {
             rules: rules(&self.options),
             row_lanes,
@@ -122,6 +117,46 @@ impl Problem for XAttentionSelect {
             thresholds,
             explanation,
         })
+    }
+}
+
+/// Loop iterations after which the software drivers of Mesa end an invocation, silently.
+const SOFTWARE_ITERATIONS: usize = 65_535;
+
+/// Loop iterations of an invocation of `lanes` that share a row of `blocks`: the rounds of the bisections and a few more, each through the
+/// invocation's blocks and through the other invocations' parts.
+const fn iterations(blocks: usize, lanes: usize) -> usize {
+    let rounds = 40 + (usize::BITS - blocks.leading_zeros()) as usize;
+    rounds.saturating_mul(blocks / lanes + lanes + 2)
+}
+
+impl XAttentionSelect {
+    /// Invocations of a row of `blocks`, and why.
+    fn row_lanes(&self, gpu: &Gpu, blocks: usize) -> Result<(usize, &'static str), Error> {
+        let finishes = |lanes: usize| iterations(blocks, lanes) <= SOFTWARE_ITERATIONS;
+        match self.row_lanes {
+            Some(lanes) if lanes > 0 && gpu.is_software() && !finishes(lanes) => {
+                let reason = format!(
+                    "{lanes} invocation(s) for a row of {blocks} blocks take {} loop iterations, software drivers end at \
+                     {SOFTWARE_ITERATIONS}; leave row_lanes out, or take larger blocks",
+                    iterations(blocks, lanes)
+                );
+                Err(Error::invalid(OPERATION, reason))
+            }
+            Some(lanes) => Ok((lanes, "as the caller asked")),
+            // Barriers are what costs a processor most.
+            None if gpu.is_software() && finishes(1) => {
+                Ok((1, "one invocation per row needs no barriers"))
+            }
+            None if gpu.is_software() && !finishes(256) => Err(Error::invalid(
+                OPERATION,
+                format!(
+                    "rows of {blocks} blocks are too long for a software driver; take larger blocks"
+                ),
+            )),
+            None if !finishes(32) => Ok((256, "rows are long")),
+            None => Ok((32, "a subgroup's worth of invocations per row")),
+        }
     }
 }
 

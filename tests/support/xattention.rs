@@ -1,0 +1,88 @@
+//! Running the steps of XAttention on the GPU.
+#![allow(dead_code, reason = "every test binary uses another part of this file")]
+
+use sparse_core::attention::AttentionShape;
+use sparse_core::mask::BlockMask;
+use sparse_core::xattention::{BlockScores, XAttentionOptions};
+use sparse_core::{Element, Tensor};
+use sparse_gpu::{Gpu, GpuMask, Tile, XAttentionScore, XAttentionSelect};
+
+use super::gpu::{gpu, poisoned, read, submit};
+
+/// The block scores of q and k, in a buffer that was full of NaN.
+pub(crate) fn gpu_scores<Q: Element, K: Element>(
+    q: &Tensor<Q>,
+    k: &Tensor<K>,
+    options: &XAttentionOptions,
+    tile: Option<Tile>,
+) -> ([usize; 4], Vec<f64>) {
+    let gpu = gpu();
+    let problem = XAttentionScore {
+        q: Q::DTYPE,
+        k: K::DTYPE,
+        tile,
+        ..XAttentionScore::new(
+            AttentionShape::of_qk(q.shape(), k.shape()).unwrap(),
+            options.clone(),
+        )
+    };
+    let plan = gpu.plan_blocking(&problem).unwrap();
+    let [q, k] = [gpu.upload(q).unwrap(), gpu.upload(k).unwrap()];
+    let mut sums = poisoned::<f32>(gpu, &plan.sums_shape());
+    submit(gpu, |pass| plan.record(pass, &q, &k, &mut sums).unwrap());
+    (plan.sums_shape(), read::<f32>(gpu, &sums))
+}
+
+/// A mask with every bit set, unused ones too.
+pub(crate) fn poisoned_mask(gpu: &Gpu, shape: [usize; 4]) -> GpuMask {
+    let mask = gpu.empty_mask(shape).unwrap();
+    let ones = vec![0xff; usize::try_from(mask.buffer().size()).unwrap()];
+    gpu.queue().write_buffer(mask.buffer(), 0, &ones);
+    mask
+}
+
+/// The selection from given scores, which are rounded to f32; `row_lanes` invocations per row. Reading the mask back checks its unused bits.
+pub(crate) fn gpu_select(
+    scores: &[f64],
+    shape: AttentionShape,
+    options: &XAttentionOptions,
+    row_lanes: Option<usize>,
+) -> BlockMask {
+    let gpu = gpu();
+    let problem = XAttentionSelect {
+        row_lanes,
+        ..XAttentionSelect::new(shape, options.clone())
+    };
+    let plan = gpu.plan_blocking(&problem).unwrap();
+    let sums_shape = options.layout(shape).unwrap().score_shape();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to the nearest f32 is the purpose"
+    )]
+    let sums: Vec<f32> = scores.iter().map(|&x| x as f32).collect();
+    let sums = gpu.upload(&Tensor::new(sums_shape.to_vec(), sums)).unwrap();
+    let mut mask = poisoned_mask(gpu, plan.mask_shape());
+    submit(gpu, |pass| plan.record(pass, &sums, &mut mask).unwrap());
+    gpu.read_mask_blocking(&mask).unwrap()
+}
+
+/// As f64 scores, what the GPU computed.
+pub(crate) fn block_scores_of(shape: [usize; 4], sums: Vec<f64>) -> BlockScores {
+    BlockScores::try_new(shape, sums).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Positions of the blocks that differ.
+pub(crate) fn mask_differences(actual: &BlockMask, expected: &BlockMask) -> Vec<[usize; 4]> {
+    assert_eq!(actual.shape(), expected.shape());
+    let [batch, heads, q_blocks, k_blocks] = actual.shape();
+    let mut differences = Vec::new();
+    for b in 0..batch {
+        for h in 0..heads {
+            for i in 0..q_blocks {
+                let differs = |&j: &usize| actual.get(b, h, i, j) != expected.get(b, h, i, j);
+                differences.extend((0..k_blocks).filter(differs).map(|j| [b, h, i, j]));
+            }
+        }
+    }
+    differences
+}
