@@ -5,7 +5,7 @@ use std::ops::Range;
 use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::XAttentionScoreKernel;
 
-/// Each of the three scratch buffers (packed queries, packed keys, maxima and sums) is kept below this where a single block row, or a
+/// Each of the three scratch buffers (packed queries, packed keys, maxima and sums) is kept below this where a single panel of queries, or a
 /// single unit of key blocks, does not need more. Beyond it the problem goes in parts.
 pub(crate) const MOST_BYTES: u64 = 32 << 20;
 
@@ -149,15 +149,10 @@ impl Parts {
         } else {
             let fits = |limit: u64| move |rows: usize| sizes.fits(1, &(0..rows), limit, window);
             let rows = self::most(sizes.rows, fits(limit));
-            // One block row may take what can be bound.
-            ranges(
-                sizes.rows,
-                if rows > 0 {
-                    rows
-                } else {
-                    self::most(1, fits(window))
-                },
-            )
+            // The block rows of one panel may take what can be bound.
+            let of_panel = sizes.kernel.tile.panel() / sizes.kernel.groups_per_block;
+            let most_of_panel = || self::most(of_panel.max(1), fits(window));
+            ranges(sizes.rows, if rows > 0 { rows } else { most_of_panel() })
         };
         let fits_units = |limit: u64| move |units: usize| sizes.key_bytes(1, &(0..units)) <= limit;
         let units = self::most(sizes.units(), fits_units(key_limit));
