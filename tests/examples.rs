@@ -66,3 +66,13 @@ fn from_safetensors() {
         "{printed}"
     );
 }
+
+#[test]
+fn the_readme_shows_the_first_of_them() {
+    let readme = include_str!("../README.md");
+    let example = include_str!("../crates/sparse-gpu/examples/share_device.rs");
+    assert!(
+        readme.contains(&format!("```rust\n{example}```")),
+        "README.md does not hold crates/sparse-gpu/examples/share_device.rs as it is"
+    );
+}
