@@ -14,6 +14,8 @@
 #![forbid(unsafe_code)]
 #![warn(unused_crate_dependencies, clippy::print_stdout)]
 
+mod attention;
+mod attention_variants;
 mod expand;
 mod kernel;
 mod matmul;
@@ -24,6 +26,7 @@ mod templates;
 mod variants;
 mod xattention;
 
+pub use attention::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
 pub use expand::{ExpandError, expand};
 pub use kernel::{Activation, ConfigError, Kernel, Storage};
 pub use matmul::{MatmulKernel, Tile, Walk};

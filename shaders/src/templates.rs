@@ -2,11 +2,19 @@
 
 /// `(file, text)` of every template.
 pub(crate) const TEMPLATES: &[(&str, &str)] = &[
+    (
+        "block_attention.wgsl",
+        include_str!("../block_attention.wgsl"),
+    ),
     ("convert.wgsl", include_str!("../convert.wgsl")),
     ("matmul.wgsl", include_str!("../matmul.wgsl")),
     ("matvec.wgsl", include_str!("../matvec.wgsl")),
     ("naive.wgsl", include_str!("../naive.wgsl")),
     ("pack.wgsl", include_str!("../pack.wgsl")),
+    (
+        "shared/attention.wgsl",
+        include_str!("../shared/attention.wgsl"),
+    ),
     (
         "shared/epilogue.wgsl",
         include_str!("../shared/epilogue.wgsl"),
@@ -28,11 +36,19 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         "shared/xattention_groups.wgsl",
         include_str!("../shared/xattention_groups.wgsl"),
     ),
+    (
+        "walks/all_blocks.wgsl",
+        include_str!("../walks/all_blocks.wgsl"),
+    ),
     ("walks/bsr.wgsl", include_str!("../walks/bsr.wgsl")),
     ("walks/dense.wgsl", include_str!("../walks/dense.wgsl")),
     (
         "walks/nm_gather.wgsl",
         include_str!("../walks/nm_gather.wgsl"),
+    ),
+    (
+        "walks/mask_blocks.wgsl",
+        include_str!("../walks/mask_blocks.wgsl"),
     ),
     ("walks/nm.wgsl", include_str!("../walks/nm.wgsl")),
     (

@@ -1,5 +1,6 @@
 //! One kernel of every kind that the templates can make: what the validation tests and the external compilers go through.
 
+use crate::attention_variants::attention_variants;
 use crate::{
     Activation, ConvertKernel, ExpandError, MatmulKernel, MatvecKernel, NaiveMatmulKernel,
     PackKernel, Source, Storage, Tile, Walk, XAttentionPackKernel, XAttentionReduceKernel,
@@ -145,6 +146,9 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
                     ..kernel
                 }))?;
             }
+        }
+        for kernel in attention_variants(storage) {
+            add(expand(&kernel))?;
         }
         for activation in Activation::ALL {
             let dense = Walk::Dense {

@@ -1,5 +1,6 @@
 //! What the tests of several operations share.
 #![allow(unused_imports, reason = "every test binary uses another part")]
 
+pub(crate) mod attention;
 pub(crate) mod gpu;
 pub(crate) mod matmul;

@@ -1,11 +1,12 @@
 //! Host structs against WGSL structs, through naga: names, order, offsets and size of every uniform.
 
 use sparse_shaders::{
-    ConvertKernel, Kernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, PackKernel, Storage,
-    Tile, Walk, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
-    XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    AttentionKernel, AttentionTile, BlockWalk, ConvertKernel, Kernel, MatmulKernel, MatvecKernel,
+    NaiveMatmulKernel, PackKernel, Storage, Tile, Walk, XAttentionPackKernel,
+    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
+use crate::attention::params::AttentionParams;
 use crate::dispatch::Params;
 use crate::matmul::params::{ConvertParams, MatmulParams, NaiveParams, PackParams};
 use crate::xattention::params::{PackGroupsParams, ReduceParams, ScoreParams, SelectParams};
@@ -107,5 +108,24 @@ fn another_layout_is_noticed() {
     assert_same_layout::<PackParams>(&NaiveMatmulKernel {
         input: Storage::F32,
         weight: Storage::F32,
+    });
+}
+
+#[test]
+fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
+    assert_same_layout::<AttentionParams>(&AttentionKernel {
+        walk: BlockWalk::Mask,
+        head_dim: 8,
+        block: 16,
+        causal: true,
+        tile: AttentionTile::Direct {
+            lanes: 8,
+            queries: 1,
+            keys: 4,
+        },
+        q: Storage::F32,
+        k: Storage::F32,
+        v: Storage::F32,
+        out: Storage::F32,
     });
 }

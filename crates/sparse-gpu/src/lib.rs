@@ -29,6 +29,7 @@
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod adapter;
+mod attention;
 #[cfg(not(target_arch = "wasm32"))]
 mod blocking;
 mod dispatch;
@@ -49,9 +50,11 @@ mod xattention;
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters_blocking;
 pub use adapter::{AdapterSummary, adapters};
+pub use attention::AttentionTile;
 pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
 pub use matmul::{Activation, Epilogue, Extras, MatmulPlan, MatmulTypes, Tile, Weights};
+pub use ops::{AttentionTypes, BlockAttention, BlockAttentionPlan};
 pub use ops::{BsrMatmul, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
 pub use problem::{Explanation, Problem};

@@ -19,6 +19,8 @@ pub struct AttentionReference {
     /// `[batch, q_heads, rows]`: the largest `scale sum_d |q_d k_d|` over the keys used: rounding errors of the
     /// logits are proportional to it.
     pub logit_magnitude: Vec<f64>,
+    /// `[batch, q_heads, rows]`: the number of keys used: rounding errors of the sums grow with it.
+    pub keys: Vec<usize>,
 }
 
 /// Attention of q `[batch, q_heads, q_len, head_dim]` over k and v `[batch, kv_heads, k_len, head_dim]`.
@@ -74,6 +76,7 @@ pub fn block_attention_of_queries<T: Element>(
         lse: Vec::new(),
         magnitude: Vec::new(),
         logit_magnitude: Vec::new(),
+        keys: Vec::new(),
     };
     for item in 0..batch {
         for head in 0..q_heads {
@@ -125,6 +128,7 @@ impl AttentionReference {
         self.lse.push(total.ln() + max);
         let magnitudes = dots.iter().map(|dot| scale * dot.magnitude);
         self.logit_magnitude.push(magnitudes.fold(0.0, f64::max));
+        self.keys.push(keys.len());
     }
 }
 

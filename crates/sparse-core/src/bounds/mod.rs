@@ -2,10 +2,12 @@
 //!
 //! Every element has a bound of its own, made of the reference's magnitudes; there is no tolerance to choose.
 
+mod attention;
 mod compare;
 mod matmul;
 mod xattention;
 
+pub use attention::{AttentionBounds, attention_bounds};
 pub use compare::{Comparison, compare};
 pub use matmul::matmul_bounds;
 pub use xattention::{block_score_bounds, selection_tolerance};

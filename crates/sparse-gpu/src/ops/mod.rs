@@ -1,5 +1,6 @@
 //! The operations: one file each, found by its name.
 
+mod block_attention;
 mod bsr_matmul;
 mod dense_matmul;
 mod naive_matmul;
@@ -8,6 +9,7 @@ mod nm_matvec;
 mod xattention_score;
 mod xattention_select;
 
+pub use block_attention::{AttentionTypes, BlockAttention, BlockAttentionPlan};
 pub use bsr_matmul::BsrMatmul;
 pub use dense_matmul::DenseMatmul;
 pub use naive_matmul::{NaiveMatmul, NaiveMatmulPlan};

@@ -1,0 +1,26 @@
+//! The uniform struct of the attention kernels.
+
+use crate::dispatch::Params;
+use crate::matmul::params::params;
+
+params! {
+    /// Of `block_attention.wgsl`.
+    AttentionParams {
+        heads,
+        heads_together,
+        first_shared,
+        heads_per_key_head,
+        q_len,
+        k_len,
+        q_tiles,
+        scale_bits,
+        q_first,
+        k_first,
+        v_first,
+        out_first,
+        lse_first,
+        mask_first,
+        query_blocks,
+        words_per_row,
+    }
+}

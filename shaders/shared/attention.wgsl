@@ -1,0 +1,97 @@
+{#- What the attention kernels share: sizes, operands, the order of the work, causality, and how a row of D elements is read and written.
+    `c` holds the numbers of the kernel. Rows of q, k, v and out are counted in units: vec4s where D is a multiple of 4, else elements. -#}
+
+{% macro params() -%}
+struct Params {
+    first_group: u32,
+    group_end: u32,        // one past the last workgroup of this dispatch
+    heads: u32,            // query heads of this slice
+    heads_together: u32,   // query heads whose workgroups are numbered together, heaviest first
+    first_shared: u32,     // number of the slice's first query head among those that share its key head
+    heads_per_key_head: u32,
+    q_len: u32,
+    k_len: u32,
+    q_tiles: u32,          // workgroups of a head
+    scale_bits: u32,       // softmax scale * log2(e), the bits of an f32
+    q_first: u32,          // where the slice starts in the bound windows, in units (q, k, v, out: see above; lse: elements; mask: words)
+    k_first: u32,
+    v_first: u32,
+    out_first: u32,
+    lse_first: u32,
+    mask_first: u32,
+    query_blocks: u32,     // rows of a head's mask
+    words_per_row: u32,    // of the mask
+}
+{%- endmacro %}
+
+{% macro bindings(storage, c) -%}
+@group(0) @binding(0) var<uniform> params: Params;
+{%- for operand in [["q", 1, c.q], ["k", 2, c.k], ["v", 3, c.v]] %}
+{%- if c.vectors %}
+{{ storage.vec4_reader(operand[1], operand[0], operand[2]) }}
+{%- else %}
+{{ storage.scalar_reader(operand[1], operand[0], operand[2]) }}
+{%- endif %}
+{%- endfor %}
+{{ storage.writer(4, "out", c.out, c.vectors) }}
+// f32 as words: minus infinity, which a row without keys has, can be written but not computed.
+@group(0) @binding(5) var<storage, read_write> lse: array<u32>;
+
+const ROW = {{ c.head_dim // 4 if c.vectors else c.head_dim }}u;   // units of a row of D elements
+const BLOCK = {{ c.block }}u;    // tokens of a mask block
+// What a key that must not be seen scores: finite, because infinities and NaN may be optimised away.
+const UNSEEN = -3.0e38;
+const LN_2 = 0.6931471805599453;
+{%- endmacro %}
+
+{% macro functions(c) -%}
+// (query head of the slice, tile of queries) of a workgroup. Heads go in batches of heads_together, whose keys and values fit a cache; in
+// a batch the last tiles, which see most keys, start first, so that no long row is left for the end.
+fn work_item(group: u32) -> vec2<u32> {
+    let batch = group / (params.heads_together * params.q_tiles);
+    let first_head = batch * params.heads_together;
+    let heads = min(params.heads_together, params.heads - first_head);
+    let place = group - first_head * params.q_tiles;
+    return vec2<u32>(first_head + place % heads, params.q_tiles - 1u - place / heads);
+}
+
+// How many keys a query sees: those before this one. Sequences end together.
+fn keys_seen(query: u32) -> u32 {
+{%- if c.causal %}
+    return min(max(query + 1u + params.k_len, params.q_len) - params.q_len, params.k_len);
+{%- else %}
+    return params.k_len;
+{%- endif %}
+}
+
+fn key_head(head: u32) -> u32 { return (params.first_shared + head) / params.heads_per_key_head; }
+
+// Writes the natural logarithm of the sum of exp(score): max and sum are in powers of two.
+fn store_lse(at: u32, highest: f32, sum: f32, empty: bool) {
+    lse[at] = select(bitcast<u32>((highest + log2(sum)) * LN_2), 0xff800000u, empty);
+}
+{%- endmacro %}
+
+{#- Elements 4d .. 4d+3 of the row of `name` that starts at `base`, zero past the end of the row. -#}
+{% macro load(name, base, d, c) -%}
+{%- if c.vectors -%}
+load4_{{ name }}({{ base }} + {{ d }}u)
+{%- else -%}
+vec4<f32>({% for i in range(4 * d, 4 * d + 4) %}{% if i < c.head_dim %}load_{{ name }}({{ base }} + {{ i }}u){% else %}0.0{% endif %}{% if not loop.last %}, {% endif %}{% endfor %})
+{%- endif -%}
+{%- endmacro %}
+
+{#- Writes elements 4d .. 4d+3 of the row of out that starts at `base`. -#}
+{% macro store(base, d, value, c) -%}
+{%- if c.out == "f32" and c.vectors -%}
+store4_out({{ base }} + {{ d }}u, {{ value }});
+{%- elif c.out == "f32" -%}
+{%- for i in range(4 * d, [4 * d + 4, c.head_dim] | min) %}
+store_out({{ base }} + {{ i }}u, {{ value }}[{{ i % 4 }}]);
+{%- endfor -%}
+{%- else -%}
+{%- for i in range(4 * d, [4 * d + 4, c.head_dim] | min, 2) %}
+store2_out(({{ base }}{{ " * 4u" if c.vectors else "" }} + {{ i }}u) / 2u, {{ value }}.{{ "xy" if i % 4 == 0 else "zw" }});
+{%- endfor -%}
+{%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,52 @@
+//! Attention kernels of every kind, for [`crate::expand_all_variants`].
+
+use crate::{AttentionKernel, AttentionTile, BlockWalk, Storage};
+
+const ATTENTION_TILES: [AttentionTile; 3] = [
+    AttentionTile::Direct {
+        lanes: 8,
+        queries: 2,
+        keys: 8,
+    },
+    AttentionTile::Direct {
+        lanes: 32,
+        queries: 1,
+        keys: 4,
+    },
+    AttentionTile::Direct {
+        lanes: 16,
+        queries: 1,
+        keys: 16,
+    },
+];
+
+/// Both walks, causal and not, head dimensions of every way to read and write a row, with `storage` throughout.
+pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
+    let tiles = ATTENTION_TILES.into_iter().zip([16, 64, 128]);
+    tiles.flat_map(move |(tile, block)| {
+        [1, 3, 6, 40, 64].into_iter().flat_map(move |head_dim| {
+            [
+                (BlockWalk::All, true),
+                (BlockWalk::Mask, true),
+                (BlockWalk::All, false),
+                (BlockWalk::Mask, false),
+            ]
+            .map(|(walk, causal)| AttentionKernel {
+                walk,
+                head_dim,
+                block,
+                causal,
+                tile,
+                q: storage,
+                k: storage,
+                v: storage,
+                // Rows of an odd number of halves are written as f32.
+                out: if head_dim % 2 == 0 {
+                    storage
+                } else {
+                    Storage::F32
+                },
+            })
+        })
+    })
+}

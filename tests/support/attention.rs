@@ -1,0 +1,174 @@
+//! One attention on the GPU, compared with the CPU reference.
+#![allow(dead_code, reason = "every test binary uses another part of this file")]
+
+use sparse_core::attention::{AttentionOptions, AttentionReference, block_attention};
+use sparse_core::bounds::{AttentionBounds, attention_bounds, compare};
+use sparse_core::synthetic::normal_tensor;
+use sparse_core::{BlockMask, DType, Element, Tensor};
+use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, Explanation};
+
+use super::gpu::{gpu, poisoned, read, submit};
+
+/// What is attended. Numbers are held in f32 and rounded to the storage types before anything is computed from them.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) problem: BlockAttention,
+    pub(crate) q: Tensor<f32>,
+    pub(crate) k: Tensor<f32>,
+    pub(crate) v: Tensor<f32>,
+    pub(crate) mask: Option<BlockMask>,
+}
+
+/// Both results of the GPU, widened.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) out: Vec<f64>,
+    pub(crate) lse: Vec<f64>,
+}
+
+impl Case {
+    /// Normal numbers; with a mask where one is given.
+    pub(crate) fn new(problem: BlockAttention, mask: Option<BlockMask>) -> Self {
+        let BlockAttention {
+            batch,
+            q_heads,
+            kv_heads,
+            q_len,
+            k_len,
+            head_dim,
+            types,
+            ..
+        } = problem;
+        let tensor = |heads, tokens, dtype, seed| {
+            let x = normal_tensor::<f32>(vec![batch, heads, tokens, head_dim], seed);
+            rounded(&x.unwrap_or_else(|e| panic!("{e}")), dtype)
+        };
+        Self {
+            problem: BlockAttention {
+                masked: mask.is_some(),
+                ..problem
+            },
+            q: tensor(q_heads, q_len, types.q, 1),
+            k: tensor(kv_heads, k_len, types.k, 2),
+            v: tensor(kv_heads, k_len, types.v, 3),
+            mask,
+        }
+    }
+
+    pub(crate) fn reference(&self) -> AttentionReference {
+        let options = AttentionOptions {
+            scale: self.problem.scale,
+            causal: self.problem.causal,
+            block: self.problem.block,
+        };
+        block_attention(&self.q, &self.k, &self.v, self.mask.as_ref(), &options)
+            .unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    pub(crate) fn bounds(&self, reference: &AttentionReference) -> AttentionBounds {
+        let largest = |max: f64, &v: &f32| max.max(f64::from(v).abs());
+        let largest_v = self.v.data().iter().fold(0.0, largest);
+        attention_bounds(reference, largest_v, self.problem.types.out)
+    }
+
+    /// Runs the problem. Results start as NaN: what is not written stays visible.
+    pub(crate) fn run(&self) -> (Outcome, Explanation) {
+        let gpu = gpu();
+        let AttentionTypes { q, k, v, out } = self.problem.types;
+        let plan = gpu
+            .plan_blocking(&self.problem)
+            .unwrap_or_else(|e| panic!("{:?}: {e}", self.problem));
+        let upload = |x: &Tensor<f32>, dtype| {
+            match dtype {
+                DType::F32 => gpu.upload(x),
+                DType::F16 => gpu.upload(&x.cast::<half::f16>()),
+                DType::Bf16 => gpu.upload(&x.cast::<half::bf16>()),
+            }
+            .unwrap_or_else(|e| panic!("{e}"))
+        };
+        let (q, k, v) = (upload(&self.q, q), upload(&self.k, k), upload(&self.v, v));
+        let mask = self
+            .mask
+            .as_ref()
+            .map(|mask| gpu.upload_mask(mask).unwrap_or_else(|e| panic!("{e}")));
+        let shape = self.q.shape();
+        let mut result = match out {
+            DType::F32 => poisoned::<f32>(gpu, shape),
+            DType::F16 => poisoned::<half::f16>(gpu, shape),
+            DType::Bf16 => poisoned::<half::bf16>(gpu, shape),
+        };
+        let mut lse = poisoned::<f32>(gpu, &shape[..3]);
+        submit(gpu, |pass| {
+            plan.record(pass, &q, &k, &v, mask.as_ref(), &mut result, &mut lse)
+                .unwrap_or_else(|e| panic!("{e}"));
+        });
+        let outcome = Outcome {
+            out: match out {
+                DType::F32 => read::<f32>(gpu, &result),
+                DType::F16 => read::<half::f16>(gpu, &result),
+                DType::Bf16 => read::<half::bf16>(gpu, &result),
+            },
+            lse: read::<f32>(gpu, &lse),
+        };
+        (outcome, plan.explain().clone())
+    }
+
+    /// Runs the problem and fails the test unless every element lies within its bound. Returns the largest shares of a bound that the
+    /// output and the log-sum-exps used.
+    pub(crate) fn check(&self) -> [f64; 2] {
+        let reference = self.reference();
+        let bounds = self.bounds(&reference);
+        let (outcome, explanation) = self.run();
+        [
+            ("out", outcome.out, &reference.out, &bounds.out),
+            ("lse", outcome.lse, &reference.lse, &bounds.lse),
+        ]
+        .map(|(what, actual, expected, bounds)| {
+            let comparison = compare(actual, expected, bounds);
+            assert!(
+                comparison.holds(),
+                "{:?}\n{what}: {comparison}\n{explanation}",
+                self.problem
+            );
+            comparison.ratio
+        })
+    }
+}
+
+/// The nearest numbers that the storage type holds.
+fn rounded(x: &Tensor<f32>, dtype: DType) -> Tensor<f32> {
+    match dtype {
+        DType::F32 => x.clone(),
+        DType::F16 => x.cast::<half::f16>().cast(),
+        DType::Bf16 => x.cast::<half::bf16>().cast(),
+    }
+}
+
+/// A mask whose blocks are drawn by a fixed rule, about `share` of 100 of them.
+pub(crate) fn scattered(problem: &BlockAttention, share: usize) -> BlockMask {
+    let [batch, heads, q_blocks, k_blocks] = problem.mask_shape();
+    BlockMask::from_fn(batch, heads, q_blocks, k_blocks, |b, h, i, j| {
+        // A multiplicative hash: neighbours differ.
+        let number = ((b * heads + h) * q_blocks + i) * k_blocks + j;
+        (number.wrapping_mul(2_654_435_761) >> 8) % 100 < share
+    })
+    .unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Tiles of every kind, for blocks of `block` tokens.
+pub(crate) fn tiles(block: usize) -> Vec<AttentionTile> {
+    let direct = |lanes, queries, keys| AttentionTile::Direct {
+        lanes,
+        queries,
+        keys,
+    };
+    let all = [
+        direct(8, 2, 8),
+        direct(16, 1, 16),
+        direct(32, 1, 4),
+        direct(16, 4, 8),
+    ];
+    all.into_iter()
+        .filter(|tile| block.is_multiple_of(tile.queries()))
+        .collect()
+}
