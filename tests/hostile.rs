@@ -2,13 +2,13 @@
 
 mod support;
 
-use half::f16;
+use half::{bf16, f16};
 use sparse_core::prune::BlockBudget;
 use sparse_core::synthetic::normal_matrix;
 use sparse_core::{BsrMatrix, DType, Matrix, Nm, NmMatrix};
 use sparse_gpu::{
     BsrMatmul, DenseMatmul, Epilogue, Error, Extras, Gpu, GpuOptions, GpuTensor, MatmulPlan,
-    NmMatmul, Weights, wgpu,
+    MatmulTypes, NmMatmul, Tile, Weights, wgpu,
 };
 use support::gpu::{gpu, submit};
 
@@ -288,6 +288,173 @@ fn an_infinity_does_not_leak_through_a_weight_that_is_not_stored() {
         .plan_blocking(&BsrMatmul::new(9, 8, 5, (3, 2)))
         .unwrap();
     assert_eq!(product(&plan, &bsr, &x, 8), [3.0; 72]);
+    // Of which the first column block is not stored.
+    let w = repeated(8, &[0.0, 0.0, 0.0, 1.0, 0.0]);
+    let x = repeated(9, &[inf, nan, 3.0, 3.0, nan]);
+    let bsr = gpu()
+        .upload_bsr(&BsrMatrix::from_dense(&w, (3, 2)).unwrap())
+        .unwrap();
+    assert_eq!(product(&plan, &bsr, &x, 8), [3.0; 72]);
+}
+
+#[test]
+fn tokens_do_not_touch_each_other() {
+    // Padding of a row (13 columns in groups or steps of 4, blocks of 3 x 2) must not reach into the next tokens: those of the next
+    // panel are infinite.
+    let tile = Some(Tile {
+        rows: 8,
+        cols: 4,
+        lanes: 8,
+    });
+    let (tokens, n_out, k_in) = (64, 8, 13);
+    let w = repeated(n_out, &[1.0; 13]);
+    let mut x = vec![1.0; tokens / 2 * k_in];
+    x.resize(tokens * k_in, f32::INFINITY);
+    let x = Matrix::new(tokens, k_in, x);
+    let finite = |y: Vec<f32>, sum: f32, what: &str| {
+        assert_eq!(
+            y[..tokens / 2 * n_out],
+            vec![sum; tokens / 2 * n_out],
+            "{what}"
+        );
+    };
+    let plan = DenseMatmul {
+        tile,
+        ..DenseMatmul::new(tokens, n_out, k_in)
+    };
+    let plan = gpu().plan_blocking(&plan).unwrap();
+    finite(
+        product(&plan, &gpu().upload(&w).unwrap(), &x, n_out),
+        13.0,
+        "dense",
+    );
+    for (pattern, sum) in [
+        ("8:2:4", 7.0),
+        ("8:3:7", 6.0),
+        ("8:1:5", 3.0),
+        ("8:5:32", 5.0),
+        ("2:4", 7.0),
+        ("1:3", 5.0),
+    ] {
+        let nm: Nm = pattern.parse().unwrap();
+        let plan = NmMatmul {
+            tile,
+            ..NmMatmul::new(tokens, n_out, k_in, nm)
+        };
+        let plan = gpu().plan_blocking(&plan).unwrap();
+        let nm = gpu().upload_nm(&NmMatrix::prune(&w, nm).unwrap()).unwrap();
+        finite(product(&plan, &nm, &x, n_out), sum, pattern);
+    }
+    for block in [(3, 2), (8, 4), (5, 5)] {
+        let plan = BsrMatmul {
+            tile,
+            ..BsrMatmul::new(tokens, n_out, k_in, block)
+        };
+        let plan = gpu().plan_blocking(&plan).unwrap();
+        let bsr = gpu()
+            .upload_bsr(&BsrMatrix::from_dense(&w, block).unwrap())
+            .unwrap();
+        finite(product(&plan, &bsr, &x, n_out), 13.0, "blocks");
+    }
+}
+
+#[test]
+fn the_last_weight_of_an_unaligned_row_is_multiplied_once() {
+    // What a step reads past the end of a row of 13 is nothing, also where the last weight times zero would be NaN.
+    let mut row = [1.0; 13];
+    row[12] = f32::INFINITY;
+    for tokens in [1, 9] {
+        let w = gpu().upload(&repeated(8, &row)).unwrap();
+        let plan = gpu()
+            .plan_blocking(&DenseMatmul::new(tokens, 8, 13))
+            .unwrap();
+        let y = product(&plan, &w, &repeated(tokens, &[1.0; 13]), 8);
+        assert_eq!(y, vec![f32::INFINITY; tokens * 8]);
+    }
+}
+
+#[test]
+fn halves_round_to_nearest_and_keep_their_nans_and_infinities() {
+    // One column, weight 1: y is x rounded. The numbers lie above, below and at the middle between two bf16, whose even neighbour is
+    // above or below.
+    let bits: [u32; 12] = [
+        0x3f80_7fff,
+        0x3f80_8000,
+        0x3f80_8001,
+        0x3f81_7fff,
+        0x3f81_8000,
+        0x3f81_8001,
+        0x7f7f_ffff,
+        0xff80_0000,
+        0x8000_0000,
+        0xbf81_8000,
+        0x7f80_0001,
+        0xffc0_0001,
+    ];
+    let x = Matrix::new(12, 1, bits.map(f32::from_bits).to_vec());
+    let plan = DenseMatmul {
+        types: MatmulTypes {
+            y: DType::Bf16,
+            ..MatmulTypes::default()
+        },
+        ..DenseMatmul::new(12, 2, 1)
+    };
+    let plan = gpu().plan_blocking(&plan).unwrap();
+    let (gx, w) = (
+        gpu().upload(&x).unwrap(),
+        gpu().upload(&repeated(2, &[1.0])).unwrap(),
+    );
+    let mut y = gpu().empty_tensor(&[12, 2], DType::Bf16).unwrap();
+    submit(gpu(), |pass| plan.record(pass, &w, &gx, &mut y).unwrap());
+    let y = gpu().read_blocking::<bf16>(&y).unwrap();
+    for (t, x) in x.data().iter().enumerate() {
+        for &y in &y.data()[2 * t..2 * t + 2] {
+            if x.is_nan() {
+                assert!(y.is_nan(), "{x} became {y}");
+            } else {
+                // -0.0 may lose its sign in the sum with the accumulator's zero.
+                assert_eq!(y, bf16::from_f32(*x), "{x:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn strips_and_blocks_longer_than_the_weights_cost_nothing() {
+    let (w, x) = (matrix(20, 16), matrix(9, 16));
+    let alone = |v| {
+        let nm = NmMatrix::prune(&w, Nm::new(2, 4, v)).unwrap();
+        let plan = NmMatmul::new(9, 20, 16, nm.pattern());
+        let plan = gpu().plan_blocking(&plan).unwrap();
+        product(&plan, &gpu().upload_nm(&nm).unwrap(), &x, 20)
+    };
+    let expected = alone(20);
+    for v in [21, 1 << 20, u32::MAX as usize, usize::MAX] {
+        assert_eq!(alone(v), expected, "{v} rows a strip");
+    }
+    let bsr = BsrMatrix::try_new(20, 16, (1 << 28, 4), vec![0, 0], vec![], Vec::<f32>::new());
+    let plan = BsrMatmul::new(9, 20, 16, (1 << 28, 4));
+    let plan = gpu().plan_blocking(&plan).unwrap();
+    let zeros = product(&plan, &gpu().upload_bsr(&bsr.unwrap()).unwrap(), &x, 20);
+    assert_eq!(zeros, [0.0; 180]);
+    for block in [
+        (1 << 30, 4),
+        (1 << 31, 1),
+        (2, usize::MAX),
+        (usize::MAX, 2),
+        (0, 4),
+    ] {
+        let plan = BsrMatmul::new(9, 20, 16, block);
+        let error = gpu().plan_blocking(&plan).unwrap_err().to_string();
+        let (br, bc) = block;
+        assert_eq!(
+            error,
+            format!(
+                "bsr_matmul: blocks of {br} x {bc}; a block has at least one and at most 2^32 - 1 elements, its rows padded to \
+                 multiples of 4"
+            )
+        );
+    }
 }
 
 #[test]
@@ -341,6 +508,64 @@ fn only_the_result_is_written() {
     });
     assert_eq!(gpu().read_blocking::<f32>(&expected).unwrap().data(), y);
     assert!(y.iter().any(|&v| v != 0.0));
+}
+
+#[test]
+fn what_surrounds_an_operand_does_not_matter() {
+    let in_the_middle = |matrix: &Matrix<f32>, shape: &[usize]| {
+        let mut all = vec![f32::NAN; 64];
+        all.extend(matrix.data());
+        all.extend([f32::NAN; 64]);
+        let all = gpu().upload(&Matrix::new(1, all.len(), all)).unwrap();
+        GpuTensor::from_buffer(all.buffer().clone(), 256, shape, DType::F32).unwrap()
+    };
+    let alone = |matrix: &Matrix<f32>, shape: &[usize]| {
+        let tensor = gpu().upload(matrix).unwrap();
+        GpuTensor::from_buffer(tensor.buffer().clone(), 0, shape, DType::F32).unwrap()
+    };
+    let (n_out, k_in) = (9, 13);
+    let (w, bias) = (matrix(n_out, k_in), matrix(1, n_out));
+    let nm = gpu()
+        .upload_nm(&NmMatrix::prune(&w, Nm::TWO_FOUR).unwrap())
+        .unwrap();
+    let epilogue = Epilogue {
+        bias: Some(DType::F32),
+        ..Epilogue::default()
+    };
+    for tokens in [1, 5, 9] {
+        let x = matrix(tokens, k_in);
+        let dense = DenseMatmul {
+            epilogue,
+            ..DenseMatmul::new(tokens, n_out, k_in)
+        };
+        let sparse = NmMatmul {
+            epilogue,
+            ..NmMatmul::new(tokens, n_out, k_in, Nm::TWO_FOUR)
+        };
+        let dense = gpu().plan_blocking(&dense).unwrap();
+        let sparse = gpu().plan_blocking(&sparse).unwrap();
+        let results = [true, false].map(|surrounded| {
+            let place = |matrix: &Matrix<f32>, shape: &[usize]| {
+                if surrounded {
+                    in_the_middle(matrix, shape)
+                } else {
+                    alone(matrix, shape)
+                }
+            };
+            let x = place(&x, &[tokens, k_in]);
+            let w = place(&w, &[n_out, k_in]);
+            let bias = place(&bias, &[n_out]);
+            let extras = Extras { bias: Some(&bias) };
+            let y = || gpu().empty_tensor(&[tokens, n_out], DType::F32).unwrap();
+            let (mut y1, mut y2) = (y(), y());
+            submit(gpu(), |pass| {
+                dense.record_with(pass, &w, &x, extras, &mut y1).unwrap();
+                sparse.record_with(pass, &nm, &x, extras, &mut y2).unwrap();
+            });
+            [y1, y2].map(|y| gpu().read_blocking::<f32>(&y).unwrap().into_parts().1)
+        });
+        assert_eq!(results[0], results[1], "{tokens} tokens");
+    }
 }
 
 #[test]

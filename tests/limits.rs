@@ -3,13 +3,17 @@
 
 mod support;
 
+use half::f16;
 use sparse_core::bounds::compare;
 use sparse_core::bsr::bsr_matmul_tokens;
 use sparse_core::matmul::dense_matmul_tokens;
 use sparse_core::nm::nm_matmul_tokens;
 use sparse_core::synthetic::integer_matrix;
-use sparse_core::{BsrMatrix, Epilogue, MatmulReference, Matrix, Nm, NmMatrix};
-use sparse_gpu::{BsrMatmul, DenseMatmul, GpuTensor, MatmulPlan, NmMatmul, Problem, Weights};
+use sparse_core::{BsrMatrix, DType, Element, Epilogue, MatmulReference, Matrix, Nm, NmMatrix};
+use sparse_gpu::{
+    BsrMatmul, DenseMatmul, Gpu, GpuTensor, MatmulPlan, MatmulTypes, NmMatmul, Problem, Tile,
+    Weights,
+};
 use support::gpu::{gpu, poisoned, submit};
 
 const BINDING: usize = 128 << 20;
@@ -28,14 +32,252 @@ fn multiply<'a>(
 ) -> Vec<f64> {
     let gpu = gpu();
     let plan = gpu.plan_blocking(problem).unwrap();
-    let mut y = poisoned::<f32>(gpu, &[x.shape()[0], n_out]);
+    run::<f32>(gpu, &plan, w, x, n_out, tokens)
+}
+
+fn run<'a, Y: Element>(
+    gpu: &Gpu,
+    plan: &MatmulPlan,
+    w: impl Into<Weights<'a>>,
+    x: &GpuTensor,
+    n_out: usize,
+    tokens: &[usize],
+) -> Vec<f64> {
+    let mut y = poisoned::<Y>(gpu, &[x.shape()[0], n_out]);
     submit(gpu, |pass| plan.record(pass, w, x, &mut y).unwrap());
-    let y = gpu.read_blocking::<f32>(&y).unwrap();
+    let y = gpu.read_blocking::<Y>(&y).unwrap();
     tokens
         .iter()
         .flat_map(|&t| &y.data()[t * n_out..(t + 1) * n_out])
-        .map(|&v| f64::from(v))
+        .map(|v| v.to_f64())
         .collect()
+}
+
+/// Ones and minus ones: sums of a few hundred are f16 numbers.
+fn signs<T: Element>(rows: usize, cols: usize, seed: u64) -> Matrix<T> {
+    integer_matrix(rows, cols, 1, seed).unwrap()
+}
+
+/// A product with half-width y, of `rows` of x and `cols` of w.
+fn half_width_equals_the_reference(
+    [tokens, n_out, k_in]: [usize; 3],
+    sampled: &[usize],
+    notes: [&str; 2],
+) {
+    let (x, w) = (signs::<f16>(tokens, k_in, 1), signs::<f16>(n_out, k_in, 2));
+    let problem = DenseMatmul {
+        types: MatmulTypes::all(DType::F16),
+        ..DenseMatmul::new(tokens, n_out, k_in)
+    };
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    for note in notes {
+        assert!(
+            plan.explain().to_string().contains(note),
+            "{}",
+            plan.explain()
+        );
+    }
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
+    let actual = run::<f16>(gpu(), &plan, &gw, &gx, n_out, sampled);
+    assert_equal(
+        actual,
+        &dense_matmul_tokens(&x, &w, &Epilogue::default(), sampled).unwrap(),
+    );
+}
+
+const CHUNKS: &str = "tokens at a time";
+const ROUNDED: &str = "rounded by a second kernel";
+
+#[test]
+fn rounding_chunks_that_packing_limits() {
+    let sampled = [0, 33_551, 33_552, 33_553, 40_001, 69_999, 70_000];
+    half_width_equals_the_reference([70_001, 3, 500], &sampled, [CHUNKS, ROUNDED]);
+}
+
+#[test]
+fn rounding_chunks_that_the_result_limits() {
+    // 67243 rows of f32 sums can be bound, an odd number of odd rows: no chunk may start in the middle of a word.
+    let sampled = [0, 67_199, 67_200, 67_242, 67_243, 67_244, 70_000];
+    half_width_equals_the_reference([70_001, 499, 4], &sampled, [CHUNKS, ROUNDED]);
+}
+
+#[test]
+fn chunks_of_tokens_slices_of_weights_and_rounding_together() {
+    let (tokens, n_out, k_in) = (70, 257, 262_132);
+    assert!(n_out * k_in * 2 > BINDING);
+    // Sums of hundreds of thousands of signs stay within f16's whole numbers: ten standard deviations are below 2048 where most
+    // of x is zero.
+    let mut x = vec![f16::ZERO; tokens * k_in];
+    let signs = signs::<f16>(tokens, 1000, 1);
+    for (row, signs) in x
+        .chunks_exact_mut(k_in)
+        .zip(signs.data().chunks_exact(1000))
+    {
+        row[..500].copy_from_slice(&signs[..500]);
+        row[k_in - 500..].copy_from_slice(&signs[500..]);
+    }
+    let x = Matrix::new(tokens, k_in, x);
+    let w = self::signs::<f16>(n_out, k_in, 2);
+    let problem = DenseMatmul {
+        types: MatmulTypes::all(DType::F16),
+        tile: Some(Tile {
+            rows: 8,
+            cols: 4,
+            lanes: 8,
+        }),
+        ..DenseMatmul::new(tokens, n_out, k_in)
+    };
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    for note in [CHUNKS, ROUNDED] {
+        assert!(
+            plan.explain().to_string().contains(note),
+            "{}",
+            plan.explain()
+        );
+    }
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
+    let sampled = [0, 31, 32, 63, 64, 69];
+    let actual = run::<f16>(gpu(), &plan, &gw, &gx, n_out, &sampled);
+    assert_equal(
+        actual,
+        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &sampled).unwrap(),
+    );
+}
+
+/// Every sum is `k_in` or the plan is refused; nothing in between.
+fn long_sums_are_whole_or_refused(tokens: usize, k_in: usize) {
+    let ones = |rows| Matrix::new(rows, k_in, vec![f16::ONE; rows * k_in]);
+    let problem = DenseMatmul {
+        types: MatmulTypes {
+            x: DType::F16,
+            w: DType::F16,
+            y: DType::F32,
+        },
+        ..DenseMatmul::new(tokens, 2, k_in)
+    };
+    match gpu().plan_blocking(&problem) {
+        Ok(plan) => {
+            let (x, w) = (gpu().upload(&ones(tokens)), gpu().upload(&ones(2)));
+            let y = run::<f32>(gpu(), &plan, &w.unwrap(), &x.unwrap(), 2, &[0, tokens - 1]);
+            assert!(k_in <= 1 << 24, "f32 cannot count so far");
+            assert_eq!(
+                y,
+                [f64::from(u32::try_from(k_in).unwrap()); 4],
+                "{k_in} columns"
+            );
+        }
+        Err(error) => {
+            let error = error.to_string();
+            assert!(
+                error.contains("llvmpipe, which ends the loops of a shader"),
+                "{error}"
+            );
+            assert!(gpu().adapter().name.starts_with("llvmpipe"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn sums_longer_than_a_driver_loops() {
+    for k_in in [262_140, 262_141, 300_000] {
+        long_sums_are_whole_or_refused(9, k_in);
+    }
+    for k_in in [2_096_000, 2_097_120, 2_200_000] {
+        long_sums_are_whole_or_refused(1, k_in);
+    }
+    let refused = gpu().plan_blocking(&DenseMatmul::new(9, 2, 300_000));
+    if gpu().adapter().name.starts_with("llvmpipe") {
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "dense_matmul with k_in = 300000 needs a driver that runs loops of 75000 rounds, the device has llvmpipe, which ends the \
+             loops of a shader after 65535 without a word; split the longest dimension and combine the results, or use another adapter"
+        );
+    } else {
+        assert!(refused.is_ok());
+    }
+}
+
+/// `problem` planned for whole dispatches and for dispatches of one workgroup, and of three.
+fn cut_dispatches_change_nothing<'a, P: Problem<Plan = MatmulPlan>>(
+    problem: &P,
+    w: impl Into<Weights<'a>> + Copy,
+    x: &GpuTensor,
+    n_out: usize,
+) {
+    let all: Vec<usize> = (0..x.shape()[0]).collect();
+    let whole = run::<f32>(
+        gpu(),
+        &gpu().plan_blocking(problem).unwrap(),
+        w,
+        x,
+        n_out,
+        &all,
+    );
+    assert!(whole.iter().any(|&y| y != 0.0), "nothing to compare");
+    for multiply_adds in [1, 3 * 1024] {
+        let cut = gpu().with_longest_dispatch(multiply_adds);
+        let plan = cut.plan_blocking(problem).unwrap();
+        let y = run::<f32>(&cut, &plan, w, x, n_out, &all);
+        assert_eq!(y, whole, "dispatches of {multiply_adds} multiply-adds");
+    }
+}
+
+#[test]
+fn dispatches_are_cut_where_they_would_be_long() {
+    let (n_out, k_in) = (70, 48);
+    for tokens in [1, 6, 300] {
+        let x = gpu().upload(&integers(tokens, k_in, 1)).unwrap();
+        let w = integers(n_out, k_in, 2);
+        let dense = gpu().upload(&w).unwrap();
+        cut_dispatches_change_nothing(&DenseMatmul::new(tokens, n_out, k_in), &dense, &x, n_out);
+        let pattern = Nm::TWO_FOUR;
+        let nm = gpu()
+            .upload_nm(&NmMatrix::prune(&w, pattern).unwrap())
+            .unwrap();
+        let problem = NmMatmul::new(tokens, n_out, k_in, pattern);
+        cut_dispatches_change_nothing(&problem, &nm, &x, n_out);
+        let bsr = gpu()
+            .upload_bsr(&BsrMatrix::from_dense(&w, (8, 8)).unwrap())
+            .unwrap();
+        let problem = BsrMatmul::new(tokens, n_out, k_in, (8, 8));
+        cut_dispatches_change_nothing(&problem, &bsr, &x, n_out);
+    }
+}
+
+#[test]
+fn few_tokens_and_weights_larger_than_a_binding() {
+    let k_in = 4128;
+    for (tokens, pattern, n_out) in [
+        (1, "8:2:4", 16_400),
+        (1, "2:4", 16_403),
+        (3, "3:2:4", 16_411),
+    ] {
+        let pattern: Nm = pattern.parse().unwrap();
+        let w = nm_integers(n_out, k_in, pattern);
+        assert!(w.values().len() * 4 > BINDING);
+        let x = integers(tokens, k_in, 1);
+        let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_nm(&w).unwrap());
+        let problem = NmMatmul::new(tokens, n_out, k_in, pattern);
+        let actual = multiply(&problem, &gw, &gx, n_out, &[tokens - 1]);
+        assert_equal(
+            actual,
+            &nm_matmul_tokens(&x, &w, &Epilogue::default(), &[tokens - 1]).unwrap(),
+        );
+    }
+}
+
+#[test]
+fn few_tokens_go_in_smaller_panels_where_rows_are_long() {
+    // 8 tokens of sums do not fit a binding, 4 do.
+    let (tokens, n_out, k_in) = (8, 5_000_000, 4);
+    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
+    let problem = DenseMatmul::new(tokens, n_out, k_in);
+    let actual = multiply(&problem, &gw, &gx, n_out, &[0, 3, 4, 7]);
+    assert_equal(
+        actual,
+        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &[0, 3, 4, 7]).unwrap(),
+    );
 }
 
 fn assert_equal(actual: Vec<f64>, expected: &MatmulReference) {
@@ -136,7 +378,12 @@ fn nm_integers(rows: usize, cols: usize, pattern: Nm) -> NmMatrix<f32> {
 
 #[test]
 fn nm_weights_larger_than_a_binding() {
-    for (pattern, n_out) in [("8:2:4", 16_400), ("2:4", 16_403), ("24:2:4", 16_411)] {
+    for (pattern, n_out) in [
+        ("8:2:4", 16_400),
+        ("2:4", 16_403),
+        ("24:2:4", 16_411),
+        ("3:2:4", 16_411),
+    ] {
         let (tokens, k_in) = (9, 4128);
         let pattern: Nm = pattern.parse().unwrap();
         let w = nm_integers(n_out, k_in, pattern);
@@ -222,7 +469,7 @@ fn a_row_that_cannot_be_bound_is_an_error_that_says_so() {
 #[test]
 fn a_tensor_larger_than_a_buffer_is_an_error_that_says_so() {
     let error = gpu()
-        .empty_tensor(&[1 << 10, 1 << 20], sparse_core::DType::F32)
+        .empty_tensor(&[1 << 10, 1 << 20], DType::F32)
         .unwrap_err()
         .to_string();
     assert!(

@@ -2,6 +2,7 @@
 
 mod support;
 
+use half::f16;
 use sparse_core::Nm;
 use sparse_gpu::{Activation, Tile};
 use support::matmul::{Case, EDGES, FEW, Format, check};
@@ -79,6 +80,13 @@ fn every_tile_computes_the_same() {
                 integers: true,
                 ..Case::new(nm(pattern), [130, 37, 66])
             });
+            // Rows of y that start at whole vec4s and words, whatever the tile.
+            let case = Case {
+                tile,
+                ..Case::new(nm(pattern), [70, 40, 24])
+            };
+            check::<f32, f32, f32>(&case);
+            check::<f16, f16, f16>(&case);
         }
     }
 }

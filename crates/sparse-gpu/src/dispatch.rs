@@ -17,9 +17,9 @@ pub(crate) trait Params: bytemuck::Pod {
 /// Workgroups of one row of a dispatch; WebGPU's limit per dimension, and what the kernels fold at.
 const FOLD: u32 = 65_535;
 
-/// Multiply-adds of one dispatch. At 1 TFLOP/s this takes 0.1 s: long dispatches are cut, because operating systems take a device away
-/// from a program whose single dispatch runs for seconds.
-const FMAS_PER_DISPATCH: u64 = 50_000_000_000;
+/// Multiply-adds of one dispatch, unless [`Gpu::with_longest_dispatch`] says otherwise. At 1 TFLOP/s this takes 0.1 s: long dispatches
+/// are cut, because operating systems take a device away from a program whose single dispatch runs for seconds.
+pub(crate) const FMAS_PER_DISPATCH: u64 = 50_000_000_000;
 
 /// Records `groups` workgroups of `kernel`, `fmas_per_group` multiply-adds each, in as many dispatches as that takes.
 pub(crate) fn dispatch<P: Params>(
@@ -31,7 +31,7 @@ pub(crate) fn dispatch<P: Params>(
     groups: u32,
     fmas_per_group: u64,
 ) {
-    let most = (FMAS_PER_DISPATCH / fmas_per_group.max(1)).max(1);
+    let most = (gpu.longest_dispatch() / fmas_per_group.max(1)).max(1);
     let most = u32::try_from(most).unwrap_or(u32::MAX).min(FOLD * FOLD);
     let mut first = 0;
     while first < groups {

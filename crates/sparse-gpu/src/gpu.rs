@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Error;
 use crate::adapter::{AdapterSummary, choose};
+use crate::dispatch::FMAS_PER_DISPATCH;
 use crate::kernel::CompiledKernel;
 use crate::problem::Problem;
 
@@ -21,6 +22,8 @@ pub struct GpuOptions {
 #[derive(Clone, Debug)]
 pub struct Gpu {
     inner: Arc<Inner>,
+    /// Multiply-adds of one dispatch, at most.
+    longest_dispatch: u64,
 }
 
 #[derive(Debug)]
@@ -92,6 +95,7 @@ impl Gpu {
         });
         let kernels = Mutex::new(HashMap::new());
         Ok(Self {
+            longest_dispatch: FMAS_PER_DISPATCH,
             inner: Arc::new(Inner {
                 device,
                 queue,
@@ -109,6 +113,20 @@ impl Gpu {
     /// [`Error::InvalidProblem`], [`Error::Unavailable`], [`Error::OutOfMemory`], [`Error::Kernel`].
     pub async fn plan<P: Problem>(&self, problem: &P) -> Result<P::Plan, Error> {
         problem.plan(self).await
+    }
+
+    /// The same device, for plans whose dispatches hold at most about this many multiply-adds each (one workgroup runs whole in any
+    /// case). The default, 5e10, is a tenth of a second at 1 TFLOP/s; lower it where a slow device also has to draw a desktop.
+    #[must_use]
+    pub fn with_longest_dispatch(&self, multiply_adds: u64) -> Self {
+        Self {
+            longest_dispatch: multiply_adds,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn longest_dispatch(&self) -> u64 {
+        self.longest_dispatch
     }
 
     /// The device.

@@ -38,6 +38,7 @@ mod gpu;
 mod kernel;
 #[cfg(test)]
 mod layouts;
+mod loops;
 mod matmul;
 mod ops;
 mod problem;

@@ -49,7 +49,12 @@ impl Shape {
 }
 
 /// The walk over k for `format`, with the reason where there was a choice.
-pub(crate) fn walk(format: Format, k_in: usize, matvec: bool) -> (Walk, Option<String>) {
+pub(crate) fn walk(
+    format: Format,
+    n_out: usize,
+    k_in: usize,
+    matvec: bool,
+) -> (Walk, Option<String>) {
     match format {
         Format::Dense => {
             let vector_weights = k_in.is_multiple_of(4);
@@ -62,7 +67,9 @@ pub(crate) fn walk(format: Format, k_in: usize, matvec: bool) -> (Walk, Option<S
             pattern,
             index_bits,
         } => {
-            let (n, m, v) = (pattern.n(), pattern.m(), pattern.v());
+            let (n, m) = (pattern.n(), pattern.m());
+            // A strip longer than w is the only one, and no more of it is computed than there is.
+            let v = pattern.v().min(n_out.next_multiple_of(8).max(8));
             if matvec && v < 8 {
                 let note = format!(
                     "{v} row(s) share a pattern: x is gathered for each row, no weight byte is read twice"

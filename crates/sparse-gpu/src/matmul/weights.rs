@@ -118,7 +118,7 @@ pub(crate) struct Extent<'a> {
 
 impl Extent<'_> {
     fn rows(&self, strips: &Range<usize>) -> Range<usize> {
-        strips.start * self.strip_rows..(strips.end * self.strip_rows).min(self.n_out)
+        strips.start * self.strip_rows..strips.end.saturating_mul(self.strip_rows).min(self.n_out)
     }
 
     /// Units of the values that `strips` need.

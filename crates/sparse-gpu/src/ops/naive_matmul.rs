@@ -53,6 +53,7 @@ impl Problem for NaiveMatmul {
                 return Err(Error::invalid(OPERATION, reason));
             }
         }
+        gpu.check_loops(format!("{OPERATION} with k_in = {}", self.k_in), self.k_in)?;
         let kernel = NaiveMatmulKernel {
             input: storage(self.dtype),
             weight: storage(self.dtype),

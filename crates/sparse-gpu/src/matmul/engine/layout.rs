@@ -3,6 +3,7 @@
 use sparse_shaders::Walk;
 
 use super::Engine;
+use crate::matmul::choose::Shape;
 
 impl Engine {
     pub(super) fn strip_rows(&self) -> usize {
@@ -44,6 +45,18 @@ impl Engine {
             Walk::Dense { .. } | Walk::NmExpand { .. } => self.problem.k_in.div_ceil(4),
             Walk::Nm { .. } | Walk::NmGather { .. } => self.weight_row() / 4,
             Walk::Bsr { bc, .. } => self.problem.k_in.div_ceil(bc) * bc.div_ceil(4),
+        }
+    }
+
+    /// Rounds of the loops of one invocation.
+    pub(super) fn loop_rounds(&self) -> usize {
+        let steps = self.steps();
+        match self.shape {
+            Shape::Tiled(_) => steps,
+            // Each lane takes its share of the steps, then adds up its share of the sums, one partial sum a round.
+            Shape::Matvec { rows, panel, lanes } => {
+                steps.div_ceil(lanes) + (rows * panel).div_ceil(lanes) * (lanes + 1)
+            }
         }
     }
 }

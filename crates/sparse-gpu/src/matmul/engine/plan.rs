@@ -10,6 +10,7 @@ use super::{Convert, Engine, MatmulProblem, Pack};
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::choose::{self, Shape};
+use crate::matmul::weights::Format;
 use crate::problem::Explanation;
 use crate::window::window_bytes;
 use crate::{Error, Gpu};
@@ -20,7 +21,8 @@ const MOST_PACKED_BYTES: u64 = 64 << 20;
 impl Engine {
     pub(crate) async fn plan(gpu: &Gpu, problem: MatmulProblem) -> Result<Self, Error> {
         check_sizes(&problem)?;
-        let (walk, note) = choose::walk(problem.format, problem.k_in, problem.matvec);
+        let (walk, note) =
+            choose::walk(problem.format, problem.n_out, problem.k_in, problem.matvec);
         let mut notes: Vec<String> = note.into_iter().collect();
         let mut shape = shape(gpu, &problem, walk);
         let packed_rows = packed_rows(walk, problem.k_in);
@@ -73,7 +75,7 @@ impl Engine {
             notes,
         };
         let gpu = gpu.clone();
-        Ok(Self {
+        let engine = Self {
             gpu,
             problem,
             walk,
@@ -84,7 +86,13 @@ impl Engine {
             packed_rows,
             chunk_tokens,
             explanation,
-        })
+        };
+        let what = format!(
+            "{} with k_in = {}",
+            engine.problem.operation, engine.problem.k_in
+        );
+        engine.gpu.check_loops(what, engine.loop_rounds())?;
+        Ok(engine)
     }
 }
 
@@ -107,6 +115,12 @@ fn smaller(shape: Shape) -> Option<Shape> {
             ..tile
         })),
         Shape::Tiled(tile) if tile.cols > 4 => Some(Shape::Tiled(Tile { cols: 4, ..tile })),
+        // No smaller: chunks of an even number of tokens start at whole words of y.
+        Shape::Matvec { rows, panel, lanes } if panel > 4 => Some(Shape::Matvec {
+            rows,
+            panel: 4,
+            lanes,
+        }),
         _ => None,
     }
 }
@@ -129,6 +143,18 @@ fn check_sizes(problem: &MatmulProblem) -> Result<(), Error> {
         if elements.is_none() || u32::try_from(rows.max(cols)).is_err() {
             let reason = format!(
                 "{name} is {rows} x {cols}; an operand has at most 2^32 - 1 elements, split the problem"
+            );
+            return Err(Error::invalid(operation, reason));
+        }
+    }
+    if let Format::Bsr { block: (br, bc) } = problem.format {
+        // Kernels find a block by counting its elements, its rows padded to multiples of four.
+        let elements = bc
+            .checked_next_multiple_of(4)
+            .and_then(|bc| bc.checked_mul(br));
+        if br == 0 || bc == 0 || elements.is_none_or(|n| u32::try_from(n).is_err()) {
+            let reason = format!(
+                "blocks of {br} x {bc}; a block has at least one and at most 2^32 - 1 elements, its rows padded to multiples of 4"
             );
             return Err(Error::invalid(operation, reason));
         }

@@ -124,7 +124,9 @@ impl Engine {
         });
         buffers.extend(bias.map(|window| ("bias", window.binding())));
 
-        let row_tiles = strips.len() * extent.strip_rows.div_ceil(self.shape.rows());
+        // A strip may be longer than w: it is the only one then.
+        let strip_rows = extent.strip_rows.min(problem.n_out);
+        let row_tiles = strips.len() * strip_rows.div_ceil(self.shape.rows());
         let panels = tokens.len().div_ceil(self.shape.panel());
         let steps = self.steps();
         let params = MatmulParams {

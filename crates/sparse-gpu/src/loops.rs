@@ -1,0 +1,26 @@
+//! Loops that a driver ends early.
+
+use crate::{Error, Gpu};
+
+/// Mesa's `LP_MAX_TGSI_LOOP_ITERATIONS`: rounds of all loops of one invocation together, after which llvmpipe leaves every loop as if it
+/// were done.
+const LLVMPIPE_ROUNDS: usize = 65_535;
+
+impl Gpu {
+    /// Refuses `what`, whose invocations run loops of `rounds` rounds in total, on a driver that would not run them all: a sum would
+    /// silently lack its rest.
+    pub(crate) fn check_loops(&self, what: String, rounds: usize) -> Result<(), Error> {
+        if rounds <= LLVMPIPE_ROUNDS || !self.adapter().name.starts_with("llvmpipe") {
+            return Ok(());
+        }
+        Err(Error::Unavailable {
+            what,
+            needs: format!("a driver that runs loops of {rounds} rounds"),
+            has: format!(
+                "llvmpipe, which ends the loops of a shader after {LLVMPIPE_ROUNDS} without a word"
+            ),
+            hint: "split the longest dimension and combine the results, or use another adapter"
+                .to_owned(),
+        })
+    }
+}
