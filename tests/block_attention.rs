@@ -8,7 +8,7 @@ mod support;
 
 use sparse_core::bounds::compare;
 use sparse_core::{BlockMask, DType};
-use sparse_gpu::{AttentionTypes, BlockAttention};
+use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention};
 use support::attention::{Case, Outcome, scattered, tiles};
 
 /// `(q_len, k_len)` around blocks of 32: none, one, odd, block - 1, block, block + 1, several, and q shorter and longer than k.
@@ -65,18 +65,31 @@ fn every_length_causal_and_full() {
 
 #[test]
 fn every_head_dimension() {
+    let tiled = AttentionTile::Tiled {
+        queries: 32,
+        split: 8,
+    };
     for head_dim in [
         1, 2, 3, 5, 6, 32, 40, 64, 72, 80, 96, 127, 128, 160, 192, 256,
     ] {
-        let problem = small(50, 70, head_dim);
-        Case::new(problem, Some(scattered(&problem, 60))).check();
+        // The direct kernel is the same text for every row, only longer: long ones take software drivers many seconds to compile.
+        let chosen = if head_dim <= 96 { None } else { Some(tiled) };
+        for tile in [chosen, Some(tiled)] {
+            let problem = BlockAttention {
+                tile,
+                ..small(50, 70, head_dim)
+            };
+            Case::new(problem, Some(scattered(&problem, 60))).check();
+        }
     }
+    let problem = small(50, 70, 128);
+    Case::new(problem, None).check();
 }
 
 #[test]
 fn every_block_size() {
     for block in [16, 32, 48, 64, 80, 128, 256] {
-        for tile in [None, tiles(block).first().copied()] {
+        for tile in [None, tiles(block).last().copied()] {
             let problem = BlockAttention {
                 block,
                 tile,
@@ -116,11 +129,14 @@ fn every_storage_type_of_every_operand() {
                     ..plain
                 },
             ] {
-                let problem = BlockAttention {
-                    types,
-                    ..small(35, 67, head_dim)
-                };
-                Case::new(problem, Some(scattered(&problem, 60))).check();
+                for tile in [tiles(32).first(), tiles(32).last()] {
+                    let problem = BlockAttention {
+                        types,
+                        tile: tile.copied(),
+                        ..small(35, 67, head_dim)
+                    };
+                    Case::new(problem, Some(scattered(&problem, 60))).check();
+                }
             }
         }
     }

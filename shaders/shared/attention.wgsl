@@ -95,3 +95,40 @@ store2_out(({{ base }}{{ " * 4u" if c.vectors else "" }} + {{ i }}u) / 2u, {{ va
 {%- endfor -%}
 {%- endif -%}
 {%- endmacro %}
+
+{#- The same with a `d` that is not known before it runs: row_q, row_k, row_v and store_row. Past the end of the row there are zeros, and
+    nothing is written. -#}
+{% macro row_functions(c) -%}
+{%- for name in ["q", "k", "v"] %}
+{%- if c.vectors %}
+fn row_{{ name }}(base: u32, d: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), load4_{{ name }}(base + min(d, ROW - 1u)), d < ROW);
+}
+{%- else %}
+fn element_{{ name }}(base: u32, i: u32) -> f32 { return select(0.0, load_{{ name }}(base + min(i, ROW - 1u)), i < ROW); }
+fn row_{{ name }}(base: u32, d: u32) -> vec4<f32> {
+    return vec4<f32>(element_{{ name }}(base, 4u * d), element_{{ name }}(base, 4u * d + 1u), element_{{ name }}(base, 4u * d + 2u), element_{{ name }}(base, 4u * d + 3u));
+}
+{%- endif %}
+{%- endfor %}
+
+fn store_row(base: u32, d: u32, value: vec4<f32>) {
+{%- if c.vectors %}
+    if (d < ROW) {
+{%- if c.out == "f32" %}
+        store4_out(base + d, value);
+{%- else %}
+        store2_out((base + d) * 2u, value.xy);
+        store2_out((base + d) * 2u + 1u, value.zw);
+{%- endif %}
+    }
+{%- elif c.out == "f32" %}
+{%- for i in range(4) %}
+    if (4u * d + {{ i }}u < ROW) { store_out(base + 4u * d + {{ i }}u, value[{{ i }}]); }
+{%- endfor %}
+{%- else %}
+    if (4u * d < ROW) { store2_out((base + 4u * d) / 2u, value.xy); }
+    if (4u * d + 2u < ROW) { store2_out((base + 4u * d + 2u) / 2u, value.zw); }
+{%- endif %}
+}
+{%- endmacro %}

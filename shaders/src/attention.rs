@@ -7,6 +7,9 @@ use crate::kernel::{ConfigError, Kernel, Storage, require};
 /// The largest head dimension that the attention kernels take.
 pub const MAX_HEAD_DIM: usize = 256;
 
+/// Dimensions of q and k that a workgroup of a tiled kernel stages at a time.
+const PIECE: usize = 16;
+
 /// Which key blocks a block of queries visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockWalk {
@@ -38,6 +41,13 @@ pub enum AttentionTile {
         /// Keys of a step: 4, 8 or 16.
         keys: usize,
     },
+    /// Groups of four queries shared by several invocations; see `block_attention_tiled.wgsl`.
+    Tiled {
+        /// Queries of a workgroup: a multiple of 4.
+        queries: usize,
+        /// Invocations that share four queries: 4, 8 or 16. A step has four times as many keys.
+        split: usize,
+    },
 }
 
 impl AttentionTile {
@@ -45,6 +55,7 @@ impl AttentionTile {
     pub const fn queries(self) -> usize {
         match self {
             Self::Direct { lanes, queries, .. } => lanes * queries,
+            Self::Tiled { queries, .. } => queries,
         }
     }
 
@@ -52,7 +63,68 @@ impl AttentionTile {
     pub const fn lanes(self) -> usize {
         match self {
             Self::Direct { lanes, .. } => lanes,
+            Self::Tiled { queries, split } => queries / 4 * split,
         }
+    }
+
+    /// Keys of a step.
+    pub const fn keys(self) -> usize {
+        match self {
+            Self::Direct { keys, .. } => keys,
+            Self::Tiled { split, .. } => 4 * split,
+        }
+    }
+
+    /// Bytes of workgroup memory.
+    pub const fn workgroup_bytes(self) -> usize {
+        match self {
+            Self::Direct { .. } => 0,
+            Self::Tiled { queries, split } => {
+                let groups = queries / 4;
+                16 * (PIECE * (groups + split) + 4 * split * groups + split * groups)
+            }
+        }
+    }
+
+    fn check(self, block: usize, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
+        let (lanes, tile_queries) = (self.lanes(), self.queries());
+        match self {
+            Self::Direct { queries, keys, .. } => {
+                let power = lanes.is_power_of_two();
+                require(power, kernel, "tile.lanes", lanes, "a power of two")?;
+                let few = matches!(queries, 1 | 2 | 4);
+                require(few, kernel, "tile.queries", queries, "1, 2 or 4")?;
+                let step = matches!(keys, 4 | 8 | 16);
+                require(step, kernel, "tile.keys", keys, "4, 8 or 16")?;
+            }
+            Self::Tiled { queries, split } => {
+                let fours = queries.is_multiple_of(4);
+                require(fours, kernel, "tile.queries", queries, "a multiple of 4")?;
+                let split_fits = matches!(split, 4 | 8 | 16);
+                require(split_fits, kernel, "tile.split", split, "4, 8 or 16")?;
+            }
+        }
+        let lanes_fit = (1..=256).contains(&lanes);
+        require(
+            lanes_fit,
+            kernel,
+            "invocations of the tile",
+            lanes,
+            "1 to 256",
+        )?;
+        let bytes = self.workgroup_bytes();
+        require(
+            bytes <= 16384,
+            kernel,
+            "bytes of workgroup memory",
+            bytes,
+            "16384",
+        )?;
+        let whole = tile_queries > 0 && block.is_multiple_of(tile_queries);
+        let divisor = "a divisor of the block";
+        require(whole, kernel, "queries of the tile", tile_queries, divisor)?;
+        let steps = block.is_multiple_of(self.keys());
+        require(steps, kernel, "keys of a step", self.keys(), divisor)
     }
 }
 
@@ -64,6 +136,7 @@ impl std::fmt::Display for AttentionTile {
                 queries,
                 keys,
             } => write!(f, "direct-{lanes}x{queries}x{keys}"),
+            Self::Tiled { queries, split } => write!(f, "tiled-{queries}x{split}"),
         }
     }
 }
@@ -125,14 +198,18 @@ impl Serialize for AttentionKernel {
             /// Groups of four elements of a row.
             row4: usize,
             lanes: usize,
+            /// Of an invocation (direct) or of a workgroup (tiled).
             queries: usize,
             keys: usize,
+            split: usize,
+            piece: usize,
+            /// Groups of four dimensions of the output that an invocation owns (tiled).
+            outs: usize,
         }
-        let AttentionTile::Direct {
-            lanes,
-            queries,
-            keys,
-        } = self.tile;
+        let (queries, split) = match self.tile {
+            AttentionTile::Direct { queries, .. } => (queries, 1),
+            AttentionTile::Tiled { queries, split } => (queries, split),
+        };
         Variables {
             walk: self.walk.name(),
             config: Config {
@@ -148,9 +225,12 @@ impl Serialize for AttentionKernel {
             head_dim: self.head_dim,
             causal: self.causal,
             row4: self.head_dim.div_ceil(4),
-            lanes,
+            lanes: self.tile.lanes(),
             queries,
-            keys,
+            keys: self.tile.keys(),
+            split,
+            piece: PIECE,
+            outs: self.head_dim.div_ceil(4).div_ceil(split),
         }
         .serialize(serializer)
     }
@@ -160,6 +240,7 @@ impl Kernel for AttentionKernel {
     fn template(&self) -> &'static str {
         match self.tile {
             AttentionTile::Direct { .. } => "block_attention.wgsl",
+            AttentionTile::Tiled { .. } => "block_attention_tiled.wgsl",
         }
     }
 
@@ -184,41 +265,7 @@ impl Kernel for AttentionKernel {
         require(head_dim, &name, "head_dim", self.head_dim, "1 to 256")?;
         let block = self.block > 0 && self.block.is_multiple_of(16);
         require(block, &name, "block", self.block, "a multiple of 16")?;
-        let AttentionTile::Direct {
-            lanes,
-            queries,
-            keys,
-        } = self.tile;
-        let power = lanes.is_power_of_two() && lanes <= 256;
-        require(
-            power,
-            &name,
-            "tile.lanes",
-            lanes,
-            "a power of two up to 256",
-        )?;
-        require(
-            matches!(queries, 1 | 2 | 4),
-            &name,
-            "tile.queries",
-            queries,
-            "1, 2 or 4",
-        )?;
-        require(
-            matches!(keys, 4 | 8 | 16),
-            &name,
-            "tile.keys",
-            keys,
-            "4, 8 or 16",
-        )?;
-        let whole = self.block.is_multiple_of(self.tile.queries());
-        require(
-            whole,
-            &name,
-            "queries of the tile",
-            self.tile.queries(),
-            "a divisor of the block",
-        )?;
+        self.tile.check(self.block, &name)?;
         let pairs = self.out == Storage::F32 || self.head_dim.is_multiple_of(2);
         require(
             pairs,

@@ -2,7 +2,7 @@
 
 use crate::{AttentionKernel, AttentionTile, BlockWalk, Storage};
 
-const ATTENTION_TILES: [AttentionTile; 3] = [
+const ATTENTION_TILES: [AttentionTile; 6] = [
     AttentionTile::Direct {
         lanes: 8,
         queries: 2,
@@ -18,11 +18,23 @@ const ATTENTION_TILES: [AttentionTile; 3] = [
         queries: 1,
         keys: 16,
     },
+    AttentionTile::Tiled {
+        queries: 64,
+        split: 8,
+    },
+    AttentionTile::Tiled {
+        queries: 32,
+        split: 16,
+    },
+    AttentionTile::Tiled {
+        queries: 16,
+        split: 4,
+    },
 ];
 
 /// Both walks, causal and not, head dimensions of every way to read and write a row, with `storage` throughout.
 pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
-    let tiles = ATTENTION_TILES.into_iter().zip([16, 64, 128]);
+    let tiles = ATTENTION_TILES.into_iter().zip([16, 64, 128, 64, 128, 16]);
     tiles.flat_map(move |(tile, block)| {
         [1, 3, 6, 40, 64].into_iter().flat_map(move |head_dim| {
             [

@@ -6,6 +6,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         "block_attention.wgsl",
         include_str!("../block_attention.wgsl"),
     ),
+    (
+        "block_attention_tiled.wgsl",
+        include_str!("../block_attention_tiled.wgsl"),
+    ),
     ("convert.wgsl", include_str!("../convert.wgsl")),
     ("matmul.wgsl", include_str!("../matmul.wgsl")),
     ("matvec.wgsl", include_str!("../matvec.wgsl")),

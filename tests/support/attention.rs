@@ -162,13 +162,18 @@ pub(crate) fn tiles(block: usize) -> Vec<AttentionTile> {
         queries,
         keys,
     };
+    let tiled = |queries, split| AttentionTile::Tiled { queries, split };
     let all = [
         direct(8, 2, 8),
         direct(16, 1, 16),
         direct(32, 1, 4),
         direct(16, 4, 8),
+        tiled(16, 4),
+        tiled(32, 8),
+        tiled(64, 8),
+        tiled(32, 16),
     ];
     all.into_iter()
-        .filter(|tile| block.is_multiple_of(tile.queries()))
+        .filter(|tile| block.is_multiple_of(tile.queries()) && block.is_multiple_of(tile.keys()))
         .collect()
 }

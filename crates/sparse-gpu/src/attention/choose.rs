@@ -2,16 +2,32 @@
 
 use sparse_shaders::AttentionTile;
 
-/// The tile for rows of `head_dim` in blocks of `block` tokens. On a processor, where this was measured, a workgroup of 16 is enough, and
-/// fewer queries leave less work above the diagonal. Two queries share each load of a key; more of either, or more keys, spill.
-pub(crate) fn tile(head_dim: usize, block: usize) -> AttentionTile {
-    AttentionTile::Direct {
-        lanes: divisor(block, 16),
-        // Wide rows of two queries leave the first-level cache, and compile for long.
-        queries: if head_dim <= 128 { 2 } else { 1 },
-        keys: 4,
+/// The tile for rows of `head_dim` in blocks of `block` tokens.
+pub(crate) fn tile(head_dim: usize, block: usize, software: bool) -> AttentionTile {
+    if software && head_dim <= WIDEST_DIRECT {
+        // Measured on lavapipe: a workgroup of 16 is enough, and fewer queries leave less work above the diagonal. Two queries share each
+        // load of a key; more of either, or more keys, spill.
+        return AttentionTile::Direct {
+            lanes: divisor(block, 16),
+            queries: 2,
+            keys: 4,
+        };
+    }
+    // Tiles of 64 queries read k and v half as often as tiles of 32. On a GPU an invocation holds 4 queries by head_dim / split of the
+    // output, 64 registers at most where the block is long enough; a processor has none to save.
+    let (queries, split) = if software || head_dim <= 128 {
+        (64, 8)
+    } else {
+        (32, 16)
+    };
+    AttentionTile::Tiled {
+        queries: 2 * divisor(block, queries / 2),
+        split: divisor(block, 2 * split) / 2,
     }
 }
+
+/// The widest rows that a processor holds whole: beyond, the kernel of unrolled rows compiles for very long and leaves the cache.
+const WIDEST_DIRECT: usize = 128;
 
 /// The largest power of two up to `most` of which two fit `block` evenly; blocks are multiples of 16.
 fn divisor(block: usize, most: usize) -> usize {
@@ -30,8 +46,12 @@ mod tests {
     fn the_tile_divides_every_block() {
         for block in [16, 32, 48, 64, 80, 96, 128, 256] {
             for head_dim in [1, 64, 128, 256] {
-                let queries = tile(head_dim, block).queries();
-                assert!(block.is_multiple_of(queries), "{queries} of {block}");
+                for software in [false, true] {
+                    let tile = tile(head_dim, block, software);
+                    assert!(block.is_multiple_of(tile.queries()), "{tile} of {block}");
+                    assert!(block.is_multiple_of(tile.keys()), "{tile} of {block}");
+                    assert!(tile.workgroup_bytes() <= 16384, "{tile}");
+                }
             }
         }
     }

@@ -233,7 +233,7 @@ impl Problem for BlockAttention {
         let mut notes = Vec::new();
         let tile = self
             .tile
-            .unwrap_or_else(|| choose::tile(self.head_dim, self.block));
+            .unwrap_or_else(|| choose::tile(self.head_dim, self.block, gpu.is_software()));
         let converts = self.types.out != DType::F32 && !self.head_dim.is_multiple_of(2);
         let kernel = AttentionKernel {
             walk: if self.masked {

@@ -1,0 +1,207 @@
+//! `block_attention` at the limits: operands above one binding, and every problem and operand that is refused.
+#![expect(
+    unused_crate_dependencies,
+    reason = "a test binary uses a part of the crate's dependencies"
+)]
+
+mod support;
+
+use sparse_core::DType;
+use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, Error, GpuTensor};
+use support::attention::{Case, scattered};
+use support::gpu::{gpu, submit};
+
+/// Keys of three heads that no single binding of 128 MiB holds.
+fn above_a_binding(types: AttentionTypes) -> BlockAttention {
+    BlockAttention {
+        types,
+        ..BlockAttention::new(3, 2, 1, 3, 100_000, 127)
+    }
+}
+
+#[test]
+fn operands_above_a_binding_go_in_slices() {
+    let problem = above_a_binding(AttentionTypes::default());
+    let case = Case::new(problem, Some(scattered(&problem, 30)));
+    case.check();
+    let plan = gpu().plan_blocking(&case.problem).unwrap();
+    let explanation = plan.explain().to_string();
+    assert!(explanation.contains("slices of heads"), "{explanation}");
+}
+
+#[test]
+fn a_head_above_a_binding_is_unavailable() {
+    let problem = BlockAttention::new(1, 1, 1, 1, 1 << 20, 64);
+    let error = gpu().plan_blocking(&problem).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Unavailable { .. }), "{text}");
+    assert!(
+        text.contains("k_len = 1048576") && text.contains("merge"),
+        "{text}"
+    );
+}
+
+#[test]
+fn impossible_problems_say_what_is_possible() {
+    let good = BlockAttention::new(1, 2, 1, 32, 32, 8);
+    let tile = |tile| BlockAttention {
+        tile: Some(tile),
+        ..good
+    };
+    let cases = [
+        (BlockAttention { block: 0, ..good }, "multiples of 16"),
+        (BlockAttention { block: 24, ..good }, "multiples of 16"),
+        (
+            BlockAttention {
+                head_dim: 257,
+                ..good
+            },
+            "1 to 256",
+        ),
+        (
+            BlockAttention {
+                head_dim: 0,
+                ..good
+            },
+            "at least 1",
+        ),
+        (
+            BlockAttention {
+                kv_heads: 3,
+                ..good
+            },
+            "multiple of kv_heads",
+        ),
+        (
+            BlockAttention {
+                scale: Some(0.0),
+                ..good
+            },
+            "positive and finite",
+        ),
+        (
+            BlockAttention {
+                batch: 1 << 20,
+                q_len: 1 << 12,
+                ..good
+            },
+            "split the batch",
+        ),
+        (
+            tile(AttentionTile::Direct {
+                lanes: 48,
+                queries: 1,
+                keys: 4,
+            }),
+            "a power of two",
+        ),
+        (
+            tile(AttentionTile::Tiled {
+                queries: 96,
+                split: 4,
+            }),
+            "a divisor of the block",
+        ),
+        (
+            tile(AttentionTile::Tiled {
+                queries: 64,
+                split: 16,
+            }),
+            "16384",
+        ),
+    ];
+    for (problem, text) in cases {
+        let error = gpu().plan_blocking(&problem).unwrap_err().to_string();
+        assert!(error.contains(text), "{problem:?}: {error}");
+    }
+}
+
+#[test]
+fn wrong_operands_are_refused_by_name() {
+    let gpu = gpu();
+    let problem = BlockAttention::new(1, 2, 1, 32, 40, 8);
+    let masked = BlockAttention {
+        masked: true,
+        ..problem
+    };
+    let plan = gpu.plan_blocking(&problem).unwrap();
+    let masked_plan = gpu.plan_blocking(&masked).unwrap();
+    let tensor = |shape: &[usize], dtype| gpu.empty_tensor(shape, dtype).unwrap();
+    let f32 = |shape: &[usize]| tensor(shape, DType::F32);
+    let (q, k, v) = (
+        f32(&[1, 2, 32, 8]),
+        f32(&[1, 1, 40, 8]),
+        f32(&[1, 1, 40, 8]),
+    );
+    let (out, lse) = (f32(&[1, 2, 32, 8]), f32(&[1, 2, 32]));
+    let mask = gpu.empty_mask(masked.mask_shape()).unwrap();
+    let wide = gpu.empty_mask([1, 2, 1, 2]).unwrap();
+    let half = tensor(&[1, 1, 40, 8], DType::F16);
+
+    let refused = |q: &GpuTensor, v: &GpuTensor, out: &GpuTensor, lse: &GpuTensor, mask| {
+        let mut result = Ok(());
+        submit(gpu, |pass| {
+            result = plan.record(pass, q, &k, v, mask, &mut out.clone(), &mut lse.clone());
+        });
+        result.unwrap_err().to_string()
+    };
+    let starts = |error: String, with: &str| assert!(error.starts_with(with), "{error}");
+    starts(
+        refused(&k, &v, &out, &lse, None),
+        "block_attention: q has shape",
+    );
+    starts(
+        refused(&q, &half, &out, &lse, None),
+        "block_attention: v is stored",
+    );
+    starts(
+        refused(&q, &v, &k, &lse, None),
+        "block_attention: out has shape",
+    );
+    starts(
+        refused(&q, &v, &out, &out, None),
+        "block_attention: lse has shape",
+    );
+    starts(
+        refused(&q, &v, &q, &lse, None),
+        "block_attention: out shares its buffer with q",
+    );
+    starts(
+        refused(&q, &v, &out, &lse, Some(&mask)),
+        "block_attention: the plan was made without a mask",
+    );
+    let mut results = Vec::new();
+    submit(gpu, |pass| {
+        for mask in [None, Some(&wide)] {
+            let (mut out, mut lse) = (out.clone(), lse.clone());
+            results.push(masked_plan.record(pass, &q, &k, &v, mask, &mut out, &mut lse));
+        }
+    });
+    let errors: Vec<_> = results.into_iter().map(|r| r.unwrap_err()).collect();
+    assert!(
+        matches!(errors[0], Error::OperandMismatch { .. }),
+        "{}",
+        errors[0]
+    );
+    assert!(
+        errors[1]
+            .to_string()
+            .starts_with("block_attention: mask has shape"),
+        "{}",
+        errors[1]
+    );
+}
+
+#[test]
+fn half_width_rows_of_odd_length_are_rounded_slice_by_slice() {
+    // 5 heads of 3 x 5 elements: no head but the first starts at a whole word.
+    let problem = BlockAttention {
+        block: 16,
+        types: AttentionTypes::all(DType::Bf16),
+        ..BlockAttention::new(5, 1, 1, 3, 9, 5)
+    };
+    let case = Case::new(problem, None);
+    case.check();
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    assert!(plan.explain().scratch_bytes >= 5 * 3 * 5 * 4);
+}
