@@ -84,7 +84,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- endfor %}
             for (var d = 0u; d < ROW4; d += PIECE4) {
                 workgroupBarrier();
-                for (var task = lane; task < GROUPS * PIECE4; task += LANES) {
+{%- for round in range(q_rounds) %}
+                if (lane + {{ round * lanes }}u < GROUPS * PIECE4) {
+                    let task = lane + {{ round * lanes }}u;
                     let at = task / PIECE4;
                     let d4 = task % PIECE4;
 {%- for i in range(4) %}
@@ -94,7 +96,10 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                     staged_q[(4u * d4 + {{ loop.index0 }}u) * GROUPS + at] = vec4<f32>(x_0.{{ c }}, x_1.{{ c }}, x_2.{{ c }}, x_3.{{ c }});
 {%- endfor %}
                 }
-                for (var task = lane; task < SPLIT * PIECE4; task += LANES) {
+{%- endfor %}
+{%- for round in range(k_rounds) %}
+                if (lane + {{ round * lanes }}u < SPLIT * PIECE4) {
+                    let task = lane + {{ round * lanes }}u;
                     let at = task / PIECE4;
                     let d4 = task % PIECE4;
 {%- for i in range(4) %}
@@ -104,6 +109,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                     staged_k[(4u * d4 + {{ loop.index0 }}u) * SPLIT + at] = vec4<f32>(x_0.{{ c }}, x_1.{{ c }}, x_2.{{ c }}, x_3.{{ c }});
 {%- endfor %}
                 }
+{%- endfor %}
                 workgroupBarrier();
 {%- for d in range(piece) %}
                 {
@@ -149,16 +155,19 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- for i in range(4) %}{% for n in range(outs) %}
             out_{{ i }}_{{ n }} *= fade[{{ i }}];
 {%- endfor %}{% endfor %}
-            // The keys of the step that nobody sees have no rows: they are left out, not weighted with 0.
-            let count = min(KEYS, keys_end - key);
-            for (var j = 0u; j < count; j++) {
-                let p = weights[j * GROUPS + mine];
-                let v_row = v_base + (key + j) * ROW;
+            // Keys of the step that nobody sees weigh 0; the row that stands for theirs is one that somebody sees.
+            for (var j = 0u; j < KEYS; j += 4u) {
+{%- for c in range(4) %}
+                {
+                    let p = weights[(j + {{ c }}u) * GROUPS + mine];
+                    let v_row = v_base + min(key + j + {{ c }}u, last_key) * ROW;
 {%- for n in range(outs) %}
-                let v_{{ n }} = row_v(v_row, part + {{ n * split }}u);
+                    let v_{{ n }} = row_v(v_row, part + {{ n * split }}u);
 {%- for i in range(4) %}
-                out_{{ i }}_{{ n }} = fma(vec4<f32>(p[{{ i }}]), v_{{ n }}, out_{{ i }}_{{ n }});
+                    out_{{ i }}_{{ n }} = fma(vec4<f32>(p[{{ i }}]), v_{{ n }}, out_{{ i }}_{{ n }});
 {%- endfor %}
+{%- endfor %}
+                }
 {%- endfor %}
             }
         }

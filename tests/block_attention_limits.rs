@@ -31,14 +31,29 @@ fn operands_above_a_binding_go_in_slices() {
 
 #[test]
 fn a_head_above_a_binding_is_unavailable() {
-    let problem = BlockAttention::new(1, 1, 1, 1, 1 << 20, 64);
+    let problem = BlockAttention::new(1, 1, 1, 1, 150_000, 256);
     let error = gpu().plan_blocking(&problem).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::Unavailable { .. }), "{text}");
     assert!(
-        text.contains("k_len = 1048576") && text.contains("merge"),
+        text.contains("k_len = 150000") && text.contains("merge"),
         "{text}"
     );
+}
+
+#[test]
+fn loops_that_llvmpipe_would_end_early_are_refused() {
+    let problem = BlockAttention::new(1, 1, 1, 1, 1 << 19, 32);
+    let planned = gpu().plan_blocking(&problem);
+    if gpu().adapter().name.starts_with("llvmpipe") {
+        let text = planned.unwrap_err().to_string();
+        assert!(
+            text.contains("k_len = 524288") && text.contains("rounds"),
+            "{text}"
+        );
+    } else {
+        planned.unwrap();
+    }
 }
 
 #[test]

@@ -75,6 +75,17 @@ impl AttentionTile {
         }
     }
 
+    /// Rounds of all loops of an invocation together, at most, over `keys` keys in blocks of `block`.
+    pub const fn loop_rounds(self, head_dim: usize, keys: usize, block: usize) -> usize {
+        let steps = keys.div_ceil(self.keys());
+        // The walk takes a round for each block, and its search at most two.
+        let walk = 3 * keys.div_ceil(block) + 3;
+        match self {
+            Self::Direct { .. } => steps + walk,
+            Self::Tiled { split, .. } => steps * (1 + head_dim.div_ceil(PIECE) + split) + walk,
+        }
+    }
+
     /// Bytes of workgroup memory.
     pub const fn workgroup_bytes(self) -> usize {
         match self {
@@ -205,6 +216,9 @@ impl Serialize for AttentionKernel {
             piece: usize,
             /// Groups of four dimensions of the output that an invocation owns (tiled).
             outs: usize,
+            /// Squares of 4 x 4 that an invocation stages at a time, of q and of k (tiled).
+            q_rounds: usize,
+            k_rounds: usize,
         }
         let (queries, split) = match self.tile {
             AttentionTile::Direct { queries, .. } => (queries, 1),
@@ -231,6 +245,8 @@ impl Serialize for AttentionKernel {
             split,
             piece: PIECE,
             outs: self.head_dim.div_ceil(4).div_ceil(split),
+            q_rounds: (queries / 4 * (PIECE / 4)).div_ceil(self.tile.lanes()),
+            k_rounds: (split * (PIECE / 4)).div_ceil(self.tile.lanes()),
         }
         .serialize(serializer)
     }

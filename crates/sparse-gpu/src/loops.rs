@@ -4,7 +4,7 @@ use crate::{Error, Gpu};
 
 /// Mesa's `LP_MAX_TGSI_LOOP_ITERATIONS`: rounds of all loops of one invocation together, after which llvmpipe leaves every loop as if it
 /// were done.
-const LLVMPIPE_ROUNDS: usize = 65_535;
+pub(crate) const LLVMPIPE_ROUNDS: usize = 65_535;
 
 impl Gpu {
     /// Refuses `what`, whose invocations run loops of `rounds` rounds in total, on a driver that would not run them all: a sum would

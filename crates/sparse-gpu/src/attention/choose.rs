@@ -2,9 +2,26 @@
 
 use sparse_shaders::AttentionTile;
 
-/// The tile for rows of `head_dim` in blocks of `block` tokens.
-pub(crate) fn tile(head_dim: usize, block: usize, software: bool) -> AttentionTile {
-    if software && head_dim <= WIDEST_DIRECT {
+use crate::BlockAttention;
+use crate::loops::LLVMPIPE_ROUNDS;
+
+/// The tile for `problem`, whose block is a multiple of 16.
+pub(crate) fn tile(problem: &BlockAttention, software: bool) -> AttentionTile {
+    let (head_dim, block) = (problem.head_dim, problem.block);
+    // Tiles of 64 queries read k and v half as often as tiles of 32. On a GPU an invocation holds 4 queries by head_dim / split of the
+    // output, 64 registers at most where the block is long enough; a processor has none to save.
+    let (queries, split) = if software || head_dim <= 128 {
+        (64, 8)
+    } else {
+        (32, 16)
+    };
+    let tiled = AttentionTile::Tiled {
+        queries: 2 * divisor(block, queries / 2),
+        split: divisor(block, 2 * split) / 2,
+    };
+    // A tiled kernel has more loops, which llvmpipe ends early.
+    let too_long = tiled.loop_rounds(head_dim, problem.k_len, block) > LLVMPIPE_ROUNDS;
+    if software && (head_dim <= WIDEST_DIRECT || too_long) {
         // Measured on lavapipe: a workgroup of 16 is enough, and fewer queries leave less work above the diagonal. Two queries share each
         // load of a key; more of either, or more keys, spill.
         return AttentionTile::Direct {
@@ -13,17 +30,7 @@ pub(crate) fn tile(head_dim: usize, block: usize, software: bool) -> AttentionTi
             keys: 4,
         };
     }
-    // Tiles of 64 queries read k and v half as often as tiles of 32. On a GPU an invocation holds 4 queries by head_dim / split of the
-    // output, 64 registers at most where the block is long enough; a processor has none to save.
-    let (queries, split) = if software || head_dim <= 128 {
-        (64, 8)
-    } else {
-        (32, 16)
-    };
-    AttentionTile::Tiled {
-        queries: 2 * divisor(block, queries / 2),
-        split: divisor(block, 2 * split) / 2,
-    }
+    tiled
 }
 
 /// The widest rows that a processor holds whole: beyond, the kernel of unrolled rows compiles for very long and leaves the cache.
@@ -47,7 +54,14 @@ mod tests {
         for block in [16, 32, 48, 64, 80, 96, 128, 256] {
             for head_dim in [1, 64, 128, 256] {
                 for software in [false, true] {
-                    let tile = tile(head_dim, block, software);
+                    // As many keys as fit one binding.
+                    let problem = BlockAttention {
+                        block,
+                        ..BlockAttention::new(1, 1, 1, 1, (1 << 25) / head_dim.max(256), head_dim)
+                    };
+                    let tile = tile(&problem, software);
+                    let rounds = tile.loop_rounds(head_dim, problem.k_len, block);
+                    assert!(!software || rounds <= LLVMPIPE_ROUNDS, "{tile}: {rounds}");
                     assert!(block.is_multiple_of(tile.queries()), "{tile} of {block}");
                     assert!(block.is_multiple_of(tile.keys()), "{tile} of {block}");
                     assert!(tile.workgroup_bytes() <= 16384, "{tile}");

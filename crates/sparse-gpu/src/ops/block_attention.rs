@@ -233,7 +233,11 @@ impl Problem for BlockAttention {
         let mut notes = Vec::new();
         let tile = self
             .tile
-            .unwrap_or_else(|| choose::tile(self.head_dim, self.block, gpu.is_software()));
+            .unwrap_or_else(|| choose::tile(self, gpu.is_software()));
+        gpu.check_loops(
+            format!("{OPERATION} with k_len = {} and tile {tile}", self.k_len),
+            tile.loop_rounds(self.head_dim, self.k_len, self.block),
+        )?;
         let converts = self.types.out != DType::F32 && !self.head_dim.is_multiple_of(2);
         let kernel = AttentionKernel {
             walk: if self.masked {
