@@ -15,10 +15,9 @@ struct Params {
     group_end: u32,     // one past the last workgroup of this dispatch
     heads: u32,
     len: u32,           // tokens of a head
-    head_dim: u32,
     stride: u32,        // tokens of a group
     first_row: u32,     // the first token group to pack
-    rows: u32,          // token groups of a head to pack{% if panel %}, a multiple of {{ panel }}{% endif %}
+    rows: u32,          // {% if panel %}panels of a head{% else %}token groups of a head to pack{% endif %}
     steps: u32,         // k of a row, in fours
     x_lead: u32,        // added to the index of an element of head 0: where it is in the bound window, in units of the binding
 }
@@ -30,6 +29,9 @@ struct Params {
 {{ storage.scalar_reader(1, "x", input) }}
 {%- endif %}
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
+
+// Divisions by a constant: a device divides u32 vectors slowly.
+const HEAD_DIM = {{ head_dim }}u;
 
 {{ grid.index() }}
 
@@ -45,18 +47,18 @@ fn token_of(group: u32, s: u32) -> u32 {
 // Four k of a group. Heads have a multiple of four elements: they belong to one token.
 fn load_k(head: u32, group: u32, step: u32) -> vec4<f32> {
     let k = 4u * step;
-    let token = token_of(group, k / params.head_dim);
+    let token = token_of(group, k / HEAD_DIM);
     let exists = token < params.len;
-    let element = (head * params.len + select(0u, token, exists)) * params.head_dim + k % params.head_dim;
+    let element = (head * params.len + select(0u, token, exists)) * HEAD_DIM + k % HEAD_DIM;
     // The first token of a split head may lie outside of the window; the device clamps the index, and the value is not used.
     return select(vec4<f32>(0.0), load4_x(params.x_lead + element / 4u), exists);
 }
 {%- else -%}
 fn load_one(head: u32, group: u32, k: u32) -> f32 {
-    let s = k / params.head_dim;
+    let s = k / HEAD_DIM;
     let token = token_of(group, s);
     let exists = s < params.stride && token < params.len;
-    let element = (head * params.len + select(0u, token, exists)) * params.head_dim + k % params.head_dim;
+    let element = (head * params.len + select(0u, token, exists)) * HEAD_DIM + k % HEAD_DIM;
     return select(0.0, load_x(params.x_lead + element), exists);
 }
 
@@ -70,23 +72,25 @@ fn load_k(head: u32, group: u32, step: u32) -> vec4<f32> {
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    let i = group * 64u + lane;
 {%- if panel %}
-    let quads = params.rows / 4u;
-    let quad = i % quads;
-    let step = i / quads % params.steps;
-    let head = i / quads / params.steps;
-    if (head >= params.heads) { return; }
-    let first = params.first_row + 4u * quad;
+    // Which panel is the same for the workgroup; in it, quads of groups first.
+    let groups_per_panel = (params.steps * {{ panel // 4 }}u + 63u) / 64u;
+    let panel = group / groups_per_panel;
+    let i = group % groups_per_panel * 64u + lane;
+    let quad = i % {{ panel // 4 }}u;
+    let step = i / {{ panel // 4 }}u;
+    if (step >= params.steps) { return; }
+    let head = panel / params.rows;
+    let first = params.first_row + panel % params.rows * {{ panel }}u + 4u * quad;
     let columns = transpose(mat4x4<f32>(
         load_k(head, first, step), load_k(head, first + 1u, step), load_k(head, first + 2u, step), load_k(head, first + 3u, step)));
-    let panel = head * (params.rows / {{ panel }}u) + quad / {{ panel // 4 }}u;
-    let at = (panel * params.steps + step) * {{ panel }}u + quad % {{ panel // 4 }}u;
+    let at = (panel * params.steps + step) * {{ panel }}u + quad;
     packed[at] = columns[0];
     packed[at + {{ panel // 4 }}u] = columns[1];
     packed[at + {{ 2 * panel // 4 }}u] = columns[2];
     packed[at + {{ 3 * panel // 4 }}u] = columns[3];
 {%- else %}
+    let i = group * 64u + lane;
     let step = i % params.steps;
     let row = i / params.steps % params.rows;
     let head = i / params.steps / params.rows;

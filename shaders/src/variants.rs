@@ -177,16 +177,16 @@ fn xattention(
     add: &mut impl FnMut(Result<Source, ExpandError>) -> Result<(), ExpandError>,
 ) -> Result<(), ExpandError> {
     for input in Storage::ALL {
-        for (vectors, panel, reversed) in [
-            (true, 64, true),
-            (false, 64, true),
-            (true, 128, false),
-            (false, 0, false),
-            (true, 0, false),
+        for (head_dim, panel, reversed) in [
+            (64, 64, true),
+            (33, 64, true),
+            (128, 128, false),
+            (5, 0, false),
+            (64, 0, false),
         ] {
             add(expand(&XAttentionPackKernel {
                 input,
-                vectors,
+                head_dim,
                 panel,
                 reversed,
             }))?;

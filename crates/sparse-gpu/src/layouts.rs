@@ -80,7 +80,7 @@ fn uniforms_of_xattention_have_the_layout_of_their_wgsl() {
     for panel in [0, 64] {
         assert_same_layout::<PackGroupsParams>(&XAttentionPackKernel {
             input: Storage::F16,
-            vectors: true,
+            head_dim: 64,
             panel,
             reversed: true,
         });

@@ -18,7 +18,7 @@ use crate::{Error, Gpu, GpuTensor};
 /// [`XAttentionOptions`]. The kernels are `xattention_score.wgsl` and, around it, `xattention_pack.wgsl` and `xattention_reduce.wgsl`; the CPU
 /// twin is [`sparse_core::xattention::block_scores`].
 ///
-/// Scratch memory is at most 96 MiB, unless a single row of query blocks needs more: longer problems are scored in strips, so that it
+/// Scratch memory is at most 96 MiB (three buffers of [`XAttentionScore::most_scratch`]), unless a single row of query blocks needs more: longer problems are scored in strips, so that it
 /// grows with the length of the keys and not with its square.
 #[derive(Clone, Debug, PartialEq)]
 pub struct XAttentionScore {
@@ -32,6 +32,9 @@ pub struct XAttentionScore {
     pub k: DType,
     /// The register tile: rows are key groups (at most so many), columns and lanes query groups. None: chosen by the plan.
     pub tile: Option<Tile>,
+    /// Most bytes of each of the three scratch buffers, unless a single row of query blocks needs more. None: 32 MiB. The result does not
+    /// depend on it.
+    pub most_scratch: Option<u64>,
 }
 
 impl XAttentionScore {
@@ -43,6 +46,7 @@ impl XAttentionScore {
             q: DType::F32,
             k: DType::F32,
             tile: None,
+            most_scratch: None,
         }
     }
 

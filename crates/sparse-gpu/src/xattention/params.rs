@@ -5,7 +5,16 @@ use crate::matmul::params::params;
 
 params! {
     /// Of `xattention_pack.wgsl`.
-    PackGroupsParams { heads, len, head_dim, stride, first_row, rows, steps, x_lead }
+    PackGroupsParams {
+        heads,
+        len,
+        stride,
+        first_row,
+        /// Rows of a head, or panels.
+        rows,
+        steps,
+        x_lead,
+    }
 }
 
 params! {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::XAttentionScoreKernel;
 
-/// Each of the three scratch buffers (packed queries, packed keys, maxima and sums) is kept below this where a single panel of queries, or a
-/// single unit of key blocks, does not need more. Beyond it the problem goes in parts.
+/// What each of the three scratch buffers (packed queries, packed keys, maxima and sums) is kept below where the caller does not say, and
+/// where a single panel of queries, or a single unit of key blocks, does not need more. Beyond it the problem goes in parts.
 pub(crate) const MOST_BYTES: u64 = 32 << 20;
 
 /// Sizes of a scoring problem in the units of its kernels.
@@ -118,9 +118,15 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// The longest parts within the bounds, `window` being the largest binding. None where not even the smallest can be bound.
-    pub(crate) fn new(sizes: &Sizes, keys_in_place: bool, window: u64) -> Option<Self> {
-        let limit = MOST_BYTES.min(window);
+    /// The longest parts that keep each scratch buffer below `most_bytes`, `window` being the largest binding. None where not even the
+    /// smallest can be bound.
+    pub(crate) fn new(
+        sizes: &Sizes,
+        keys_in_place: bool,
+        most_bytes: u64,
+        window: u64,
+    ) -> Option<Self> {
+        let limit = most_bytes.min(window);
         let key_limit = if keys_in_place { window } else { limit };
         let (all_rows, all_units) = (0..sizes.rows, 0..sizes.units());
         let shared = sizes.shared;
@@ -247,7 +253,7 @@ mod tests {
             (1, 1, 1 << 20),
         ] {
             let sizes = sizes(heads, kv_heads, len);
-            let parts = Parts::new(&sizes, false, 128 << 20).unwrap();
+            let parts = Parts::new(&sizes, false, MOST_BYTES, 128 << 20).unwrap();
             for (ranges, end) in [
                 (&parts.heads, heads),
                 (&parts.strips, sizes.rows),
@@ -274,8 +280,8 @@ mod tests {
     fn a_single_row_may_exceed_the_cap_but_not_the_binding() {
         // Maxima of one panel: 128 groups times 2^17 blocks times 8 bytes.
         let long = sizes(1, 1, 1 << 24);
-        let parts = Parts::new(&long, false, (128 << 20) + 1024).unwrap();
+        let parts = Parts::new(&long, false, MOST_BYTES, (128 << 20) + 1024).unwrap();
         assert_eq!(parts.strips.len(), long.rows / 16);
-        assert_eq!(Parts::new(&long, false, 100 << 20), None);
+        assert_eq!(Parts::new(&long, false, MOST_BYTES, 100 << 20), None);
     }
 }

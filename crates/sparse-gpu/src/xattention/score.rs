@@ -53,28 +53,25 @@ struct Packed {
     unit: usize,
 }
 
-/// The register tile. On a processor one subgroup of 8 is a workgroup and eight columns reuse a scalar; a GPU wants whole subgroups of 32,
-/// and small panels, which waste less above the diagonal and give it more workgroups.
+/// The register tile. On a processor one subgroup of 8 is a workgroup, and many rows on a small panel waste least above the diagonal; a
+/// GPU has registers for 8 x 4 and wants whole subgroups of 32.
 fn choose_tile(query_groups: usize, software: bool) -> Tile {
-    let rows = 8;
+    let cols = 4;
     let mut tile = if software {
         Tile {
-            rows,
-            cols: 8,
+            rows: 16,
+            cols,
             lanes: 8,
         }
     } else {
         Tile {
-            rows,
-            cols: 4,
+            rows: 8,
+            cols,
             lanes: 32,
         }
     };
     while tile.lanes > 8 && tile.panel() / 2 >= query_groups {
         tile.lanes /= 2;
-    }
-    while tile.cols > 4 && tile.panel() / 2 >= query_groups {
-        tile.cols /= 2;
     }
     tile
 }
@@ -192,9 +189,18 @@ impl ScoreEngine {
         let sizes = &self.sizes;
         let len = sizes.layout.shape().q_len();
         let groups = sizes.query_groups(rows);
-        let slots = sizes.panels(rows) * sizes.kernel.tile.panel();
-        let pack_rows = (groups.clone(), slots, slots / 4);
-        self.record_pack(pass, &work.queries, q, len, heads, pack_rows);
+        let panels = sizes.panels(rows);
+        // An invocation moves 4 groups by 4 k.
+        let per_panel = (sizes.steps * sizes.kernel.tile.panel() / 4).div_ceil(64);
+        let workgroups = heads.len() * panels * per_panel;
+        self.record_pack(
+            pass,
+            &work.queries,
+            q,
+            len,
+            heads,
+            (groups, panels, workgroups),
+        );
     }
 
     fn record_pack_keys(
@@ -209,12 +215,13 @@ impl ScoreEngine {
         if let Some(keys) = work.keys.as_ref().filter(|_| !groups.is_empty()) {
             let key_heads = self.sizes.key_heads(heads);
             let len = self.sizes.layout.shape().k_len();
-            let pack_rows = (groups.clone(), groups.len(), groups.len());
-            self.record_pack(pass, keys, k, len, &key_heads, pack_rows);
+            let rows = groups.len();
+            let workgroups = (key_heads.len() * rows * self.sizes.steps).div_ceil(64);
+            self.record_pack(pass, keys, k, len, &key_heads, (groups, rows, workgroups));
         }
     }
 
-    /// Packs some token groups of some heads of `x`; `slots` rows of each head are written, by `movers` invocations for each four k.
+    /// Packs some token groups of some heads of `x` into `rows` rows or panels a head.
     fn record_pack(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -222,7 +229,7 @@ impl ScoreEngine {
         x: &GpuTensor,
         len: usize,
         heads: &Range<usize>,
-        (groups, slots, movers): (Range<usize>, usize, usize),
+        (groups, rows, workgroups): (Range<usize>, usize, usize),
     ) {
         let layout = &self.sizes.layout;
         let (head_dim, stride) = (layout.shape().head_dim(), layout.options().stride);
@@ -239,10 +246,9 @@ impl ScoreEngine {
         let params = PackGroupsParams {
             heads: word(heads.len()),
             len: word(len),
-            head_dim: word(head_dim),
             stride: word(stride),
             first_row: word(groups.start),
-            rows: word(slots),
+            rows: word(rows),
             steps: word(self.sizes.steps),
             // Below zero, as the kernel adds it, where the window starts after the head does.
             x_lead: word(element(heads.start, 0)).wrapping_sub(window.first),
@@ -252,9 +258,16 @@ impl ScoreEngine {
             ("x", window.binding()),
             ("packed", packed.buffer.as_entire_binding()),
         ];
-        let invocations = heads.len() * movers * self.sizes.steps;
-        let count = word(invocations.div_ceil(64));
-        dispatch(&self.gpu, pass, &packed.kernel, params, &buffers, count, 64);
+        let count = word(workgroups);
+        dispatch(
+            &self.gpu,
+            pass,
+            &packed.kernel,
+            params,
+            &buffers,
+            count,
+            1024,
+        );
     }
 
     fn record_score(
@@ -411,12 +424,13 @@ impl Work {
         } else {
             "k is copied into rows of f32 that start at multiples of four".to_owned()
         });
-        let parts =
-            Parts::new(sizes, in_place, limit).ok_or_else(|| too_large(gpu, problem, sizes))?;
+        let most = problem.most_scratch.unwrap_or(MOST_BYTES);
+        let parts = Parts::new(sizes, in_place, most, limit)
+            .ok_or_else(|| too_large(gpu, problem, sizes))?;
         notes.push(format!(
-            "q and k packed, and one maximum and one sum per query group and key block, in at most {} MiB each: {} part(s) of heads, {} \
+            "q and k packed, and one maximum and one sum per query group and key block, in at most {} KiB each: {} part(s) of heads, {} \
              of query blocks, {} of keys",
-            MOST_BYTES >> 20,
+            most >> 10,
             parts.heads.len(),
             parts.strips.len(),
             parts.slices.len()
@@ -433,10 +447,10 @@ impl Work {
         let heads = parts.heads.iter().map(Range::len).max().unwrap_or(0);
         let key_heads = parts.heads.iter().map(|h| sizes.key_heads(h).len());
         let key_heads = key_heads.max().unwrap_or(0);
-        let vectors = problem.shape.head_dim().is_multiple_of(4);
+        let head_dim = problem.shape.head_dim();
         let pack = |input: DType, panel: usize, reversed: bool| XAttentionPackKernel {
             input: storage(input),
-            vectors,
+            head_dim,
             panel,
             reversed,
         };
@@ -478,7 +492,7 @@ impl Packed {
         Ok(Self {
             kernel: gpu.compile(&kernel).await?,
             buffer: gpu.allocate(what, bytes, wgpu::BufferUsages::STORAGE)?,
-            unit: if kernel.vectors { 4 } else { 1 },
+            unit: if kernel.vectors() { 4 } else { 1 },
         })
     }
 }
@@ -517,7 +531,7 @@ mod tests {
 
     #[test]
     fn few_query_groups_get_small_panels() {
-        assert_eq!(choose_tile(1000, true).panel(), 64);
+        assert_eq!(choose_tile(1000, true).panel(), 32);
         assert_eq!(choose_tile(1000, false).panel(), 128);
         assert_eq!(choose_tile(20, true).panel(), 32);
         assert_eq!(choose_tile(20, false).panel(), 32);
