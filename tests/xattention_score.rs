@@ -62,7 +62,8 @@ fn largest_difference(actual: &[f64], expected: &[f32]) -> f64 {
         .zip(expected)
         .map(difference)
         // NaN is the largest of all.
-        .fold(0.0, |max, d| if d <= max { max } else { d })
+        .map(|d| if d.is_nan() { f64::INFINITY } else { d })
+        .fold(0.0, f64::max)
 }
 
 #[test]
@@ -355,11 +356,7 @@ fn the_bound_is_not_vacuous() {
     let bounds = block_score_bounds(&reference, &layout);
     let used = check("tight", &q, &k, &options, None);
     println!("{used} of the bound is used");
-    assert!(
-        used > 1.0 / 200.0,
-        "the bound is {} times too large",
-        1.0 / used
-    );
+    assert!(used > 0.125, "an eighth of the bound would do: {used}");
     // A logit that is off by 1e-3 is noticed.
     let moved: Vec<f64> = reference.scores.data().iter().map(|x| x * 1.001).collect();
     let noticed =

@@ -61,7 +61,12 @@ fn golden_masks_from_own_sums() {
 }
 
 /// Exact mode from the GPU's own scores: every row a right choice within the scores' bound.
-fn check_exact<T: Element>(what: &str, q: &Tensor<T>, k: &Tensor<T>, options: &XAttentionOptions) {
+fn check_exact<T: Element>(
+    what: &str,
+    q: &Tensor<T>,
+    k: &Tensor<T>,
+    options: &XAttentionOptions,
+) -> BlockMask {
     let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
     let layout = options.layout(shape).unwrap();
     let reference = block_scores(q, k, options).unwrap();
@@ -87,6 +92,7 @@ fn check_exact<T: Element>(what: &str, q: &Tensor<T>, k: &Tensor<T>, options: &X
             )
             .unwrap_or_else(|e| panic!("{what} {:?}: {e}", (b, h, i)));
     }
+    mask
 }
 
 fn rounded<T: Element>(tensor: &Tensor<f32>) -> Tensor<T> {
@@ -98,7 +104,15 @@ fn rounded<T: Element>(tensor: &Tensor<f32>) -> Tensor<T> {
 fn exact_mode_on_the_inputs_of_the_golden_files() {
     for golden in load_everything() {
         let options = golden.exact_options();
-        check_exact(&golden.name, &golden.q, &golden.k, &options);
+        let mask = check_exact(&golden.name, &golden.q, &golden.k, &options);
+        // Our own files say what Exact mode selects.
+        if let Some((_, flags)) = &golden.exact {
+            let [batch, heads, q_blocks, k_blocks] = flags.shape;
+            let expected = BlockMask::from_fn(batch, heads, q_blocks, k_blocks, |b, h, i, j| {
+                flags.at([b, h, i, j]) != 0
+            });
+            assert_eq!(mask, expected.unwrap(), "{}", golden.name);
+        }
         let (q, k) = (rounded::<f16>(&golden.q), rounded::<f16>(&golden.k));
         check_exact(&golden.name, &q, &k, &options);
         let (q, k) = (rounded::<bf16>(&golden.q), rounded::<bf16>(&golden.k));

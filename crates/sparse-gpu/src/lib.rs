@@ -57,6 +57,7 @@ pub use gpu::{Gpu, GpuOptions};
 pub use matmul::{Activation, Epilogue, Extras, MatmulPlan, MatmulTypes, Tile, Weights};
 pub use ops::{AttentionTypes, BlockAttention, BlockAttentionPlan};
 pub use ops::{BsrMatmul, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec};
+pub use ops::{XAttention, XAttentionPlan};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
 pub use problem::{Explanation, Problem};
 pub use sparse::{GpuBsr, GpuMask, GpuNm};

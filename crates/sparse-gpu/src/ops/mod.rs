@@ -6,6 +6,7 @@ mod dense_matmul;
 mod naive_matmul;
 mod nm_matmul;
 mod nm_matvec;
+mod xattention;
 mod xattention_score;
 mod xattention_select;
 
@@ -15,6 +16,7 @@ pub use dense_matmul::DenseMatmul;
 pub use naive_matmul::{NaiveMatmul, NaiveMatmulPlan};
 pub use nm_matmul::NmMatmul;
 pub use nm_matvec::NmMatvec;
+pub use xattention::{XAttention, XAttentionPlan};
 pub use xattention_score::{XAttentionScore, XAttentionScorePlan};
 pub use xattention_select::{XAttentionSelect, XAttentionSelectPlan};
 
