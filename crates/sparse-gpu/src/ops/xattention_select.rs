@@ -120,9 +120,6 @@ impl Problem for XAttentionSelect {
     }
 }
 
-/// Loop iterations after which the software drivers of Mesa end an invocation, silently.
-const SOFTWARE_ITERATIONS: usize = 65_535;
-
 /// Loop iterations of an invocation of `lanes` that share a row of `blocks`: the rounds of the bisections and a few more, each through the
 /// invocation's blocks and through the other invocations' parts.
 const fn iterations(blocks: usize, lanes: usize) -> usize {
@@ -133,29 +130,20 @@ const fn iterations(blocks: usize, lanes: usize) -> usize {
 impl XAttentionSelect {
     /// Invocations of a row of `blocks`, and why.
     fn row_lanes(&self, gpu: &Gpu, blocks: usize) -> Result<(usize, &'static str), Error> {
-        let finishes = |lanes: usize| iterations(blocks, lanes) <= SOFTWARE_ITERATIONS;
+        let check = |lanes: usize| {
+            let what = format!("{OPERATION} of rows of {blocks} blocks by {lanes} invocation(s)");
+            gpu.check_loops(what, iterations(blocks, lanes))
+        };
         match self.row_lanes {
-            Some(lanes) if lanes > 0 && gpu.is_software() && !finishes(lanes) => {
-                let reason = format!(
-                    "{lanes} invocation(s) for a row of {blocks} blocks take {} loop iterations, software drivers end at \
-                     {SOFTWARE_ITERATIONS}; leave row_lanes out, or take larger blocks",
-                    iterations(blocks, lanes)
-                );
-                Err(Error::invalid(OPERATION, reason))
-            }
-            Some(lanes) => Ok((lanes, "as the caller asked")),
+            Some(lanes) => check(lanes.max(1)).map(|()| (lanes, "as the caller asked")),
             // Barriers are what costs a processor most.
-            None if gpu.is_software() && finishes(1) => {
-                Ok((1, "one invocation per row needs no barriers"))
+            None if gpu.is_software() && iterations(blocks, 1) <= 1 << 15 => {
+                check(1).map(|()| (1, "one invocation per row needs no barriers"))
             }
-            None if gpu.is_software() && !finishes(256) => Err(Error::invalid(
-                OPERATION,
-                format!(
-                    "rows of {blocks} blocks are too long for a software driver; take larger blocks"
-                ),
-            )),
-            None if !finishes(32) => Ok((256, "rows are long")),
-            None => Ok((32, "a subgroup's worth of invocations per row")),
+            None if iterations(blocks, 32) <= 1 << 15 => {
+                check(32).map(|()| (32, "a subgroup's worth of invocations per row"))
+            }
+            None => check(256).map(|()| (256, "rows are long")),
         }
     }
 }

@@ -439,6 +439,7 @@ impl Work {
         let softmax = reference.is_none_or(|r| r.options.softmax);
         let slash = reference.is_some_and(|r| r.options.pooling == Pooling::Slash);
         let rules = rules(options);
+        check_loops(gpu, sizes)?;
         let reduce = XAttentionReduceKernel {
             groups_per_block: sizes.kernel.groups_per_block,
             rules,
@@ -504,6 +505,26 @@ fn keys_in_place(problem: &XAttentionScore, sizes: &Sizes, window: u64) -> bool 
         && (stride * shape.head_dim()).is_multiple_of(4)
         && shape.k_len().is_multiple_of(stride)
         && sizes.key_bytes(1, &(0..sizes.units())) <= window
+}
+
+/// Refuses problems whose loops a driver would end early.
+fn check_loops(gpu: &Gpu, sizes: &Sizes) -> Result<(), Error> {
+    let (groups, blocks) = (sizes.kernel.groups_per_block, sizes.blocks);
+    let what = |step: &str| {
+        format!(
+            "{step} of blocks of {groups} groups, {blocks} of them, and groups of {} numbers",
+            4 * sizes.steps
+        )
+    };
+    let rounds = sizes.kernel.tiles().saturating_mul(sizes.steps + 1);
+    gpu.check_loops(what(OPERATION), rounds)?;
+    // Per 64 query groups: their key blocks and parts, then whole key blocks.
+    let width = groups.next_power_of_two().min(64);
+    let chunk = blocks.saturating_mul(width).div_ceil(64)
+        + 2 * 64 / width
+        + blocks.div_ceil(64).saturating_mul(width + 1);
+    let rounds = groups.div_ceil(width).saturating_mul(chunk + 1);
+    gpu.check_loops(what("xattention_reduce"), rounds)
 }
 
 fn too_large(gpu: &Gpu, problem: &XAttentionScore, sizes: &Sizes) -> Error {
