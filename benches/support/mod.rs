@@ -1,5 +1,7 @@
 //! The quick preset's linear layers as criterion benches, timed on the device where it has timestamps.
 
+mod open;
+
 use criterion::{BenchmarkId, Criterion, Throughput};
 use half::{bf16, f16};
 use sparse_bench::cli::{Operation, PresetName};
@@ -9,16 +11,11 @@ use sparse_bench::device::{MatmulRun, class_of};
 use sparse_bench::presets::{Case, MatmulCase, cases};
 use sparse_bench::weights::PrunedWeights;
 use sparse_core::{DType, Element};
-use sparse_gpu::{Epilogue, Gpu, GpuOptions};
+use sparse_gpu::Epilogue;
 
-/// Benches every row of `operation`. `SPARSE_ADAPTER` chooses an adapter by a part of its name.
+/// Benches every row of `operation`.
 pub(crate) fn matmul(criterion: &mut Criterion, operation: Operation) {
-    let options = GpuOptions {
-        adapter: std::env::var("SPARSE_ADAPTER").ok(),
-        ..GpuOptions::default()
-    };
-    let gpu = Gpu::open_blocking(&options).unwrap_or_else(|error| panic!("{error}"));
-    let bench = Bench::new(gpu, std::time::Duration::from_secs(1));
+    let bench = open::open();
     let class = class_of(bench.gpu.adapter().device_type);
     let only = operation.name().parse().unwrap_or_default();
     for case in cases(PresetName::Quick, class, &only) {
@@ -52,12 +49,7 @@ fn row<T: Element>(criterion: &mut Criterion, bench: &Bench, case: MatmulCase) {
     group.throughput(Throughput::Elements((tokens * n_out * k_in) as u64));
     group.sample_size(10);
     group.bench_function(id, |bencher| {
-        bencher.iter_custom(|iterations| {
-            (0..iterations)
-                .map(|_| bench.run_once(&mut |pass| run.record(pass)))
-                .sum::<anyhow::Result<std::time::Duration>>()
-                .unwrap_or_else(|error| panic!("{error:#}"))
-        });
+        open::iterate(bencher, bench, &mut |pass| run.record(pass));
     });
     group.finish();
 }

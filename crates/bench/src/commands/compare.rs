@@ -9,16 +9,17 @@ use indicatif::ProgressBar;
 use sparse_core::{Activation, DType, Element};
 
 use super::{exit_code, open};
-use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
+use crate::cli::{CompareArgs, Operation, OperationList};
+use crate::compare::attention::{self, AttentionJob, Contest, planted};
 use crate::compare::bench::Bench;
-use crate::compare::matmul::{Baseline, MatmulJob, measure};
+use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::{MatmulRow, rows_of_weights};
 use crate::device::class_of;
-use crate::presets::{AdapterClass, Case, cases};
+use crate::presets::{AttentionCase, Case, cases};
 use crate::progress;
 use crate::record::{Record, to_csv, to_json, to_table};
 use crate::report::{MaskMap, Report, to_html, utc_date_time};
-use crate::tensors::{TensorFile, write_file};
+use crate::tensors::{Qkv, TensorFile, write_file};
 
 /// How long a row is timed.
 const ROW_TIME: Duration = Duration::from_secs(3);
@@ -31,19 +32,43 @@ struct Results {
     failures: Vec<anyhow::Error>,
 }
 
+/// A row and where its numbers come from.
+#[derive(Clone, Debug)]
+enum Row {
+    Matmul(MatmulRow),
+    Attention(AttentionCase),
+}
+
+impl Row {
+    fn operation(&self) -> Operation {
+        match self {
+            Self::Matmul(row) => row.case.operation,
+            Self::Attention(case) => case.operation,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Matmul(row) => {
+                let case = &row.case;
+                format!("{} {} {}", case.operation, case.dtype, case.pattern)
+            }
+            Self::Attention(case) => {
+                format!("{} {} {} tokens", case.operation, case.dtype, case.q_len)
+            }
+        }
+    }
+}
+
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let operations = args.ops.clone().unwrap_or_default();
     let real_weights = args.weights.as_deref().map(rows_of_weights).transpose()?;
+    let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
     let bench = Bench::new(open(args.adapter.as_deref())?, ROW_TIME);
     let class = class_of(bench.gpu.adapter().device_type);
-    let rows = match real_weights {
-        Some(rows) => rows
-            .into_iter()
-            .filter(|row| operations.contains(row.case.operation))
-            .collect(),
-        None => generated_rows(args.preset, class, &operations),
-    };
-    let results = measure_all(args, &bench, &rows);
+    let generated = cases(args.preset, class, &operations);
+    let rows = rows(generated, real_weights, qkv.as_ref(), &operations);
+    let results = measure_all(args, &bench, &rows, qkv.as_ref());
     println!("{}", to_table(&results.records));
     println!(
         "on {} ({}, {}), times by {}",
@@ -63,35 +88,49 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn generated_rows(
-    preset: PresetName,
-    class: AdapterClass,
+/// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them.
+fn rows(
+    generated: Vec<Case>,
+    real_weights: Option<Vec<MatmulRow>>,
+    qkv: Option<&Qkv>,
     operations: &OperationList,
-) -> Vec<MatmulRow> {
-    cases(preset, class, operations)
-        .into_iter()
-        .filter_map(|case| match case {
-            Case::Matmul(case) => Some(MatmulRow { case, tensor: None }),
-            Case::Attention(_) => None,
-        })
+) -> Vec<Row> {
+    let (mut matmul, mut attention) = (Vec::new(), Vec::new());
+    for case in generated {
+        match case {
+            Case::Matmul(case) => matmul.push(MatmulRow { case, tensor: None }),
+            Case::Attention(case) => attention.push(case),
+        }
+    }
+    if let Some(qkv) = qkv {
+        attention = [Operation::BlockAttention, Operation::Xattention]
+            .map(|operation| AttentionCase::of_real(operation, qkv))
+            .into();
+    }
+    let matmul = real_weights.unwrap_or(matmul).into_iter().map(Row::Matmul);
+    matmul
+        .chain(attention.into_iter().map(Row::Attention))
+        .filter(|row| operations.contains(row.operation()))
         .collect()
 }
 
 /// Measures all rows; one that fails does not keep the others from being measured.
-fn measure_all(args: &CompareArgs, bench: &Bench, rows: &[MatmulRow]) -> Results {
+fn measure_all(args: &CompareArgs, bench: &Bench, rows: &[Row], qkv: Option<&Qkv>) -> Results {
     let mut results = Results::default();
     let bar = progress::rows(rows.len());
     for row in rows {
-        let case = &row.case;
-        let words = format!("{} {} {}", case.operation, case.dtype, case.pattern);
-        bar.set_message(words.clone());
-        let measured = match case.dtype {
-            DType::F32 => measure_row::<f32>(args, bench, row, &bar),
-            DType::F16 => measure_row::<f16>(args, bench, row, &bar),
-            DType::Bf16 => measure_row::<bf16>(args, bench, row, &bar),
+        bar.set_message(row.words());
+        let measured = match row {
+            Row::Matmul(row) => matmul_row(args, bench, row, &bar).map(|record| (record, None)),
+            Row::Attention(case) => {
+                attention_row(bench, case, qkv, &bar).map(|(record, mask)| (record, Some(mask)))
+            }
         };
-        match measured.with_context(|| words) {
-            Ok(record) => results.records.push(record),
+        match measured.with_context(|| row.words()) {
+            Ok((record, mask)) => {
+                results.records.push(record);
+                results.masks.extend(mask);
+            }
             Err(error) => results.failures.push(error),
         }
         bar.inc(1);
@@ -100,7 +139,20 @@ fn measure_all(args: &CompareArgs, bench: &Bench, rows: &[MatmulRow]) -> Results
     results
 }
 
-fn measure_row<T: Element>(
+fn matmul_row(
+    args: &CompareArgs,
+    bench: &Bench,
+    row: &MatmulRow,
+    bar: &ProgressBar,
+) -> anyhow::Result<Record> {
+    match row.case.dtype {
+        DType::F32 => multiply::<f32>(args, bench, row, bar),
+        DType::F16 => multiply::<f16>(args, bench, row, bar),
+        DType::Bf16 => multiply::<bf16>(args, bench, row, bar),
+    }
+}
+
+fn multiply<T: Element>(
     args: &CompareArgs,
     bench: &Bench,
     row: &MatmulRow,
@@ -120,8 +172,47 @@ fn measure_row<T: Element>(
             _ => Baseline::Dense,
         },
     };
-    let result = measure(bench, job, &mut |_, _| bar.tick())?;
+    let result = matmul::measure(bench, job, &mut |_, _| bar.tick())?;
     Ok(result.record)
+}
+
+fn attention_row(
+    bench: &Bench,
+    case: &AttentionCase,
+    qkv: Option<&Qkv>,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Record, MaskMap)> {
+    match case.dtype {
+        DType::F32 => attend::<f32>(bench, case, qkv, bar),
+        DType::F16 => attend::<f16>(bench, case, qkv, bar),
+        DType::Bf16 => attend::<bf16>(bench, case, qkv, bar),
+    }
+}
+
+fn attend<T: Element>(
+    bench: &Bench,
+    case: &AttentionCase,
+    qkv: Option<&Qkv>,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Record, MaskMap)> {
+    let shape = case.attention_shape()?;
+    let inputs = match qkv {
+        Some(qkv) => qkv.cast::<T>(),
+        None => planted(shape)?,
+    };
+    let job = AttentionJob {
+        inputs: &inputs,
+        shape,
+        options: &case.options(),
+        contest: match case.operation {
+            Operation::BlockAttention => Contest::Attend,
+            _ => Contest::Whole,
+        },
+    };
+    let result = attention::measure(bench, job, &mut |_, _| bar.tick())?;
+    let title = format!("{} {}", result.record.op, result.record.shape);
+    let masks = MaskMap::of(title, &result.mask, &result.reachable);
+    Ok((result.record, masks))
 }
 
 fn write_reports(args: &CompareArgs, results: &Results) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! `sparse-bench compare`: every operation against its dense baseline, checked and timed.
 
+pub mod attention;
 pub mod bench;
 pub mod matmul;
 pub mod source;

@@ -1,9 +1,11 @@
 //! The adapter: chosen, described, and timed.
 
+mod attention;
 mod describe;
 mod timer;
 mod weights;
 
+pub use attention::{AttendRun, GpuQkv, XAttentionRun};
 pub use describe::{AdapterWords, class_of};
 pub use timer::Timer;
 pub(crate) use weights::MATVEC_TOKENS;

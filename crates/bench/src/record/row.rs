@@ -2,6 +2,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use sparse_core::attention::AttentionShape;
 
 /// One row of `compare`: an operation at one shape against its dense baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,6 +67,21 @@ impl Shape {
     /// Sizes `y [tokens, n_out] = x [tokens, k_in] w [n_out, k_in]^T`.
     pub fn matmul(tokens: usize, n_out: usize, k_in: usize) -> Self {
         Self(vec![("tokens", tokens), ("n_out", n_out), ("k_in", k_in)])
+    }
+
+    /// Sizes of q `[batch, heads, q_len, head_dim]` and k, v `[batch, kv_heads, k_len, head_dim]`, tokens of a block and of a group of
+    /// the score.
+    pub fn attention(shape: AttentionShape, block: usize, stride: usize) -> Self {
+        Self(vec![
+            ("batch", shape.batch()),
+            ("heads", shape.q_heads()),
+            ("kv_heads", shape.kv_heads()),
+            ("q_len", shape.q_len()),
+            ("k_len", shape.k_len()),
+            ("head_dim", shape.head_dim()),
+            ("block", block),
+            ("stride", stride),
+        ])
     }
 
     /// Any sizes.

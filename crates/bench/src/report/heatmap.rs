@@ -1,9 +1,12 @@
 //! Block masks as pictures: a cell per block, or per square of blocks where there are many.
 
 use serde::Serialize;
+use sparse_core::BlockMask;
 
 /// Cells along a side at most; larger masks are averaged.
 const MOST_CELLS: usize = 96;
+/// Pictures of a row at most.
+const MOST_HEADS: usize = 16;
 /// Shades between empty and full.
 const SHADES: usize = 8;
 
@@ -29,6 +32,37 @@ pub struct HeadMask {
     pub selected: Vec<bool>,
     /// Row-major `[q_blocks, k_blocks]`: whether a query of the block sees any key of it at all.
     pub reachable: Vec<bool>,
+}
+
+impl MaskMap {
+    /// Pictures of the first heads of `mask`, where attention could reach the blocks `reachable`.
+    pub fn of(title: String, mask: &BlockMask, reachable: &BlockMask) -> Self {
+        let (heads, all) = (mask.heads(), mask.batch() * mask.heads());
+        let bits = |mask: &BlockMask, at: usize| -> Vec<bool> {
+            (0..mask.q_blocks())
+                .flat_map(|i| (0..mask.k_blocks()).map(move |j| (i, j)))
+                .map(|(i, j)| mask.get(at / heads, at % heads, i, j))
+                .collect()
+        };
+        let heads = (0..all.min(MOST_HEADS)).map(|at| HeadMask {
+            name: match mask.batch() {
+                1 => format!("head {at}"),
+                _ => format!("item {}, head {}", at / heads, at % heads),
+            },
+            q_blocks: mask.q_blocks(),
+            k_blocks: mask.k_blocks(),
+            selected: bits(mask, at),
+            reachable: bits(reachable, at),
+        });
+        Self {
+            heads: heads.collect(),
+            title: if all > MOST_HEADS {
+                format!("{title}, {MOST_HEADS} of {all} heads")
+            } else {
+                title
+            },
+        }
+    }
 }
 
 impl HeadMask {
@@ -190,6 +224,22 @@ pub(super) mod tests {
             (picture.shades[0].opacity, &picture.shades[0].path[..]),
             (0.125, "M0 2h1v1h-1z")
         );
+    }
+
+    #[test]
+    fn a_map_shows_the_bits_of_its_heads_and_says_how_many_it_leaves_out() {
+        let all = BlockMask::dense(2, 9, 2, 3).unwrap();
+        let mask =
+            BlockMask::from_fn(2, 9, 2, 3, |b, h, i, j| (b, h, i, j) == (1, 2, 0, 1)).unwrap();
+        let map = MaskMap::of("row".into(), &mask, &all);
+        assert_eq!(
+            (map.heads.len(), &map.title[..]),
+            (16, "row, 16 of 18 heads")
+        );
+        let head = &map.heads[11];
+        assert_eq!(head.name, "item 1, head 2");
+        assert_eq!(head.selected, [false, true, false, false, false, false]);
+        assert!(head.reachable.iter().all(|reachable| *reachable));
     }
 
     #[test]

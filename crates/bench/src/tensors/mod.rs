@@ -3,6 +3,7 @@
 mod any;
 mod error;
 mod file;
+mod qkv;
 mod similar;
 mod write;
 
@@ -12,4 +13,5 @@ mod tests;
 pub use any::{AnyMatrix, AnyTensor};
 pub use error::TensorFileError;
 pub use file::{LARGEST_TENSOR_BYTES, TensorFile};
+pub use qkv::{Qkv, QkvError};
 pub use write::{OutTensor, write_file, write_tensors};

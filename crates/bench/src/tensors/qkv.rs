@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use sparse_core::DType;
 use sparse_core::attention::{AttentionShape, AttentionShapeError};
+use sparse_core::synthetic::AttentionInputs;
+use sparse_core::{DType, Element};
 
-use crate::tensors::{AnyTensor, TensorFile, TensorFileError};
+use super::{AnyTensor, TensorFile, TensorFileError};
 
 const Q: &str = "q [batch, heads, q_len, head_dim]";
 const K: &str = "k [batch, kv_heads, k_len, head_dim]";
@@ -13,21 +14,21 @@ const V: &str = "v [batch, kv_heads, k_len, head_dim]";
 
 /// The operands of attention.
 #[derive(Debug)]
-pub(crate) struct Qkv {
+pub struct Qkv {
     /// `[batch, heads, q_len, head_dim]`.
-    pub(crate) q: AnyTensor,
+    pub q: AnyTensor,
     /// `[batch, kv_heads, k_len, head_dim]`.
-    pub(crate) k: AnyTensor,
+    pub k: AnyTensor,
     /// `[batch, kv_heads, k_len, head_dim]`.
-    pub(crate) v: AnyTensor,
+    pub v: AnyTensor,
     /// The sizes of all three.
-    pub(crate) shape: AttentionShape,
+    pub shape: AttentionShape,
 }
 
 /// Operands that do not fit together.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum QkvError {
+pub enum QkvError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] TensorFileError),
@@ -38,12 +39,22 @@ pub(crate) enum QkvError {
     #[error(
         "q is stored as {q}, k as {k} and v as {v}; the kernels read all three in one storage type"
     )]
-    StorageTypes { q: DType, k: DType, v: DType },
+    StorageTypes {
+        /// Of q.
+        q: DType,
+        /// Of k.
+        k: DType,
+        /// Of v.
+        v: DType,
+    },
 }
 
 impl Qkv {
     /// Reads the tensors `q`, `k` and `v` of a file.
-    pub(crate) fn read(path: &Path) -> Result<Self, QkvError> {
+    ///
+    /// # Errors
+    /// [`QkvError`], the first rule broken.
+    pub fn read(path: &Path) -> Result<Self, QkvError> {
         let mut file = TensorFile::open(path)?;
         let q = file.ranked("q", 4, Q)?;
         let k = file.ranked("k", 4, K)?;
@@ -60,7 +71,16 @@ impl Qkv {
     }
 
     /// The storage type of all three.
-    pub(crate) fn dtype(&self) -> DType {
+    pub fn dtype(&self) -> DType {
         self.q.dtype()
+    }
+
+    /// The operands as `T`, each number rounded to nearest.
+    pub fn cast<T: Element>(&self) -> AttentionInputs<T> {
+        AttentionInputs {
+            q: self.q.cast(),
+            k: self.k.cast(),
+            v: self.v.cast(),
+        }
     }
 }

@@ -1,0 +1,262 @@
+//! Runs one attention layer.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+use sparse_core::attention::AttentionShape;
+use sparse_core::synthetic::AttentionInputs;
+use sparse_core::xattention::{Mode, XAttentionLayout, XAttentionOptions};
+use sparse_core::{BlockMask, Element, Tensor};
+use sparse_gpu::{Explanation, GpuMask};
+
+use super::quality::{Attended, Quality, reachable};
+use super::{Checks, check};
+use crate::cli::Operation;
+use crate::compare::bench::{Bench, Recorder, RowWords};
+use crate::device::{AttendRun, GpuQkv, XAttentionRun};
+use crate::measure::{Ideal, Summary};
+use crate::record::{Record, Shape};
+
+/// What is timed against dense attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contest {
+    /// Nothing: dense attention is all that is asked for.
+    Dense,
+    /// Attention over a mask that is there.
+    Attend,
+    /// Score, selection and attention, end to end.
+    Whole,
+    /// The same, and each of the three steps alone.
+    WholeAndParts,
+}
+
+/// An attention layer to run.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionJob<'a, T> {
+    /// q, k and v.
+    pub inputs: &'a AttentionInputs<T>,
+    /// Their sizes.
+    pub shape: AttentionShape,
+    /// How blocks are scored and selected, and how is attended.
+    pub options: &'a XAttentionOptions,
+    /// What is timed.
+    pub contest: Contest,
+}
+
+/// Median times of the steps in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PartTimes {
+    /// `xattention_score`.
+    pub score_ms: f64,
+    /// `xattention_select`.
+    pub select_ms: f64,
+    /// `block_attention` over the mask.
+    pub attend_ms: f64,
+}
+
+/// A measured attention layer.
+#[derive(Clone, Debug)]
+pub struct AttentionResult {
+    /// The row.
+    pub record: Record,
+    /// Where they were asked for.
+    pub parts: Option<PartTimes>,
+    /// What the mask keeps, against dense attention on the same device.
+    pub quality: Quality,
+    /// What was checked against the CPU.
+    pub checks: Checks,
+    /// Block scores `[batch, heads, q_blocks, k_blocks]` of real blocks.
+    pub scores: Tensor<f32>,
+    /// The blocks attended to, of the same shape.
+    pub mask: BlockMask,
+    /// The blocks that dense attention visits.
+    pub reachable: BlockMask,
+    /// Output `[batch, heads, q_len, head_dim]` and log-sum-exp `[batch, heads, q_len]`.
+    pub attended: Attended,
+}
+
+/// Runs one job: once for the results, which are checked, then by turns for the times.
+///
+/// # Errors
+/// Where planning or the device fails, or the scores are no masses because q or k is not finite.
+pub fn measure<T: Element>(
+    bench: &Bench,
+    job: AttentionJob<'_, T>,
+    after_round: &mut dyn FnMut(usize, usize),
+) -> anyhow::Result<AttentionResult> {
+    let AttentionJob {
+        inputs,
+        shape,
+        options,
+        contest,
+    } = job;
+    let gpu = &bench.gpu;
+    let layout = options.layout(shape)?;
+    let qkv = GpuQkv::upload(gpu, inputs, shape)?;
+    let mut dense = AttendRun::plan(gpu, &qkv, &options.attention(), None)?;
+    let mut sparse = XAttentionRun::plan(gpu, &qkv, options)?;
+    for results in [dense.out(), dense.lse(), sparse.sums()] {
+        bench.poison(results);
+    }
+    bench.poison(sparse.attend().out());
+    bench.poison(sparse.attend().lse());
+    poison_mask(bench, sparse.mask());
+    let is_dense = contest == Contest::Dense;
+    bench.run_once(&mut |pass| {
+        dense.record(pass)?;
+        if is_dense {
+            sparse.record_score(pass)
+        } else {
+            sparse.record(pass)
+        }
+    })?;
+
+    let all_scores: Tensor<f32> = gpu.read_blocking(sparse.sums())?;
+    let dense_result = read(bench, &dense)?;
+    let reachable = reachable(shape, options.block, options.causal)?;
+    let attention = options.attention();
+    let mut checks = Checks {
+        dense: Some(check::attention(inputs, None, &attention, &dense_result)?),
+        scores: Some(check::scores(inputs, &layout, all_scores.data())?),
+        ..Checks::default()
+    };
+    let (mask, attended) = if is_dense {
+        (reachable.clone(), dense_result.clone())
+    } else {
+        let selected = gpu.read_mask_blocking(sparse.mask())?;
+        let result = read(bench, sparse.attend())?;
+        let mask = Some(&selected);
+        checks.sparse = Some(check::attention(inputs, mask, &attention, &result)?);
+        let wrong = check::wrong_mask_rows(all_scores.data(), &selected, &layout)?;
+        checks.wrong_mask_rows = Some(wrong);
+        (selected, result)
+    };
+    let quality = Quality::of(shape, &mask, &reachable, &attended, &dense_result)?;
+
+    let explanation = explain(contest, &dense, &sparse);
+    let (times, parts) = time(bench, contest, &mut dense, sparse, after_round)?;
+    let density = if is_dense { 1.0 } else { quality.density };
+    let ideal = match contest {
+        Contest::Dense | Contest::Attend => Ideal::Density,
+        Contest::Whole | Contest::WholeAndParts => Ideal::Xattention {
+            stride: options.stride,
+        },
+    };
+    let words = RowWords {
+        operation: match contest {
+            Contest::Dense | Contest::Attend => Operation::BlockAttention,
+            Contest::Whole | Contest::WholeAndParts => Operation::Xattention,
+        },
+        shape: Shape::attention(shape, options.block, options.stride),
+        dtype: T::DTYPE,
+        pattern: pattern(contest, options),
+        density,
+        ideal_speedup: ideal.speedup(density),
+        kernel: explanation.kernel,
+        tile: explanation.tile,
+        tier: explanation.tier.into(),
+        max_err_over_bound: checks.worst(),
+        peer: None,
+    };
+    Ok(AttentionResult {
+        record: bench.record(words, times[0], times[1]),
+        parts,
+        quality,
+        checks,
+        scores: crop(&all_scores, &layout)?,
+        mask,
+        reachable,
+        attended,
+    })
+}
+
+/// Every bit set, those past the last block included: a mask that is not written cannot pass for right.
+fn poison_mask(bench: &Bench, mask: &GpuMask) {
+    let [batch, heads, q_blocks, _] = mask.shape();
+    let ones = vec![u32::MAX; batch * heads * q_blocks * mask.words_per_row()];
+    let queue = bench.gpu.queue();
+    queue.write_buffer(mask.buffer(), 0, bytemuck::cast_slice(&ones));
+}
+
+fn read(bench: &Bench, run: &AttendRun) -> anyhow::Result<Attended> {
+    let (_, out) = bench.gpu.read_blocking(run.out())?.into_parts();
+    let (_, lse) = bench.gpu.read_blocking(run.lse())?.into_parts();
+    Ok(Attended { out, lse })
+}
+
+/// Dense and own time, and those of the steps.
+fn time(
+    bench: &Bench,
+    contest: Contest,
+    dense: &mut AttendRun,
+    sparse: XAttentionRun,
+    after_round: &mut dyn FnMut(usize, usize),
+) -> anyhow::Result<([Summary; 2], Option<PartTimes>)> {
+    // The steps and the whole work on the same memory, one after the other.
+    let sparse = RefCell::new(sparse);
+    let dense: Recorder<'_> = &mut |pass| dense.record(pass);
+    let whole: Recorder<'_> = &mut |pass| sparse.borrow_mut().record(pass);
+    let score: Recorder<'_> = &mut |pass| sparse.borrow_mut().record_score(pass);
+    let select: Recorder<'_> = &mut |pass| sparse.borrow_mut().record_select(pass);
+    let attend: Recorder<'_> = &mut |pass| sparse.borrow_mut().record_attend(pass);
+    let mut contenders = match contest {
+        Contest::Dense => vec![dense],
+        Contest::Attend => vec![dense, attend],
+        Contest::Whole => vec![dense, whole],
+        Contest::WholeAndParts => vec![dense, whole, score, select, attend],
+    };
+    let times = bench.time(&mut contenders, after_round)?;
+    Ok(match times[..] {
+        [only] => ([only, only], None),
+        [dense, own] => ([dense, own], None),
+        [dense, whole, score, select, attend] => {
+            let parts = PartTimes {
+                score_ms: score.median_ms,
+                select_ms: select.median_ms,
+                attend_ms: attend.median_ms,
+            };
+            ([dense, whole], Some(parts))
+        }
+        _ => anyhow::bail!("{} contenders have no meaning here", times.len()),
+    })
+}
+
+fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRun) -> Explanation {
+    let steps = sparse.explain();
+    match contest {
+        Contest::Dense => dense.explain().clone(),
+        Contest::Attend => sparse.attend().explain().clone(),
+        Contest::Whole | Contest::WholeAndParts => Explanation {
+            kernel: steps.map(|step| step.kernel.as_str()).join(" + "),
+            tile: steps.map(|step| step.tile.as_str()).join(" + "),
+            ..sparse.attend().explain().clone()
+        },
+    }
+}
+
+fn pattern(contest: Contest, options: &XAttentionOptions) -> String {
+    let reach = if options.causal { "causal" } else { "full" };
+    let mode = match options.mode {
+        Mode::Reference(_) => " reference",
+        Mode::Exact => "",
+    };
+    match contest {
+        Contest::Dense => format!("dense {reach}"),
+        _ => format!("block:{} {reach}{mode}", options.block),
+    }
+}
+
+/// The scores without those of padding.
+fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tensor<f32>> {
+    let shape = layout.mask_shape();
+    let [batch, heads, q_blocks, k_blocks] = shape;
+    let [_, _, score_rows, score_blocks] = layout.score_shape();
+    let mut cropped = Vec::with_capacity(shape.iter().product());
+    for head in 0..batch * heads {
+        for row in 0..q_blocks {
+            let start = (head * score_rows + row) * score_blocks;
+            cropped.extend_from_slice(&scores.data()[start..start + k_blocks]);
+        }
+    }
+    Ok(Tensor::try_new(shape.to_vec(), cropped)?)
+}

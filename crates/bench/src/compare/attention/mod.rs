@@ -1,0 +1,12 @@
+//! One attention layer: dense and sparse on the same device, checked, compared with each other, timed by turns.
+
+mod check;
+mod measure;
+mod quality;
+mod score_rows;
+mod source;
+
+pub use check::Checks;
+pub use measure::{AttentionJob, AttentionResult, Contest, PartTimes, measure};
+pub use quality::{Attended, Quality};
+pub use source::{PLANTED_DENSITY, planted};

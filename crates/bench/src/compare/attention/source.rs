@@ -1,0 +1,104 @@
+//! Where q, k and v of a row come from.
+
+use sparse_core::Element;
+use sparse_core::attention::{AttentionShape, AttentionShapeError};
+use sparse_core::synthetic::{AttentionInputs, PlantedAttention, PlantedError};
+use sparse_core::xattention::XAttentionOptions;
+
+use crate::cli::Operation;
+use crate::presets::AttentionCase;
+use crate::tensors::Qkv;
+
+/// Share of the causally reachable blocks that the planted structure needs.
+pub const PLANTED_DENSITY: f64 = 0.15;
+/// Of the planted inputs.
+const SEED: u64 = 1;
+
+impl AttentionCase {
+    /// Causal attention over real tensors, with the usual block and threshold.
+    pub fn of_real(operation: Operation, qkv: &Qkv) -> Self {
+        let usual = XAttentionOptions::default();
+        let shape = qkv.shape;
+        Self {
+            operation,
+            model: "real q, k, v",
+            batch: shape.batch(),
+            heads: shape.q_heads(),
+            kv_heads: shape.kv_heads(),
+            q_len: shape.q_len(),
+            k_len: shape.k_len(),
+            head_dim: shape.head_dim(),
+            dtype: qkv.dtype(),
+            causal: usual.causal,
+            block: usual.block,
+            stride: 16,
+            threshold: 0.9,
+        }
+    }
+
+    /// Its sizes, checked.
+    ///
+    /// # Errors
+    /// Where they do not make an attention problem.
+    pub fn attention_shape(&self) -> Result<AttentionShape, AttentionShapeError> {
+        AttentionShape::try_new(
+            self.batch,
+            self.heads,
+            self.kv_heads,
+            self.q_len,
+            self.k_len,
+            self.head_dim,
+        )
+    }
+
+    /// Its options.
+    pub fn options(&self) -> XAttentionOptions {
+        XAttentionOptions {
+            block: self.block,
+            stride: self.stride,
+            threshold: self.threshold.into(),
+            causal: self.causal,
+            ..XAttentionOptions::default()
+        }
+    }
+}
+
+/// q, k and v with planted sinks, local windows, stripes and slashes.
+///
+/// # Errors
+/// Where the head dimension has no room for them, or the tensors are too large.
+pub fn planted<T: Element>(shape: AttentionShape) -> Result<AttentionInputs<T>, PlantedError> {
+    PlantedAttention {
+        shape,
+        density: PLANTED_DENSITY,
+        seed: SEED,
+    }
+    .generate()
+}
+
+#[cfg(test)]
+mod tests {
+    use sparse_core::BlockMask;
+    use sparse_core::xattention::{block_scores, select};
+
+    use super::*;
+    use crate::cli::PresetName;
+    use crate::presets::{AdapterClass, Case, cases};
+
+    #[test]
+    fn the_planted_rows_of_the_quick_preset_are_at_most_a_fifth_dense() {
+        let only = "xattention".parse().unwrap();
+        let all = cases(PresetName::Quick, AdapterClass::Software, &only);
+        let [Case::Attention(case)] = &all[..] else {
+            panic!("{all:?}");
+        };
+        let shape = case.attention_shape().unwrap();
+        let inputs = planted::<f32>(shape).unwrap();
+        let options = case.options();
+        let scores = block_scores(&inputs.q, &inputs.k, &options).unwrap().scores;
+        let mask = select(&scores, &options.layout(shape).unwrap()).unwrap();
+        let reachable = super::super::quality::reachable(shape, case.block, case.causal).unwrap();
+        let density = BlockMask::density_within(&mask, &reachable).unwrap();
+        assert!((0.1..=0.2).contains(&density), "{density}");
+    }
+}

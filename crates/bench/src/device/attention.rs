@@ -1,0 +1,216 @@
+//! q, k and v in GPU memory, and attention over them recorded by plans: dense, over a mask, or XAttention end to end.
+
+use sparse_core::attention::{AttentionOptions, AttentionShape};
+use sparse_core::synthetic::AttentionInputs;
+use sparse_core::xattention::XAttentionOptions;
+use sparse_core::{DType, Element};
+use sparse_gpu::{
+    AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuMask,
+    GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
+};
+
+/// The operands of attention in GPU memory. Clones share it.
+#[derive(Clone, Debug)]
+pub struct GpuQkv {
+    /// `[batch, heads, q_len, head_dim]`.
+    pub q: GpuTensor,
+    /// `[batch, kv_heads, k_len, head_dim]`.
+    pub k: GpuTensor,
+    /// `[batch, kv_heads, k_len, head_dim]`.
+    pub v: GpuTensor,
+    /// The sizes of all three.
+    pub shape: AttentionShape,
+}
+
+impl GpuQkv {
+    /// Copies the operands to the GPU, in their storage type.
+    ///
+    /// # Errors
+    /// Where they do not fit.
+    pub fn upload<T: Element>(
+        gpu: &Gpu,
+        inputs: &AttentionInputs<T>,
+        shape: AttentionShape,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            q: gpu.upload(&inputs.q)?,
+            k: gpu.upload(&inputs.k)?,
+            v: gpu.upload(&inputs.v)?,
+            shape,
+        })
+    }
+}
+
+/// Planned attention over all key blocks or over those of a mask, with its results, in f32.
+#[derive(Debug)]
+pub struct AttendRun {
+    plan: BlockAttentionPlan,
+    qkv: GpuQkv,
+    mask: Option<GpuMask>,
+    out: GpuTensor,
+    lse: GpuTensor,
+}
+
+impl AttendRun {
+    /// Plans attention; without a mask it is dense.
+    ///
+    /// # Errors
+    /// Where planning fails or the results do not fit into GPU memory.
+    pub fn plan(
+        gpu: &Gpu,
+        qkv: &GpuQkv,
+        options: &AttentionOptions,
+        mask: Option<GpuMask>,
+    ) -> Result<Self, Error> {
+        let shape = qkv.shape;
+        let plan = gpu.plan_blocking(&BlockAttention {
+            block: options.block,
+            causal: options.causal,
+            scale: options.scale,
+            masked: mask.is_some(),
+            types: AttentionTypes {
+                q: qkv.q.dtype(),
+                k: qkv.k.dtype(),
+                v: qkv.v.dtype(),
+                out: DType::F32,
+            },
+            ..BlockAttention::new(
+                shape.batch(),
+                shape.q_heads(),
+                shape.kv_heads(),
+                shape.q_len(),
+                shape.k_len(),
+                shape.head_dim(),
+            )
+        })?;
+        let q_shape = shape.q_shape();
+        Ok(Self {
+            plan,
+            qkv: qkv.clone(),
+            mask,
+            out: gpu.empty_tensor(&q_shape, DType::F32)?,
+            lse: gpu.empty_tensor(&q_shape[..3], DType::F32)?,
+        })
+    }
+
+    /// Records the attention.
+    ///
+    /// # Errors
+    /// Those of [`BlockAttentionPlan::record`].
+    pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+        let GpuQkv { q, k, v, .. } = &self.qkv;
+        let (out, lse) = (&mut self.out, &mut self.lse);
+        self.plan
+            .record(pass, q, k, v, self.mask.as_ref(), out, lse)
+    }
+
+    /// `[batch, heads, q_len, head_dim]`.
+    pub fn out(&self) -> &GpuTensor {
+        &self.out
+    }
+
+    /// `[batch, heads, q_len]`, natural logarithm.
+    pub fn lse(&self) -> &GpuTensor {
+        &self.lse
+    }
+
+    /// Which kernel and tile were chosen, and why.
+    pub fn explain(&self) -> &Explanation {
+        self.plan.explain()
+    }
+}
+
+/// Planned XAttention: score, select, attend, with everything that it computes.
+#[derive(Debug)]
+pub struct XAttentionRun {
+    score: XAttentionScorePlan,
+    select: XAttentionSelectPlan,
+    sums: GpuTensor,
+    mask: GpuMask,
+    attend: AttendRun,
+}
+
+impl XAttentionRun {
+    /// Plans the three steps.
+    ///
+    /// # Errors
+    /// Where planning fails or the results do not fit into GPU memory.
+    pub fn plan(gpu: &Gpu, qkv: &GpuQkv, options: &XAttentionOptions) -> Result<Self, Error> {
+        let score = gpu.plan_blocking(&XAttentionScore {
+            q: qkv.q.dtype(),
+            k: qkv.k.dtype(),
+            ..XAttentionScore::new(qkv.shape, options.clone())
+        })?;
+        let select = gpu.plan_blocking(&XAttentionSelect::new(qkv.shape, options.clone()))?;
+        let sums = gpu.empty_tensor(&score.sums_shape(), DType::F32)?;
+        let mask = gpu.empty_mask(select.mask_shape())?;
+        // The clone shares the memory that the selection writes.
+        let attend = AttendRun::plan(gpu, qkv, &options.attention(), Some(mask.clone()))?;
+        Ok(Self {
+            score,
+            select,
+            sums,
+            mask,
+            attend,
+        })
+    }
+
+    /// Records all three steps.
+    ///
+    /// # Errors
+    /// Those of the steps.
+    pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+        self.record_score(pass)?;
+        self.record_select(pass)?;
+        self.record_attend(pass)
+    }
+
+    /// Records the first step: block scores.
+    ///
+    /// # Errors
+    /// Those of [`XAttentionScorePlan::record`].
+    pub fn record_score(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+        let GpuQkv { q, k, .. } = &self.attend.qkv;
+        self.score.record(pass, q, k, &mut self.sums)
+    }
+
+    /// Records the second step: the mask, from the scores that are there.
+    ///
+    /// # Errors
+    /// Those of [`XAttentionSelectPlan::record`].
+    pub fn record_select(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+        self.select.record(pass, &self.sums, &mut self.mask)
+    }
+
+    /// Records the third step: attention, over the mask that is there.
+    ///
+    /// # Errors
+    /// Those of [`AttendRun::record`].
+    pub fn record_attend(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+        self.attend.record(pass)
+    }
+
+    /// Block scores `[batch, heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
+    pub fn sums(&self) -> &GpuTensor {
+        &self.sums
+    }
+
+    /// `[batch, heads, q_blocks, k_blocks]`, on real lengths.
+    pub fn mask(&self) -> &GpuMask {
+        &self.mask
+    }
+
+    /// The third step.
+    pub fn attend(&self) -> &AttendRun {
+        &self.attend
+    }
+
+    /// What was chosen for score, selection and attention, and why.
+    pub fn explain(&self) -> [&Explanation; 3] {
+        [
+            self.score.explain(),
+            self.select.explain(),
+            self.attend.explain(),
+        ]
+    }
+}
