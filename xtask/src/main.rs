@@ -6,6 +6,8 @@ mod adapter;
 mod bench;
 mod cargo;
 mod ci;
+#[cfg(test)]
+mod documents;
 mod install;
 mod os_release;
 mod setup;
