@@ -68,6 +68,14 @@ fn from_safetensors() {
 }
 
 #[test]
+fn xattention() {
+    let printed = run("xattention");
+    // The diagonal is always selected: the first row of each picture starts with a full block.
+    assert_eq!(printed.matches("selected key blocks filled\n\u{2588}").count(), 2, "{printed}");
+    assert!(printed.contains("blocks attended to, out[0] = "), "{printed}");
+}
+
+#[test]
 fn the_readme_shows_the_first_of_them() {
     let readme = include_str!("../README.md");
     let example = include_str!("../crates/sparse-gpu/examples/share_device.rs");
