@@ -71,8 +71,17 @@ fn from_safetensors() {
 fn xattention() {
     let printed = run("xattention");
     // The diagonal is always selected: the first row of each picture starts with a full block.
-    assert_eq!(printed.matches("selected key blocks filled\n\u{2588}").count(), 2, "{printed}");
-    assert!(printed.contains("blocks attended to, out[0] = "), "{printed}");
+    assert_eq!(
+        printed
+            .matches("selected key blocks filled\n\u{2588}")
+            .count(),
+        2,
+        "{printed}"
+    );
+    assert!(
+        printed.contains("blocks attended to, out[0] = "),
+        "{printed}"
+    );
 }
 
 #[test]

@@ -9,15 +9,30 @@ use sparse_gpu::{Gpu, XAttention, wgpu};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Two query heads share a key head; sinks, local windows, stripes and slashes are planted in the inputs.
     let shape = AttentionShape::try_new(1, 2, 1, 2048, 2048, 32)?;
-    let inputs = PlantedAttention { shape, density: 0.3, seed: 1 }.generate::<f32>()?;
+    let inputs = PlantedAttention {
+        shape,
+        density: 0.3,
+        seed: 1,
+    }
+    .generate::<f32>()?;
 
     let gpu = Gpu::new_blocking()?;
-    let [q, k, v] = [gpu.upload(&inputs.q)?, gpu.upload(&inputs.k)?, gpu.upload(&inputs.v)?];
-    let options = XAttentionOptions { stride: 16, block: 64, ..Default::default() };
+    let [q, k, v] = [
+        gpu.upload(&inputs.q)?,
+        gpu.upload(&inputs.k)?,
+        gpu.upload(&inputs.v)?,
+    ];
+    let options = XAttentionOptions {
+        stride: 16,
+        block: 64,
+        ..Default::default()
+    };
     let plan = gpu.plan_blocking(&XAttention::new(shape, options))?;
     let (mut out, mut lse) = (plan.new_out(&gpu)?, plan.new_lse(&gpu)?);
 
-    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encoder = gpu
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
     plan.record(&mut pass, &q, &k, &v, &mut out, &mut lse)?;
     drop(pass);
@@ -29,7 +44,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("head {head}: every row of blocks, its selected key blocks filled");
         print!("{}", picture(&mask, head));
     }
-    println!("{} blocks attended to, out[0] = {:.3} ...", mask.count(), out.data()[0]);
+    println!(
+        "{} blocks attended to, out[0] = {:.3} ...",
+        mask.count(),
+        out.data()[0]
+    );
     Ok(())
 }
 

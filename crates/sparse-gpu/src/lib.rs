@@ -8,7 +8,7 @@
 //!
 //! # How it works
 //!
-//! Every operation goes *problem -> plan -> record*. A problem ([`DenseMatmul`], [`NmMatmul`], [`NmMatvec`], [`BsrMatmul`], ...) is plain
+//! Every operation goes *problem -> plan -> record*. A problem ([`DenseMatmul`], [`NmMatmul`], [`NmMatvec`], [`BsrMatmul`], [`BlockAttention`], [`XAttention`], ...) is plain
 //! data. [`Gpu::plan`] chooses a kernel and a tile, compiles it once per device, and allocates scratch memory; it may fail, and says why.
 //! Recording a plan goes into the caller's pass, any number of times; it fails only for operands that the plan was not made for.
 //! `plan.explain()` tells which kernel, which tile, and why.

@@ -5,7 +5,7 @@ use crate::xattention::{ScoreReference, XAttentionLayout};
 
 /// One bound per block score, for a kernel that accumulates logits in f32 in any order and keeps, per query group and key block, a maximum
 /// and a sum of exponentials below it. Relative to each score, by the magnitude of its block row's logits. Derivation:
-/// `docs/numerics-xattention.md`.
+/// `docs/NUMERICS.md`, sections 4 and 5.
 pub fn block_score_bounds(reference: &ScoreReference, layout: &XAttentionLayout) -> Vec<f64> {
     let [_, _, _, k_blocks] = reference.scores.shape();
     let flushed = flushed(layout);

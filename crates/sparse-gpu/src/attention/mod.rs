@@ -1,7 +1,9 @@
-//! What planning attention takes: the kernels' parameters, the choice of a tile, and slices of heads that can be bound.
+//! What block attention is planned and recorded with: the kernels' parameters, the choice of a tile, slices of heads that can be bound.
 
 pub(crate) mod choose;
 pub(crate) mod params;
+mod plan;
+pub(crate) mod record;
 pub(crate) mod slices;
 
 pub use sparse_shaders::AttentionTile;

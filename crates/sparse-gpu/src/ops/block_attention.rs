@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_core::attention::AttentionShape;
-use sparse_shaders::{AttentionKernel, AttentionTile, BlockWalk, ConvertKernel, MAX_HEAD_DIM};
+use sparse_shaders::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
 
 use crate::attention::choose;
-use crate::attention::params::AttentionParams;
+use crate::attention::record::Operands;
 use crate::attention::slices::HeadBytes;
-use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
-use crate::matmul::params::ConvertParams;
 use crate::problem::{Explanation, Problem};
-use crate::window::{Window, window_bytes};
 use crate::{Error, Gpu, GpuMask, GpuTensor};
 
 /// Storage types of the operands of attention; each may be any. Log-sum-exps are always f32.
@@ -198,32 +195,29 @@ impl BlockAttention {
 /// A planned [`BlockAttention`].
 #[derive(Debug)]
 pub struct BlockAttentionPlan {
-    gpu: Gpu,
-    problem: BlockAttention,
-    shape: AttentionShape,
-    tile: AttentionTile,
+    pub(crate) gpu: Gpu,
+    pub(crate) problem: BlockAttention,
+    pub(crate) shape: AttentionShape,
+    pub(crate) tile: AttentionTile,
     /// Elements of a unit of the kernel's rows.
-    unit: usize,
+    pub(crate) unit: usize,
     /// Softmax scale times `log2(e)`.
-    scale: f32,
-    main: Arc<CompiledKernel>,
-    convert: Option<Convert>,
-    bytes: HeadBytes,
-    slices: Vec<Range<usize>>,
-    explanation: Explanation,
+    pub(crate) scale: f32,
+    pub(crate) main: Arc<CompiledKernel>,
+    pub(crate) convert: Option<Convert>,
+    pub(crate) bytes: HeadBytes,
+    pub(crate) slices: Vec<Range<usize>>,
+    pub(crate) explanation: Explanation,
 }
 
 /// The output is computed into this f32 scratch buffer, a slice at a time, and rounded afterwards.
 #[derive(Debug)]
-struct Convert {
-    kernel: Arc<CompiledKernel>,
-    sums: wgpu::Buffer,
+pub(crate) struct Convert {
+    pub(crate) kernel: Arc<CompiledKernel>,
+    pub(crate) sums: wgpu::Buffer,
 }
 
-const OPERATION: &str = "block_attention";
-
-/// Scratch memory for f32 outputs is kept below this where it can; more heads go in slices.
-const MOST_SCRATCH_BYTES: u64 = 64 << 20;
+pub(crate) const OPERATION: &str = "block_attention";
 
 impl Problem for BlockAttention {
     type Plan = BlockAttentionPlan;
@@ -306,88 +300,6 @@ impl Problem for BlockAttention {
     }
 }
 
-impl BlockAttention {
-    fn head_bytes(&self, converts: bool) -> HeadBytes {
-        let (q_elements, k_elements) = (
-            (self.q_len * self.head_dim) as u64,
-            (self.k_len * self.head_dim) as u64,
-        );
-        let out = if converts { 4 } else { self.types.out.bytes() };
-        let [_, _, q_blocks, k_blocks] = self.mask_shape();
-        let query = [
-            q_elements * self.types.q.bytes().max(out) as u64,
-            4 * self.q_len as u64,
-            4 * (q_blocks * k_blocks.div_ceil(32)) as u64,
-        ];
-        HeadBytes {
-            query: query.into_iter().max().unwrap_or(0),
-            key: k_elements * self.types.k.bytes().max(self.types.v.bytes()) as u64,
-            heads_per_key_head: self.q_heads / self.kv_heads,
-        }
-    }
-
-    fn slices(
-        &self,
-        gpu: &Gpu,
-        bytes: &HeadBytes,
-        converts: bool,
-    ) -> Result<Vec<Range<usize>>, Error> {
-        let heads = self.batch * self.q_heads;
-        // Rounded slices start at whole words.
-        let step = if converts && !self.q_len.is_multiple_of(2) {
-            2
-        } else {
-            1
-        };
-        let limit = window_bytes(gpu);
-        let scratch = if converts {
-            limit.min(MOST_SCRATCH_BYTES.max(step as u64 * bytes.query))
-        } else {
-            limit
-        };
-        bytes
-            .slices(heads, step, scratch)
-            .or_else(|| bytes.slices(heads, step, limit))
-            .ok_or_else(|| Error::Unavailable {
-                what: format!(
-                    "{OPERATION} with q_len = {}, k_len = {}, head_dim = {}",
-                    self.q_len, self.k_len, self.head_dim
-                ),
-                needs: format!(
-                    "bindings of {} bytes, for {step} head(s)",
-                    (step as u64 * bytes.query).max(bytes.key)
-                ),
-                has: limit.to_string(),
-                hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split the sequence and merge \
-                       the parts by their lse"
-                    .to_owned(),
-            })
-    }
-
-    async fn plan_convert(&self, gpu: &Gpu, slices: &[Range<usize>]) -> Result<Convert, Error> {
-        let kernel = ConvertKernel {
-            output: storage(self.types.out),
-        };
-        let heads = slices.iter().map(Range::len).max().unwrap_or(0);
-        let bytes = 4 * (heads * self.q_len * self.head_dim) as u64;
-        Ok(Convert {
-            kernel: gpu.compile(&kernel).await?,
-            sums: gpu.allocate("f32 outputs", bytes, wgpu::BufferUsages::STORAGE)?,
-        })
-    }
-}
-
-/// What a recording works on.
-#[derive(Clone, Copy)]
-struct Operands<'a> {
-    q: &'a GpuTensor,
-    k: &'a GpuTensor,
-    v: &'a GpuTensor,
-    mask: Option<&'a GpuMask>,
-    out: &'a GpuTensor,
-    lse: &'a GpuTensor,
-}
-
 impl BlockAttentionPlan {
     /// Records the attention into the caller's pass; it runs when the caller submits. Many operations may share a pass, and a plan may be
     /// recorded any number of times. `mask` is given where the problem is `masked`; it may be one that an operation of the same pass
@@ -432,221 +344,4 @@ impl BlockAttentionPlan {
     pub fn explain(&self) -> &Explanation {
         &self.explanation
     }
-
-    fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
-        let types = self.problem.types;
-        let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
-        operands.q.expect(OPERATION, "q", &q_shape, types.q)?;
-        operands.k.expect(OPERATION, "k", &kv_shape, types.k)?;
-        operands.v.expect(OPERATION, "v", &kv_shape, types.v)?;
-        operands.out.expect(OPERATION, "out", &q_shape, types.out)?;
-        operands
-            .lse
-            .expect(OPERATION, "lse", &q_shape[..3], DType::F32)?;
-        let masked = self.problem.masked;
-        if masked != operands.mask.is_some() {
-            let word = |with: bool| if with { "with" } else { "without" };
-            return Err(Error::OperandMismatch {
-                operation: OPERATION,
-                tensor: "a mask",
-                planned: word(masked),
-                given: word(!masked),
-            });
-        }
-        let expected = self.problem.mask_shape();
-        if let Some(mask) = operands.mask.filter(|mask| mask.shape() != expected) {
-            return Err(Error::ShapeMismatch {
-                operation: OPERATION,
-                tensor: "mask",
-                expected: expected.to_vec(),
-                actual: mask.shape().to_vec(),
-            });
-        }
-        let read = [
-            ("q", Some(operands.q.buffer())),
-            ("k", Some(operands.k.buffer())),
-            ("v", Some(operands.v.buffer())),
-            ("the mask", operands.mask.map(|mask| &mask.words)),
-        ];
-        for (output, written) in [("out", operands.out), ("lse", operands.lse)] {
-            for (input, buffer) in read {
-                if buffer == Some(written.buffer()) {
-                    return Err(Error::Aliased {
-                        operation: OPERATION,
-                        output,
-                        input,
-                    });
-                }
-            }
-        }
-        if operands.out.buffer() == operands.lse.buffer() {
-            return Err(Error::Aliased {
-                operation: OPERATION,
-                output: "out",
-                input: "lse",
-            });
-        }
-        Ok(())
-    }
-
-    fn record_main(
-        &self,
-        pass: &mut wgpu::ComputePass<'_>,
-        operands: &Operands<'_>,
-        heads: &Range<usize>,
-    ) {
-        let BlockAttention {
-            q_len,
-            k_len,
-            head_dim,
-            ..
-        } = self.problem;
-        let key_heads = self.bytes.key_heads(heads);
-        let row = head_dim / self.unit;
-        let q = self.rows(operands.q, heads, q_len);
-        let k = self.rows(operands.k, &key_heads, k_len);
-        let v = self.rows(operands.v, &key_heads, k_len);
-        let out = match &self.convert {
-            Some(convert) => {
-                Window::whole(&convert.sums).starting_at(word(heads.start * q_len * row))
-            }
-            None => self.rows(operands.out, heads, q_len),
-        };
-        let lse = Window::new(
-            &self.gpu,
-            operands.lse.buffer(),
-            operands.lse.offset(),
-            4,
-            elements(heads, q_len),
-        );
-        let [_, _, query_blocks, _] = self.problem.mask_shape();
-        let words_per_row = operands.mask.map_or(0, GpuMask::words_per_row);
-        let mask_words = query_blocks * words_per_row;
-        let mask = operands
-            .mask
-            .map(|mask| Window::new(&self.gpu, &mask.words, 0, 4, elements(heads, mask_words)));
-        let mut buffers = vec![
-            ("q", q.binding()),
-            ("k", k.binding()),
-            ("v", v.binding()),
-            ("out", out.binding()),
-            ("lse", lse.binding()),
-        ];
-        buffers.extend(mask.map(|window| ("mask", window.binding())));
-
-        let q_tiles = q_len.div_ceil(self.tile.queries());
-        let first = |number: usize, window: &Window<'_>| word(number) - window.first;
-        let shared = self.bytes.heads_per_key_head;
-        let params = AttentionParams {
-            heads: word(heads.len()),
-            heads_together: word(self.heads_together().min(heads.len())),
-            first_shared: word(heads.start % shared),
-            heads_per_key_head: word(shared),
-            q_len: word(q_len),
-            k_len: word(k_len),
-            q_tiles: word(q_tiles),
-            scale_bits: self.scale.to_bits(),
-            q_first: first(heads.start * q_len * row, &q),
-            k_first: first(key_heads.start * k_len * row, &k),
-            v_first: first(key_heads.start * k_len * row, &v),
-            out_first: first(heads.start * q_len * row, &out),
-            lse_first: first(heads.start * q_len, &lse),
-            mask_first: mask.map_or(0, |window| first(heads.start * mask_words, &window)),
-            query_blocks: word(query_blocks),
-            words_per_row: word(words_per_row),
-            ..AttentionParams::default()
-        };
-        let fmas = 2 * (self.tile.queries() * head_dim) as u64 * k_len as u64;
-        let groups = word(heads.len() * q_tiles);
-        dispatch(&self.gpu, pass, &self.main, params, &buffers, groups, fmas);
-    }
-
-    /// The window of some heads of q, k, v or out, in units.
-    fn rows<'a>(
-        &'a self,
-        tensor: &'a GpuTensor,
-        heads: &Range<usize>,
-        tokens: usize,
-    ) -> Window<'a> {
-        let unit_bytes = (self.unit * tensor.dtype().bytes()) as u64;
-        let units = elements(heads, tokens * self.problem.head_dim / self.unit);
-        Window::new(
-            &self.gpu,
-            tensor.buffer(),
-            tensor.offset(),
-            unit_bytes,
-            units,
-        )
-    }
-
-    /// Query heads whose keys and values are in use at the same time.
-    fn heads_together(&self) -> usize {
-        // A processor works on one or two rows of one head at a time.
-        let cache: u64 = if self.gpu.is_software() { 0 } else { 16 << 20 };
-        let key_heads = cache.checked_div(2 * self.bytes.key).unwrap_or(u64::MAX);
-        usize::try_from(key_heads)
-            .unwrap_or(usize::MAX)
-            .max(1)
-            .saturating_mul(self.bytes.heads_per_key_head)
-    }
-
-    fn record_convert(
-        &self,
-        pass: &mut wgpu::ComputePass<'_>,
-        out: &GpuTensor,
-        heads: &Range<usize>,
-    ) {
-        let Some(convert) = &self.convert else { return };
-        let range = elements(heads, self.problem.q_len * self.problem.head_dim);
-        let len = range.end - range.start;
-        let window = Window::new(
-            &self.gpu,
-            out.buffer(),
-            out.offset(),
-            out.dtype().bytes() as u64,
-            range.clone(),
-        );
-        let params = ConvertParams {
-            len: word_of(len),
-            y_first: word_of(range.start) - window.first,
-            ..ConvertParams::default()
-        };
-        let buffers = [
-            ("x", convert.sums.as_entire_binding()),
-            ("y", window.binding()),
-        ];
-        let groups = word_of(len.div_ceil(128));
-        dispatch(
-            &self.gpu,
-            pass,
-            &convert.kernel,
-            params,
-            &buffers,
-            groups,
-            128,
-        );
-    }
-}
-
-/// The elements of some heads of `head_elements` each.
-fn elements(heads: &Range<usize>, head_elements: usize) -> Range<u64> {
-    heads.start as u64 * head_elements as u64..heads.end as u64 * head_elements as u64
-}
-
-/// Sizes that [`BlockAttention::check`] has bounded, as the kernels count them.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the check refuses operands of 2^32 elements or more"
-)]
-const fn word(n: usize) -> u32 {
-    n as u32
-}
-
-/// As [`word`].
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the check refuses operands of 2^32 elements or more"
-)]
-const fn word_of(n: u64) -> u32 {
-    n as u32
 }

@@ -1,6 +1,6 @@
 //! The operations: one file each, found by its name.
 
-mod block_attention;
+pub(crate) mod block_attention;
 mod bsr_matmul;
 mod dense_matmul;
 mod naive_matmul;

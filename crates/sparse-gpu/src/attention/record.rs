@@ -1,0 +1,242 @@
+//! Recording attention: operands checked, one dispatch per range of heads, halves rounded.
+
+use std::ops::Range;
+
+use sparse_core::DType;
+
+use super::params::AttentionParams;
+use crate::dispatch::dispatch;
+use crate::matmul::params::ConvertParams;
+use crate::ops::block_attention::{BlockAttention, BlockAttentionPlan, OPERATION};
+use crate::window::Window;
+use crate::{Error, GpuMask, GpuTensor};
+
+/// What a recording works on.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'a> {
+    pub(crate) q: &'a GpuTensor,
+    pub(crate) k: &'a GpuTensor,
+    pub(crate) v: &'a GpuTensor,
+    pub(crate) mask: Option<&'a GpuMask>,
+    pub(crate) out: &'a GpuTensor,
+    pub(crate) lse: &'a GpuTensor,
+}
+
+impl BlockAttentionPlan {
+    pub(crate) fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
+        let types = self.problem.types;
+        let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
+        operands.q.expect(OPERATION, "q", &q_shape, types.q)?;
+        operands.k.expect(OPERATION, "k", &kv_shape, types.k)?;
+        operands.v.expect(OPERATION, "v", &kv_shape, types.v)?;
+        operands.out.expect(OPERATION, "out", &q_shape, types.out)?;
+        operands
+            .lse
+            .expect(OPERATION, "lse", &q_shape[..3], DType::F32)?;
+        let masked = self.problem.masked;
+        if masked != operands.mask.is_some() {
+            let word = |with: bool| if with { "with" } else { "without" };
+            return Err(Error::OperandMismatch {
+                operation: OPERATION,
+                tensor: "a mask",
+                planned: word(masked),
+                given: word(!masked),
+            });
+        }
+        let expected = self.problem.mask_shape();
+        if let Some(mask) = operands.mask.filter(|mask| mask.shape() != expected) {
+            return Err(Error::ShapeMismatch {
+                operation: OPERATION,
+                tensor: "mask",
+                expected: expected.to_vec(),
+                actual: mask.shape().to_vec(),
+            });
+        }
+        let read = [
+            ("q", Some(operands.q.buffer())),
+            ("k", Some(operands.k.buffer())),
+            ("v", Some(operands.v.buffer())),
+            ("the mask", operands.mask.map(|mask| &mask.words)),
+        ];
+        for (output, written) in [("out", operands.out), ("lse", operands.lse)] {
+            for (input, buffer) in read {
+                if buffer == Some(written.buffer()) {
+                    return Err(Error::Aliased {
+                        operation: OPERATION,
+                        output,
+                        input,
+                    });
+                }
+            }
+        }
+        if operands.out.buffer() == operands.lse.buffer() {
+            return Err(Error::Aliased {
+                operation: OPERATION,
+                output: "out",
+                input: "lse",
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn record_main(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        operands: &Operands<'_>,
+        heads: &Range<usize>,
+    ) {
+        let BlockAttention {
+            q_len,
+            k_len,
+            head_dim,
+            ..
+        } = self.problem;
+        let key_heads = self.bytes.key_heads(heads);
+        let row = head_dim / self.unit;
+        let q = self.rows(operands.q, heads, q_len);
+        let k = self.rows(operands.k, &key_heads, k_len);
+        let v = self.rows(operands.v, &key_heads, k_len);
+        let out = match &self.convert {
+            Some(convert) => {
+                Window::whole(&convert.sums).starting_at(word(heads.start * q_len * row))
+            }
+            None => self.rows(operands.out, heads, q_len),
+        };
+        let lse = Window::new(
+            &self.gpu,
+            operands.lse.buffer(),
+            operands.lse.offset(),
+            4,
+            elements(heads, q_len),
+        );
+        let [_, _, query_blocks, _] = self.problem.mask_shape();
+        let words_per_row = operands.mask.map_or(0, GpuMask::words_per_row);
+        let mask_words = query_blocks * words_per_row;
+        let mask = operands
+            .mask
+            .map(|mask| Window::new(&self.gpu, &mask.words, 0, 4, elements(heads, mask_words)));
+        let mut buffers = vec![
+            ("q", q.binding()),
+            ("k", k.binding()),
+            ("v", v.binding()),
+            ("out", out.binding()),
+            ("lse", lse.binding()),
+        ];
+        buffers.extend(mask.map(|window| ("mask", window.binding())));
+
+        let q_tiles = q_len.div_ceil(self.tile.queries());
+        let first = |number: usize, window: &Window<'_>| word(number) - window.first;
+        let shared = self.bytes.heads_per_key_head;
+        let params = AttentionParams {
+            heads: word(heads.len()),
+            heads_together: word(self.heads_together().min(heads.len())),
+            first_shared: word(heads.start % shared),
+            heads_per_key_head: word(shared),
+            q_len: word(q_len),
+            k_len: word(k_len),
+            q_tiles: word(q_tiles),
+            scale_bits: self.scale.to_bits(),
+            q_first: first(heads.start * q_len * row, &q),
+            k_first: first(key_heads.start * k_len * row, &k),
+            v_first: first(key_heads.start * k_len * row, &v),
+            out_first: first(heads.start * q_len * row, &out),
+            lse_first: first(heads.start * q_len, &lse),
+            mask_first: mask.map_or(0, |window| first(heads.start * mask_words, &window)),
+            query_blocks: word(query_blocks),
+            words_per_row: word(words_per_row),
+            ..AttentionParams::default()
+        };
+        let fmas = 2 * (self.tile.queries() * head_dim) as u64 * k_len as u64;
+        let groups = word(heads.len() * q_tiles);
+        dispatch(&self.gpu, pass, &self.main, params, &buffers, groups, fmas);
+    }
+
+    /// The window of some heads of q, k, v or out, in units.
+    pub(crate) fn rows<'a>(
+        &'a self,
+        tensor: &'a GpuTensor,
+        heads: &Range<usize>,
+        tokens: usize,
+    ) -> Window<'a> {
+        let unit_bytes = (self.unit * tensor.dtype().bytes()) as u64;
+        let units = elements(heads, tokens * self.problem.head_dim / self.unit);
+        Window::new(
+            &self.gpu,
+            tensor.buffer(),
+            tensor.offset(),
+            unit_bytes,
+            units,
+        )
+    }
+
+    /// Query heads whose keys and values are in use at the same time.
+    pub(crate) fn heads_together(&self) -> usize {
+        // A processor works on one or two rows of one head at a time.
+        let cache: u64 = if self.gpu.is_software() { 0 } else { 16 << 20 };
+        let key_heads = cache.checked_div(2 * self.bytes.key).unwrap_or(u64::MAX);
+        usize::try_from(key_heads)
+            .unwrap_or(usize::MAX)
+            .max(1)
+            .saturating_mul(self.bytes.heads_per_key_head)
+    }
+
+    pub(crate) fn record_convert(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        out: &GpuTensor,
+        heads: &Range<usize>,
+    ) {
+        let Some(convert) = &self.convert else { return };
+        let range = elements(heads, self.problem.q_len * self.problem.head_dim);
+        let len = range.end - range.start;
+        let window = Window::new(
+            &self.gpu,
+            out.buffer(),
+            out.offset(),
+            out.dtype().bytes() as u64,
+            range.clone(),
+        );
+        let params = ConvertParams {
+            len: word_of(len),
+            y_first: word_of(range.start) - window.first,
+            ..ConvertParams::default()
+        };
+        let buffers = [
+            ("x", convert.sums.as_entire_binding()),
+            ("y", window.binding()),
+        ];
+        let groups = word_of(len.div_ceil(128));
+        dispatch(
+            &self.gpu,
+            pass,
+            &convert.kernel,
+            params,
+            &buffers,
+            groups,
+            128,
+        );
+    }
+}
+
+/// The elements of some heads of `head_elements` each.
+fn elements(heads: &Range<usize>, head_elements: usize) -> Range<u64> {
+    heads.start as u64 * head_elements as u64..heads.end as u64 * head_elements as u64
+}
+
+/// Sizes that [`BlockAttention::check`] has bounded, as the kernels count them.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the check refuses operands of 2^32 elements or more"
+)]
+const fn word(n: usize) -> u32 {
+    n as u32
+}
+
+/// As [`word`].
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the check refuses operands of 2^32 elements or more"
+)]
+const fn word_of(n: u64) -> u32 {
+    n as u32
+}
