@@ -288,7 +288,17 @@ fn an_infinity_does_not_leak_through_a_weight_that_is_not_stored() {
         .plan_blocking(&BsrMatmul::new(9, 8, 5, (3, 2)))
         .unwrap();
     assert_eq!(product(&plan, &bsr, &x, 8), [3.0; 72]);
-    // Of which the first column block is not stored.
+    // All columns are real, and the infinite last one is not stored: padding must not point at it.
+    let w = repeated(8, &[0.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+    let x = repeated(9, &[3.0, 3.0, 3.0, nan, inf, inf]);
+    let bsr = gpu()
+        .upload_bsr(&BsrMatrix::from_dense(&w, (3, 3)).unwrap())
+        .unwrap();
+    let six = gpu()
+        .plan_blocking(&BsrMatmul::new(9, 8, 6, (3, 3)))
+        .unwrap();
+    assert_eq!(product(&six, &bsr, &x, 8), [6.0; 72]);
+    // The first column block is not stored.
     let w = repeated(8, &[0.0, 0.0, 0.0, 1.0, 0.0]);
     let x = repeated(9, &[inf, nan, 3.0, 3.0, nan]);
     let bsr = gpu()

@@ -175,3 +175,30 @@ fn q_k_and_v_of_different_types_are_refused() {
         &["q is stored as f32, k as f16 and v as f32"],
     );
 }
+
+#[test]
+fn a_result_does_not_replace_an_operand() {
+    let folder = Folder::with(&[("w", counting(&[8, 16])), ("x", counting(&[3, 16]))]);
+    let before = std::fs::read(folder.file()).unwrap();
+    let file = folder.file();
+    // By another path to the same file, too.
+    let other = folder
+        .file()
+        .parent()
+        .unwrap()
+        .join(".")
+        .join("t.safetensors");
+    for out in [&file, &other] {
+        let line = format!(
+            "matmul --weights {} --tensor w --pattern 2:4 --tokens 3 --out {}",
+            file.display(),
+            out.display()
+        );
+        let message = format!(
+            "error: cannot write: it is an input of this command, choose another file for --out: {}\n",
+            out.display()
+        );
+        refused(&line, &[&message]);
+    }
+    assert_eq!(std::fs::read(folder.file()).unwrap(), before);
+}

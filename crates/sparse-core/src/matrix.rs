@@ -1,7 +1,7 @@
 //! Dense matrices: owned row-major ones and strided views.
 
 use crate::Element;
-use crate::shape::{ShapeError, check_len, element_count};
+use crate::shape::{ShapeError, check_len, element_count, filled};
 
 /// A dense matrix, row-major and contiguous.
 ///
@@ -41,14 +41,13 @@ impl<T: Element> Matrix<T> {
     /// All zeros.
     ///
     /// # Errors
-    /// [`ShapeError::TooLarge`] where the element count overflows.
+    /// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice.
     pub fn zeros(rows: usize, cols: usize) -> Result<Self, ShapeError> {
-        let len = element_count(&[rows, cols])?;
-        Ok(Self {
-            rows,
-            cols,
-            data: vec![T::ZERO; len],
-        })
+        let shape = [rows, cols];
+        let data = filled(element_count(&shape)?, T::ZERO).ok_or(ShapeError::OutOfMemory {
+            shape: shape.to_vec(),
+        })?;
+        Ok(Self { rows, cols, data })
     }
 
     /// Number of rows.
@@ -243,6 +242,22 @@ mod tests {
             MatrixView::try_new(&data, 3, 4, usize::MAX, 1),
             Err(ShapeError::TooLarge { .. })
         ));
+    }
+
+    #[test]
+    fn zeros_beyond_all_memory_are_refused() {
+        // More elements than usize holds, more bytes than an allocation may have, more than any machine has.
+        assert!(matches!(
+            Matrix::<f32>::zeros(usize::MAX, 2),
+            Err(ShapeError::TooLarge { .. })
+        ));
+        for rows in [usize::MAX, usize::MAX / 16] {
+            assert_eq!(
+                Matrix::<f32>::zeros(rows, 1).unwrap_err().to_string(),
+                format!("shape [{rows}, 1] needs more memory than this machine has")
+            );
+            assert!(crate::Tensor::<f32>::zeros(vec![rows]).is_err());
+        }
     }
 
     #[test]

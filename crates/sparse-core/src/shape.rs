@@ -10,6 +10,12 @@ pub enum ShapeError {
         /// The shape asked for.
         shape: Vec<usize>,
     },
+    /// There is no memory for the elements.
+    #[error("shape {shape:?} needs more memory than this machine has")]
+    OutOfMemory {
+        /// The shape asked for.
+        shape: Vec<usize>,
+    },
     /// The data does not have as many elements as the shape says.
     #[error("shape {shape:?} needs {expected} elements, the data has {actual}")]
     Length {
@@ -49,6 +55,14 @@ pub(crate) fn element_count(shape: &[usize]) -> Result<usize, ShapeError> {
         .ok_or_else(|| ShapeError::TooLarge {
             shape: shape.to_vec(),
         })
+}
+
+/// `len` copies of `value`, where memory can be had for them.
+pub(crate) fn filled<T: Copy>(len: usize, value: T) -> Option<Vec<T>> {
+    let mut data = Vec::new();
+    data.try_reserve_exact(len).ok()?;
+    data.resize(len, value);
+    Some(data)
 }
 
 /// Checks that `len` elements fill `shape`.

@@ -1,6 +1,6 @@
 //! A dense array of any rank, row-major and contiguous.
 
-use crate::shape::{ShapeError, check_len, element_count};
+use crate::shape::{ShapeError, check_len, element_count, filled};
 use crate::{Element, Matrix};
 
 /// A dense array of any rank, row-major and contiguous: `q [batch, heads, tokens, head_dim]` and the like.
@@ -39,13 +39,12 @@ impl<T: Element> Tensor<T> {
     /// All zeros.
     ///
     /// # Errors
-    /// [`ShapeError::TooLarge`] where the element count overflows.
+    /// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice.
     pub fn zeros(shape: Vec<usize>) -> Result<Self, ShapeError> {
-        let len = element_count(&shape)?;
-        Ok(Self {
-            shape,
-            data: vec![T::ZERO; len],
-        })
+        match filled(element_count(&shape)?, T::ZERO) {
+            Some(data) => Ok(Self { shape, data }),
+            None => Err(ShapeError::OutOfMemory { shape }),
+        }
     }
 
     /// Sizes, slowest dimension first.

@@ -238,3 +238,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn blocks_beyond_all_memory_are_refused() {
+    let dense = Matrix::new(2, 2, vec![1.0_f32; 4]);
+    let rows = 1 << 58;
+    assert_eq!(
+        BsrMatrix::from_dense(&dense, (rows, 2))
+            .unwrap_err()
+            .to_string(),
+        format!(
+            "1 blocks of {rows} x 2 need more memory than this machine has; choose smaller blocks or keep fewer"
+        )
+    );
+}

@@ -24,6 +24,15 @@ pub enum TensorFileError {
         /// The file.
         path: PathBuf,
     },
+    /// The result would replace an operand.
+    #[error(
+        "cannot write: it is an input of this command, choose another file for --out: {}",
+        path.display()
+    )]
+    ReplacesInput {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is shorter than the 8 bytes of the header length.
     #[error(
         "no safetensors file: it has {bytes} bytes, the header length alone takes 8: {}",

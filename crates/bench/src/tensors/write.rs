@@ -71,6 +71,28 @@ impl View for &OutTensor {
     }
 }
 
+/// Checks before any work is done that `out` lies in a folder that exists and is none of `inputs`, by whatever path.
+///
+/// # Errors
+/// [`TensorFileError::Write`], [`TensorFileError::ReplacesInput`].
+pub fn check_out(out: &Path, inputs: &[&Path]) -> Result<(), TensorFileError> {
+    folder(out)
+        .metadata()
+        .map_err(|reason| TensorFileError::Write {
+            reason,
+            path: out.into(),
+        })?;
+    // A file that does not exist yet is no input.
+    let Ok(real) = out.canonicalize() else {
+        return Ok(());
+    };
+    let is_input = |input: &&Path| input.canonicalize().is_ok_and(|input| input == real);
+    if inputs.iter().any(is_input) {
+        return Err(TensorFileError::ReplacesInput { path: out.into() });
+    }
+    Ok(())
+}
+
 /// Writes `tensors` as one safetensors file.
 ///
 /// # Errors
@@ -89,11 +111,7 @@ pub fn write_tensors(path: &Path, tensors: &[(&str, OutTensor)]) -> Result<(), T
 /// # Errors
 /// Where the folder is missing or closed, or the disk full; an existing file stays as it was.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    temporary_file(folder)
+    temporary_file(folder(path))
         .and_then(|mut file| {
             file.write_all(bytes)?;
             file.persist(path).map_err(|e| e.error)
@@ -103,6 +121,13 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
             reason,
             path: path.into(),
         })
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// A temporary file that, once renamed, has the permissions of an ordinary new file.

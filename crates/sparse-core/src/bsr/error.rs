@@ -27,6 +27,19 @@ pub enum BsrError {
         /// Columns of a block.
         block_cols: usize,
     },
+    /// There is no memory for the blocks.
+    #[error(
+        "{blocks} blocks of {block_rows} x {block_cols} need more memory than this machine has; \
+         choose smaller blocks or keep fewer"
+    )]
+    OutOfMemory {
+        /// Blocks to be stored.
+        blocks: usize,
+        /// Rows of a block.
+        block_rows: usize,
+        /// Columns of a block.
+        block_cols: usize,
+    },
     /// The row pointers have the wrong length.
     #[error(
         "{block_rows} block rows need {expected} row pointers (one more), but {actual} were given",

@@ -1,6 +1,7 @@
 //! A matrix of which only whole blocks are stored.
 
 use crate::bsr::{BlockSelection, BsrError, BsrLayout};
+use crate::shape::filled;
 use crate::{Element, Matrix, MatrixView};
 
 /// A `rows x cols` matrix stored as the `br x bc` blocks that are not absent. Memory layout: `docs/FORMATS.md`.
@@ -73,7 +74,7 @@ impl<T: Element> BsrMatrix<T> {
     /// as zero, NaN does not.
     ///
     /// # Errors
-    /// [`BsrError::EmptyBlock`] and [`BsrError::TooLarge`].
+    /// [`BsrError::EmptyBlock`], [`BsrError::TooLarge`] and [`BsrError::OutOfMemory`].
     pub fn from_dense<'a>(
         dense: impl Into<MatrixView<'a, T>>,
         block: (usize, usize),
@@ -86,7 +87,7 @@ impl<T: Element> BsrMatrix<T> {
     /// Stores the blocks of `selection`, zero or not, and drops everything else.
     ///
     /// # Errors
-    /// [`BsrError::SelectionShape`] where the selection is for another shape.
+    /// [`BsrError::SelectionShape`] where the selection is for another shape; [`BsrError::OutOfMemory`].
     pub fn from_selection<'a>(
         dense: impl Into<MatrixView<'a, T>>,
         selection: &BlockSelection,
@@ -101,7 +102,13 @@ impl<T: Element> BsrMatrix<T> {
                 cols: dense.cols(),
             });
         }
-        let mut values = vec![T::ZERO; selection.count() * layout.block_len()];
+        let blocks = selection.count();
+        let mut values =
+            filled(blocks * layout.block_len(), T::ZERO).ok_or(BsrError::OutOfMemory {
+                blocks,
+                block_rows: layout.block.0,
+                block_cols: layout.block.1,
+            })?;
         for ((block_row, block_col), block) in selection
             .blocks()
             .zip(values.chunks_mut(layout.block_len()))

@@ -1,9 +1,11 @@
 //! The tensors of a matmul: read or generated, their shapes checked against each other.
 
+use std::path::{Path, PathBuf};
+
 use sparse_core::{DType, Matrix, ShapeError, synthetic};
 
 use crate::cli::MatmulArgs;
-use crate::tensors::{AnyMatrix, TensorFile, TensorFileError};
+use crate::tensors::{AnyMatrix, TensorFile, TensorFileError, check_out};
 
 const WEIGHTS: &str = "weights [n_out, k]";
 const ACTIVATIONS: &str = "activations [tokens, k]";
@@ -60,6 +62,12 @@ pub(super) enum MatmulInputError {
 impl MatmulInputs {
     /// Reads what the options name and generates the rest.
     pub(super) fn read(args: &MatmulArgs) -> Result<Self, MatmulInputError> {
+        let files: Vec<&Path> = [Some(&args.weights), args.input.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
+        check_out(&args.out, &files)?;
         let mut file = TensorFile::open(&args.weights)?;
         let w = file.matrix(&args.tensor, WEIGHTS)?;
         let (n_out, w_k) = w.shape();

@@ -50,7 +50,8 @@ fn multiply<T: Element>(
             Baseline::Dense
         },
     };
-    let x = OutTensor::from(&job.x);
+    // As multiplied, in a type that every reader knows: f32 holds all others exactly.
+    let x = OutTensor::from(&job.x.cast::<f32>());
     let shape = [job.x.rows(), job.w.rows()];
     let bar = progress::rounds(0);
     bar.set_message(job.operation.name());
