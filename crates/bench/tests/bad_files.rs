@@ -189,16 +189,17 @@ fn a_result_does_not_replace_an_operand() {
         .join(".")
         .join("t.safetensors");
     for out in [&file, &other] {
-        let line = format!(
-            "matmul --weights {} --tensor w --pattern 2:4 --tokens 3 --out {}",
-            file.display(),
-            out.display()
-        );
         let message = format!(
             "error: cannot write: it is an input of this command, choose another file for --out: {}\n",
             out.display()
         );
-        refused(&line, &[&message]);
+        for command in [
+            "matmul --tensor w --pattern 2:4 --tokens 3 --weights",
+            "attention --qkv",
+        ] {
+            let line = format!("{command} {} --out {}", file.display(), out.display());
+            refused(&line, &[&message]);
+        }
     }
     assert_eq!(std::fs::read(folder.file()).unwrap(), before);
 }

@@ -124,7 +124,7 @@ pub struct MatmulArgs {
     /// Storage of w and x on the device [default: as the weights are stored]
     #[arg(long, value_parser = dtype())]
     pub dtype: Option<DType>,
-    /// Name of a bias [`n_out`] in the file of the weights
+    /// Name of a bias, `n_out` numbers, in the file of the weights
     #[arg(long, value_name = "NAME")]
     pub bias: Option<String>,
     /// Function applied to every output [default: none]

@@ -17,7 +17,7 @@ use crate::compare::bench::Bench;
 use crate::measure::Budget;
 use crate::progress;
 use crate::record::Record;
-use crate::tensors::{OutTensor, Qkv, write_tensors};
+use crate::tensors::{OutTensor, Qkv, check_out, write_tensors};
 
 /// How long dense attention, the whole and its steps are timed together.
 const TIME: Duration = Duration::from_secs(6);
@@ -40,6 +40,7 @@ struct Printed<'a> {
 
 pub(crate) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let options = args.options()?;
+    check_out(&args.out, &[&args.qkv])?;
     let qkv = Qkv::read(&args.qkv)?;
     options.layout(qkv.shape)?;
     let mut bench = Bench::new(open(args.adapter.as_deref())?, TIME);

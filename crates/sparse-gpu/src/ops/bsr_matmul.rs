@@ -9,7 +9,7 @@ use crate::{Error, Gpu};
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matmul.wgsl` with the walk `bsr`; the CPU twin is
-/// [`sparse_core::matmul::bsr_matmul`].
+/// [`sparse_core::bsr::bsr_matmul`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BsrMatmul {
     /// Rows of x and y.

@@ -11,7 +11,7 @@ use crate::{Error, Gpu};
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matmul.wgsl` with the walk `nm` or `nm_expand`; the CPU twin is
-/// [`sparse_core::matmul::nm_matmul`].
+/// [`sparse_core::nm::nm_matmul`].
 ///
 /// A weight that is not stored never meets x, with one exception: where fewer than 4 rows share a pattern and there are more than 8
 /// tokens, the walk `nm_expand` multiplies all columns, and a non-finite x gives NaN as it does with dense weights.

@@ -10,7 +10,7 @@ use crate::{Error, Gpu};
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matvec.wgsl` with the walk `nm` or `nm_expand`; the CPU twin is
-/// [`sparse_core::matmul::nm_matmul`].
+/// [`sparse_core::nm::nm_matmul`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NmMatvec {
     /// Rows of x and y, at most 8.
