@@ -1,7 +1,7 @@
 {%- import "shared/storage.wgsl" as storage -%}
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/epilogue.wgsl" as epilogue -%}
-{%- import "shared/matmul_params.wgsl" as shared -%}
+{%- import "shared/matmul_rows.wgsl" as shared -%}
 {%- import "shared/register_tile.wgsl" as registers -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o]), the sum over the k that the walk visits ({{ walk }}).
@@ -48,15 +48,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     if (group >= params.group_end) { return; }
     let tile = group % params.row_tiles;
     let panel = group / params.row_tiles;
-    let strip = params.first_strip + tile / TILES_PER_STRIP;
-    let tile_row = (tile % TILES_PER_STRIP) * ROWS;
-    let row_begin = strip * STRIP_ROWS + tile_row;
-    let row_end = min(min(row_begin + ROWS, (strip + 1u) * STRIP_ROWS), params.n_out);
-    let last_row = row_end - 1u - strip * STRIP_ROWS;
-
-{%- for r in range(rows) %}
-    let row_{{ r }} = walk_row(strip, min(tile_row + {{ r }}u, last_row));
-{%- endfor %}
+    {{ shared.rows("tile", rows) }}
 {{ registers.accumulators(rows, vectors) }}
 
     let panel_base = panel * params.packed_rows * PANEL4 + lane;

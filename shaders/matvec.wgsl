@@ -1,7 +1,7 @@
 {%- import "shared/storage.wgsl" as storage -%}
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/epilogue.wgsl" as epilogue -%}
-{%- import "shared/matmul_params.wgsl" as shared -%}
+{%- import "shared/matmul_rows.wgsl" as shared -%}
 {#- x at the four k of a step, for all tokens. -#}
 {%- macro gather(panel, vectors) %}
 {%- if panel == 1 %}
@@ -64,15 +64,7 @@ fn total(row: u32, token: u32, row_number: u32) -> f32 {
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    let strip = params.first_strip + group / TILES_PER_STRIP;
-    let tile_row = (group % TILES_PER_STRIP) * ROWS;
-    let row_begin = strip * STRIP_ROWS + tile_row;
-    let row_end = min(min(row_begin + ROWS, (strip + 1u) * STRIP_ROWS), params.n_out);
-    let last_row = row_end - 1u - strip * STRIP_ROWS;
-
-{%- for r in range(rows) %}
-    let row_{{ r }} = walk_row(strip, min(tile_row + {{ r }}u, last_row));
-{%- endfor %}
+    {{ shared.rows("group", rows) }}
 {%- for r in range(rows) %}
 {%- if panel == 1 %}
     var acc_{{ r }} = vec4<f32>(0.0);

@@ -3,12 +3,17 @@
 mod support;
 
 use half::{bf16, f16};
+use sparse_core::attention::AttentionShape;
+use sparse_core::bounds::{compare, matmul_bounds};
+use sparse_core::matmul::dense_matmul;
 use sparse_core::prune::BlockBudget;
 use sparse_core::synthetic::normal_matrix;
+use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BsrMatrix, DType, Matrix, Nm, NmMatrix};
 use sparse_gpu::{
-    BsrMatmul, DenseMatmul, Epilogue, Error, Extras, Gpu, GpuOptions, GpuTensor, MatmulPlan,
-    MatmulTypes, NmMatmul, Tile, Weights, wgpu,
+    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, Epilogue, Error, Extras, Gpu,
+    GpuOptions, GpuTensor, MatmulPlan, MatmulTypes, NaiveMatmul, NmMatmul, Tile, Weights,
+    XAttentionScore, wgpu,
 };
 use support::gpu::{gpu, submit};
 
@@ -599,4 +604,151 @@ fn one_pass_holds_many_operations() {
     let read = |y: &GpuTensor| gpu().read_blocking::<f32>(y).unwrap();
     assert_eq!(read(&together), read(&alone));
     assert!(read(&alone).data().iter().any(|&v| v != 0.0));
+}
+
+#[test]
+fn tiles_that_no_kernel_has_are_refused() {
+    let tile = |rows, cols, lanes| Some(Tile { rows, cols, lanes });
+    for (tile, what) in [
+        (
+            tile(0, 8, 8),
+            "tile.rows is 0, possible is 1, 2, 4, 8 or 16",
+        ),
+        (tile(8, 0, 8), "tile.cols is 0, possible is 4, 8, 12 or 16"),
+        (
+            tile(8, 8, 0),
+            "tile.lanes is 0, possible is a power of two up to 256",
+        ),
+        (tile(8, usize::MAX, usize::MAX), "tile.cols is"),
+    ] {
+        let problem = DenseMatmul {
+            tile,
+            ..DenseMatmul::new(16, 16, 16)
+        };
+        let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+        assert!(
+            error.starts_with("dense_matmul: ") && error.contains(what),
+            "{error}"
+        );
+        let shape = AttentionShape::try_new(1, 1, 1, 64, 64, 16).unwrap();
+        let problem = XAttentionScore {
+            tile,
+            ..XAttentionScore::new(shape, XAttentionOptions::default())
+        };
+        let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+        assert!(
+            error.starts_with("xattention_score: ") && error.contains(what),
+            "{error}"
+        );
+    }
+    let attention = BlockAttention::new(1, 1, 1, 64, 64, 16);
+    for tile in [
+        AttentionTile::Direct {
+            lanes: 8,
+            queries: 1,
+            keys: 0,
+        },
+        AttentionTile::Direct {
+            lanes: 0,
+            queries: 1,
+            keys: 4,
+        },
+        AttentionTile::Tiled {
+            queries: 64,
+            split: 0,
+        },
+        AttentionTile::Tiled {
+            queries: 0,
+            split: 8,
+        },
+    ] {
+        let problem = BlockAttention {
+            tile: Some(tile),
+            ..attention
+        };
+        let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+        assert!(error.starts_with("block_attention: "), "{tile}: {error}");
+    }
+}
+
+#[test]
+fn numbers_that_f32_or_the_kernels_do_not_hold_are_refused() {
+    let attention = BlockAttention::new(1, 1, 1, 64, 64, 16);
+    for scale in [1e39, 1e-50, f64::NAN, -1.0] {
+        let problem = BlockAttention {
+            scale: Some(scale),
+            ..attention
+        };
+        let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+        assert!(
+            error.contains("is not positive and finite in f32"),
+            "{error}"
+        );
+    }
+    let problem = BlockAttention {
+        block: 4_294_967_280,
+        ..attention
+    };
+    let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+    assert!(
+        error.contains("block is 4294967280; possible are multiples of 16"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_yardstick_respects_offsets_and_aliases() {
+    let (x, w) = (matrix(5, 12), matrix(9, 12));
+    let offset = |m: &Matrix<f32>| {
+        let all: Vec<f32> = [7.0; 64]
+            .iter()
+            .chain(m.data())
+            .chain(&[7.0; 64])
+            .copied()
+            .collect();
+        let all = gpu().upload(&Matrix::new(1, all.len(), all)).unwrap();
+        GpuTensor::from_buffer(all.buffer().clone(), 256, &[m.rows(), m.cols()], DType::F32)
+            .unwrap()
+    };
+    let (gx, gw, mut gy) = (offset(&x), offset(&w), offset(&matrix(5, 9)));
+    let plan = gpu()
+        .plan_blocking(&NaiveMatmul {
+            tokens: 5,
+            n_out: 9,
+            k_in: 12,
+            dtype: DType::F32,
+        })
+        .unwrap();
+    submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut gy).unwrap());
+    let whole = GpuTensor::from_buffer(gy.buffer().clone(), 0, &[128 + 45], DType::F32).unwrap();
+    let whole = gpu().read_blocking::<f32>(&whole).unwrap();
+    assert!(
+        whole.data()[..64]
+            .iter()
+            .chain(&whole.data()[109..])
+            .all(|&v| v == 7.0)
+    );
+    let reference = dense_matmul(&x, &w, &sparse_core::Epilogue::default()).unwrap();
+    let bounds = matmul_bounds(&reference, 12, sparse_core::Activation::None, DType::F32);
+    let y = whole.data()[64..109].iter().map(|&v| f64::from(v));
+    assert!(compare(y, &reference.y, &bounds).holds());
+    let plan = gpu()
+        .plan_blocking(&NaiveMatmul {
+            tokens: 4,
+            n_out: 4,
+            k_in: 4,
+            dtype: DType::F32,
+        })
+        .unwrap();
+    let (a, b) = (upload(4, 4), upload(4, 4));
+    submit(gpu(), |pass| {
+        let error = plan
+            .record(pass, &a, &b, &mut b.clone())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("naive_matmul: y shares its buffer with"),
+            "{error}"
+        );
+    });
 }

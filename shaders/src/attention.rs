@@ -97,7 +97,11 @@ impl AttentionTile {
         }
     }
 
-    fn check(self, block: usize, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
+    /// Whether the templates can be expanded with this tile for blocks of `block` tokens; `kernel` names what it is for.
+    ///
+    /// # Errors
+    /// [`ConfigError`], one number out of range.
+    pub fn check(self, block: usize, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
         let (lanes, tile_queries) = (self.lanes(), self.queries());
         match self {
             Self::Direct { queries, keys, .. } => {

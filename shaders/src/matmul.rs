@@ -21,7 +21,11 @@ impl Tile {
         self.cols * self.lanes
     }
 
-    pub(crate) fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
+    /// Whether the templates can be expanded with this tile; `kernel` names what it is for.
+    ///
+    /// # Errors
+    /// [`ConfigError`], one number out of range.
+    pub fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
         let rows = self.rows.is_power_of_two() && self.rows <= 16;
         require(rows, kernel, "tile.rows", self.rows, "1, 2, 4, 8 or 16")?;
         let cols = self.cols.is_multiple_of(4) && (4..=16).contains(&self.cols);

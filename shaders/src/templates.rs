@@ -25,8 +25,8 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ),
     ("shared/grid.wgsl", include_str!("../shared/grid.wgsl")),
     (
-        "shared/matmul_params.wgsl",
-        include_str!("../shared/matmul_params.wgsl"),
+        "shared/matmul_rows.wgsl",
+        include_str!("../shared/matmul_rows.wgsl"),
     ),
     (
         "shared/register_tile.wgsl",

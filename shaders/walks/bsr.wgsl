@@ -13,7 +13,7 @@ fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(indptr[strip], indptr[
 
 fn walk_k(strip: u32, step: u32) -> vec4<u32> {
     let column = 4u * (step % BC4) + vec4<u32>(0u, 1u, 2u, 3u);
-    let k = indices[step / BC4] * {{ c.bc }}u + column;
+    let k = indices[step / BC4 - params.indices_first] * {{ c.bc }}u + column;
 {%- if c.bc % 4 == 0 %}
     return k;
 {%- else %}

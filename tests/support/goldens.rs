@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -60,7 +61,17 @@ pub(crate) fn shared_folder() -> Option<PathBuf> {
     if folder.join("INDEX.json").is_file() {
         return Some(folder);
     }
-    println!("skipped: no golden files in {}", folder.display());
+    assert!(
+        std::env::var_os("SPARSE_GOLDENS").is_none() && !folder.exists(),
+        "no golden files in {}, where they should be",
+        folder.display()
+    );
+    // Not `println!`, which the test harness keeps to itself.
+    let _ = writeln!(
+        std::io::stderr(),
+        "skipped: no golden files in {}",
+        folder.display()
+    );
     None
 }
 

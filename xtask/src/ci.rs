@@ -3,8 +3,9 @@
 use crate::adapter::{self, AdapterVariables, DriverChoice};
 use crate::{cargo, setup};
 use anyhow::{Context, Result};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// Arguments of `cargo xtask ci`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,8 @@ struct Step {
     variable: Option<(&'static str, &'static str)>,
     /// Whether the step runs kernels and so must be led to the wanted adapter.
     on_adapter: bool,
+    /// Whether the step gets a target folder that no step has used before, removed afterwards.
+    new_target: bool,
 }
 
 const fn step(name: &'static str, cargo: &'static [&'static str]) -> Step {
@@ -32,6 +35,7 @@ const fn step(name: &'static str, cargo: &'static [&'static str]) -> Step {
         cargo,
         variable: None,
         on_adapter: false,
+        new_target: false,
     }
 }
 
@@ -60,9 +64,12 @@ const STEPS: [Step; 6] = [
         ..step("benches", &["test", "--workspace", "--bench", "*"])
     },
     // With verification: each crate is built from what it packs alone, which shows a shader or file left out. These builds
-    // share nothing with the ones before and are thrown away, so they are spared the debug information.
+    // share nothing with the ones before and are thrown away, so they are spared the debug information. The folder is new each
+    // time because cargo keeps what it unpacks of a packaged crate by folder and version: in the same one, the next verification
+    // builds against what this one packed.
     Step {
         variable: Some(("CARGO_PROFILE_DEV_DEBUG", "none")),
+        new_target: true,
         ..step(
             "package",
             &[
@@ -92,7 +99,16 @@ pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
     for step in steps {
         println!("\n== {} ==", step.name);
         let start = Instant::now();
-        let result = cargo::run(&mut command(step, &variables)?);
+        let mut command = command(step, &variables)?;
+        let new_target = step.new_target.then(new_target);
+        if let Some(folder) = &new_target {
+            command.arg("--target-dir").arg(folder);
+        }
+        let result = cargo::run(&mut command);
+        if let Some(folder) = new_target {
+            // What stays behind is only disk space, and cargo's own failure says more.
+            let _ = std::fs::remove_dir_all(folder);
+        }
         done.push((step.name, start.elapsed()));
         if let Err(error) = result {
             println!("{}", list(&done, Some(step.name)));
@@ -113,6 +129,12 @@ fn command(step: &Step, variables: &AdapterVariables) -> Result<Command> {
         variables.apply(&mut command);
     }
     Ok(command)
+}
+
+/// A folder under `target` named after the time, so that no two runs share it.
+fn new_target() -> PathBuf {
+    let time = UNIX_EPOCH.elapsed().unwrap_or_default();
+    PathBuf::from(format!("target/package-{}", time.as_millis()))
 }
 
 /// The steps that ran, one a line, with their seconds.

@@ -23,7 +23,7 @@ pub struct AdapterSummary {
     pub max_storage_binding: u64,
     /// Largest buffer, bytes.
     pub max_buffer: u64,
-    /// Shapes of cooperative matrices, `MxNxK input->accumulator`.
+    /// Shapes of cooperative matrices, `MxNxK input->accumulator`. Known from [`adapters`] only: a device does not tell.
     pub cooperative_matrices: Vec<String>,
 }
 

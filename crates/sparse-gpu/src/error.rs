@@ -169,6 +169,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A tile of the caller's that no kernel can be made with.
+    pub(crate) fn tile(operation: &'static str, error: &sparse_shaders::ConfigError) -> Self {
+        Self::invalid(operation, error.to_string())
+    }
+
     pub(crate) fn invalid(operation: &'static str, reason: impl Into<String>) -> Self {
         Self::InvalidProblem {
             operation,

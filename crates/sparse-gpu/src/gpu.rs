@@ -206,16 +206,27 @@ fn check_limits(limits: &wgpu::Limits) -> Result<(), Error> {
             needs.max_compute_workgroups_per_dimension,
         ),
     ];
+    let bindings = limits.max_storage_buffer_binding_size;
+    if bindings < needs.max_storage_buffer_binding_size {
+        return Err(too_little(
+            "max_storage_buffer_binding_size",
+            bindings,
+            needs.max_storage_buffer_binding_size,
+        ));
+    }
     for (name, has, needs) in rules {
         if has < needs {
-            return Err(Error::Unavailable {
-                what: "sharing a device".to_owned(),
-                needs: format!("{name} >= {needs}"),
-                has: has.to_string(),
-                hint: "request wgpu::Limits::defaults() or better in the DeviceDescriptor"
-                    .to_owned(),
-            });
+            return Err(too_little(name, u64::from(has), u64::from(needs)));
         }
     }
     Ok(())
+}
+
+fn too_little(name: &str, has: u64, needs: u64) -> Error {
+    Error::Unavailable {
+        what: "sharing a device".to_owned(),
+        needs: format!("{name} >= {needs}"),
+        has: has.to_string(),
+        hint: "request wgpu::Limits::defaults() or better in the DeviceDescriptor".to_owned(),
+    }
 }

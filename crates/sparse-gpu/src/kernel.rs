@@ -69,11 +69,25 @@ impl Gpu {
             kernel: name.clone(),
             message: e.to_string(),
         })?;
-        let scope = self
-            .device()
-            .push_error_scope(wgpu::ErrorFilter::Validation);
+        // Whatever a driver says belongs to the plan: what no scope catches, wgpu turns into a panic.
+        let filters = [
+            wgpu::ErrorFilter::OutOfMemory,
+            wgpu::ErrorFilter::Internal,
+            wgpu::ErrorFilter::Validation,
+        ];
+        let scopes = filters.map(|filter| self.device().push_error_scope(filter));
         let compiled = build(self.device(), source);
-        if let Some(error) = scope.pop().await {
+        // The innermost scope is popped first, and all before the first await: a guard must not leave its thread.
+        let answers: Vec<_> = scopes
+            .into_iter()
+            .rev()
+            .map(wgpu::ErrorScopeGuard::pop)
+            .collect();
+        let mut refused = None;
+        for answer in answers {
+            refused = answer.await.or(refused);
+        }
+        if let Some(error) = refused {
             return Err(Error::Kernel {
                 kernel: name,
                 message: error.to_string(),

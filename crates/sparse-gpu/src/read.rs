@@ -12,7 +12,8 @@ use crate::{Error, Gpu, GpuTensor};
 impl Gpu {
     /// Copies a tensor back once everything submitted so far is done.
     ///
-    /// The future never blocks: on native platforms it polls the device each time that it is polled itself; in browsers the event loop
+    /// The future never blocks: on native platforms it polls the device each time that it is polled itself, and asks to be polled again at once
+    /// (a program that has nothing else to do waits more quietly in `read_blocking`); in browsers the event loop
     /// does.
     ///
     /// # Errors

@@ -19,7 +19,8 @@ impl GpuTensor {
         .union(wgpu::BufferUsages::COPY_SRC)
         .union(wgpu::BufferUsages::COPY_DST);
 
-    /// A tensor in a buffer that the program already has; nothing is copied. `offset` is in bytes.
+    /// A tensor in a buffer that the program already has; nothing is copied. `offset` is in bytes. A half-width result with an odd number of
+    /// elements is written in whole words: the two bytes after it become zero.
     ///
     /// The buffer has to be one of the [`Gpu`]'s device; wgpu itself reports another device's.
     ///
@@ -33,7 +34,7 @@ impl GpuTensor {
         dtype: DType,
     ) -> Result<Self, Error> {
         let bytes = byte_len(shape, dtype)?;
-        // Half-width rows are read as whole words.
+        // Half-width rows are read and written as whole words.
         let needed = bytes.next_multiple_of(4);
         if offset
             .checked_add(needed)

@@ -1,5 +1,6 @@
 //! `sparse-bench compare`: the rows of a preset or of real tensors, one after the other, then the reports.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +20,7 @@ use crate::presets::{AttentionCase, Case, cases};
 use crate::progress;
 use crate::record::{Record, to_csv, to_json, to_table};
 use crate::report::{MaskMap, Report, to_html, utc_date_time};
-use crate::tensors::{Qkv, TensorFile, write_file};
+use crate::tensors::{Qkv, TensorFile, check_out, write_file};
 
 /// How long a row is timed.
 const ROW_TIME: Duration = Duration::from_secs(3);
@@ -61,6 +62,7 @@ impl Row {
 }
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    check_reports(args)?;
     let operations = args.ops.clone().unwrap_or_default();
     let real_weights = args.weights.as_deref().map(rows_of_weights).transpose()?;
     let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
@@ -77,15 +79,27 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         bench.words.backend,
         bench.timer.timing().words()
     );
-    write_reports(args, &results)?;
     for failure in &results.failures {
         eprintln!("error: {failure:#}");
     }
+    write_reports(args, &results)?;
     if results.failures.is_empty() {
         Ok(exit_code(&results.records))
     } else {
         Ok(ExitCode::FAILURE)
     }
+}
+
+/// Minutes of measuring must not end at a folder that is not there, or in a file that was read.
+fn check_reports(args: &CompareArgs) -> anyhow::Result<()> {
+    let inputs: Vec<&Path> = [&args.weights, &args.qkv]
+        .into_iter()
+        .filter_map(|input| input.as_deref())
+        .collect();
+    for report in [&args.json, &args.csv, &args.html].into_iter().flatten() {
+        check_out(report, &inputs)?;
+    }
+    Ok(())
 }
 
 /// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them.

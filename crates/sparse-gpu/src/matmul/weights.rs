@@ -130,8 +130,11 @@ impl Extent<'_> {
         rows.start as u64 * self.row_units..rows.end as u64 * self.row_units
     }
 
-    /// Words of the packed indices that `strips` need; of block-sparse matrices all are bound at once.
+    /// Words of the indices that `strips` need: packed positions, or one block column for each stored block.
     pub(crate) fn indices(&self, strips: &Range<usize>) -> Option<Range<u64>> {
+        if let Some((indptr, _)) = self.blocks {
+            return Some(u64::from(indptr[strips.start])..u64::from(indptr[strips.end]));
+        }
         let (rows_per_strip, words) = self.index_strip?;
         let rows = self.rows(strips);
         let first = rows.start / rows_per_strip;

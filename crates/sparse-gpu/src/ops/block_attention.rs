@@ -51,7 +51,8 @@ impl Default for AttentionTypes {
 /// q and out `[batch, q_heads, q_len, head_dim]`, k and v `[batch, kv_heads, k_len, head_dim]`, lse `[batch, q_heads, q_len]`, all row-major;
 /// any lengths, 0 included. Query head `h` uses key head `h / (q_heads / kv_heads)`; keys and values are never copied for it. A query
 /// without keys gets `out = 0` and `lse = -inf`. Accumulates in f32. Without a mask the same kernel visits all key blocks and reads no
-/// index: the dense baseline. The kernel is `block_attention.wgsl`; the CPU twin is [`sparse_core::attention::block_attention`].
+/// index: the dense baseline. The kernel is `block_attention.wgsl` on processors and `block_attention_tiled.wgsl` on GPUs, as
+/// the tile says; the CPU twin is [`sparse_core::attention::block_attention`].
 ///
 /// ```no_run
 /// use sparse_gpu::{BlockAttention, Gpu};
@@ -166,21 +167,28 @@ impl BlockAttention {
             );
             return Err(Error::invalid(OPERATION, reason));
         }
-        if self.block == 0 || !self.block.is_multiple_of(16) {
+        if self.block == 0 || !self.block.is_multiple_of(16) || self.block > LONGEST_BLOCK {
             let reason = format!(
-                "block is {}; possible are multiples of 16: 16, 32, 64, 128, ..",
+                "block is {}; possible are multiples of 16: 16, 32, 64, 128, .. 2^30",
                 self.block
             );
             return Err(Error::invalid(OPERATION, reason));
         }
-        if let Some(scale) = self.scale.filter(|s| !(s.is_finite() && *s > 0.0)) {
+        // The kernels compute in f32, where a finite number may be infinite, or 0.
+        if let Some(scale) = self
+            .scale
+            .filter(|&s| !(rounded(s).is_finite() && rounded(s) > 0.0))
+        {
             let reason = format!(
-                "softmax scale {scale} is not positive and finite; leave it out for 1 / sqrt(head_dim)"
+                "softmax scale {scale} is not positive and finite in f32; leave it out for 1 / sqrt(head_dim)"
             );
             return Err(Error::invalid(OPERATION, reason));
         }
-        for (name, [batch, heads, tokens, dim]) in [("q", shape.q_shape()), ("k", shape.kv_shape())]
-        {
+        for (name, [batch, heads, tokens, dim]) in [
+            ("q", shape.q_shape()),
+            ("k", shape.kv_shape()),
+            ("mask", self.mask_shape()),
+        ] {
             if u32::try_from(batch * heads * tokens * dim).is_err() {
                 let reason = format!(
                     "{name} is {batch} x {heads} x {tokens} x {dim}; an operand has at most 2^32 - 1 elements, split the batch"
@@ -219,12 +227,27 @@ pub(crate) struct Convert {
 
 pub(crate) const OPERATION: &str = "block_attention";
 
+/// The kernels count tokens up to the end of a block in 32 bits.
+const LONGEST_BLOCK: usize = 1 << 30;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "rounding to the nearest f32 is the purpose"
+)]
+const fn rounded(scale: f64) -> f32 {
+    scale as f32
+}
+
 impl Problem for BlockAttention {
     type Plan = BlockAttentionPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<BlockAttentionPlan, Error> {
         let shape = self.check()?;
         let mut notes = Vec::new();
+        if let Some(tile) = self.tile {
+            tile.check(self.block, &|| tile.to_string())
+                .map_err(|e| Error::tile(OPERATION, &e))?;
+        }
         let tile = self
             .tile
             .unwrap_or_else(|| choose::tile(self, gpu.is_software()));
@@ -279,11 +302,7 @@ impl Problem for BlockAttention {
             notes,
         };
         let scale = self.scale.unwrap_or_else(|| shape.default_scale()) * std::f64::consts::LOG2_E;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "rounding to the nearest f32 is the purpose"
-        )]
-        let scale = scale as f32;
+        let scale = rounded(scale);
         Ok(BlockAttentionPlan {
             gpu: gpu.clone(),
             problem: *self,

@@ -10,6 +10,7 @@ use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::params::NaiveParams;
 use crate::problem::Problem;
+use crate::window::Window;
 use crate::{Error, Gpu, GpuTensor};
 
 /// `y = x w^T` in f32 results, one invocation per output, nothing reused.
@@ -91,7 +92,7 @@ impl NaiveMatmulPlan {
         w.expect(OPERATION, "w", &[n_out, k_in], dtype)?;
         x.expect(OPERATION, "x", &[tokens, k_in], dtype)?;
         y.expect(OPERATION, "y", &[tokens, n_out], DType::F32)?;
-        if tokens * n_out * k_in == 0 {
+        if tokens == 0 || n_out == 0 {
             return Ok(());
         }
         let params = NaiveParams {
@@ -100,10 +101,17 @@ impl NaiveMatmulPlan {
             k_in: k_in as u32,
             ..NaiveParams::default()
         };
+        if [w, x].iter().any(|read| read.buffer() == y.buffer()) {
+            return Err(Error::Aliased {
+                operation: OPERATION,
+                output: "y",
+                input: "x or w",
+            });
+        }
         let buffers = [
-            ("x", x.buffer().as_entire_binding()),
-            ("w", w.buffer().as_entire_binding()),
-            ("y", y.buffer().as_entire_binding()),
+            ("x", self.bind(x)),
+            ("w", self.bind(w)),
+            ("y", self.bind(y)),
         ];
         let groups = (tokens * n_out).div_ceil(64) as u32;
         dispatch(
@@ -116,5 +124,17 @@ impl NaiveMatmulPlan {
             64 * k_in as u64,
         );
         Ok(())
+    }
+
+    fn bind<'a>(&'a self, tensor: &'a GpuTensor) -> wgpu::BindingResource<'a> {
+        let (gpu, unit) = (&self.gpu, tensor.dtype().bytes() as u64);
+        Window::new(
+            gpu,
+            tensor.buffer(),
+            tensor.offset(),
+            unit,
+            0..tensor.len() as u64,
+        )
+        .binding()
     }
 }

@@ -76,6 +76,15 @@ fn choose_tile(query_groups: usize, software: bool) -> Tile {
     tile
 }
 
+/// Refuses a scale that is a number in f64 and none, or 0, in f32.
+fn check_scale(scale: f32) -> Result<(), Error> {
+    if scale.is_finite() && scale > 0.0 {
+        return Ok(());
+    }
+    let reason = format!("scale / norm is {scale} in f32, in which the kernels compute");
+    Err(Error::invalid(OPERATION, reason))
+}
+
 impl ScoreEngine {
     pub(crate) async fn plan(gpu: &Gpu, problem: &XAttentionScore) -> Result<Self, Error> {
         let layout = problem.options.layout(problem.shape)?;
@@ -85,6 +94,10 @@ impl ScoreEngine {
             OPERATION,
             &[("q", &q_shape), ("k", &kv_shape), ("sums", &sums_shape)],
         )?;
+        if let Some(tile) = problem.tile {
+            tile.check(&|| tile.to_string())
+                .map_err(|e| Error::tile(OPERATION, &e))?;
+        }
         let kernel = XAttentionScoreKernel {
             groups_per_block: layout.groups_per_block(),
             tile: problem
@@ -97,6 +110,7 @@ impl ScoreEngine {
             reason = "rounding to the nearest f32 is the purpose"
         )]
         let scale = (layout.scale() / problem.options.norm) as f32;
+        check_scale(scale)?;
         let sizes = Sizes::new(layout, kernel);
         let mut explanation = Explanation {
             operation: OPERATION,

@@ -21,6 +21,10 @@ const MOST_PACKED_BYTES: u64 = 64 << 20;
 impl Engine {
     pub(crate) async fn plan(gpu: &Gpu, problem: MatmulProblem) -> Result<Self, Error> {
         check_sizes(&problem)?;
+        if let Some(tile) = problem.tile {
+            tile.check(&|| tile.to_string())
+                .map_err(|e| Error::tile(problem.operation, &e))?;
+        }
         let (walk, note) =
             choose::walk(problem.format, problem.n_out, problem.k_in, problem.matvec);
         let mut notes: Vec<String> = note.into_iter().collect();

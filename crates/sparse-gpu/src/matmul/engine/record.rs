@@ -87,13 +87,11 @@ impl Engine {
         let (values, base) = operands.weights.values();
         let unit = unit_bytes(problem.types.w, self.vector_weights());
         let w = Window::new(gpu, values, base, unit, extent.values(strips));
+        let index_words = extent.indices(strips).unwrap_or(0..0);
         let indices = operands
             .weights
             .indices()
-            .map(|buffer| match extent.indices(strips) {
-                Some(words) => Window::new(gpu, buffer, 0, 4, words),
-                None => Window::whole(buffer),
-            });
+            .map(|buffer| Window::new(gpu, buffer, 0, 4, index_words));
         let y = self.output_window(operands.y, tokens);
         let x = operands.x;
         let packed = match &self.pack {

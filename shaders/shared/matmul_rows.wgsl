@@ -1,4 +1,4 @@
-{#- The uniform struct of matmul.wgsl and matvec.wgsl. -#}
+{#- What matmul.wgsl and matvec.wgsl share: their uniform struct, and which rows of w a workgroup owns. -#}
 {% macro params() -%}
 struct Params {
     first_group: u32,     // of this dispatch, in the grid of row tiles x panels
@@ -18,4 +18,17 @@ struct Params {
     indices_first: u32,
     y_first: u32,
 }
+{%- endmacro %}
+
+{#- The rows of the workgroup's tile, numbered through the slice: row_begin .. row_end of y, and row_R where the walk finds each of them.
+    Rows past the end of the strip are the last one again: computed twice, not stored. -#}
+{% macro rows(tile, rows) -%}
+    let strip = params.first_strip + {{ tile }} / TILES_PER_STRIP;
+    let tile_row = ({{ tile }} % TILES_PER_STRIP) * ROWS;
+    let row_begin = strip * STRIP_ROWS + tile_row;
+    let row_end = min(min(row_begin + ROWS, (strip + 1u) * STRIP_ROWS), params.n_out);
+    let last_row = row_end - 1u - strip * STRIP_ROWS;
+{%- for r in range(rows) %}
+    let row_{{ r }} = walk_row(strip, min(tile_row + {{ r }}u, last_row));
+{%- endfor %}
 {%- endmacro %}
