@@ -2,7 +2,12 @@
 
 use crate::{AttentionKernel, AttentionTile, BlockWalk, Storage};
 
-const ATTENTION_TILES: [AttentionTile; 6] = [
+const ATTENTION_TILES: [AttentionTile; 7] = [
+    AttentionTile::Direct {
+        lanes: 16,
+        queries: 2,
+        keys: 4,
+    },
     AttentionTile::Direct {
         lanes: 8,
         queries: 2,
@@ -34,31 +39,45 @@ const ATTENTION_TILES: [AttentionTile; 6] = [
 
 /// Both walks, causal and not, head dimensions of every way to read and write a row, with `storage` throughout.
 pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
-    let tiles = ATTENTION_TILES.into_iter().zip([16, 64, 128, 64, 128, 16]);
+    let tiles = ATTENTION_TILES
+        .into_iter()
+        .zip([128, 16, 64, 128, 64, 128, 16]);
     tiles.flat_map(move |(tile, block)| {
-        [1, 3, 6, 40, 64].into_iter().flat_map(move |head_dim| {
-            [
-                (BlockWalk::All, true),
-                (BlockWalk::Mask, true),
-                (BlockWalk::All, false),
-                (BlockWalk::Mask, false),
-            ]
-            .map(|(walk, causal)| AttentionKernel {
-                walk,
-                head_dim,
-                block,
-                causal,
-                tile,
-                q: storage,
-                k: storage,
-                v: storage,
-                // Rows of an odd number of halves are written as f32.
-                out: if head_dim % 2 == 0 {
-                    storage
-                } else {
-                    Storage::F32
-                },
+        // The widest rows, each where it is used: whole rows are long texts.
+        let widest = match tile {
+            AttentionTile::Direct {
+                queries: 2,
+                keys: 4,
+                ..
+            } => 128,
+            AttentionTile::Direct { .. } => 80,
+            AttentionTile::Tiled { .. } => 256,
+        };
+        [1, 3, 6, 40, 64, widest]
+            .into_iter()
+            .flat_map(move |head_dim| {
+                [
+                    (BlockWalk::All, true),
+                    (BlockWalk::Mask, true),
+                    (BlockWalk::All, false),
+                    (BlockWalk::Mask, false),
+                ]
+                .map(|(walk, causal)| AttentionKernel {
+                    walk,
+                    head_dim,
+                    block,
+                    causal,
+                    tile,
+                    q: storage,
+                    k: storage,
+                    v: storage,
+                    // Rows of an odd number of halves are written as f32.
+                    out: if head_dim % 2 == 0 {
+                        storage
+                    } else {
+                        Storage::F32
+                    },
+                })
             })
-        })
     })
 }
