@@ -203,3 +203,20 @@ fn a_result_does_not_replace_an_operand() {
     }
     assert_eq!(std::fs::read(folder.file()).unwrap(), before);
 }
+
+#[test]
+fn reports_are_checked_before_anything_is_measured() {
+    for report in ["json", "csv", "html"] {
+        refused(
+            &format!("compare --{report} no/such/folder/report"),
+            &["error: cannot write: ", ": no/such/folder/report\n"],
+        );
+    }
+    let folder = Folder::with(&[("w", counting(&[8, 16]))]);
+    let file = folder.file();
+    let line = format!("compare --weights {0} --csv {0}", file.display());
+    refused(
+        &line,
+        &["error: cannot write: it is an input of this command"],
+    );
+}

@@ -198,3 +198,56 @@ pub(crate) const fn storage(dtype: DType) -> sparse_shaders::Storage {
         DType::Bf16 => sparse_shaders::Storage::Bf16,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that no test can provoke on a machine where the tests run.
+    #[test]
+    fn messages_say_what_was_asked_and_what_to_do() {
+        let texts = [
+            Error::NoAdapter {
+                backends: "VULKAN".to_owned(),
+            }
+            .to_string(),
+            Error::OutOfMemory {
+                what: "tensor".to_owned(),
+                bytes: 64,
+            }
+            .to_string(),
+            Error::Kernel {
+                kernel: "k".to_owned(),
+                message: "no".to_owned(),
+            }
+            .to_string(),
+            Error::Device {
+                adapter: "a".to_owned(),
+                message: "no".to_owned(),
+            }
+            .to_string(),
+            Error::Readback {
+                bytes: 8,
+                message: "lost".to_owned(),
+            }
+            .to_string(),
+            Error::NoSuchAdapter {
+                asked: "x".to_owned(),
+                found: Vec::new(),
+            }
+            .to_string(),
+        ];
+        assert_eq!(
+            texts,
+            [
+                "no GPU adapter was found (backends asked: VULKAN); install a Vulkan driver, on Debian or Ubuntu \
+                 `apt-get install mesa-vulkan-drivers libvulkan1` gives one that runs on the processor",
+                "out of GPU memory: tensor needs 64 bytes",
+                "kernel k was refused: no",
+                "the adapter a gave no device: no",
+                "reading 8 bytes back failed: lost",
+                "no adapter matches \"x\"; there are: none",
+            ]
+        );
+    }
+}
