@@ -287,12 +287,12 @@ fn rows_longer_than_a_workgroup_and_scores_far_apart() {
         row_lanes: Some(1),
         ..XAttentionSelect::new(shape, options)
     };
-    // Mesa's software drivers end an invocation after 65 535 iterations.
+    // Mesa's software driver, and no other, ends an invocation after 65 535 iterations.
     let plan = gpu().plan_blocking(&alone);
     let message = plan.err().map(|e| e.to_string()).unwrap_or_default();
     assert_eq!(
         message.contains("by 1 invocation(s) needs a driver that runs loops"),
-        gpu().is_software(),
+        gpu().adapter().name.starts_with("llvmpipe"),
         "{message}"
     );
 }
