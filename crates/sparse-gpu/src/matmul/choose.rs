@@ -63,10 +63,8 @@ pub(crate) fn walk(
             });
             (Walk::Dense { vector_weights }, note)
         }
-        Format::Nm {
-            pattern,
-            index_bits,
-        } => {
+        Format::Nm { pattern } => {
+            let index_bits = pattern.index_bits();
             let (n, m) = (pattern.n(), pattern.m());
             // A strip longer than w is the only one, and no more of it is computed than there is.
             let v = pattern.v().min(n_out.next_multiple_of(8).max(8));

@@ -11,7 +11,7 @@ use crate::sparse::{GpuBsr, GpuNm};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Dense,
-    Nm { pattern: Nm, index_bits: u32 },
+    Nm { pattern: Nm },
     Bsr { block: (usize, usize) },
 }
 
@@ -19,7 +19,7 @@ impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dense => f.write_str("dense"),
-            Self::Nm { pattern, .. } => pattern.fmt(f),
+            Self::Nm { pattern } => pattern.fmt(f),
             Self::Bsr { block: (br, bc) } => write!(f, "blocks of {br} x {bc}"),
         }
     }
@@ -62,7 +62,6 @@ impl<'a> Weights<'a> {
             Self::Nm(w) => {
                 let format = Format::Nm {
                     pattern: w.pattern(),
-                    index_bits: w.index_bits,
                 };
                 (format, w.shape().to_vec(), w.dtype())
             }

@@ -59,7 +59,6 @@ impl Problem for NmMatmul {
             k_in: self.k_in,
             format: Format::Nm {
                 pattern: self.pattern,
-                index_bits: self.pattern.index_bits(),
             },
             types: self.types,
             epilogue: self.epilogue,

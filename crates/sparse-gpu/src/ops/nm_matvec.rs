@@ -52,7 +52,6 @@ impl Problem for NmMatvec {
             k_in: self.k_in,
             format: Format::Nm {
                 pattern: self.pattern,
-                index_bits: self.pattern.index_bits(),
             },
             types: self.types,
             epilogue: self.epilogue,
