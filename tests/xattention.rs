@@ -79,10 +79,9 @@ fn check_exact<T: Element>(what: &str, qkv: [&Tensor<T>; 3], options: &XAttentio
         );
         let chosen: Vec<bool> = (0..k_blocks).map(|j| result.mask.get(b, h, i, j)).collect();
         let scores = reference.scores.row(b, h, i);
-        let threshold = options.threshold.of_head(h);
         layout
-            .exact_row(i)
-            .check_choice(scores, &chosen, threshold, tolerance)
+            .exact_row(b, h, i)
+            .check_choice(scores, &chosen, tolerance)
             .unwrap_or_else(|e| panic!("{what} {:?}: {e}", (b, h, i)));
     }
 

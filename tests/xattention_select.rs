@@ -83,13 +83,8 @@ fn check_exact<T: Element>(
         );
         let chosen: Vec<bool> = (0..k_blocks).map(|j| mask.get(b, h, i, j)).collect();
         layout
-            .exact_row(i)
-            .check_choice(
-                reference.scores.row(b, h, i),
-                &chosen,
-                options.threshold.of_head(h),
-                tolerance,
-            )
+            .exact_row(b, h, i)
+            .check_choice(reference.scores.row(b, h, i), &chosen, tolerance)
             .unwrap_or_else(|e| panic!("{what} {:?}: {e}", (b, h, i)));
     }
     mask

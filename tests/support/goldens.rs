@@ -225,8 +225,7 @@ impl Fields<'_> {
                 },
                 softmax: self.get("softmax"),
             }),
-            n_sink: 0,
-            n_recent: 0,
+            ..XAttentionOptions::default()
         }
     }
 }

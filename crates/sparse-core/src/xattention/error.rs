@@ -48,6 +48,29 @@ pub enum XAttentionError {
         /// Query heads.
         q_heads: usize,
     },
+    /// Rows of no block.
+    #[error(
+        "top_k 0 selects nothing; give the number of blocks of a row, or none for a share of the mass"
+    )]
+    TopK,
+    /// Reference mode has no fixed count.
+    #[error(
+        "top_k {top_k} belongs to Exact mode: the public code raises an error for a fixed count; leave it out, or use Mode::Exact"
+    )]
+    TopKInReference {
+        /// Blocks of a row asked for.
+        top_k: usize,
+    },
+    /// Forced blocks of another problem.
+    #[error(
+        "the forced blocks have shape {given:?} (batch, query heads, query blocks, key blocks), this problem needs {expected:?}"
+    )]
+    ForcedShape {
+        /// Shape of the mask given.
+        given: [usize; 4],
+        /// Shape that the problem has.
+        expected: [usize; 4],
+    },
     /// A softmax scale that is not a positive finite number.
     #[error(
         "softmax scale {scale} is not positive and finite; leave it out for 1 / sqrt(head_dim)"

@@ -45,6 +45,16 @@ impl XAttentionOptions {
             return Err(XAttentionError::ThresholdCount { given, q_heads });
         }
         let (q_len, k_len, block) = (shape.q_len(), shape.k_len(), self.block);
+        if let Some(forced) = &self.forced {
+            let (given, [q_blocks, k_blocks]) = (
+                forced.shape(),
+                [q_len, k_len].map(|len| len.div_ceil(block)),
+            );
+            let expected = [shape.batch(), q_heads, q_blocks, k_blocks];
+            if given != expected {
+                return Err(XAttentionError::ForcedShape { given, expected });
+            }
+        }
         match self.mode {
             Mode::Exact => Ok(XAttentionLayout {
                 shape,

@@ -15,12 +15,14 @@ mod run;
 mod score;
 mod scores;
 mod select;
+mod threshold;
 
 pub use error::XAttentionError;
 pub use layout::{ReferenceLayout, XAttentionLayout};
 pub use mode::{Mode, Pooling, ReferenceOptions};
-pub use options::{Threshold, XAttentionOptions};
+pub use options::XAttentionOptions;
 pub use run::{XAttentionReference, xattention};
 pub use score::{ScoreReference, block_scores};
 pub use scores::BlockScores;
-pub use select::{ChoiceError, ExactRow, select};
+pub use select::{ChoiceError, ExactRow, Wanted, select};
+pub use threshold::Threshold;

@@ -72,6 +72,10 @@ impl Problem for XAttentionSelect {
 
     async fn plan(&self, gpu: &Gpu) -> Result<XAttentionSelectPlan, Error> {
         let layout = self.options.layout(self.shape)?;
+        if self.options.top_k.is_some() || self.options.forced.is_some() {
+            let reason = "top_k and forced blocks are selected by the CPU reference only";
+            return Err(Error::invalid(OPERATION, reason.to_owned()));
+        }
         let (sums_shape, mask_shape) = (layout.score_shape(), layout.mask_shape());
         check_counts(OPERATION, &[("sums", &sums_shape), ("mask", &mask_shape)])?;
         let row_bytes = 4 * sums_shape[3] as u64;

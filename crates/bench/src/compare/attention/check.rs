@@ -140,12 +140,11 @@ pub(super) fn wrong_mask_rows(
             let chosen: Vec<bool> = (0..k_blocks)
                 .map(|j| mask.get(item, head, q_block, j))
                 .collect();
-            let threshold = layout.options().threshold.of_head(head);
             let scores = exact.scores.row(item, head, q_block);
             let tolerance = tolerance[row * score_rows + q_block];
             layout
-                .exact_row(q_block)
-                .check_choice(scores, &chosen, threshold, tolerance)
+                .exact_row(item, head, q_block)
+                .check_choice(scores, &chosen, tolerance)
                 .is_ok()
         };
         wrong += usize::from(!is_choice);

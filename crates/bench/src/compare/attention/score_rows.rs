@@ -74,6 +74,7 @@ impl<T: Element> ScoreRow<T> {
             options: XAttentionOptions {
                 mode,
                 threshold: Threshold::Uniform(options.threshold.of_head(head)),
+                forced: None,
                 ..options.clone()
             },
         }))

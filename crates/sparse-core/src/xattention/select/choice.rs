@@ -1,6 +1,6 @@
 //! Whether a selection made from slightly different scores is a right one.
 
-use super::ExactRow;
+use super::{ExactRow, Wanted};
 
 /// Why a choice of blocks is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -25,6 +25,14 @@ pub enum ChoiceError {
     AllWanted {
         /// The block.
         block: usize,
+    },
+    /// Too few or too many blocks, where their number is fixed.
+    #[error("{chosen} blocks were chosen, {wanted} were wanted")]
+    WrongCount {
+        /// Blocks chosen.
+        chosen: usize,
+        /// The count asked for, as far as there are blocks; more where more are forced.
+        wanted: usize,
     },
     /// The chosen mass does not reach the threshold.
     #[error("the chosen blocks hold {mass}, {wanted} was wanted")]
@@ -67,7 +75,6 @@ impl ExactRow {
         &self,
         scores: &[f64],
         chosen: &[bool],
-        threshold: f64,
         tolerance: f64,
     ) -> Result<(), ChoiceError> {
         let reachable = self.reachable;
@@ -79,39 +86,57 @@ impl ExactRow {
             return Err(ChoiceError::ForcedMissing { block });
         }
         let total: f64 = scores[..reachable].iter().sum();
-        if threshold >= 1.0 || total == 0.0 {
-            let missing = (0..reachable).find(|j| !is_chosen(j));
-            return missing.map_or(Ok(()), |block| Err(ChoiceError::AllWanted { block }));
-        }
-        let (wanted, slack) = (threshold * total, tolerance * total);
-        let mass: f64 = (0..reachable).filter(is_chosen).map(|j| scores[j]).sum();
-        if mass < wanted - slack {
-            return Err(ChoiceError::TooLittle { mass, wanted });
-        }
+        let slack = tolerance * total;
         let by_score = |a: &usize, b: &usize| scores[*a].total_cmp(&scores[*b]);
         let free = || (0..reachable).filter(|&j| !self.forced[j]);
-        let Some(least) = free().filter(is_chosen).min_by(by_score) else {
-            return Ok(());
+        let least = free().filter(is_chosen).min_by(by_score);
+        let best = free().filter(|j| !is_chosen(j)).max_by(by_score);
+        let order = match (least, best) {
+            (Some(least), Some(best)) if scores[least] < scores[best] - slack => {
+                Err(ChoiceError::WrongOrder {
+                    chosen: least,
+                    passed_over: best,
+                })
+            }
+            _ => Ok(()),
         };
-        if let Some(best) = free().filter(|j| !is_chosen(j)).max_by(by_score)
-            && scores[least] < scores[best] - slack
-        {
-            return Err(ChoiceError::WrongOrder {
-                chosen: least,
-                passed_over: best,
-            });
+        let count = (0..reachable).filter(is_chosen).count();
+        match self.wanted {
+            Wanted::Count(wanted) => {
+                let forced = self.forced.iter().filter(|&&forced| forced).count();
+                let wanted = wanted.min(reachable).max(forced);
+                if count == wanted {
+                    return order;
+                }
+                Err(ChoiceError::WrongCount {
+                    chosen: count,
+                    wanted,
+                })
+            }
+            Wanted::Share(share) if share >= 1.0 || total == 0.0 => {
+                let missing = (0..reachable).find(|j| !is_chosen(j));
+                missing.map_or(Ok(()), |block| Err(ChoiceError::AllWanted { block }))
+            }
+            Wanted::Share(share) => {
+                let wanted = share * total;
+                let mass: f64 = (0..reachable).filter(is_chosen).map(|j| scores[j]).sum();
+                if mass < wanted - slack {
+                    return Err(ChoiceError::TooLittle { mass, wanted });
+                }
+                order?;
+                // A row with keys has at least one block.
+                match least.map(|block| (block, mass - scores[block])) {
+                    Some((block, mass)) if count > 1 && mass >= wanted + slack => {
+                        Err(ChoiceError::TooMuch {
+                            block,
+                            mass,
+                            wanted,
+                        })
+                    }
+                    _ => Ok(()),
+                }
+            }
         }
-        let others = mass - scores[least];
-        // A row with keys has at least one block.
-        let only_one = (0..reachable).filter(is_chosen).count() == 1;
-        if !only_one && others >= wanted + slack {
-            return Err(ChoiceError::TooMuch {
-                block: least,
-                mass: others,
-                wanted,
-            });
-        }
-        Ok(())
     }
 }
 
@@ -123,12 +148,17 @@ mod tests {
 
     /// Of five key blocks the first four are reachable and block 0 is forced.
     fn check(chosen: &[usize], threshold: f64, tolerance: f64) -> Result<(), ChoiceError> {
+        check_wanted(chosen, Wanted::Share(threshold), tolerance)
+    }
+
+    fn check_wanted(chosen: &[usize], wanted: Wanted, tolerance: f64) -> Result<(), ChoiceError> {
         let row = ExactRow {
             reachable: 4,
             forced: vec![true, false, false, false],
+            wanted,
         };
         let flags: Vec<bool> = (0..5).map(|j| chosen.contains(&j)).collect();
-        row.check_choice(&SCORES, &flags, threshold, tolerance)
+        row.check_choice(&SCORES, &flags, tolerance)
     }
 
     #[test]
@@ -167,6 +197,28 @@ mod tests {
         assert_eq!(
             check(&[0, 1, 3], 0.5, 0.0),
             Err(E::WrongOrder {
+                chosen,
+                passed_over
+            })
+        );
+    }
+
+    #[test]
+    fn a_fixed_count_is_checked_as_such() {
+        let check = |chosen: &[usize], count| check_wanted(chosen, Wanted::Count(count), 0.0);
+        assert_eq!(check(&[0, 2], 2), Ok(()));
+        // Forced blocks stay, and a row that has no more gives all.
+        assert_eq!(check(&[0], 0), Ok(()));
+        assert_eq!(check(&[0, 1, 2, 3], 9), Ok(()));
+        let (chosen, wanted) = (2, 3);
+        assert_eq!(
+            check(&[0, 2], 3),
+            Err(ChoiceError::WrongCount { chosen, wanted })
+        );
+        let (chosen, passed_over) = (1, 2);
+        assert_eq!(
+            check(&[0, 1], 2),
+            Err(ChoiceError::WrongOrder {
                 chosen,
                 passed_over
             })

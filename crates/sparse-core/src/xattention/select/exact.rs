@@ -3,76 +3,128 @@
 use super::by_score;
 use crate::xattention::XAttentionLayout;
 
+/// How many blocks a row takes besides the forced ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wanted {
+    /// As few as bring the selected mass to this share of the row's; 1 takes every block. At least one in all.
+    Share(f64),
+    /// As many as make this count, as far as there are blocks.
+    Count(usize),
+}
+
 /// What is fixed about a block row before its scores are known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExactRow {
     /// Key blocks `0..reachable` hold a key that some query of the row may see; 0 where there is none.
     pub reachable: usize,
     /// Per reachable block, whether it is selected whatever its score.
     pub forced: Vec<bool>,
+    /// What is selected besides.
+    pub wanted: Wanted,
 }
 
-impl XAttentionLayout {
-    /// The reachable and the forced key blocks of Exact mode's block row `q_block`.
-    ///
-    /// Causal: block 0, and the blocks that hold the diagonal, two where `block` does not divide
-    /// `k_len - q_len`. Besides, `n_sink` first blocks, and the `n_recent` blocks ending where the row's last query
-    /// stands. All of them as far as they are reachable.
+/// Where the queries of a block row stand among the key blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    /// Key blocks before this one hold a key that some query of the row may see.
+    reachable: usize,
+    /// The block of the row's first query; 0 where that stands before all keys.
+    diagonal_start: usize,
+    /// One past the block of the row's last query; 0 where that stands before all keys.
+    diagonal_end: usize,
+}
+
+impl Position {
     #[expect(
         clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
         reason = "AttentionShape keeps lengths at or below 2^30; negative positions are cut to 0 first"
     )]
-    pub fn exact_row(&self, q_block: usize) -> ExactRow {
-        let options = self.options();
+    pub(super) fn of(layout: &XAttentionLayout, q_block: usize) -> Self {
+        let options = layout.options();
         let block = options.block as isize;
-        let [.., k_blocks] = self.mask_shape();
+        let [.., k_blocks] = layout.mask_shape();
         let first_query = q_block * options.block;
-        let end_query = (first_query + options.block).min(self.shape().q_len());
-        let first_position = first_query as isize + self.causal_offset();
-        let last_position = end_query as isize - 1 + self.causal_offset();
-        // Blocks 0..diagonal_end lie at or before the block of the last query; it may lie before all keys.
+        let end_query = (first_query + options.block).min(layout.shape().q_len());
+        let first_position = first_query as isize + layout.causal_offset();
+        let last_position = end_query as isize - 1 + layout.causal_offset();
         let diagonal_end = (last_position.div_euclid(block) + 1).max(0) as usize;
-        let reachable = if options.causal {
-            diagonal_end.min(k_blocks)
-        } else {
-            k_blocks
-        };
-        let diagonal_start = (first_position.max(0) / block) as usize;
+        Self {
+            reachable: if options.causal {
+                diagonal_end.min(k_blocks)
+            } else {
+                k_blocks
+            },
+            diagonal_start: (first_position.max(0) / block) as usize,
+            diagonal_end,
+        }
+    }
+
+    /// Whether `block` is one of the first `sinks`, or of the `recent` ones that end where the row's last query stands.
+    fn is_sink_or_recent(&self, block: usize, sinks: usize, recent: usize) -> bool {
+        block < sinks || (block < self.diagonal_end && self.diagonal_end - block <= recent)
+    }
+}
+
+impl XAttentionLayout {
+    /// The reachable and the forced key blocks of Exact mode's block row `q_block` of a query head, and how many more are wanted.
+    ///
+    /// Forced are, causal: block 0, and the blocks that hold the diagonal, two where `block` does not divide `k_len - q_len`. Besides,
+    /// `n_sink` first blocks, the `n_recent` blocks ending where the row's last query stands, and those of `forced`. All of them as far
+    /// as they are reachable.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    #[track_caller]
+    pub fn exact_row(&self, item: usize, head: usize, q_block: usize) -> ExactRow {
+        let options = self.options();
+        let position = Position::of(self, q_block);
         let is_forced = |j: usize| {
-            let on_diagonal = options.causal && (j == 0 || j >= diagonal_start);
-            let recent = j < diagonal_end && diagonal_end - j <= options.n_recent;
-            on_diagonal || j < options.n_sink || recent
+            let on_diagonal = options.causal && (j == 0 || j >= position.diagonal_start);
+            let given = options.forced.as_ref();
+            on_diagonal
+                || position.is_sink_or_recent(j, options.n_sink, options.n_recent)
+                || given.is_some_and(|mask| mask.get(item, head, q_block, j))
         };
         ExactRow {
-            reachable,
-            forced: (0..reachable).map(is_forced).collect(),
+            reachable: position.reachable,
+            forced: (0..position.reachable).map(is_forced).collect(),
+            wanted: match options.top_k {
+                Some(count) => Wanted::Count(count),
+                None => Wanted::Share(options.threshold.of_head(head)),
+            },
         }
     }
 }
 
-/// Per key block of `scores`, whether it is selected.
-pub(super) fn select_row(scores: &[f64], threshold: f64, row: &ExactRow) -> Vec<bool> {
-    let mut selected = vec![false; scores.len()];
-    let total: f64 = scores[..row.reachable].iter().sum();
-    if threshold >= 1.0 || total == 0.0 {
-        selected[..row.reachable].fill(true);
-        return selected;
-    }
-    selected[..row.reachable].copy_from_slice(&row.forced);
-    let is_free = |&j: &usize| !row.forced[j];
-    let mut mass: f64 = (0..row.reachable)
-        .filter(|&j| row.forced[j])
-        .map(|j| scores[j])
-        .sum();
-    let mut any = row.forced.contains(&true);
-    for j in by_score(scores, (0..row.reachable).filter(is_free)) {
-        if any && mass >= threshold * total {
-            break;
+impl ExactRow {
+    /// Per key block of `scores`, whether it is selected.
+    pub(super) fn select(&self, scores: &[f64]) -> Vec<bool> {
+        let reachable = self.reachable;
+        let mut selected = vec![false; scores.len()];
+        let total: f64 = scores[..reachable].iter().sum();
+        if matches!(self.wanted, Wanted::Share(share) if share >= 1.0 || total == 0.0) {
+            selected[..reachable].fill(true);
+            return selected;
         }
-        selected[j] = true;
-        any = true;
-        mass += scores[j];
+        selected[..reachable].copy_from_slice(&self.forced);
+        let forced_count = self.forced.iter().filter(|&&forced| forced).count();
+        let mut mass: f64 = (0..reachable)
+            .filter(|&j| self.forced[j])
+            .map(|j| scores[j])
+            .sum();
+        let free = by_score(scores, (0..reachable).filter(|&j| !self.forced[j]));
+        for (count, j) in (forced_count..).zip(free) {
+            let enough = match self.wanted {
+                Wanted::Share(share) => count > 0 && mass >= share * total,
+                Wanted::Count(wanted) => count >= wanted,
+            };
+            if enough {
+                break;
+            }
+            selected[j] = true;
+            mass += scores[j];
+        }
+        selected
     }
-    selected
 }

@@ -8,17 +8,17 @@ use super::{BlockScores, XAttentionError, XAttentionLayout};
 use crate::mask::BlockMask;
 
 pub use choice::ChoiceError;
-pub use exact::ExactRow;
+pub use exact::{ExactRow, Wanted};
 
 /// Selects the blocks of every block row from their scores.
 ///
 /// Exact mode: with `R = threshold * (sum over the reachable blocks of the row)`, the forced blocks (causal: block 0 and
-/// those on the diagonal; `n_sink`, `n_recent`) and then, highest score first and lower index first among equals,
-/// as few more as bring the selected mass to `R`; a row that can reach any block selects at least one. `threshold = 1` selects all. Rows
-/// depend on nothing but their own scores.
+/// those on the diagonal; `n_sink`, `n_recent`, the mask `forced`) and then, highest score first and lower index first among equals,
+/// as few more as bring the selected mass to `R`; a row that can reach any block selects at least one. `threshold = 1` selects all. With
+/// `top_k` instead, as many more as make that count. Rows depend on nothing but their own scores.
 ///
 /// Reference mode: the rule of the public code, with block 0 always added, and one block more in the rows of the
-/// chunk that starts at key block 0.
+/// chunk that starts at key block 0. The mask `forced` is added to what comes out.
 ///
 /// The mask covers the real lengths ([`XAttentionLayout::mask_shape`]), the scores may cover padded ones.
 ///
@@ -53,19 +53,13 @@ pub fn select(
     let mut rows = Vec::with_capacity(batch * q_heads * q_blocks);
     for item in 0..batch {
         for head in 0..q_heads {
-            let threshold = layout.options().threshold.of_head(head);
             for q_block in 0..q_blocks {
                 let row = scores.row(item, head, q_block);
                 rows.push(match layout.reference() {
-                    None => exact::select_row(row, threshold, &layout.exact_row(q_block)),
-                    Some(reference) => reference::select_row(
-                        row,
-                        threshold,
-                        q_block,
-                        expected[2],
-                        layout.options(),
-                        reference,
-                    ),
+                    None => layout.exact_row(item, head, q_block).select(row),
+                    Some(reference) => {
+                        reference::select_row(row, [item, head, q_block], layout, reference)
+                    }
                 });
             }
         }
@@ -126,6 +120,56 @@ mod tests {
         let mask = select(&scores.unwrap(), &layout(2, thresholds)).unwrap();
         assert_eq!(selected(&mask, 0), [0]);
         assert_eq!(selected(&mask, 1), [0, 1]);
+    }
+
+    fn with(change: impl FnOnce(&mut XAttentionOptions)) -> XAttentionLayout {
+        let plain = layout(1, 0.75.into());
+        let mut options = plain.options().clone();
+        change(&mut options);
+        options.layout(plain.shape()).unwrap()
+    }
+
+    #[test]
+    fn a_fixed_count_goes_by_score_and_then_by_index() {
+        let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.125, 0.375, 0.125, 0.375]).unwrap();
+        let choose = |top_k, n_sink| {
+            let layout = with(|o| (o.top_k, o.n_sink) = (Some(top_k), n_sink));
+            selected(&select(&scores, &layout).unwrap(), 0)
+        };
+        assert_eq!(choose(1, 0), [1]);
+        assert_eq!(choose(3, 0), [0, 1, 3]);
+        assert_eq!(choose(9, 0), [0, 1, 2, 3]);
+        // Forced blocks count, and stay where they are more.
+        assert_eq!(choose(2, 1), [0, 1]);
+        assert_eq!(choose(1, 3), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_mass_of_forced_blocks_counts() {
+        let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.5, 0.25, 0.125, 0.125]).unwrap();
+        let mask = |blocks: &[usize]| {
+            BlockMask::from_fn(1, 1, 1, 4, |_, _, _, j| blocks.contains(&j)).unwrap()
+        };
+        let choose = |blocks: &[usize]| {
+            let layout = with(|o| o.forced = Some(mask(blocks)));
+            selected(&select(&scores, &layout).unwrap(), 0)
+        };
+        assert_eq!(choose(&[]), [0, 1]);
+        assert_eq!(choose(&[2, 3]), [0, 2, 3]);
+        assert_eq!(choose(&[0, 1, 3]), [0, 1, 3]);
+        let shape = [1, 1, 1, 3];
+        let wrong = BlockMask::dense(1, 1, 1, 3).unwrap();
+        let options = XAttentionOptions {
+            forced: Some(wrong),
+            ..with(|_| ()).options().clone()
+        };
+        assert_eq!(
+            options.layout(layout(1, 0.5.into()).shape()),
+            Err(XAttentionError::ForcedShape {
+                given: shape,
+                expected: [1, 1, 1, 4]
+            })
+        );
     }
 
     #[test]

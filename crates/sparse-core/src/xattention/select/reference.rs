@@ -1,17 +1,18 @@
 //! Selection of Reference mode: what the authors' public code does, odd rules included.
 
 use super::by_score;
-use crate::xattention::{ReferenceLayout, XAttentionOptions};
+use crate::xattention::{ReferenceLayout, XAttentionLayout};
 
-/// Per key block of the padded `scores`, whether it is selected. `q_block` of `q_blocks` padded ones.
+/// Per key block of the padded `scores` of block row `[item, head, query block]`, whether it is selected.
 pub(super) fn select_row(
     scores: &[f64],
-    threshold: f64,
-    q_block: usize,
-    q_blocks: usize,
-    options: &XAttentionOptions,
+    [item, head, q_block]: [usize; 3],
+    layout: &XAttentionLayout,
     reference: &ReferenceLayout,
 ) -> Vec<bool> {
+    let options = layout.options();
+    let [_, _, q_blocks, _] = layout.score_shape();
+    let threshold = options.threshold.of_head(head);
     let diagonal = reference.block_offset + q_block;
     let blocks_per_chunk = reference.chunk / options.block;
     let chunk_start = reference.block_offset + q_block / blocks_per_chunk * blocks_per_chunk;
@@ -53,6 +54,11 @@ pub(super) fn select_row(
     }
     if reference.options.keep_recent {
         selected[scores.len() - q_blocks + q_block] = true;
+    }
+    if let Some(forced) = &options.forced {
+        for block in forced.row(item, head, q_block) {
+            selected[block] = true;
+        }
     }
     selected
 }

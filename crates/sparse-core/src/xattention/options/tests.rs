@@ -1,0 +1,119 @@
+//! Every rule of the options, broken once.
+
+use super::*;
+use crate::attention::AttentionShape;
+use crate::xattention::ReferenceOptions;
+use XAttentionError as E;
+
+fn with(change: impl FnOnce(&mut XAttentionOptions)) -> Result<(), XAttentionError> {
+    let mut options = XAttentionOptions::default();
+    change(&mut options);
+    options.validate()
+}
+
+fn with_reference(change: impl FnOnce(&mut ReferenceOptions)) -> XAttentionOptions {
+    let mut reference = ReferenceOptions::default();
+    change(&mut reference);
+    XAttentionOptions {
+        mode: Mode::Reference(reference),
+        ..XAttentionOptions::default()
+    }
+}
+
+#[test]
+fn every_broken_rule_has_its_own_error() {
+    assert_eq!(with(|_| ()), Ok(()));
+    let max = XAttentionOptions::MAX_BLOCK;
+    for block in [0, max + 1] {
+        assert_eq!(with(|o| o.block = block), Err(E::Block { block, max }));
+    }
+    for stride in [0, 12, 256] {
+        let block = 128;
+        assert_eq!(
+            with(|o| o.stride = stride),
+            Err(E::Stride { stride, block })
+        );
+    }
+    for threshold in [-0.1, 1.1, f64::INFINITY] {
+        let expected = Err(E::Threshold { threshold });
+        assert_eq!(with(|o| o.threshold = threshold.into()), expected);
+        let per_head = Threshold::PerHead(vec![0.5, threshold]);
+        assert_eq!(with(|o| o.threshold = per_head), expected);
+    }
+    assert!(matches!(
+        with(|o| o.threshold = f64::NAN.into()),
+        Err(E::Threshold { .. })
+    ));
+    for scale in [0.0, -1.0, f64::INFINITY] {
+        assert_eq!(with(|o| o.scale = Some(scale)), Err(E::Scale { scale }));
+    }
+    assert_eq!(with(|o| o.norm = 0.0), Err(E::Norm { norm: 0.0 }));
+    assert_eq!(with(|o| o.top_k = Some(0)), Err(E::TopK));
+    let top_k = 3;
+    let counted = XAttentionOptions {
+        top_k: Some(top_k),
+        ..with_reference(|_| ())
+    };
+    assert_eq!(counted.validate(), Err(E::TopKInReference { top_k }));
+    let (n_sink, n_recent) = (1, 0);
+    let forced = XAttentionOptions {
+        n_sink,
+        ..with_reference(|_| ())
+    };
+    assert_eq!(
+        forced.validate(),
+        Err(E::ForcedColumnsInReference { n_sink, n_recent })
+    );
+}
+
+#[test]
+fn a_chunk_is_a_multiple_of_the_block_and_no_longer_than_a_sequence() {
+    let block = 128;
+    for chunk in [0, 64, 200] {
+        let options = with_reference(|r| r.chunk = Some(chunk));
+        assert_eq!(options.validate(), Err(E::Chunk { chunk, block }));
+    }
+    let max = XAttentionOptions::MAX_BLOCK;
+    let chunk = max * 2;
+    let options = with_reference(|r| r.chunk = Some(chunk));
+    assert_eq!(options.validate(), Err(E::ChunkTooLong { chunk, max }));
+    // The wrapper's chunk is a power of two; a block of 96 cannot divide it.
+    let options = XAttentionOptions {
+        block: 96,
+        ..with_reference(|_| ())
+    };
+    let shape = AttentionShape::try_new(1, 1, 1, 100, 100, 8).unwrap();
+    let (chunk, block) = (2048, 96);
+    assert_eq!(options.layout(shape), Err(E::Chunk { chunk, block }));
+}
+
+#[test]
+fn options_must_fit_the_shape() {
+    let shape = AttentionShape::try_new(1, 4, 1, 3000, 2000, 8).unwrap();
+    let options = XAttentionOptions {
+        threshold: Threshold::PerHead(vec![0.9; 3]),
+        ..XAttentionOptions::default()
+    };
+    let (given, q_heads) = (3, 4);
+    assert_eq!(
+        options.layout(shape),
+        Err(E::ThresholdCount { given, q_heads })
+    );
+    let (q_len, k_len, chunk) = (3000, 2000, 2048);
+    assert_eq!(
+        with_reference(|_| ()).layout(shape),
+        Err(E::MoreQueryChunks {
+            q_len,
+            k_len,
+            chunk
+        })
+    );
+}
+
+#[test]
+fn a_message_says_what_to_do() {
+    assert_eq!(
+        with(|o| o.stride = 12).unwrap_err().to_string(),
+        "stride 12 does not divide block 128; give a divisor of the block, such as 8 or 16"
+    );
+}

@@ -1,0 +1,38 @@
+//! The wanted share of the mass, for all heads or for each.
+
+/// The share of the estimated softmax mass that the selected blocks of a row must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Threshold {
+    /// One share for all heads.
+    Uniform(f64),
+    /// One share per query head, the same in every batch item.
+    PerHead(Vec<f64>),
+}
+
+impl Threshold {
+    /// The share of query head `head`.
+    ///
+    /// # Panics
+    /// Where there is no such head; [`XAttentionOptions::layout`] checks the count.
+    #[track_caller]
+    pub fn of_head(&self, head: usize) -> f64 {
+        match self {
+            Self::Uniform(threshold) => *threshold,
+            Self::PerHead(thresholds) => thresholds[head],
+        }
+    }
+
+    /// All shares, in head order.
+    pub fn values(&self) -> &[f64] {
+        match self {
+            Self::Uniform(threshold) => std::slice::from_ref(threshold),
+            Self::PerHead(thresholds) => thresholds,
+        }
+    }
+}
+
+impl From<f64> for Threshold {
+    fn from(threshold: f64) -> Self {
+        Self::Uniform(threshold)
+    }
+}
