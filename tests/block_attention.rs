@@ -56,8 +56,8 @@ fn every_length_causal_and_full() {
                     tile: Some(tile),
                     ..small(q_len, k_len, 8)
                 };
-                Case::new(problem, None).check();
-                Case::new(problem, Some(scattered(&problem, 50))).check();
+                Case::new(&problem, None).check();
+                Case::new(&problem, Some(scattered(&problem, 50))).check();
             }
         }
     }
@@ -79,11 +79,11 @@ fn every_head_dimension() {
                 tile,
                 ..small(50, 70, head_dim)
             };
-            Case::new(problem, Some(scattered(&problem, 60))).check();
+            Case::new(&problem, Some(scattered(&problem, 60))).check();
         }
     }
     let problem = small(50, 70, 128);
-    Case::new(problem, None).check();
+    Case::new(&problem, None).check();
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn every_block_size() {
                 tile,
                 ..BlockAttention::new(1, 2, 1, 300, 290, 16)
             };
-            Case::new(problem, Some(scattered(&problem, 50))).check();
+            Case::new(&problem, Some(scattered(&problem, 50))).check();
         }
     }
 }
@@ -107,8 +107,8 @@ fn batches_and_shared_key_heads() {
             block: 16,
             ..BlockAttention::new(batch, q_heads, kv_heads, 37, 45, 4)
         };
-        Case::new(problem, None).check();
-        Case::new(problem, Some(scattered(&problem, 50))).check();
+        Case::new(&problem, None).check();
+        Case::new(&problem, Some(scattered(&problem, 50))).check();
     }
 }
 
@@ -135,7 +135,7 @@ fn every_storage_type_of_every_operand() {
                         tile: tile.copied(),
                         ..small(35, 67, head_dim)
                     };
-                    Case::new(problem, Some(scattered(&problem, 60))).check();
+                    Case::new(&problem, Some(scattered(&problem, 60))).check();
                 }
             }
         }
@@ -146,21 +146,24 @@ fn every_storage_type_of_every_operand() {
 fn empty_full_and_single_block_masks() {
     let problem = small(100, 100, 16);
     for causal in [false, true] {
-        let problem = BlockAttention { causal, ..problem };
-        let (nothing, _) = Case::new(problem, Some(mask(&problem, |_, _, _, _| false))).run();
+        let problem = BlockAttention {
+            causal,
+            ..problem.clone()
+        };
+        let (nothing, _) = Case::new(&problem, Some(mask(&problem, |_, _, _, _| false))).run();
         assert!(nothing.out.iter().all(|&x| x == 0.0), "rows without keys");
         assert!(nothing.lse.iter().all(|&x| x == f64::NEG_INFINITY));
         for block in 0..4 {
-            Case::new(problem, Some(mask(&problem, |_, _, _, j| j == block))).check();
+            Case::new(&problem, Some(mask(&problem, |_, _, _, j| j == block))).check();
         }
         // A full mask visits what the dense variant visits, in the same order.
         for tile in tiles(32) {
             let problem = BlockAttention {
                 tile: Some(tile),
-                ..problem
+                ..problem.clone()
             };
-            let (full, _) = Case::new(problem, Some(mask(&problem, |_, _, _, _| true))).run();
-            let (dense, _) = Case::new(problem, None).run();
+            let (full, _) = Case::new(&problem, Some(mask(&problem, |_, _, _, _| true))).run();
+            let (dense, _) = Case::new(&problem, None).run();
             assert_eq!(full, dense);
         }
     }
@@ -173,9 +176,9 @@ fn masks_wider_than_a_word_and_blocks_above_the_diagonal() {
         block: 16,
         ..BlockAttention::new(1, 2, 2, 16 * 20 + 3, 16 * 70 - 5, 4)
     };
-    Case::new(problem, Some(scattered(&problem, 10))).check();
+    Case::new(&problem, Some(scattered(&problem, 10))).check();
     Case::new(
-        problem,
+        &problem,
         Some(mask(&problem, |_, _, i, j| j == 33 || j == i + 50)),
     )
     .check();
@@ -189,7 +192,7 @@ fn equal_scores_average_the_values_exactly() {
             tile: Some(tile),
             ..small(40, 64, 4)
         };
-        let mut case = Case::new(problem, None);
+        let mut case = Case::new(&problem, None);
         case.q.data_mut().fill(0.0);
         for (i, v) in case.v.data_mut().iter_mut().enumerate() {
             *v = ((i * 7) % 64) as f32;
@@ -214,7 +217,7 @@ fn one_dominating_key_is_copied_exactly() {
             ..small(70, 100, 4)
         };
         for winner in [0, 31, 32, 63, 99] {
-            let mut case = Case::new(problem, None);
+            let mut case = Case::new(&problem, None);
             case.q.data_mut().fill(1.0);
             case.k.data_mut().fill(-100.0);
             case.k.data_mut()[winner * 4..winner * 4 + 4].fill(100.0);
@@ -236,7 +239,7 @@ fn large_scores_and_a_scale_of_the_callers() {
             scale: Some(scale),
             ..small(65, 65, 16)
         };
-        Case::new(problem, None).check();
+        Case::new(&problem, None).check();
     }
 }
 
@@ -250,7 +253,7 @@ fn the_bound_is_not_vacuous() {
         },
         ..small(32, 1, 64)
     };
-    let [out, _] = Case::new(single, None).check();
+    let [out, _] = Case::new(&single, None).check();
     assert!(out > 0.125, "an eighth of the bound would do: {out}");
 }
 
@@ -260,7 +263,7 @@ fn a_key_more_or_less_exceeds_the_bound() {
         causal: false,
         ..small(40, 200, 16)
     };
-    let mut case = Case::new(problem, None);
+    let mut case = Case::new(&problem, None);
     let (outcome, _) = case.run();
     // The same with the last key of every head as a copy of the one before.
     for head in case.k.data_mut().chunks_mut(200 * 16) {

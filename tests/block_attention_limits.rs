@@ -22,7 +22,7 @@ fn above_a_binding(types: AttentionTypes) -> BlockAttention {
 #[test]
 fn operands_above_a_binding_go_in_slices() {
     let problem = above_a_binding(AttentionTypes::default());
-    let case = Case::new(problem, Some(scattered(&problem, 30)));
+    let case = Case::new(&problem, Some(scattered(&problem, 30)));
     case.check();
     let plan = gpu().plan_blocking(&case.problem).unwrap();
     let explanation = plan.explain().to_string();
@@ -61,36 +61,48 @@ fn impossible_problems_say_what_is_possible() {
     let good = BlockAttention::new(1, 2, 1, 32, 32, 8);
     let tile = |tile| BlockAttention {
         tile: Some(tile),
-        ..good
+        ..good.clone()
     };
     let cases = [
-        (BlockAttention { block: 0, ..good }, "multiples of 16"),
-        (BlockAttention { block: 24, ..good }, "multiples of 16"),
+        (
+            BlockAttention {
+                block: 0,
+                ..good.clone()
+            },
+            "multiples of 16",
+        ),
+        (
+            BlockAttention {
+                block: 24,
+                ..good.clone()
+            },
+            "multiples of 16",
+        ),
         (
             BlockAttention {
                 head_dim: 257,
-                ..good
+                ..good.clone()
             },
             "1 to 256",
         ),
         (
             BlockAttention {
                 head_dim: 0,
-                ..good
+                ..good.clone()
             },
             "at least 1",
         ),
         (
             BlockAttention {
                 kv_heads: 3,
-                ..good
+                ..good.clone()
             },
             "multiple of kv_heads",
         ),
         (
             BlockAttention {
                 scale: Some(0.0),
-                ..good
+                ..good.clone()
             },
             "positive and finite",
         ),
@@ -98,7 +110,7 @@ fn impossible_problems_say_what_is_possible() {
             BlockAttention {
                 batch: 1 << 20,
                 q_len: 1 << 12,
-                ..good
+                ..good.clone()
             },
             "split the batch",
         ),
@@ -137,7 +149,7 @@ fn wrong_operands_are_refused_by_name() {
     let problem = BlockAttention::new(1, 2, 1, 32, 40, 8);
     let masked = BlockAttention {
         masked: true,
-        ..problem
+        ..problem.clone()
     };
     let plan = gpu.plan_blocking(&problem).unwrap();
     let masked_plan = gpu.plan_blocking(&masked).unwrap();
@@ -215,7 +227,7 @@ fn half_width_rows_of_odd_length_are_rounded_slice_by_slice() {
         types: AttentionTypes::all(DType::Bf16),
         ..BlockAttention::new(5, 1, 1, 3, 9, 5)
     };
-    let case = Case::new(problem, None);
+    let case = Case::new(&problem, None);
     case.check();
     let plan = gpu().plan_blocking(&problem).unwrap();
     assert!(plan.explain().scratch_bytes >= 5 * 3 * 5 * 4);

@@ -664,7 +664,7 @@ fn tiles_that_no_kernel_has_are_refused() {
     ] {
         let problem = BlockAttention {
             tile: Some(tile),
-            ..attention
+            ..attention.clone()
         };
         let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
         assert!(error.starts_with("block_attention: "), "{tile}: {error}");
@@ -677,7 +677,7 @@ fn numbers_that_f32_or_the_kernels_do_not_hold_are_refused() {
     for scale in [1e39, 1e-50, f64::NAN, -1.0] {
         let problem = BlockAttention {
             scale: Some(scale),
-            ..attention
+            ..attention.clone()
         };
         let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
         assert!(
@@ -687,7 +687,7 @@ fn numbers_that_f32_or_the_kernels_do_not_hold_are_refused() {
     }
     let problem = BlockAttention {
         block: 4_294_967_280,
-        ..attention
+        ..attention.clone()
     };
     let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
     assert!(

@@ -28,7 +28,7 @@ pub(crate) struct Outcome {
 
 impl Case {
     /// Normal numbers; with a mask where one is given.
-    pub(crate) fn new(problem: BlockAttention, mask: Option<BlockMask>) -> Self {
+    pub(crate) fn new(problem: &BlockAttention, mask: Option<BlockMask>) -> Self {
         let BlockAttention {
             batch,
             q_heads,
@@ -38,7 +38,7 @@ impl Case {
             head_dim,
             types,
             ..
-        } = problem;
+        } = *problem;
         let tensor = |heads, tokens, dtype, seed| {
             let x = normal_tensor::<f32>(vec![batch, heads, tokens, head_dim], seed);
             rounded(&x.unwrap_or_else(|e| panic!("{e}")), dtype)
@@ -46,7 +46,7 @@ impl Case {
         Self {
             problem: BlockAttention {
                 masked: mask.is_some(),
-                ..problem
+                ..problem.clone()
             },
             q: tensor(q_heads, q_len, types.q, 1),
             k: tensor(kv_heads, k_len, types.k, 2),
@@ -60,6 +60,7 @@ impl Case {
             scale: self.problem.scale,
             causal: self.problem.causal,
             block: self.problem.block,
+            soft_cap: self.problem.soft_cap,
         };
         block_attention(&self.q, &self.k, &self.v, self.mask.as_ref(), &options)
             .unwrap_or_else(|e| panic!("{e}"))

@@ -67,6 +67,7 @@ impl AttendRun {
             block: options.block,
             causal: options.causal,
             scale: options.scale,
+            soft_cap: options.soft_cap,
             masked: mask.is_some(),
             types: AttentionTypes {
                 q: qkv.q.dtype(),

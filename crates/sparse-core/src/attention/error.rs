@@ -96,6 +96,44 @@ pub enum AttentionError {
         /// The scale asked for.
         scale: f64,
     },
+    /// A soft cap that is not a positive finite number.
+    #[error("soft cap {soft_cap} is not positive and finite; leave it out for uncapped logits")]
+    SoftCap {
+        /// The soft cap asked for.
+        soft_cap: f64,
+    },
+    /// Not one kind per query head.
+    #[error("{kinds} head kinds are given for {q_heads} query heads; give one per query head")]
+    HeadKinds {
+        /// Kinds given.
+        kinds: usize,
+        /// Query heads.
+        q_heads: usize,
+    },
+    /// A head of kind Streaming without blocks.
+    #[error(
+        "head {head} is Streaming with 0 sink blocks and 0 recent blocks, so it attends to nothing; give at least one of either"
+    )]
+    EmptyStreaming {
+        /// The query head.
+        head: usize,
+    },
+    /// A head of kind Sparse, and no mask.
+    #[error(
+        "head {head} is Sparse and there is no mask; give one, or make the head Dense or Streaming"
+    )]
+    SparseWithoutMask {
+        /// The query head.
+        head: usize,
+    },
+    /// A mask that no head reads.
+    #[error(
+        "a mask is given and no head is Sparse, so none reads it; leave it out, or make a head Sparse"
+    )]
+    MaskWithoutSparse,
+    /// The mask that the kinds mean cannot be made.
+    #[error(transparent)]
+    Mask(#[from] crate::mask::MaskError),
     /// A sampled query that does not exist.
     #[error("query token {query} was asked for, q has {q_len}")]
     Query {

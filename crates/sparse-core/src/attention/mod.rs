@@ -2,12 +2,14 @@
 
 mod dot;
 mod error;
+mod kinds;
 mod options;
 mod reference;
 mod shape;
 
 pub(crate) use dot::{Dot, HeadRows};
 pub use error::{AttentionError, AttentionShapeError};
+pub use kinds::{HeadKind, mask_of_kinds};
 pub use options::AttentionOptions;
 pub use reference::{AttentionReference, block_attention, block_attention_of_queries};
 pub use shape::{AttentionShape, MAX_TOKENS};

@@ -1,5 +1,8 @@
 //! What a caller may choose.
 
+use super::{AttentionError, AttentionShape};
+use crate::mask::BlockMask;
+
 /// Options of attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionOptions {
@@ -9,6 +12,9 @@ pub struct AttentionOptions {
     pub causal: bool,
     /// Tokens of a block of the mask, of queries and of keys; without a mask it has no effect. Default 128.
     pub block: usize,
+    /// Soft cap `c`: a logit `z = scale <q, k>` becomes `c tanh(z / c)` before the softmax, so that none exceeds `c`. Default
+    /// `None`: off.
+    pub soft_cap: Option<f64>,
 }
 
 impl Default for AttentionOptions {
@@ -17,6 +23,61 @@ impl Default for AttentionOptions {
             scale: None,
             causal: true,
             block: 128,
+            soft_cap: None,
         }
+    }
+}
+
+impl AttentionOptions {
+    /// Checks the options, and that `mask` is one of the problem.
+    pub(super) fn check(
+        &self,
+        shape: &AttentionShape,
+        mask: Option<&BlockMask>,
+    ) -> Result<(), AttentionError> {
+        let block = self.block;
+        if block == 0 {
+            return Err(AttentionError::Block);
+        }
+        // Written so that NaN is refused.
+        let positive = |x: &f64| x.is_finite() && *x > 0.0;
+        if let Some(scale) = self.scale.filter(|scale| !positive(scale)) {
+            return Err(AttentionError::Scale { scale });
+        }
+        if let Some(soft_cap) = self.soft_cap.filter(|cap| !positive(cap)) {
+            return Err(AttentionError::SoftCap { soft_cap });
+        }
+        let expected = shape.mask_shape(block);
+        match mask.map(BlockMask::shape) {
+            Some(mask) if mask != expected => Err(AttentionError::MaskShape {
+                mask,
+                expected,
+                block,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The logit that goes into the softmax: `z`, or with a soft cap `c tanh(z / c)`.
+    pub fn capped(&self, z: f64) -> f64 {
+        self.soft_cap.map_or(z, |cap| cap * (z / cap).tanh())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soft_cap_bounds_large_logits_and_keeps_small_ones() {
+        let options = AttentionOptions {
+            soft_cap: Some(30.0),
+            ..AttentionOptions::default()
+        };
+        assert_eq!(options.capped(1e300), 30.0);
+        assert_eq!(options.capped(-1e300), -30.0);
+        assert!((options.capped(0.01) - 0.01).abs() < 1e-9);
+        assert!((options.capped(15.0) - 30.0 * 0.5_f64.tanh()).abs() < 1e-12);
+        assert_eq!(AttentionOptions::default().capped(1e300), 1e300);
     }
 }

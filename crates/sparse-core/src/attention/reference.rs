@@ -11,22 +11,25 @@ pub struct AttentionReference {
     pub shape: [usize; 4],
     /// Output, of that shape. Zero where a query has no key.
     pub out: Vec<f64>,
-    /// `[batch, q_heads, rows]`: natural logarithm of the sum of `exp(scale <q, k>)`; `-inf` where a query has no
+    /// `[batch, q_heads, rows]`: natural logarithm of the sum of `exp(logit)`; `-inf` where a query has no
     /// key, so that partial results merge.
     pub lse: Vec<f64>,
     /// `sum_j p_j |v_j|` per output: rounding errors of the weights and of the sum are proportional to it.
     pub magnitude: Vec<f64>,
     /// `[batch, q_heads, rows]`: the largest `scale sum_d |q_d k_d|` over the keys used: rounding errors of the
-    /// logits are proportional to it.
+    /// logits, before any soft cap, are proportional to it.
     pub logit_magnitude: Vec<f64>,
     /// `[batch, q_heads, rows]`: the number of keys used: rounding errors of the sums grow with it.
     pub keys: Vec<usize>,
+    /// The soft cap of the logits: with one, their errors and differences are bounded by it too.
+    pub soft_cap: Option<f64>,
 }
 
 /// Attention of q `[batch, q_heads, q_len, head_dim]` over k and v `[batch, kv_heads, k_len, head_dim]`.
 ///
 /// `out[t] = sum_j p_j v[j]` with `p = softmax(scale <q[t], k[j]>)` over the keys `j` whose block the mask selects in the block
-/// row of `t`, and, if causal, `j <= t + k_len - q_len`. Without a mask, over all keys (dense attention).
+/// row of `t`, and, if causal, `j <= t + k_len - q_len`. Without a mask, over all keys (dense attention). With a soft cap `c` the softmax
+/// is of `c tanh(scale <q[t], k[j]> / c)`. Per-head kinds are masks: [`mask_of_kinds`](super::mask_of_kinds).
 ///
 /// # Errors
 /// [`AttentionError`], the first rule broken.
@@ -67,7 +70,11 @@ pub fn block_attention_of_queries<T: Element>(
     queries: &[usize],
 ) -> Result<AttentionReference, AttentionError> {
     let shape = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
-    check(&shape, mask, options, queries)?;
+    options.check(&shape, mask)?;
+    let q_len = shape.q_len();
+    if let Some(&query) = queries.iter().find(|&&query| query >= q_len) {
+        return Err(AttentionError::Query { query, q_len });
+    }
     let scale = options.scale.unwrap_or_else(|| shape.default_scale());
     let [batch, q_heads, _, head_dim] = shape.q_shape();
     let mut reference = AttentionReference {
@@ -77,6 +84,7 @@ pub fn block_attention_of_queries<T: Element>(
         magnitude: Vec::new(),
         logit_magnitude: Vec::new(),
         keys: Vec::new(),
+        soft_cap: options.soft_cap,
     };
     for item in 0..batch {
         for head in 0..q_heads {
@@ -96,7 +104,7 @@ pub fn block_attention_of_queries<T: Element>(
                         .flat_map(|j| j * options.block..((j + 1) * options.block).min(visible))
                         .collect(),
                 };
-                reference.push_query(q.token(query), &k, &v, &keys, scale);
+                reference.push_query(q.token(query), &k, &v, &keys, scale, options);
             }
         }
     }
@@ -105,9 +113,17 @@ pub fn block_attention_of_queries<T: Element>(
 
 impl AttentionReference {
     /// Appends one query over `keys`.
-    fn push_query(&mut self, q: &[f64], k: &HeadRows, v: &HeadRows, keys: &[usize], scale: f64) {
+    fn push_query(
+        &mut self,
+        q: &[f64],
+        k: &HeadRows,
+        v: &HeadRows,
+        keys: &[usize],
+        scale: f64,
+        options: &AttentionOptions,
+    ) {
         let dots: Vec<Dot> = keys.iter().map(|&key| Dot::of(q, k.token(key))).collect();
-        let logits = dots.iter().map(|dot| scale * dot.value);
+        let logits = dots.iter().map(|dot| options.capped(scale * dot.value));
         let max = logits.clone().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = logits.map(|logit| (logit - max).exp()).collect();
         let total: f64 = weights.iter().sum();
@@ -132,42 +148,6 @@ impl AttentionReference {
     }
 }
 
-fn check(
-    shape: &AttentionShape,
-    mask: Option<&BlockMask>,
-    options: &AttentionOptions,
-    queries: &[usize],
-) -> Result<(), AttentionError> {
-    let (block, q_len) = (options.block, shape.q_len());
-    if block == 0 {
-        return Err(AttentionError::Block);
-    }
-    if let Some(scale) = options.scale.filter(|s| !(s.is_finite() && *s > 0.0)) {
-        return Err(AttentionError::Scale { scale });
-    }
-    if let Some(&query) = queries.iter().find(|&&query| query >= q_len) {
-        return Err(AttentionError::Query { query, q_len });
-    }
-    if let Some(mask) = mask {
-        let [batch, q_heads, ..] = shape.q_shape();
-        let expected = [
-            batch,
-            q_heads,
-            q_len.div_ceil(block),
-            shape.k_len().div_ceil(block),
-        ];
-        let mask = [mask.batch(), mask.heads(), mask.q_blocks(), mask.k_blocks()];
-        if mask != expected {
-            return Err(AttentionError::MaskShape {
-                mask,
-                expected,
-                block,
-            });
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +161,7 @@ mod tests {
             scale: Some(1.0),
             causal,
             block,
+            soft_cap: None,
         }
     }
 
@@ -195,6 +176,22 @@ mod tests {
         assert_eq!(result.magnitude, [1.0, 4.0]);
         assert_eq!(result.logit_magnitude, [8.0]);
         assert_eq!(result.lse, [2.0_f64.ln()]);
+    }
+
+    #[test]
+    fn a_soft_cap_acts_on_scaled_logits() {
+        // Scaled dot products 0 and 2, capped at 2: 0 and 2 tanh(1).
+        let (q, k) = (column(&[1.0]), column(&[0.0, 4.0]));
+        let capped = AttentionOptions {
+            scale: Some(0.5),
+            soft_cap: Some(2.0),
+            ..options(false, 1)
+        };
+        let result = block_attention(&q, &k, &column(&[0.0, 1.0]), None, &capped).unwrap();
+        let weight = (2.0 * 1.0_f64.tanh()).exp();
+        assert!((result.out[0] - weight / (1.0 + weight)).abs() < 1e-15);
+        assert!((result.lse[0] - (1.0 + weight).ln()).abs() < 1e-15);
+        assert_eq!(result.logit_magnitude, [2.0], "of the uncapped logits");
     }
 
     #[test]
@@ -240,6 +237,13 @@ mod tests {
             run(None, bad_scale, &[]),
             AttentionError::Scale { scale: -1.0 }
         );
+        for soft_cap in [0.0, -1.0, f64::INFINITY] {
+            let bad = AttentionOptions {
+                soft_cap: Some(soft_cap),
+                ..options(true, 2)
+            };
+            assert_eq!(run(None, bad, &[]), AttentionError::SoftCap { soft_cap });
+        }
         assert_eq!(
             run(Some(&mask), options(true, 2), &[]).to_string(),
             "the mask has shape [1, 1, 2, 1] (batch, heads, query blocks, key blocks); with blocks of 2 tokens this \

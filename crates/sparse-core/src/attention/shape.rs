@@ -147,6 +147,16 @@ impl AttentionShape {
         [self.batch, self.kv_heads, self.k_len, self.head_dim]
     }
 
+    /// `[batch, q_heads, query blocks, key blocks]` of a block mask. 0 blocks where `block` is 0.
+    pub fn mask_shape(&self, block: usize) -> [usize; 4] {
+        let blocks = |tokens: usize| match block {
+            0 => 0,
+            block => tokens.div_ceil(block),
+        };
+        let (q_blocks, k_blocks) = (blocks(self.q_len), blocks(self.k_len));
+        [self.batch, self.q_heads, q_blocks, k_blocks]
+    }
+
     /// `1 / sqrt(head_dim)`, the softmax scale where the caller gives none.
     pub fn default_scale(&self) -> f64 {
         #[expect(

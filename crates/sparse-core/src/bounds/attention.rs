@@ -37,9 +37,14 @@ pub fn attention_bounds(
         // Seen keys fill whole steps of at least four, but for the last.
         let steps = keys.div_ceil(4);
         let logit = reference.logit_magnitude[row];
+        // A soft cap is a contraction: it lets the error of the dot product through, bounds the score, and adds that of its tanh.
+        let largest = reference.soft_cap.map_or(logit, |cap| logit.min(cap));
+        let tanh = reference.soft_cap.map_or(0.0, |cap| {
+            UNIT_ROUNDOFF * (15.0 * cap).min(45.0 * logit) + (1.0 + cap) * SMALLEST_NORMAL
+        });
         // A difference of two scores, and so every exponent, is at most this, in powers of two.
-        let exponent = 2.0 * logit * std::f64::consts::LOG2_E;
-        let score = gamma(head_dim + 3) * logit + SMALLEST_NORMAL;
+        let exponent = 2.0 * largest * std::f64::consts::LOG2_E;
+        let score = gamma(head_dim + 3) * logit + tanh + SMALLEST_NORMAL;
         let differences = UNIT_ROUNDOFF * exponent * std::f64::consts::LN_2;
         let exponentials = ulp * (3.0 * (steps + 1) as f64 + 2.0 * exponent);
         let weight = (score + differences + exponentials).exp_m1();
@@ -56,7 +61,7 @@ pub fn attention_bounds(
         let lse = reference.lse[row];
         // log2 is good to 2^-21 near 1 and to 3 units elsewhere; then a sum, a product and a rounded constant.
         let logarithm = 2.0_f64.powi(-21) + 3.0 * ulp * (keys as f64).log2();
-        let roundings = 4.0 * UNIT_ROUNDOFF * (logit + (keys as f64).ln() + lse.abs());
+        let roundings = 4.0 * UNIT_ROUNDOFF * (largest + (keys as f64).ln() + lse.abs());
         bounds
             .lse
             .push((weight + sums) / (1.0 - weight - sums) + logarithm + roundings);

@@ -56,6 +56,7 @@ impl XAttentionOptions {
             scale: self.scale,
             causal: self.causal,
             block: self.block,
+            soft_cap: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sparse_core::DType;
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_shaders::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
 
 use crate::attention::choose;
@@ -78,7 +78,7 @@ impl Default for AttentionTypes {
 /// let out = gpu.read_blocking::<f32>(&out)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BlockAttention {
     /// Independent items.
     pub batch: usize,
@@ -98,6 +98,11 @@ pub struct BlockAttention {
     pub causal: bool,
     /// Softmax scale; none: `1 / sqrt(head_dim)`.
     pub scale: Option<f64>,
+    /// Soft cap `c`: a logit `z = scale <q, k>` becomes `c tanh(z / c)` before the softmax. None: off.
+    pub soft_cap: Option<f64>,
+    /// One kind per query head, the same in every batch item. None: all [`HeadKind::Sparse`] where `masked`, else all
+    /// [`HeadKind::Dense`].
+    pub head_kinds: Option<Vec<HeadKind>>,
     /// Whether a block mask is given; without one all key blocks are visited.
     pub masked: bool,
     /// Storage types.
@@ -126,6 +131,8 @@ impl BlockAttention {
             block: 128,
             causal: true,
             scale: None,
+            soft_cap: None,
+            head_kinds: None,
             masked: false,
             types: AttentionTypes::default(),
             tile: None,
@@ -182,6 +189,10 @@ impl BlockAttention {
             let reason = format!(
                 "softmax scale {scale} is not positive and finite in f32; leave it out for 1 / sqrt(head_dim)"
             );
+            return Err(Error::invalid(OPERATION, reason));
+        }
+        if self.soft_cap.is_some() || self.head_kinds.is_some() {
+            let reason = "soft_cap and head_kinds have no kernel yet; leave them out".to_owned();
             return Err(Error::invalid(OPERATION, reason));
         }
         for (name, [batch, heads, tokens, dim]) in [
@@ -305,7 +316,7 @@ impl Problem for BlockAttention {
         let scale = rounded(scale);
         Ok(BlockAttentionPlan {
             gpu: gpu.clone(),
-            problem: *self,
+            problem: self.clone(),
             shape,
             tile,
             unit: kernel.unit(),
