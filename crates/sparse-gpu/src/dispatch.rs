@@ -21,10 +21,34 @@ const FOLD: u32 = 65_535;
 /// are cut, because operating systems take a device away from a program whose single dispatch runs for seconds.
 pub(crate) const FMAS_PER_DISPATCH: u64 = 50_000_000_000;
 
+/// What dispatches are recorded into.
+pub(crate) trait Recorder {
+    /// Records one dispatch of `kernel` over `grid` workgroups, with what `bind` binds.
+    fn dispatch(
+        &mut self,
+        kernel: &CompiledKernel,
+        bind: impl FnOnce() -> wgpu::BindGroup,
+        grid: [u32; 3],
+    );
+}
+
+impl Recorder for wgpu::ComputePass<'_> {
+    fn dispatch(
+        &mut self,
+        kernel: &CompiledKernel,
+        bind: impl FnOnce() -> wgpu::BindGroup,
+        [x, y, z]: [u32; 3],
+    ) {
+        self.set_pipeline(kernel.pipeline());
+        self.set_bind_group(0, &bind(), &[]);
+        self.dispatch_workgroups(x, y, z);
+    }
+}
+
 /// Records `groups` workgroups of `kernel`, `fmas_per_group` multiply-adds each, in as many dispatches as that takes.
 pub(crate) fn dispatch<P: Params>(
     gpu: &Gpu,
-    pass: &mut wgpu::ComputePass<'_>,
+    recorder: &mut impl Recorder,
     kernel: &CompiledKernel,
     params: P,
     buffers: &[(&str, wgpu::BindingResource<'_>)],
@@ -38,18 +62,19 @@ pub(crate) fn dispatch<P: Params>(
         let count = most.min(groups - first);
         let mut params = params;
         params.set_grid(first, first + count);
-        let uniform = gpu
-            .device()
-            .create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some(kernel.name()),
-                contents: bytemuck::bytes_of(&params),
-                usage: wgpu::BufferUsages::UNIFORM,
-            });
-        let mut all = vec![("params", uniform.as_entire_binding())];
-        all.extend_from_slice(buffers);
-        pass.set_pipeline(kernel.pipeline());
-        pass.set_bind_group(0, &kernel.bind(gpu, &all), &[]);
-        pass.dispatch_workgroups(count.min(FOLD), count.div_ceil(FOLD), 1);
+        let bind = || {
+            let uniform = gpu
+                .device()
+                .create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                    label: Some(kernel.name()),
+                    contents: bytemuck::bytes_of(&params),
+                    usage: wgpu::BufferUsages::UNIFORM,
+                });
+            let mut all = vec![("params", uniform.as_entire_binding())];
+            all.extend_from_slice(buffers);
+            kernel.bind(gpu, &all)
+        };
+        recorder.dispatch(kernel, bind, [count.min(FOLD), count.div_ceil(FOLD), 1]);
         first += count;
     }
 }

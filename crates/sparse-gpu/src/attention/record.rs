@@ -5,7 +5,7 @@ use std::ops::Range;
 use sparse_core::DType;
 
 use super::params::AttentionParams;
-use crate::dispatch::dispatch;
+use crate::dispatch::{Recorder, dispatch};
 use crate::matmul::params::ConvertParams;
 use crate::ops::block_attention::{BlockAttention, BlockAttentionPlan, OPERATION};
 use crate::window::Window;
@@ -81,7 +81,7 @@ impl BlockAttentionPlan {
 
     pub(crate) fn record_main(
         &self,
-        pass: &mut wgpu::ComputePass<'_>,
+        recorder: &mut impl Recorder,
         operands: &Operands<'_>,
         heads: &Range<usize>,
     ) {
@@ -148,7 +148,9 @@ impl BlockAttentionPlan {
         };
         let fmas = 2 * (self.tile.queries() * head_dim) as u64 * k_len as u64;
         let groups = word(heads.len() * q_tiles);
-        dispatch(&self.gpu, pass, &self.main, params, &buffers, groups, fmas);
+        dispatch(
+            &self.gpu, recorder, &self.main, params, &buffers, groups, fmas,
+        );
     }
 
     /// The window of some heads of q, k, v or out, in units.
@@ -182,7 +184,7 @@ impl BlockAttentionPlan {
 
     pub(crate) fn record_convert(
         &self,
-        pass: &mut wgpu::ComputePass<'_>,
+        recorder: &mut impl Recorder,
         out: &GpuTensor,
         heads: &Range<usize>,
     ) {
@@ -208,7 +210,7 @@ impl BlockAttentionPlan {
         let groups = word_of(len.div_ceil(128));
         dispatch(
             &self.gpu,
-            pass,
+            recorder,
             &convert.kernel,
             params,
             &buffers,

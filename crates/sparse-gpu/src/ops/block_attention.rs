@@ -10,6 +10,7 @@ use sparse_shaders::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
 use crate::attention::choose;
 use crate::attention::record::Operands;
 use crate::attention::slices::HeadBytes;
+use crate::dispatch::Recorder;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
@@ -360,14 +361,19 @@ impl BlockAttentionPlan {
             lse,
         };
         self.check(&operands)?;
+        self.record_checked(pass, &operands);
+        Ok(())
+    }
+
+    /// Records what [`BlockAttentionPlan::check`] has let pass.
+    pub(crate) fn record_checked(&self, recorder: &mut impl Recorder, operands: &Operands<'_>) {
         if self.problem.q_len == 0 {
-            return Ok(());
+            return;
         }
         for heads in &self.slices {
-            self.record_main(pass, &operands, heads);
-            self.record_convert(pass, operands.out, heads);
+            self.record_main(recorder, operands, heads);
+            self.record_convert(recorder, operands.out, heads);
         }
-        Ok(())
     }
 
     /// Which kernel and tile were chosen, and why.
