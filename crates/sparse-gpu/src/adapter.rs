@@ -1,6 +1,6 @@
 //! Listing adapters and choosing one by name, without panics.
 
-use crate::Error;
+use crate::{AdapterClass, Error};
 
 /// What a machine's adapter is, for lists and reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct AdapterSummary {
     pub backend: String,
     /// Name and version of the driver, as far as the backend tells.
     pub driver: String,
+    /// The make, which decides the default tiles.
+    pub class: AdapterClass,
     /// Discrete, integrated, virtual, or a driver that runs on the processor.
     pub device_type: wgpu::DeviceType,
     /// Smallest and largest number of invocations of a subgroup.
@@ -39,6 +41,7 @@ impl AdapterSummary {
             driver: format!("{} {}", info.driver, info.driver_info)
                 .trim()
                 .to_owned(),
+            class: AdapterClass::of(info),
             device_type: info.device_type,
             subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),
             shader_f16: features.contains(wgpu::Features::SHADER_F16),

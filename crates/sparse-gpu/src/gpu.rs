@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Error;
 use crate::adapter::{AdapterSummary, choose};
 use crate::dispatch::FMAS_PER_DISPATCH;
 use crate::kernel::CompiledKernel;
 use crate::problem::Problem;
+use crate::{AdapterClass, Error};
 
 /// How [`Gpu::open`] chooses an adapter and what it asks of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,9 +149,14 @@ impl Gpu {
         &self.inner.limits
     }
 
+    /// The make of the adapter, which decides the default tiles.
+    pub fn class(&self) -> AdapterClass {
+        self.inner.summary.class
+    }
+
     /// Whether the driver runs shaders on the processor.
     pub fn is_software(&self) -> bool {
-        self.inner.summary.device_type == wgpu::DeviceType::Cpu
+        self.class() == AdapterClass::Software
     }
 
     pub(crate) fn empty(&self) -> &wgpu::Buffer {

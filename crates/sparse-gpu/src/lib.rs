@@ -30,9 +30,11 @@
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod adapter;
+mod adapter_class;
 mod attention;
 #[cfg(not(target_arch = "wasm32"))]
 mod blocking;
+pub mod defaults;
 mod dispatch;
 mod error;
 mod gpu;
@@ -52,6 +54,7 @@ mod xattention;
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters_blocking;
 pub use adapter::{AdapterSummary, adapters};
+pub use adapter_class::AdapterClass;
 pub use attention::AttentionTile;
 pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};

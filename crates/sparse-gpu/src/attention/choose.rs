@@ -2,11 +2,12 @@
 
 use sparse_shaders::AttentionTile;
 
-use crate::BlockAttention;
 use crate::loops::LLVMPIPE_ROUNDS;
+use crate::{AdapterClass, BlockAttention};
 
 /// The tile for `problem`, whose block is a multiple of 16.
-pub(crate) fn tile(problem: &BlockAttention, software: bool) -> AttentionTile {
+pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTile {
+    let software = class == AdapterClass::Software;
     let (head_dim, block) = (problem.head_dim, problem.block);
     // Tiles of 64 queries read k and v half as often as tiles of 32. On a GPU an invocation holds 4 queries by head_dim / split of the
     // output, 64 registers at most where the block is long enough; a processor has none to save.
@@ -53,14 +54,15 @@ mod tests {
     fn the_tile_divides_every_block() {
         for block in [16, 32, 48, 64, 80, 96, 128, 256] {
             for head_dim in [1, 64, 128, 256] {
-                for software in [false, true] {
+                for class in AdapterClass::ALL {
                     // As many keys as fit one binding.
                     let problem = BlockAttention {
                         block,
                         ..BlockAttention::new(1, 1, 1, 1, (1 << 25) / head_dim.max(256), head_dim)
                     };
-                    let tile = tile(&problem, software);
+                    let tile = tile(&problem, class);
                     let rounds = tile.loop_rounds(head_dim, problem.k_len, block);
+                    let software = class == AdapterClass::Software;
                     assert!(!software || rounds <= LLVMPIPE_ROUNDS, "{tile}: {rounds}");
                     assert!(block.is_multiple_of(tile.queries()), "{tile} of {block}");
                     assert!(block.is_multiple_of(tile.keys()), "{tile} of {block}");

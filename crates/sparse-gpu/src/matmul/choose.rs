@@ -3,6 +3,7 @@
 use sparse_shaders::{MatvecKernel, Tile, Walk};
 
 use super::weights::Format;
+use crate::AdapterClass;
 
 /// The kernel that a plan runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +126,8 @@ const MOST_EXPANSION: usize = 4;
 
 /// The register tile. On a processor one subgroup of 8 is enough for a workgroup and small panels stay in its cache; a GPU wants whole
 /// subgroups of 32 and enough panels to fill it.
-pub(crate) fn tile(walk: Walk, tokens: usize, software: bool) -> Tile {
+pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
+    let software = class == AdapterClass::Software;
     let rows = rows(walk.strip_rows(8), 8);
     let mut tile = if software {
         Tile {
@@ -154,7 +156,8 @@ pub(crate) fn tile(walk: Walk, tokens: usize, software: bool) -> Tile {
 }
 
 /// The kernel for few tokens.
-pub(crate) fn matvec(walk: Walk, tokens: usize, software: bool) -> Shape {
+pub(crate) fn matvec(walk: Walk, tokens: usize, class: AdapterClass) -> Shape {
+    let software = class == AdapterClass::Software;
     let panel = [1, 4, MatvecKernel::MAX_TOKENS]
         .into_iter()
         .find(|&panel| tokens <= panel)
@@ -194,10 +197,10 @@ mod tests {
         let dense = Walk::Dense {
             vector_weights: true,
         };
-        assert_eq!(tile(dense, 1024, false).panel(), 256);
-        assert_eq!(tile(dense, 100, false).panel(), 128);
+        assert_eq!(tile(dense, 1024, AdapterClass::Amd).panel(), 256);
+        assert_eq!(tile(dense, 100, AdapterClass::Amd).panel(), 128);
         assert_eq!(
-            tile(dense, 9, false),
+            tile(dense, 9, AdapterClass::Amd),
             Tile {
                 rows: 8,
                 cols: 4,

@@ -1,6 +1,6 @@
 //! What the matmul operations share: one engine plans and records dense, N:M and block-sparse products, with many tokens or few.
 
-mod choose;
+pub(crate) mod choose;
 mod engine;
 pub(crate) mod params;
 mod plan;

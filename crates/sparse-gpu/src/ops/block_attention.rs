@@ -260,9 +260,7 @@ impl Problem for BlockAttention {
             tile.check(self.block, &|| tile.to_string())
                 .map_err(|e| Error::tile(OPERATION, &e))?;
         }
-        let tile = self
-            .tile
-            .unwrap_or_else(|| choose::tile(self, gpu.is_software()));
+        let tile = self.tile.unwrap_or_else(|| choose::tile(self, gpu.class()));
         gpu.check_loops(
             format!("{OPERATION} with k_len = {} and tile {tile}", self.k_len),
             tile.loop_rounds(self.head_dim, self.k_len, self.block),

@@ -1,5 +1,6 @@
 //! What the operations of XAttention share: uniform structs, and the division of a problem into parts whose scratch memory is bounded.
 
+pub(crate) mod choose;
 pub(crate) mod params;
 pub(crate) mod parts;
 pub(crate) mod score;

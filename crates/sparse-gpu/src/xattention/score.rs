@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_core::xattention::Pooling;
-use sparse_shaders::{Tile, XAttentionPackKernel, XAttentionReduceKernel, XAttentionScoreKernel};
+use sparse_shaders::{XAttentionPackKernel, XAttentionReduceKernel, XAttentionScoreKernel};
 
 use super::params::{PackGroupsParams, ReduceParams, ScoreParams};
 use super::parts::{MOST_BYTES, Parts, Sizes};
-use super::{check_counts, rules, word};
+use super::{check_counts, choose, rules, word};
 use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
@@ -53,29 +53,6 @@ struct Packed {
     unit: usize,
 }
 
-/// The register tile. On a processor one subgroup of 8 is a workgroup, and many rows on a small panel waste least above the diagonal; a
-/// GPU has registers for 8 x 4 and wants whole subgroups of 32.
-fn choose_tile(query_groups: usize, software: bool) -> Tile {
-    let cols = 4;
-    let mut tile = if software {
-        Tile {
-            rows: 16,
-            cols,
-            lanes: 8,
-        }
-    } else {
-        Tile {
-            rows: 8,
-            cols,
-            lanes: 32,
-        }
-    };
-    while tile.lanes > 8 && tile.panel() / 2 >= query_groups {
-        tile.lanes /= 2;
-    }
-    tile
-}
-
 /// Refuses a scale that is a number in f64 and none, or 0, in f32.
 fn check_scale(scale: f32) -> Result<(), Error> {
     if scale.is_finite() && scale > 0.0 {
@@ -102,7 +79,7 @@ impl ScoreEngine {
             groups_per_block: layout.groups_per_block(),
             tile: problem
                 .tile
-                .unwrap_or_else(|| choose_tile(layout.q_groups(), gpu.is_software())),
+                .unwrap_or_else(|| choose::tile(layout.q_groups(), gpu.class())),
             rules: rules(&problem.options),
         };
         #[expect(
@@ -557,18 +534,5 @@ fn too_large(gpu: &Gpu, problem: &XAttentionScore, sizes: &Sizes) -> Error {
         needs: format!("bindings of {needs} bytes for one row of blocks"),
         has: gpu.limits().max_storage_buffer_binding_size.to_string(),
         hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or take a smaller stride, or larger blocks".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn few_query_groups_get_small_panels() {
-        assert_eq!(choose_tile(1000, true).panel(), 32);
-        assert_eq!(choose_tile(1000, false).panel(), 128);
-        assert_eq!(choose_tile(20, true).panel(), 32);
-        assert_eq!(choose_tile(20, false).panel(), 32);
     }
 }

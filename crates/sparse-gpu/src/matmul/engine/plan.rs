@@ -101,14 +101,14 @@ impl Engine {
 }
 
 fn shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk) -> Shape {
-    let software = gpu.is_software();
+    let class = gpu.class();
     if problem.matvec {
-        return choose::matvec(walk, problem.tokens, software);
+        return choose::matvec(walk, problem.tokens, class);
     }
     Shape::Tiled(
         problem
             .tile
-            .unwrap_or_else(|| choose::tile(walk, problem.tokens, software)),
+            .unwrap_or_else(|| choose::tile(walk, problem.tokens, class)),
     )
 }
 

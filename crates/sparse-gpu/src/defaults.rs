@@ -1,0 +1,38 @@
+//! The tiles that plans take where the problem names none, per class of adapter: for tools that look at kernels without a device.
+//!
+//! ```
+//! use sparse_gpu::{AdapterClass, BlockAttention, defaults};
+//! let problem = BlockAttention::new(1, 8, 8, 4096, 4096, 128);
+//! let tile = defaults::attention_tile(&problem, AdapterClass::Amd);
+//! assert!(tile.queries() >= 16);
+//! ```
+
+use sparse_shaders::{AttentionTile, MatvecKernel, Tile, Walk};
+
+use crate::matmul::choose::Shape;
+use crate::{AdapterClass, BlockAttention};
+
+/// The tile of `block_attention` for `problem`, whose own `tile` is not looked at.
+pub fn attention_tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTile {
+    crate::attention::choose::tile(problem, class)
+}
+
+/// The tile of `xattention_score` for a head of so many query groups.
+pub fn score_tile(query_groups: usize, class: AdapterClass) -> Tile {
+    crate::xattention::choose::tile(query_groups, class)
+}
+
+/// The tile of the matmul operations for `tokens` tokens and weights that are walked by `walk`.
+pub fn matmul_tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
+    crate::matmul::choose::tile(walk, tokens, class)
+}
+
+/// The kernel of the mat-vec operations for `tokens` tokens, at most [`MatvecKernel::MAX_TOKENS`], and weights that are walked by `walk`: f32
+/// throughout, no epilogue.
+pub fn matvec_kernel(walk: Walk, tokens: usize, class: AdapterClass) -> MatvecKernel {
+    let (rows, panel, lanes) = match crate::matmul::choose::matvec(walk, tokens, class) {
+        Shape::Matvec { rows, panel, lanes } => (rows, panel, lanes),
+        Shape::Tiled(tile) => (tile.rows, tile.cols, tile.lanes),
+    };
+    MatvecKernel::new(walk, rows, panel, lanes)
+}

@@ -1,0 +1,45 @@
+//! Which tile the scores get, and why.
+
+use sparse_shaders::Tile;
+
+use crate::AdapterClass;
+
+/// The register tile of `xattention_score.wgsl`: rows are key groups, columns query groups.
+pub(crate) fn tile(query_groups: usize, class: AdapterClass) -> Tile {
+    let mut tile = widest(class);
+    while tile.lanes > 8 && tile.panel() / 2 >= query_groups {
+        tile.lanes /= 2;
+    }
+    tile
+}
+
+/// On a processor one subgroup of 8 is a workgroup, and many rows on a small panel waste least above the diagonal; a GPU has registers for
+/// 8 x 4 and wants whole subgroups of 32.
+const fn widest(class: AdapterClass) -> Tile {
+    match class {
+        AdapterClass::Software => Tile {
+            rows: 16,
+            cols: 4,
+            lanes: 8,
+        },
+        _ => Tile {
+            rows: 8,
+            cols: 4,
+            lanes: 32,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_fit_short_sequences() {
+        let panel = |groups, class| tile(groups, class).panel();
+        assert_eq!(panel(1000, AdapterClass::Software), 32);
+        assert_eq!(panel(1000, AdapterClass::Amd), 128);
+        assert_eq!(panel(20, AdapterClass::Software), 32);
+        assert_eq!(panel(20, AdapterClass::Amd), 32);
+    }
+}
