@@ -7,9 +7,11 @@
 //
 // An invocation owns {{ queries }} queries: q and the output in registers. A workgroup owns {{ lanes * queries }} neighbouring queries of one
 // head, inside one block of the mask, so the keys and values it reads are the same for all its invocations: scalar loads, no staging.
-// One step = {{ keys }} keys: {{ 2 * queries * keys * head_dim }} multiply-adds and {{ queries * keys }} exponentials for {{ 2 * keys }} rows
-// of k and v, then one rescaling of the output (online softmax). Registers: about {{ 2 * queries * head_dim }} and the scores, which
-// processors keep in their first-level cache and graphics processors spill from D = 128 on: for those there is block_attention_tiled.wgsl.
+// It goes over {{ step }} keys at a time, {{ keys }} together: first all scores, into workgroup memory, then the output is rescaled once (online
+// softmax), then the weighted values are added. {{ keys }} keys cost {{ 2 * queries * keys * head_dim }} multiply-adds and {{ queries * keys }} exponentials for {{ 2 * keys }} rows of k and v.
+// Scores and output are loops of their own{% if pieces | length > 1 %}, {{ pieces | length }} each for parts of the dimensions{% endif %}: a processor decodes a loop over and over once it
+// outgrows what it keeps decoded, about 4000 instructions, and then runs at half the speed. Registers: about {{ 2 * queries * head_dim }}, which processors keep
+// in their first-level cache and graphics processors spill from D = 128 on: for those there is block_attention_tiled.wgsl.
 //
 // A row without keys gives out = 0 and lse = minus infinity.
 
@@ -21,12 +23,16 @@
 const LANES = {{ lanes }}u;
 const TILE = {{ lanes * queries }}u;
 const KEYS = {{ keys }}u;
+const STEP = {{ step }}u;
 
 {{ grid.index() }}
 
 {{ attention.functions(config) }}
 
 {{ walker.functions() }}
+
+// scores[(key / 4 * queries + q) * LANES + lane], of four keys of the step. Every invocation reads what it wrote itself: no barriers.
+var<workgroup> scores: array<vec4<f32>, {{ step // 4 * queries * lanes }}>;
 
 @compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -61,58 +67,87 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let row = walk_row(head, first_query / BLOCK);
     for (var block = walk_next(row, 0u, blocks_end); block < blocks_end; block = walk_next(row, block + 1u, blocks_end)) {
         let block_end = min((block + 1u) * BLOCK, keys_end);
-        for (var key = block * BLOCK; key < block_end; key += KEYS) {
-            let all_seen = key + KEYS <= seen_by_all;
-{%- for j in range(keys) %}
-            let row_{{ j }} = min(key + {{ j }}u, last_key) * ROW;
-{%- endfor %}
+        for (var step_begin = block * BLOCK; step_begin < block_end; step_begin += STEP) {
+            let step_end = min(step_begin + STEP, block_end);
+            let all_seen = step_begin + STEP <= seen_by_all;
 
             // Scores, in powers of two. A row of k is used as soon as it is loaded: few registers besides q.
-{%- for q in range(queries) %}{% for j in range(keys) %}
-            var dot_{{ q }}_{{ j }} = 0.0;
+{%- for q in range(queries) %}
+            var step_max_{{ q }} = vec4<f32>(UNSEEN);
+{%- endfor %}
+{%- for piece in pieces %}
+            for (var key = step_begin; key < step_end; key += KEYS) {
+                let at = (key - step_begin) / 4u * {{ queries }}u * LANES + lane;
+{%- for j in range(keys) %}
+                let row_{{ j }} = k_base + min(key + {{ j }}u, last_key) * ROW;
+{%- for q in range(queries) %}
+                var dot_{{ q }}_{{ j }} = 0.0;
 {%- endfor %}{% endfor %}
-{%- for d in range(row4) %}{% for j in range(keys) %}
-            let k_{{ d }}_{{ j }} = {{ attention.load("k", "k_base + row_" ~ j, d, config) }};
+{%- for d in piece %}{% for j in range(keys) %}
+                let k_{{ d }}_{{ j }} = {{ attention.load("k", "row_" ~ j, d, config) }};
 {%- for q in range(queries) %}{% for i in range([4, head_dim - 4 * d] | min) %}
-            dot_{{ q }}_{{ j }} = fma(q_{{ q }}_{{ d }}[{{ i }}], k_{{ d }}_{{ j }}[{{ i }}], dot_{{ q }}_{{ j }});
+                dot_{{ q }}_{{ j }} = fma(q_{{ q }}_{{ d }}[{{ i }}], k_{{ d }}_{{ j }}[{{ i }}], dot_{{ q }}_{{ j }});
 {%- endfor %}{% endfor %}
 {%- endfor %}{% endfor %}
+{%- set first_piece = loop.first %}{% set last_piece = loop.last %}
 {%- for q in range(queries) %}{% for g in range(keys // 4) %}
-            var score_{{ q }}_{{ g }} = vec4<f32>({% for j in range(4 * g, 4 * g + 4) %}dot_{{ q }}_{{ j }}{{ ", " if not loop.last }}{% endfor %});
+                var score_{{ q }}_{{ g }} = vec4<f32>({% for j in range(4 * g, 4 * g + 4) %}dot_{{ q }}_{{ j }}{{ ", " if not loop.last }}{% endfor %});
+{%- if not first_piece %}
+                score_{{ q }}_{{ g }} += scores[at + {{ g * queries + q }}u * LANES];
+{%- endif %}
 {%- endfor %}{% endfor %}
-            if (!all_seen) {
+{%- if last_piece %}
+                if (!all_seen) {
 {%- for q in range(queries) %}{% for g in range(keys // 4) %}
-                score_{{ q }}_{{ g }} = select(vec4<f32>(UNSEEN), score_{{ q }}_{{ g }}, key + vec4<u32>({{ 4 * g }}u, {{ 4 * g + 1 }}u, {{ 4 * g + 2 }}u, {{ 4 * g + 3 }}u) < vec4<u32>(seen_{{ q }}));
+                    score_{{ q }}_{{ g }} = select(vec4<f32>(UNSEEN), score_{{ q }}_{{ g }}, key + vec4<u32>({{ 4 * g }}u, {{ 4 * g + 1 }}u, {{ 4 * g + 2 }}u, {{ 4 * g + 3 }}u) < vec4<u32>(seen_{{ q }}));
+{%- endfor %}{% endfor %}
+                }
+{%- endif %}
+{%- for q in range(queries) %}{% for g in range(keys // 4) %}
+{%- if last_piece %}
+                step_max_{{ q }} = max(step_max_{{ q }}, score_{{ q }}_{{ g }});
+{%- endif %}
+                scores[at + {{ g * queries + q }}u * LANES] = score_{{ q }}_{{ g }};
 {%- endfor %}{% endfor %}
             }
+{%- endfor %}
 {%- for q in range(queries) %}
-            let step_max_{{ q }} = {% for g in range(1, keys // 4) %}max({% endfor %}score_{{ q }}_0{% for g in range(1, keys // 4) %}, score_{{ q }}_{{ g }}){% endfor %};
+
             let new_highest_{{ q }} = max(highest_{{ q }}, max(max(step_max_{{ q }}.x, step_max_{{ q }}.y), max(step_max_{{ q }}.z, step_max_{{ q }}.w)));
             let fade_{{ q }} = exp2(highest_{{ q }} - new_highest_{{ q }});
             highest_{{ q }} = new_highest_{{ q }};
-{%- for g in range(keys // 4) %}
-            var p_{{ q }}_{{ g }} = exp2(score_{{ q }}_{{ g }} - vec4<f32>(new_highest_{{ q }}));
-{%- endfor %}
-{%- endfor %}
-            if (!all_seen) {
-                // Where no key has been seen yet, an unseen one scores as high as the highest: it must weigh nothing all the same.
-{%- for q in range(queries) %}{% for g in range(keys // 4) %}
-                p_{{ q }}_{{ g }} = select(vec4<f32>(0.0), p_{{ q }}_{{ g }}, key + vec4<u32>({{ 4 * g }}u, {{ 4 * g + 1 }}u, {{ 4 * g + 2 }}u, {{ 4 * g + 3 }}u) < vec4<u32>(seen_{{ q }}));
-{%- endfor %}{% endfor %}
-            }
-{%- for q in range(queries) %}
-            let step_sum_{{ q }} = {% for g in range(keys // 4) %}p_{{ q }}_{{ g }}{{ " + " if not loop.last }}{% endfor %};
-            sum_{{ q }} = fma(sum_{{ q }}, fade_{{ q }}, (step_sum_{{ q }}.x + step_sum_{{ q }}.y) + (step_sum_{{ q }}.z + step_sum_{{ q }}.w));
-{%- endfor %}
+            sum_{{ q }} *= fade_{{ q }};
 {%- for d in range(row4) %}
-{%- for q in range(queries) %}
             out_{{ q }}_{{ d }} *= fade_{{ q }};
 {%- endfor %}
+{%- endfor %}
+{% for piece in pieces %}
+            for (var key = step_begin; key < step_end; key += KEYS) {
+                let at = (key - step_begin) / 4u * {{ queries }}u * LANES + lane;
 {%- for j in range(keys) %}
-            let v_{{ d }}_{{ j }} = {{ attention.load("v", "v_base + row_" ~ j, d, config) }};
-{%- for q in range(queries) %}
-            out_{{ q }}_{{ d }} = fma(vec4<f32>(p_{{ q }}_{{ j // 4 }}[{{ j % 4 }}]), v_{{ d }}_{{ j }}, out_{{ q }}_{{ d }});
+                let row_{{ j }} = v_base + min(key + {{ j }}u, last_key) * ROW;
+{%- endfor %}
+{%- set first_piece = loop.first %}
+{%- for q in range(queries) %}{% for g in range(keys // 4) %}
+{%- if first_piece %}
+                let score_{{ q }}_{{ g }} = scores[at + {{ g * queries + q }}u * LANES];
+                // Where no key has been seen yet, an unseen one scores as high as the highest: it must weigh nothing all the same.
+                let p_{{ q }}_{{ g }} = select(exp2(score_{{ q }}_{{ g }} - vec4<f32>(highest_{{ q }})), vec4<f32>(0.0), score_{{ q }}_{{ g }} == vec4<f32>(UNSEEN));
+                sum_{{ q }} += (p_{{ q }}_{{ g }}.x + p_{{ q }}_{{ g }}.y) + (p_{{ q }}_{{ g }}.z + p_{{ q }}_{{ g }}.w);
+{%- if pieces | length > 1 %}
+                scores[at + {{ g * queries + q }}u * LANES] = p_{{ q }}_{{ g }};
+{%- endif %}
+{%- else %}
+                let p_{{ q }}_{{ g }} = scores[at + {{ g * queries + q }}u * LANES];
+{%- endif %}
 {%- endfor %}{% endfor %}
+{%- for d in piece %}{% for j in range(keys) %}
+                let v_{{ d }}_{{ j }} = {{ attention.load("v", "row_" ~ j, d, config) }};
+{%- for q in range(queries) %}
+                out_{{ q }}_{{ d }} = fma(vec4<f32>(p_{{ q }}_{{ j // 4 }}[{{ j % 4 }}]), v_{{ d }}_{{ j }}, out_{{ q }}_{{ d }});
+{%- endfor %}{% endfor %}
+{%- endfor %}
+            }
 {%- endfor %}
         }
     }

@@ -21,6 +21,7 @@ struct Params {
     mask_first: u32,
     query_blocks: u32,     // rows of a head's mask
     words_per_row: u32,    // of the mask
+    alternate: u32,        // 1: tiles of a head with many and with few keys take turns; 0: those with most keys come first
 }
 {%- endmacro %}
 
@@ -45,14 +46,17 @@ const LN_2 = 0.6931471805599453;
 {%- endmacro %}
 
 {% macro functions(c) -%}
-// (query head of the slice, tile of queries) of a workgroup. Heads go in batches of heads_together, whose keys and values fit a cache; in
-// a batch the last tiles, which see most keys, start first, so that no long row is left for the end.
+// (query head of the slice, tile of queries) of a workgroup. Heads go in batches of heads_together, whose keys and values fit a cache. In
+// a batch the last tiles, which see most keys, start first, so that no long row is left for the end; where each thread of a driver takes
+// its share of the workgroups beforehand, long and short rows take turns, so that every share holds as much work.
 fn work_item(group: u32) -> vec2<u32> {
     let batch = group / (params.heads_together * params.q_tiles);
     let first_head = batch * params.heads_together;
     let heads = min(params.heads_together, params.heads - first_head);
     let place = group - first_head * params.q_tiles;
-    return vec2<u32>(first_head + place % heads, params.q_tiles - 1u - place / heads);
+    let turn = place / heads;
+    let longest_left = params.q_tiles - 1u - turn / (1u + params.alternate);
+    return vec2<u32>(first_head + place % heads, select(longest_left, turn / 2u, params.alternate == 1u && turn % 2u == 1u));
 }
 
 // How many keys a query sees: those before this one. Sequences end together.

@@ -10,6 +10,12 @@ pub const MAX_HEAD_DIM: usize = 256;
 /// Dimensions of q and k that a workgroup of a tiled kernel stages at a time.
 const PIECE: usize = 16;
 
+/// Keys whose scores a direct kernel keeps in workgroup memory.
+const STEP: usize = 64;
+
+/// Groups of four dimensions of one loop of a direct kernel.
+const PIECE4: usize = 32;
+
 /// Which key blocks a block of queries visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockWalk {
@@ -81,7 +87,11 @@ impl AttentionTile {
         // The walk takes a round for each block, and its search at most two.
         let walk = 3 * keys.div_ceil(block) + 3;
         match self {
-            Self::Direct { .. } => steps + walk,
+            Self::Direct { .. } => {
+                // Scores and output, for each part of the dimensions; the last step of a block may be short.
+                let loops = 2 * head_dim.div_ceil(4).div_ceil(PIECE4);
+                steps * loops + keys.div_ceil(STEP) + walk
+            }
             Self::Tiled { split, .. } => steps * (1 + head_dim.div_ceil(PIECE) + split) + walk,
         }
     }
@@ -89,7 +99,7 @@ impl AttentionTile {
     /// Bytes of workgroup memory.
     pub const fn workgroup_bytes(self) -> usize {
         match self {
-            Self::Direct { .. } => 0,
+            Self::Direct { lanes, queries, .. } => 4 * STEP * queries * lanes,
             Self::Tiled { queries, split } => {
                 let groups = queries / 4;
                 16 * (PIECE * (groups + split) + 4 * split * groups + split * groups)
@@ -218,6 +228,10 @@ impl Serialize for AttentionKernel {
             keys: usize,
             split: usize,
             piece: usize,
+            /// Keys between two rescalings (direct).
+            step: usize,
+            /// The groups of four elements of a row that each loop takes (direct).
+            pieces: Vec<Vec<usize>>,
             /// Groups of four dimensions of the output that an invocation owns (tiled).
             outs: usize,
             /// Squares of 4 x 4 that an invocation stages at a time, of q and of k (tiled).
@@ -228,6 +242,7 @@ impl Serialize for AttentionKernel {
             AttentionTile::Direct { queries, .. } => (queries, 1),
             AttentionTile::Tiled { queries, split } => (queries, split),
         };
+        let row4 = self.head_dim.div_ceil(4);
         Variables {
             walk: self.walk.name(),
             config: Config {
@@ -242,12 +257,18 @@ impl Serialize for AttentionKernel {
             },
             head_dim: self.head_dim,
             causal: self.causal,
-            row4: self.head_dim.div_ceil(4),
+            row4,
             lanes: self.tile.lanes(),
             queries,
             keys: self.tile.keys(),
             split,
             piece: PIECE,
+            step: STEP,
+            pieces: (0..row4)
+                .collect::<Vec<_>>()
+                .chunks(PIECE4)
+                .map(<[_]>::to_vec)
+                .collect(),
             outs: self.head_dim.div_ceil(4).div_ceil(split),
             q_rounds: (queries / 4 * (PIECE / 4)).div_ceil(self.tile.lanes()),
             k_rounds: (split * (PIECE / 4)).div_ceil(self.tile.lanes()),

@@ -4,12 +4,12 @@ use crate::{AttentionKernel, AttentionTile, BlockWalk, Storage};
 
 const ATTENTION_TILES: [AttentionTile; 7] = [
     AttentionTile::Direct {
-        lanes: 16,
+        lanes: 8,
         queries: 2,
         keys: 4,
     },
     AttentionTile::Direct {
-        lanes: 8,
+        lanes: 16,
         queries: 2,
         keys: 8,
     },
@@ -41,17 +41,15 @@ const ATTENTION_TILES: [AttentionTile; 7] = [
 pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
     let tiles = ATTENTION_TILES
         .into_iter()
-        .zip([128, 16, 64, 128, 64, 128, 16]);
+        .zip([128, 32, 64, 128, 64, 128, 16]);
     tiles.flat_map(move |(tile, block)| {
         // The widest rows, each where it is used: whole rows are long texts.
         let widest = match tile {
             AttentionTile::Direct {
-                queries: 2,
-                keys: 4,
-                ..
-            } => 128,
+                lanes: 8, keys: 4, ..
+            }
+            | AttentionTile::Tiled { .. } => 256,
             AttentionTile::Direct { .. } => 80,
-            AttentionTile::Tiled { .. } => 256,
         };
         [1, 3, 6, 40, 64, widest]
             .into_iter()

@@ -9,33 +9,31 @@ use crate::{AdapterClass, BlockAttention};
 pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTile {
     let software = class == AdapterClass::Software;
     let (head_dim, block) = (problem.head_dim, problem.block);
-    // Tiles of 64 queries read k and v half as often as tiles of 32. On a GPU an invocation holds 4 queries by head_dim / split of the
-    // output, 64 registers at most where the block is long enough; a processor has none to save.
-    let (queries, split) = if software || head_dim <= 128 {
-        (64, 8)
-    } else {
-        (32, 16)
-    };
-    let tiled = AttentionTile::Tiled {
+    if software {
+        // Measured on lavapipe: one subgroup of 8 is enough, and few queries leave little work above the diagonal. Two queries share each
+        // load of a key; more of either, or more keys, are slower there. Longer steps have fewer loop rounds, which llvmpipe counts.
+        let direct = |keys| AttentionTile::Direct {
+            lanes: divisor(block, 8),
+            queries: 2,
+            keys,
+        };
+        let fits = |tile: &AttentionTile| {
+            tile.loop_rounds(head_dim, problem.k_len, block) <= LLVMPIPE_ROUNDS
+        };
+        return [4, 8]
+            .map(direct)
+            .into_iter()
+            .find(fits)
+            .unwrap_or(direct(16));
+    }
+    // Tiles of 64 queries read k and v half as often as tiles of 32. An invocation holds 4 queries by head_dim / split of the output, 64
+    // registers at most where the block is long enough.
+    let (queries, split) = if head_dim <= 128 { (64, 8) } else { (32, 16) };
+    AttentionTile::Tiled {
         queries: 2 * divisor(block, queries / 2),
         split: divisor(block, 2 * split) / 2,
-    };
-    // A tiled kernel has more loops, which llvmpipe ends early.
-    let too_long = tiled.loop_rounds(head_dim, problem.k_len, block) > LLVMPIPE_ROUNDS;
-    if software && (head_dim <= WIDEST_DIRECT || too_long) {
-        // Measured on lavapipe: a workgroup of 16 is enough, and fewer queries leave less work above the diagonal. Two queries share each
-        // load of a key; more of either, or more keys, spill.
-        return AttentionTile::Direct {
-            lanes: divisor(block, 16),
-            queries: 2,
-            keys: 4,
-        };
     }
-    tiled
 }
-
-/// The widest rows that a processor holds whole: beyond, the kernel of unrolled rows compiles for very long and leaves the cache.
-const WIDEST_DIRECT: usize = 128;
 
 /// The largest power of two up to `most` of which two fit `block` evenly; blocks are multiples of 16.
 fn divisor(block: usize, most: usize) -> usize {

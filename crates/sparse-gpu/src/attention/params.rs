@@ -22,5 +22,6 @@ params! {
         mask_first,
         query_blocks,
         words_per_row,
+        alternate,
     }
 }

@@ -144,6 +144,8 @@ impl BlockAttentionPlan {
             mask_first: mask.map_or(0, |window| first(heads.start * mask_words, &window)),
             query_blocks: word(query_blocks),
             words_per_row: word(words_per_row),
+            // llvmpipe gives each of its threads a contiguous part of a dispatch.
+            alternate: self.gpu.is_software().into(),
             ..AttentionParams::default()
         };
         let fmas = 2 * (self.tile.queries() * head_dim) as u64 * k_len as u64;
