@@ -1,10 +1,16 @@
 {%- import "shared/grid.wgsl" as grid -%}
+{%- if top_k %}
+// Per block row, the key blocks to keep: those that are forced and, by score descending and index ascending, as many more as make a count.
+{%- else %}
 // Per block row, the key blocks to keep: those that are forced and, by score descending and index ascending, as few more as bring the
 // kept mass to threshold * (mass of the row).{% if exact %} Exact mode.{% else %} Reference mode: the public code's rule, its extra block included.{% endif %}
+{%- endif %} Rows of
+// dense and of streaming heads get the blocks that their kind means; their scores are not read.
 //
 // Nothing is sorted. Non-negative floats order as their bits do: a bisection over the 31 bits finds the score of the last block taken, a
-// second one over the bits of the index finds which of its equals is the last. Masses are added as integers, relative to the row's largest
-// score and exact to 2^-32 of it: sums do not depend on their order, and no compiler can reassociate them. {% if row_lanes == 1 %}One invocation owns
+// second one over the bits of the index finds which of its equals is the last. {% if top_k %}Every block weighs 1.
+// {% else %}Masses are added as integers, relative to the row's largest
+// score and exact to 2^-32 of it: sums do not depend on their order, and no compiler can reassociate them. {% endif %}{% if row_lanes == 1 %}One invocation owns
 // a row.{% else %}{{ row_lanes }} invocations own
 // a row and add their parts through workgroup memory.{% endif %}
 
@@ -35,11 +41,18 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> sums: array<f32>;
-// Per head, floor(threshold * 2^32); 0xffffffff for 1.
-@group(0) @binding(2) var<storage, read> thresholds: array<u32>;
+// Per head: {% if top_k %}blocks of a row{% else %}floor(threshold * 2^32), 0xffffffff for 1{% endif %}; its kind; blocks of sinks and recent blocks of a streaming one.
+@group(0) @binding(2) var<storage, read> head_rules: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> mask_words: array<u32>;
+{%- if forced_mask %}
+// Blocks that are forced besides, laid out and bound as mask_words.
+@group(0) @binding(4) var<storage, read> forced_words: array<u32>;
+{%- endif %}
 
 const NONE = 0xffffffffu;
+// Kinds of heads.
+const SPARSE = 0u;
+const DENSE = 1u;
 const ROW_LANES = {{ row_lanes }}u;
 
 {{ grid.index() }}
@@ -50,6 +63,7 @@ fn add64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
     return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < a.x));
 }
 fn less64(a: vec2<u32>, b: vec2<u32>) -> bool { return a.y < b.y || (a.y == b.y && a.x < b.x); }
+{%- if not top_k %}
 fn product64(a: u32, b: u32) -> vec2<u32> {
     let middle = (a >> 16u) * (b & 0xffffu);
     let other = (a & 0xffffu) * (b >> 16u);
@@ -60,6 +74,7 @@ fn product64(a: u32, b: u32) -> vec2<u32> {
 fn share_of(mass: vec2<u32>, share: u32) -> vec2<u32> {
     return add64(product64(mass.y, share), vec2<u32>(product64(mass.x, share).y, 0u));
 }
+{%- endif %}
 
 {% if row_lanes == 1 -%}
 fn row_sum(value: vec2<u32>, lane: u32) -> vec2<u32> { return value; }
@@ -93,14 +108,34 @@ fn row_min(value: u32, lane: u32) -> u32 {
 }
 {%- endif %}
 
+// Where a block row's queries stand among the key blocks.
+struct Position {
+    first: u32,         // the block of the first query; 0 where that stands before all keys
+    end: u32,           // one past the block of the last query; 0 where that stands before all keys
+    reachable: u32,     // blocks before this one have a key that a query may see
+}
+
+fn position_of(q_block: u32) -> Position {
+    let before = i32(params.k_len) - i32(params.q_len);
+    let first = i32(q_block * params.block) + before;
+    let last = i32(min((q_block + 1u) * params.block, params.q_len)) - 1 + before;
+    let end = select(u32(max(last, 0)) / params.block + 1u, 0u, last < 0);
+    return Position(u32(max(first, 0)) / params.block, end, {% if causal %}min(end, params.k_blocks){% else %}params.k_blocks{% endif %});
+}
+
+// Whether block j is one of the first `sinks`, or of the `recent` ones that end where the row's last query stands.
+fn is_sink_or_recent(position: Position, j: u32, sinks: u32, recent: u32) -> bool {
+    return j < sinks || (j < position.end && position.end - j <= recent);
+}
+
 // What is fixed about a row before its scores are looked at.
 struct Row {
     base: u32,          // of its scores
+    words: u32,         // of its mask
     counted: u32,       // key blocks whose mass is the row's mass
     candidates: u32,    // key blocks that may be taken
 {%- if exact %}
-    diagonal: u32,      // the first forced block of the diagonal
-    diagonal_end: u32,
+    position: Position,
 {%- else %}
     diagonal: u32,
     in_first_chunk: bool,
@@ -111,13 +146,10 @@ fn row_of(number: u32) -> Row {
     let q_block = number % params.q_blocks;
     var row: Row;
     row.base = (number / params.q_blocks * params.score_rows + q_block) * params.score_blocks - params.sums_first;
+    row.words = number * params.words_per_row - params.mask_first;
 {%- if exact %}
-    let before = i32(params.k_len) - i32(params.q_len);
-    let first = i32(q_block * params.block) + before;
-    let last = i32(min((q_block + 1u) * params.block, params.q_len)) - 1 + before;
-    row.diagonal = u32(max(first, 0)) / params.block;
-    row.diagonal_end = select(u32(max(last, 0)) / params.block + 1u, 0u, last < 0);
-    row.candidates = {% if causal %}min(row.diagonal_end, params.k_blocks){% else %}params.k_blocks{% endif %};
+    row.position = position_of(q_block);
+    row.candidates = row.position.reachable;
     row.counted = row.candidates;
 {%- else %}
     row.diagonal = params.block_offset + q_block;
@@ -135,8 +167,11 @@ fn row_of(number: u32) -> Row {
 
 fn is_forced(row: Row, j: u32) -> bool {
 {%- if exact %}
-    let recent = j < row.diagonal_end && row.diagonal_end - j <= params.n_recent;
-    return j < row.candidates && (j < params.n_sink || recent{% if causal %} || j == 0u || j >= row.diagonal{% endif %});
+{%- if forced_mask %}
+    let given = ((forced_words[row.words + j / 32u] >> (j & 31u)) & 1u) == 1u;
+{%- endif %}
+    let forced = is_sink_or_recent(row.position, j, params.n_sink, params.n_recent){% if forced_mask %} || given{% endif %};
+    return j < row.candidates && (forced{% if causal %} || j == 0u || j >= row.position.first{% endif %});
 {%- elif causal %}
     return j == row.diagonal || (j == 0u && !row.in_first_chunk);
 {%- else %}
@@ -144,9 +179,26 @@ fn is_forced(row: Row, j: u32) -> bool {
 {%- endif %}
 }
 
+// The row of a head that is not sparse.
+fn write_kind(row: Row, rule: vec4<u32>, q_block: u32, lane: u32) {
+    let position = position_of(q_block);
+    for (var word = lane; word < params.words_per_row; word += ROW_LANES) {
+        var selected = 0u;
+        let end = min(32u * (word + 1u), position.reachable);
+        for (var j = 32u * word; j < end; j++) {
+            if (rule.y == DENSE || is_sink_or_recent(position, j, rule.z, rule.w)) { selected |= 1u << (j & 31u); }
+        }
+        mask_words[row.words + word] = selected;
+    }
+}
+
 // The score's bits, which order as the score does. A sum is never negative; -0 is made 0.
 fn bits_of(row: Row, j: u32) -> u32 { return bitcast<u32>(max(sums[row.base + j], 0.0)) & 0x7fffffffu; }
 
+{% if top_k -%}
+// Every block counts the same.
+fn mass_of(bits: u32, top_exponent: u32) -> vec2<u32> { return vec2<u32>(1u, 0u); }
+{%- else -%}
 // A score as a multiple of 2^-31 of the power of two at or below the row's largest, given by its exponent.
 fn mass_of(bits: u32, top_exponent: u32) -> vec2<u32> {
     let exponent = max(bits >> 23u, 1u);
@@ -154,6 +206,7 @@ fn mass_of(bits: u32, top_exponent: u32) -> vec2<u32> {
     let shift = top_exponent - exponent;
     return vec2<u32>(select(0u, digits >> min(shift, 31u), shift < 32u), 0u);
 }
+{%- endif %}
 
 @compute @workgroup_size({{ row_lanes * rows }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
@@ -168,6 +221,12 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let number = params.first_row + group;
 {%- endif %}
     let row = row_of(number);
+    let q_block = number % params.q_blocks;
+    let rule = head_rules[number / params.q_blocks % params.heads];
+    if (rule.y != SPARSE) {
+        write_kind(row, rule, q_block, lane);
+        return;
+    }
 
     var top = 0u;
     for (var j = lane; j < row.counted; j += ROW_LANES) { top = max(top, bits_of(row, j)); }
@@ -189,9 +248,13 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let forced = row_sum(forced_part, lane);
     any_forced = row_max(any_forced, lane);
 
-    let threshold = thresholds[number / params.q_blocks % params.heads];
+{% if top_k %}
+    let wanted = vec2<u32>(min(rule.x, row.candidates), 0u);
+{%- else %}
+    let threshold = rule.x;
     var wanted = share_of(total, threshold);
     if (threshold == NONE) { wanted = total; }
+{%- endif %}
 
     // The largest score such that the blocks of at least this score, with the forced ones, hold enough. Above all scores where nothing is
     // needed, 0 where all blocks together are not enough.
@@ -225,6 +288,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         if (less64(add64(above, row_sum(part, lane)), wanted)) { last_equal = candidate; }
     }
 
+{%- if not top_k %}
     // The next block in order after those: {% if exact %}for a row that would have none.{% else %}the rows of the first chunk take it too.{% endif %}
     var next_equal = NONE;
     var below = 0u;
@@ -248,9 +312,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let takes_all = threshold == NONE || top == 0u;
 {%- else %}
     let takes_next = row.in_first_chunk && (wanted.x > 0u || wanted.y > 0u);
-    let q_block = number % params.q_blocks;
     let takes_all = params.keep_sink != 0u && q_block == 0u;
     let kept = select(NONE, params.score_blocks - params.score_rows + q_block, params.keep_recent != 0u);
+{%- endif %}
 {%- endif %}
 
     for (var word = lane; word < params.words_per_row; word += ROW_LANES) {
@@ -259,8 +323,10 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         for (var j = 32u * word; j < end; j++) {
             let bits = bits_of(row, j);
             let free = j < row.candidates && !is_forced(row, j);
-            let taken = free && (bits > cut || (bits == cut && j <= last_equal) || (takes_next && j == next));
-{%- if exact %}
+            let taken = free && (bits > cut || (bits == cut && j <= last_equal){% if not top_k %} || (takes_next && j == next){% endif %});
+{%- if top_k %}
+            if (taken || is_forced(row, j)) {
+{%- elif exact %}
             let all = takes_all && j < row.candidates;
             if (taken || all || is_forced(row, j)) {
 {%- else %}
@@ -270,6 +336,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                 selected |= 1u << (j & 31u);
             }
         }
-        mask_words[number * params.words_per_row + word - params.mask_first] = selected;
+{%- if forced_mask and not exact %}
+        selected |= forced_words[row.words + word];
+{%- endif %}
+        mask_words[row.words + word] = selected;
     }
 }

@@ -19,11 +19,9 @@ use sparse_core::{Element, Tensor};
 use sparse_gpu::{Error, GpuMask, GpuTensor, XAttentionSelect};
 use support::gpu::{gpu, poisoned};
 use support::xattention::{
-    block_scores_of, gpu_scores, gpu_select, mask_differences, poisoned_mask,
+    LANES, assert_same_as_reference, block_scores_of, gpu_scores, gpu_select, mask_differences,
+    poisoned_mask, sixteenths,
 };
-
-/// Both kernels: one invocation per row, and several.
-const LANES: [Option<usize>; 3] = [Some(1), Some(32), Some(7)];
 
 /// The masks agree, but for what the set's README says is undecided: o01 has equal scores only, and torch's sort is not stable; k01 has one
 /// near tie that counts when the mask comes from `own_sums`.
@@ -128,34 +126,6 @@ fn exact_masks_equal_those_of_the_reference_from_the_same_scores() {
             let differences = mask_differences(&mask, &expected);
             assert!(differences.is_empty(), "{}: {differences:?}", golden.name);
         }
-    }
-}
-
-/// Scores that are multiples of 1/16: sums and shares by 16ths are exact in f64 and on the GPU, ties are frequent.
-fn sixteenths(shape: [usize; 4], seed: u64) -> Vec<f64> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..shape.iter().product())
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            f64::from(u32::try_from(state >> 61).unwrap()) / 16.0
-        })
-        .collect()
-}
-
-fn assert_same_as_reference(shape: AttentionShape, options: &XAttentionOptions, seed: u64) {
-    let layout = options.layout(shape).unwrap();
-    let sums = sixteenths(layout.score_shape(), seed);
-    let scores = BlockScores::try_new(layout.score_shape(), sums.clone()).unwrap();
-    let expected = select(&scores, &layout).unwrap();
-    for lanes in LANES {
-        let mask = gpu_select(&sums, shape, options, lanes);
-        let differences = mask_differences(&mask, &expected);
-        assert!(
-            differences.is_empty(),
-            "{shape:?} {options:?} {lanes:?}: {differences:?}"
-        );
     }
 }
 

@@ -211,11 +211,16 @@ fn xattention(
             }
         }
         for (row_lanes, rows) in [(1, 8), (32, 1)] {
-            add(expand(&XAttentionSelectKernel {
-                rules,
-                row_lanes,
-                rows,
-            }))?;
+            for (top_k, forced_mask) in [(false, false), (false, true), (true, false), (true, true)]
+            {
+                add(expand(&XAttentionSelectKernel {
+                    rules,
+                    row_lanes,
+                    rows,
+                    top_k,
+                    forced_mask,
+                }))?;
+            }
         }
     }
     Ok(())

@@ -252,6 +252,10 @@ pub struct XAttentionSelectKernel {
     pub row_lanes: usize,
     /// Rows of a workgroup; 1 unless a row has one invocation.
     pub rows: usize,
+    /// A fixed count of blocks per row instead of a share of the mass; Exact mode only.
+    pub top_k: bool,
+    /// A mask of forced blocks is bound.
+    pub forced_mask: bool,
 }
 
 impl Serialize for XAttentionSelectKernel {
@@ -262,12 +266,16 @@ impl Serialize for XAttentionSelectKernel {
             causal: bool,
             row_lanes: usize,
             rows: usize,
+            top_k: bool,
+            forced_mask: bool,
         }
         Variables {
             exact: self.rules.exact,
             causal: self.rules.causal,
             row_lanes: self.row_lanes,
             rows: self.rows,
+            top_k: self.top_k,
+            forced_mask: self.forced_mask,
         }
         .serialize(serializer)
     }
@@ -280,10 +288,12 @@ impl Kernel for XAttentionSelectKernel {
 
     fn name(&self) -> String {
         format!(
-            "xattention_select_{}_{}x{}",
+            "xattention_select_{}_{}x{}{}{}",
             self.rules.label(),
             self.rows,
-            self.row_lanes
+            self.row_lanes,
+            if self.top_k { "_top-k" } else { "" },
+            if self.forced_mask { "_forced" } else { "" },
         )
     }
 
@@ -292,6 +302,8 @@ impl Kernel for XAttentionSelectKernel {
         let (lanes, rows) = (self.row_lanes, self.rows);
         let ok = (1..=256).contains(&lanes);
         require(ok, &name, "invocations of a row", lanes, "1 to 256")?;
+        let ok = self.rules.exact || !self.top_k;
+        require(ok, &name, "top_k", 1, "0 in Reference mode")?;
         let ok = rows == 1 || (lanes == 1 && (1..=256).contains(&rows));
         require(ok, &name, "rows", rows, "1, or up to 256 of one invocation")
     }

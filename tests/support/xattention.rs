@@ -3,7 +3,7 @@
 
 use sparse_core::attention::AttentionShape;
 use sparse_core::mask::BlockMask;
-use sparse_core::xattention::{BlockScores, XAttentionOptions};
+use sparse_core::xattention::{BlockScores, XAttentionOptions, select};
 use sparse_core::{Element, Tensor};
 use sparse_gpu::{Gpu, GpuMask, Tile, XAttentionScore, XAttentionSelect};
 
@@ -85,4 +85,40 @@ pub(crate) fn mask_differences(actual: &BlockMask, expected: &BlockMask) -> Vec<
         }
     }
     differences
+}
+
+/// Both kernels: one invocation per row, and several.
+pub(crate) const LANES: [Option<usize>; 3] = [Some(1), Some(32), Some(7)];
+
+/// Scores that are multiples of 1/16: sums and shares by 16ths are exact in f64 and on the GPU, ties are frequent.
+pub(crate) fn sixteenths(shape: [usize; 4], seed: u64) -> Vec<f64> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..shape.iter().product())
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            f64::from(u32::try_from(state >> 61).unwrap()) / 16.0
+        })
+        .collect()
+}
+
+/// The masks of every kernel from such scores are those of the CPU, bit by bit.
+pub(crate) fn assert_same_as_reference(
+    shape: AttentionShape,
+    options: &XAttentionOptions,
+    seed: u64,
+) {
+    let layout = options.layout(shape).unwrap();
+    let sums = sixteenths(layout.score_shape(), seed);
+    let scores = BlockScores::try_new(layout.score_shape(), sums.clone()).unwrap();
+    let expected = select(&scores, &layout).unwrap();
+    for lanes in LANES {
+        let mask = gpu_select(&sums, shape, options, lanes);
+        let differences = mask_differences(&mask, &expected);
+        assert!(
+            differences.is_empty(),
+            "{shape:?} {options:?} {lanes:?}: {differences:?}"
+        );
+    }
 }

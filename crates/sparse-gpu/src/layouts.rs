@@ -99,6 +99,8 @@ fn uniforms_of_xattention_have_the_layout_of_their_wgsl() {
         rules,
         row_lanes: 1,
         rows: 8,
+        top_k: false,
+        forced_mask: true,
     });
 }
 

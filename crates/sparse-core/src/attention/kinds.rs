@@ -48,7 +48,7 @@ impl HeadKind {
     }
 
     /// Whether a head of this kind attends from query block `row` to the key block `column`; `selected`: whether the mask does.
-    fn attends(
+    pub(crate) fn attends(
         self,
         shape: &AttentionShape,
         options: &AttentionOptions,

@@ -2,7 +2,7 @@
 
 use super::options::validate_chunk;
 use super::{Mode, ReferenceOptions, XAttentionError, XAttentionOptions};
-use crate::attention::AttentionShape;
+use crate::attention::{AttentionShape, HeadKind};
 
 /// What [`Mode::Reference`] adds to a layout. Lengths are padded with zeros at the end to a multiple of the chunk,
 /// queries and keys separately.
@@ -43,6 +43,9 @@ impl XAttentionOptions {
         let given = self.threshold.values().len();
         if matches!(self.threshold, super::Threshold::PerHead(_)) && given != q_heads {
             return Err(XAttentionError::ThresholdCount { given, q_heads });
+        }
+        if let Some(kinds) = &self.head_kinds {
+            HeadKind::check_all(kinds, q_heads, self.any_sparse())?;
         }
         let (q_len, k_len, block) = (shape.q_len(), shape.k_len(), self.block);
         if let Some(forced) = &self.forced {

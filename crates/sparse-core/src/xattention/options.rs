@@ -1,6 +1,7 @@
 //! What a caller may choose. Checked against a shape by [`XAttentionOptions::layout`].
 
 use super::{Mode, Threshold, XAttentionError};
+use crate::attention::{AttentionError, HeadKind};
 use crate::mask::BlockMask;
 
 /// Options of XAttention.
@@ -30,6 +31,12 @@ pub struct XAttentionOptions {
     pub causal: bool,
     /// Softmax scale, of the scores and of the attention. Default `None`: `1 / sqrt(head_dim)`.
     pub scale: Option<f64>,
+    /// Soft cap `c` of the attention: its logits `z` become `c tanh(z / c)`. The scores, which only rank blocks, go without. Default
+    /// `None`: off.
+    pub soft_cap: Option<f64>,
+    /// One kind per query head, the same in every batch item. Only [`HeadKind::Sparse`] heads are scored and selected from; the mask of
+    /// the others holds the blocks that their kind means, as far as they are reachable, and their scores are 0. Default `None`: all sparse.
+    pub head_kinds: Option<Vec<HeadKind>>,
     /// Divides the scores' logits once more; above 1 it flattens the estimate. Default 1.
     pub norm: f64,
     /// Default [`Mode::Exact`].
@@ -58,6 +65,8 @@ impl Default for XAttentionOptions {
             top_k: None,
             causal: true,
             scale: None,
+            soft_cap: None,
+            head_kinds: None,
             norm: 1.0,
             mode: Mode::Exact,
             n_sink: 0,
@@ -96,6 +105,9 @@ impl XAttentionOptions {
         if let Some(scale) = self.scale.filter(|&scale| !is_factor(scale)) {
             return Err(E::Scale { scale });
         }
+        if let Some(soft_cap) = self.soft_cap.filter(|&cap| !is_factor(cap)) {
+            return Err(AttentionError::SoftCap { soft_cap }.into());
+        }
         if !is_factor(self.norm) {
             return Err(E::Norm { norm: self.norm });
         }
@@ -112,6 +124,31 @@ impl XAttentionOptions {
             }
         }
         Ok(())
+    }
+
+    /// The kind of query head `head`.
+    ///
+    /// # Panics
+    /// Where there is no such head; [`XAttentionOptions::layout`] checks the count.
+    #[track_caller]
+    pub fn kind_of_head(&self, head: usize) -> HeadKind {
+        let kinds = self.head_kinds.as_ref();
+        kinds.map_or(HeadKind::Sparse, |kinds| kinds[head])
+    }
+
+    /// Whether query head `head` is scored and selected from.
+    ///
+    /// # Panics
+    /// As [`XAttentionOptions::kind_of_head`].
+    #[track_caller]
+    pub fn is_sparse(&self, head: usize) -> bool {
+        self.kind_of_head(head) == HeadKind::Sparse
+    }
+
+    /// Whether any head is.
+    pub fn any_sparse(&self) -> bool {
+        let kinds = self.head_kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.contains(&HeadKind::Sparse))
     }
 }
 

@@ -50,13 +50,13 @@ pub fn xattention<T: Element>(
 }
 
 impl XAttentionOptions {
-    /// The options of the attention that follows scoring and selection.
+    /// The options of the attention that follows scoring and selection. The kinds of heads are in the mask.
     pub fn attention(&self) -> AttentionOptions {
         AttentionOptions {
             scale: self.scale,
             causal: self.causal,
             block: self.block,
-            soft_cap: None,
+            soft_cap: self.soft_cap,
         }
     }
 }

@@ -23,7 +23,8 @@ pub struct ScoreReference {
 ///
 /// Exact mode: the sum runs over the `n` pairs of real tokens. Reference mode: both lengths are padded with zeros
 /// to a multiple of the chunk, `n = S` always, padded keys take their share of the mass, and padded query groups have none. Causal attention lets up to
-/// `S-1` future tokens into the score of a group's own diagonal in both modes; the attention itself is exactly causal.
+/// `S-1` future tokens into the score of a group's own diagonal in both modes; the attention itself is exactly causal. A soft cap is left
+/// out: it keeps the order of logits. Heads that are not [sparse](crate::attention::HeadKind::Sparse) score 0 everywhere.
 ///
 /// # Errors
 /// [`XAttentionError`] for shapes or options that break a rule, or where q or k is not finite.
@@ -54,6 +55,10 @@ pub fn block_scores<T: Element>(
             let k_head = HeadRows::new(k, item, shape.kv_head(head));
             let start = data.len();
             data.resize(start + q_blocks * k_blocks, 0.0);
+            if !options.is_sparse(head) {
+                logit_magnitude.resize(logit_magnitude.len() + q_blocks, 0.0);
+                continue;
+            }
             logit_magnitude.extend(head_scores(&q_head, &k_head, &layout, &mut data[start..]));
         }
     }

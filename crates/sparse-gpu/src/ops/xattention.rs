@@ -95,7 +95,9 @@ impl XAttention {
             block: self.options.block,
             causal: self.options.causal,
             scale: self.options.scale,
-            masked: true,
+            soft_cap: self.options.soft_cap,
+            head_kinds: self.options.head_kinds.clone(),
+            masked: self.options.any_sparse(),
             types: self.types,
             tile: self.attention_tile,
             ..BlockAttention::new(
@@ -118,6 +120,8 @@ pub struct XAttentionPlan {
     score: XAttentionScorePlan,
     select: XAttentionSelectPlan,
     attention: BlockAttentionPlan,
+    /// Whether any head reads the mask.
+    masked: bool,
     sums: GpuTensor,
     mask: GpuMask,
     explanation: Explanation,
@@ -129,7 +133,9 @@ impl Problem for XAttention {
     async fn plan(&self, gpu: &Gpu) -> Result<XAttentionPlan, Error> {
         let score = gpu.plan(&self.score()).await?;
         let select = gpu.plan(&self.select()).await?;
-        let attention = gpu.plan(&self.attention()).await?;
+        let attention = self.attention();
+        let masked = attention.masked;
+        let attention = gpu.plan(&attention).await?;
         let sums = gpu.empty_tensor(&score.sums_shape(), DType::F32)?;
         let mask = gpu.empty_mask(select.mask_shape())?;
         let steps = [score.explain(), select.explain(), attention.explain()];
@@ -157,6 +163,7 @@ impl Problem for XAttention {
             score,
             select,
             attention,
+            masked,
             sums,
             mask,
             explanation,
@@ -184,7 +191,8 @@ impl XAttentionPlan {
         let (mut sums, mut mask) = (self.sums.clone(), self.mask.clone());
         self.score.record(pass, q, k, &mut sums)?;
         self.select.record(pass, &sums, &mut mask)?;
-        self.attention.record(pass, q, k, v, Some(&mask), out, lse)
+        let mask = self.masked.then_some(&mask);
+        self.attention.record(pass, q, k, v, mask, out, lse)
     }
 
     /// Everything that a step would refuse, before the first is recorded.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sparse_core::DType;
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_shaders::XAttentionSelectKernel;
 use wgpu::util::DeviceExt;
@@ -20,7 +20,8 @@ use crate::{Error, Gpu, GpuMask, GpuTensor};
 const OPERATION: &str = "xattention_select";
 
 /// The blocks to keep of every block row, from the sums of [`crate::XAttentionScore`]: those that are forced, and by mass descending, lower
-/// index first among equals, as few more as reach the threshold.
+/// index first among equals, as few more as reach the threshold, or as make a fixed count. The rows of dense and of streaming heads hold
+/// what their kind means, and their sums are not read.
 ///
 /// sums f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode; all of them are finite and `>= 0`. The mask is
 /// `[batch, q_heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Deterministic: masses are added as integers,
@@ -30,7 +31,7 @@ const OPERATION: &str = "xattention_select";
 pub struct XAttentionSelect {
     /// Sizes of the attention problem.
     pub shape: AttentionShape,
-    /// Block, stride, threshold, causality, forced blocks and mode.
+    /// Block, stride, threshold or count, causality, forced blocks, kinds of heads and mode.
     pub options: XAttentionOptions,
     /// Invocations that share a row, 1 to 256; none: chosen by the plan.
     pub row_lanes: Option<usize>,
@@ -63,7 +64,9 @@ pub struct XAttentionSelectPlan {
     kernel: Arc<CompiledKernel>,
     /// Rows of a workgroup.
     rows: usize,
-    thresholds: wgpu::Buffer,
+    head_rules: wgpu::Buffer,
+    /// The mask of forced blocks, where there is one.
+    forced: Option<GpuMask>,
     explanation: Explanation,
 }
 
@@ -72,10 +75,6 @@ impl Problem for XAttentionSelect {
 
     async fn plan(&self, gpu: &Gpu) -> Result<XAttentionSelectPlan, Error> {
         let layout = self.options.layout(self.shape)?;
-        if self.options.top_k.is_some() || self.options.forced.is_some() {
-            let reason = "top_k and forced blocks are selected by the CPU reference only";
-            return Err(Error::invalid(OPERATION, reason.to_owned()));
-        }
         let (sums_shape, mask_shape) = (layout.score_shape(), layout.mask_shape());
         check_counts(OPERATION, &[("sums", &sums_shape), ("mask", &mask_shape)])?;
         let row_bytes = 4 * sums_shape[3] as u64;
@@ -92,25 +91,29 @@ impl Problem for XAttentionSelect {
             rules: rules(&self.options),
             row_lanes,
             rows: if row_lanes == 1 { 8 } else { 1 },
+            top_k: self.options.top_k.is_some(),
+            forced_mask: self.options.forced.is_some(),
         };
         let compiled = gpu.compile(&kernel).await?;
-        let heads = self.shape.q_heads();
-        let threshold = &self.options.threshold;
-        let thresholds: Vec<u32> = (0..heads).map(|h| fixed(threshold.of_head(h))).collect();
-        let thresholds = gpu
+        let head_rules: Vec<[u32; 4]> = (0..self.shape.q_heads())
+            .map(|head| head_rule(&self.options, head, mask_shape[3]))
+            .collect();
+        let head_rules = gpu
             .device()
             .create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some("thresholds"),
-                contents: bytemuck::cast_slice(&thresholds),
+                label: Some("head rules"),
+                contents: bytemuck::cast_slice(&head_rules),
                 usage: wgpu::BufferUsages::STORAGE,
             });
+        let forced = self.options.forced.as_ref();
+        let forced = forced.map(|mask| gpu.upload_mask(mask)).transpose()?;
         let explanation = Explanation {
             operation: OPERATION,
             kernel: compiled.name().to_owned(),
             tile: format!("{} row(s) x {row_lanes} lanes", kernel.rows),
             tier: "portable",
             adapter: gpu.adapter().name.clone(),
-            scratch_bytes: thresholds.size(),
+            scratch_bytes: head_rules.size() + forced.as_ref().map_or(0, |mask| mask.words.size()),
             notes: vec![note.to_owned()],
         };
         Ok(XAttentionSelectPlan {
@@ -118,7 +121,8 @@ impl Problem for XAttentionSelect {
             layout,
             kernel: compiled,
             rows: kernel.rows,
-            thresholds,
+            head_rules,
+            forced,
             explanation,
         })
     }
@@ -149,6 +153,28 @@ impl XAttentionSelect {
             }
             None => check(256).map(|()| (256, "rows are long")),
         }
+    }
+}
+
+/// What the kernel wants to know of a head: its share or count, its kind, blocks of sinks and recent blocks.
+fn head_rule(options: &XAttentionOptions, head: usize, k_blocks: usize) -> [u32; 4] {
+    let wanted = match options.top_k {
+        // More blocks than there are change nothing.
+        Some(count) => word(count.min(k_blocks)),
+        None => fixed(options.threshold.of_head(head)),
+    };
+    match options.kind_of_head(head) {
+        HeadKind::Sparse => [wanted, 0, 0, 0],
+        HeadKind::Dense => [wanted, 1, 0, 0],
+        HeadKind::Streaming {
+            sink_blocks,
+            recent_blocks,
+        } => [
+            wanted,
+            2,
+            word(sink_blocks.min(k_blocks)),
+            word(recent_blocks.min(1 << 30)),
+        ],
     }
 }
 
@@ -251,6 +277,9 @@ impl XAttentionSelectPlan {
             ..(score_row(rows.end - 1) as u64 + 1) * score_blocks as u64;
         let sums = Window::new(&self.gpu, sums.buffer(), sums.offset(), 4, scores);
         let words = (rows.start * words_per_row) as u64..(rows.end * words_per_row) as u64;
+        let forced = self.forced.as_ref();
+        // Of the same shape, so bound from the same word on.
+        let forced = forced.map(|mask| Window::new(&self.gpu, &mask.words, 0, 4, words.clone()));
         let mask = Window::new(&self.gpu, &mask.words, 0, 4, words);
         let options = layout.options();
         let shape = layout.shape();
@@ -280,11 +309,12 @@ impl XAttentionSelectPlan {
             keep_recent: reference.is_some_and(|r| r.options.keep_recent).into(),
             ..SelectParams::default()
         };
-        let buffers = [
+        let mut buffers = vec![
             ("sums", sums.binding()),
-            ("thresholds", self.thresholds.as_entire_binding()),
+            ("head_rules", self.head_rules.as_entire_binding()),
             ("mask_words", mask.binding()),
         ];
+        buffers.extend(forced.map(|window| ("forced_words", window.binding())));
         let rounds = 40 + params.index_bits as u64;
         let work = rounds * (self.rows * score_blocks) as u64;
         let count = word(rows.len().div_ceil(self.rows));

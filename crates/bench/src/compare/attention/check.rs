@@ -136,7 +136,7 @@ pub(super) fn wrong_mask_rows(
             continue;
         }
         // In Reference mode there is one right answer; in Exact mode another one may be as right where two sums tie.
-        let is_choice = layout.reference().is_none() && {
+        let is_choice = layout.reference().is_none() && layout.options().is_sparse(head) && {
             let chosen: Vec<bool> = (0..k_blocks)
                 .map(|j| mask.get(item, head, q_block, j))
                 .collect();

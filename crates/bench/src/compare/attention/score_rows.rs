@@ -75,6 +75,7 @@ impl<T: Element> ScoreRow<T> {
                 mode,
                 threshold: Threshold::Uniform(options.threshold.of_head(head)),
                 forced: None,
+                head_kinds: None,
                 ..options.clone()
             },
         }))

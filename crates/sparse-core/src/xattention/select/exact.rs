@@ -25,7 +25,7 @@ pub struct ExactRow {
 
 /// Where the queries of a block row stand among the key blocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Position {
+struct Position {
     /// Key blocks before this one hold a key that some query of the row may see.
     reachable: usize,
     /// The block of the row's first query; 0 where that stands before all keys.
@@ -40,7 +40,7 @@ impl Position {
         clippy::cast_sign_loss,
         reason = "AttentionShape keeps lengths at or below 2^30; negative positions are cut to 0 first"
     )]
-    pub(super) fn of(layout: &XAttentionLayout, q_block: usize) -> Self {
+    fn of(layout: &XAttentionLayout, q_block: usize) -> Self {
         let options = layout.options();
         let block = options.block as isize;
         let [.., k_blocks] = layout.mask_shape();
@@ -94,6 +94,19 @@ impl XAttentionLayout {
                 None => Wanted::Share(options.threshold.of_head(head)),
             },
         }
+    }
+}
+
+impl XAttentionLayout {
+    /// Per key block, whether a head that is not sparse attends to it from block row `q_block`.
+    pub(super) fn kind_row(&self, head: usize, q_block: usize) -> Vec<bool> {
+        let kind = self.options().kind_of_head(head);
+        let attention = self.options().attention();
+        let [.., k_blocks] = self.mask_shape();
+        let reachable = Position::of(self, q_block).reachable;
+        (0..k_blocks)
+            .map(|j| j < reachable && kind.attends(&self.shape(), &attention, q_block, j, false))
+            .collect()
     }
 }
 

@@ -20,6 +20,8 @@ pub use exact::{ExactRow, Wanted};
 /// Reference mode: the rule of the public code, with block 0 always added, and one block more in the rows of the
 /// chunk that starts at key block 0. The mask `forced` is added to what comes out.
 ///
+/// Heads that are not [sparse](crate::attention::HeadKind::Sparse) get the blocks that their kind means, as far as they are reachable.
+///
 /// The mask covers the real lengths ([`XAttentionLayout::mask_shape`]), the scores may cover padded ones.
 ///
 /// # Errors
@@ -56,6 +58,7 @@ pub fn select(
             for q_block in 0..q_blocks {
                 let row = scores.row(item, head, q_block);
                 rows.push(match layout.reference() {
+                    _ if !layout.options().is_sparse(head) => layout.kind_row(head, q_block),
                     None => layout.exact_row(item, head, q_block).select(row),
                     Some(reference) => {
                         reference::select_row(row, [item, head, q_block], layout, reference)
