@@ -3,12 +3,14 @@
 //! The binary is one call to [`main`]. The criterion benches take their shapes and their names from here, so that a row of
 //! `compare` and a bench of the same name measure the same thing.
 
+pub mod calibrate;
 pub mod cli;
 mod commands;
 pub mod compare;
 pub mod device;
 pub mod measure;
 pub mod presets;
+pub mod profile;
 pub mod progress;
 pub mod record;
 pub mod report;

@@ -1,7 +1,11 @@
 //! Checks of single values. Each gives a message that says what is possible.
 
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sparse_core::DType;
+
+use crate::report::PictureFormat;
 
 /// `f32`, `f16` or `bf16`.
 pub(super) fn dtype() -> impl TypedValueParser<Value = DType> {
@@ -29,6 +33,23 @@ pub(super) fn finite(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "it must be a finite number, as in 0.0625".into())
 }
 
+/// A finite number above 0.
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|x: &f64| x.is_finite() && *x > 0.0)
+        .ok_or_else(|| "it must be a finite number above 0, as in 0.05".into())
+}
+
+/// A file that a picture can be written to.
+pub(super) fn picture(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match PictureFormat::of(&path) {
+        Some(_) => Ok(path),
+        None => Err("pictures are written as PNG or SVG: the name must end in .png or .svg".into()),
+    }
+}
+
 /// A share of the attention mass, 0 to 1.
 pub(super) fn share(text: &str) -> Result<f64, String> {
     text.parse()
@@ -48,6 +69,10 @@ mod tests {
         assert_eq!(finite("-0.5"), Ok(-0.5));
         assert!(finite("inf").is_err() && finite("NaN").is_err() && finite("").is_err());
         assert_eq!((share("0"), share("1")), (Ok(0.0), Ok(1.0)));
+        assert_eq!(positive("0.05"), Ok(0.05));
+        assert!(positive("0").is_err() && positive("-1").is_err() && positive("inf").is_err());
+        assert_eq!(picture("a/b.PNG"), Ok("a/b.PNG".into()));
+        assert!(picture("b.svg").is_ok() && picture("b.jpg").is_err() && picture("png").is_err());
         assert!(share("1.01").is_err() && share("NaN").is_err());
     }
 }

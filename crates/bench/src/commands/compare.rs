@@ -225,7 +225,7 @@ fn attend<T: Element>(
     };
     let result = attention::measure(bench, job, &mut |_, _| bar.tick())?;
     let title = format!("{} {}", result.record.op, result.record.shape);
-    let masks = MaskMap::of(title, &result.mask, &result.reachable);
+    let masks = MaskMap::of(title, &result.mask, &result.reachable, &result.quality);
     Ok((result.record, masks))
 }
 

@@ -9,6 +9,15 @@ use sparse_gpu::{
     GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
 };
 
+/// Output `[batch, heads, q_len, head_dim]` and log-sum-exp `[batch, heads, q_len]` of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attended {
+    /// The output.
+    pub out: Vec<f32>,
+    /// Natural logarithm.
+    pub lse: Vec<f32>,
+}
+
 /// The operands of attention in GPU memory. Clones share it.
 #[derive(Clone, Debug)]
 pub struct GpuQkv {
@@ -105,6 +114,16 @@ impl AttendRun {
             .record(pass, q, k, v, self.mask.as_ref(), out, lse)
     }
 
+    /// The results of the last recording that has run, on the host.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn read(&self, gpu: &Gpu) -> Result<Attended, Error> {
+        let (_, out) = gpu.read_blocking(&self.out)?.into_parts();
+        let (_, lse) = gpu.read_blocking(&self.lse)?.into_parts();
+        Ok(Attended { out, lse })
+    }
+
     /// `[batch, heads, q_len, head_dim]`.
     pub fn out(&self) -> &GpuTensor {
         &self.out
@@ -189,6 +208,16 @@ impl XAttentionRun {
     /// Those of [`AttendRun::record`].
     pub fn record_attend(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
         self.attend.record(pass)
+    }
+
+    /// Makes the second step select by other options, such as other thresholds.
+    ///
+    /// # Errors
+    /// Where planning fails.
+    pub fn select_by(&mut self, gpu: &Gpu, options: &XAttentionOptions) -> Result<(), Error> {
+        let shape = self.attend.qkv.shape;
+        self.select = gpu.plan_blocking(&XAttentionSelect::new(shape, options.clone()))?;
+        Ok(())
     }
 
     /// Block scores `[batch, heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.

@@ -1,13 +1,15 @@
 //! An adapter in the words of the records.
 
+use serde::{Deserialize, Serialize};
 use sparse_gpu::{Gpu, wgpu};
 
 use crate::presets::AdapterClass;
 
 /// The adapter as every record names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdapterWords {
     /// Name of the adapter.
+    #[serde(rename = "name")]
     pub adapter: String,
     /// Driver and its version.
     pub driver: String,

@@ -5,7 +5,7 @@ mod describe;
 mod timer;
 mod weights;
 
-pub use attention::{AttendRun, GpuQkv, XAttentionRun};
+pub use attention::{AttendRun, Attended, GpuQkv, XAttentionRun};
 pub use describe::{AdapterWords, class_of};
 pub use timer::Timer;
 pub(crate) use weights::MATVEC_TOKENS;

@@ -3,12 +3,14 @@
 use serde::Serialize;
 use sparse_core::BlockMask;
 
+use crate::compare::attention::Quality;
+
 /// Cells along a side at most; larger masks are averaged.
 const MOST_CELLS: usize = 96;
 /// Pictures of a row at most.
 const MOST_HEADS: usize = 16;
 /// Shades between empty and full.
-const SHADES: usize = 8;
+pub(super) const SHADES: usize = 8;
 
 /// The masks of one attention row, one picture per head.
 #[derive(Clone, Debug)]
@@ -32,11 +34,26 @@ pub struct HeadMask {
     pub selected: Vec<bool>,
     /// Row-major `[q_blocks, k_blocks]`: whether a query of the block sees any key of it at all.
     pub reachable: Vec<bool>,
+    /// Mean over the queries of the attention mass on kept keys.
+    pub kept_mass: f64,
+    /// `|out - dense out| / |dense out|`.
+    pub relative_l2_error: f64,
 }
 
 impl MaskMap {
-    /// Pictures of the first heads of `mask`, where attention could reach the blocks `reachable`.
-    pub fn of(title: String, mask: &BlockMask, reachable: &BlockMask) -> Self {
+    /// Pictures of the first heads of `mask`, where attention could reach the blocks `reachable`, and what they keep.
+    pub fn of(title: String, mask: &BlockMask, reachable: &BlockMask, quality: &Quality) -> Self {
+        Self::of_heads(title, mask, reachable, quality, MOST_HEADS)
+    }
+
+    /// The same of at most `most` heads.
+    pub(super) fn of_heads(
+        title: String,
+        mask: &BlockMask,
+        reachable: &BlockMask,
+        quality: &Quality,
+        most: usize,
+    ) -> Self {
         let (heads, all) = (mask.heads(), mask.batch() * mask.heads());
         let bits = |mask: &BlockMask, at: usize| -> Vec<bool> {
             (0..mask.q_blocks())
@@ -44,7 +61,7 @@ impl MaskMap {
                 .map(|(i, j)| mask.get(at / heads, at % heads, i, j))
                 .collect()
         };
-        let heads = (0..all.min(MOST_HEADS)).map(|at| HeadMask {
+        let heads = (0..all.min(most)).map(|at| HeadMask {
             name: match mask.batch() {
                 1 => format!("head {at}"),
                 _ => format!("item {}, head {}", at / heads, at % heads),
@@ -53,11 +70,13 @@ impl MaskMap {
             k_blocks: mask.k_blocks(),
             selected: bits(mask, at),
             reachable: bits(reachable, at),
+            kept_mass: quality.kept_mass_per_head[at],
+            relative_l2_error: quality.relative_l2_error_per_head[at],
         });
         Self {
             heads: heads.collect(),
-            title: if all > MOST_HEADS {
-                format!("{title}, {MOST_HEADS} of {all} heads")
+            title: if all > most {
+                format!("{title}, {most} of {all} heads")
             } else {
                 title
             },
@@ -66,6 +85,26 @@ impl MaskMap {
 }
 
 impl HeadMask {
+    /// `selected / reachable` blocks, 0 where nothing is reachable.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of blocks, far below 2^52"
+    )]
+    pub fn density(&self) -> f64 {
+        let [selected, reachable] = self.counts();
+        if reachable == 0 {
+            0.0
+        } else {
+            selected as f64 / reachable as f64
+        }
+    }
+
+    /// Selected and reachable blocks.
+    fn counts(&self) -> [usize; 2] {
+        let count = |all: &[bool]| all.iter().filter(|&&set| set).count();
+        [count(&self.selected), count(&self.reachable)]
+    }
+
     fn is_selected(&self, q: usize, k: usize) -> bool {
         self.selected
             .get(q * self.k_blocks + k)
@@ -93,6 +132,8 @@ pub(super) struct Picture {
     density: f64,
     selected: usize,
     reachable: usize,
+    kept_mass: f64,
+    relative_l2_error: f64,
     /// SVG path of the cells that can be reached.
     field: String,
     shades: Vec<Shade>,
@@ -122,8 +163,7 @@ pub(super) fn picture(mask: &HeadMask) -> Picture {
                 .collect()
         })
         .collect();
-    let count = |all: &[bool]| all.iter().filter(|&&set| set).count();
-    let (selected, reachable) = (count(&mask.selected), count(&mask.reachable));
+    let [selected, reachable] = mask.counts();
     let shades = (1..=SHADES)
         .map(|shade| Shade {
             opacity: shade as f64 / SHADES as f64,
@@ -136,20 +176,18 @@ pub(super) fn picture(mask: &HeadMask) -> Picture {
         width,
         height,
         blocks_per_cell,
-        density: if reachable == 0 {
-            0.0
-        } else {
-            selected as f64 / reachable as f64
-        },
+        density: mask.density(),
         selected,
         reachable,
+        kept_mass: mask.kept_mass,
+        relative_l2_error: mask.relative_l2_error,
         field: runs(&levels, |level| level.is_some()),
         shades,
     }
 }
 
 /// The shade of a cell: nothing where no block of it can be reached, 0 where none is selected, rounded up otherwise.
-fn level(mask: &HeadMask, row: usize, col: usize, side: usize) -> Option<usize> {
+pub(super) fn level(mask: &HeadMask, row: usize, col: usize, side: usize) -> Option<usize> {
     let blocks = (row * side..mask.q_blocks.min((row + 1) * side))
         .flat_map(|q| (col * side..mask.k_blocks.min((col + 1) * side)).map(move |k| (q, k)));
     let (mut selected, mut reachable) = (0, 0);
@@ -193,6 +231,8 @@ pub(super) mod tests {
             k_blocks: blocks,
             selected: at(&|q, k| k == q || k == 0 || q == k + slash || (k == 9 && q > 9)),
             reachable: at(&|q, k| k <= q),
+            kept_mass: 0.9,
+            relative_l2_error: 0.1,
         }
     }
 
@@ -231,13 +271,23 @@ pub(super) mod tests {
         let all = BlockMask::dense(2, 9, 2, 3).unwrap();
         let mask =
             BlockMask::from_fn(2, 9, 2, 3, |b, h, i, j| (b, h, i, j) == (1, 2, 0, 1)).unwrap();
-        let map = MaskMap::of("row".into(), &mask, &all);
+        let per_head = |first: f64| (0..18_u8).map(|i| first + f64::from(i)).collect();
+        let quality = Quality {
+            density: 0.0,
+            density_per_head: per_head(0.0),
+            relative_l2_error: 0.0,
+            relative_l2_error_per_head: per_head(100.0),
+            kept_mass: 0.0,
+            kept_mass_per_head: per_head(200.0),
+        };
+        let map = MaskMap::of("row".into(), &mask, &all, &quality);
         assert_eq!(
             (map.heads.len(), &map.title[..]),
             (16, "row, 16 of 18 heads")
         );
         let head = &map.heads[11];
         assert_eq!(head.name, "item 1, head 2");
+        assert_eq!((head.relative_l2_error, head.kept_mass), (111.0, 211.0));
         assert_eq!(head.selected, [false, true, false, false, false, false]);
         assert!(head.reachable.iter().all(|reachable| *reachable));
     }
@@ -250,6 +300,8 @@ pub(super) mod tests {
             k_blocks: 0,
             selected: Vec::new(),
             reachable: Vec::new(),
+            kept_mass: 0.0,
+            relative_l2_error: 0.0,
         };
         assert_eq!(picture(&nothing).density, 0.0);
     }

@@ -1,7 +1,7 @@
 //! Writing: to a temporary file in the same folder, then renamed, so that no reader sees half a file.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use safetensors::{Dtype, View};
@@ -71,17 +71,21 @@ impl View for &OutTensor {
     }
 }
 
-/// Checks before any work is done that `out` lies in a folder that exists and is none of `inputs`, by whatever path.
+/// Checks before any work is done that `out` is no folder, that its own folder takes new files, and that it is none of `inputs`, by
+/// whatever path.
 ///
 /// # Errors
 /// [`TensorFileError::Write`], [`TensorFileError::ReplacesInput`].
 pub fn check_out(out: &Path, inputs: &[&Path]) -> Result<(), TensorFileError> {
-    folder(out)
-        .metadata()
-        .map_err(|reason| TensorFileError::Write {
-            reason,
-            path: out.into(),
-        })?;
+    let refused = |reason| TensorFileError::Write {
+        reason,
+        path: out.into(),
+    };
+    if out.is_dir() {
+        return Err(refused(ErrorKind::IsADirectory.into()));
+    }
+    // The file is gone when it goes out of scope.
+    temporary_file(folder(out)).map_err(refused)?;
     // A file that does not exist yet is no input.
     let Ok(real) = out.canonicalize() else {
         return Ok(());

@@ -46,6 +46,11 @@ impl Folder {
         self.0.path().join("t.safetensors")
     }
 
+    /// Any file of the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
     /// A file of the folder that is not there yet.
     pub(crate) fn out(&self) -> PathBuf {
         self.0.path().join("out.safetensors")

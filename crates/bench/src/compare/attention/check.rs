@@ -9,9 +9,9 @@ use sparse_core::xattention::{
 };
 use sparse_core::{BlockMask, DType, Element, Tensor};
 
-use super::quality::Attended;
 use super::score_rows::ScoreRow;
 use crate::compare::matmul::spread_out;
+use crate::device::Attended;
 
 /// Multiply-adds that one CPU reference may take.
 const REFERENCE_TERMS: usize = 1 << 26;
@@ -43,7 +43,7 @@ impl Checks {
 }
 
 /// Error over bound of output and log-sum-exp, at as many evenly spread queries as the CPU can take.
-pub(super) fn attention<T: Element>(
+pub(crate) fn attention<T: Element>(
     inputs: &AttentionInputs<T>,
     mask: Option<&BlockMask>,
     options: &AttentionOptions,
@@ -76,7 +76,7 @@ fn largest<T: Element>(tensor: &Tensor<T>) -> f64 {
 }
 
 /// Error over bound of the block scores `[batch, heads, q_blocks, k_blocks]`, at as many evenly spread block rows as the CPU can take.
-pub(super) fn scores<T: Element>(
+pub(crate) fn scores<T: Element>(
     inputs: &AttentionInputs<T>,
     layout: &XAttentionLayout,
     actual: &[f32],

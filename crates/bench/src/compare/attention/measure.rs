@@ -9,11 +9,11 @@ use sparse_core::xattention::{Mode, XAttentionLayout, XAttentionOptions};
 use sparse_core::{BlockMask, Element, Tensor};
 use sparse_gpu::{Explanation, GpuMask};
 
-use super::quality::{Attended, Quality, reachable};
+use super::quality::{Quality, reachable};
 use super::{Checks, check};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords};
-use crate::device::{AttendRun, GpuQkv, XAttentionRun};
+use crate::device::{AttendRun, Attended, GpuQkv, XAttentionRun};
 use crate::measure::{Ideal, Summary};
 use crate::record::{Record, Shape};
 
@@ -112,7 +112,7 @@ pub fn measure<T: Element>(
     })?;
 
     let all_scores: Tensor<f32> = gpu.read_blocking(sparse.sums())?;
-    let dense_result = read(bench, &dense)?;
+    let dense_result = dense.read(gpu)?;
     let reachable = reachable(shape, options.block, options.causal)?;
     let attention = options.attention();
     let mut checks = Checks {
@@ -124,7 +124,7 @@ pub fn measure<T: Element>(
         (reachable.clone(), dense_result.clone())
     } else {
         let selected = gpu.read_mask_blocking(sparse.mask())?;
-        let result = read(bench, sparse.attend())?;
+        let result = sparse.attend().read(gpu)?;
         let mask = Some(&selected);
         checks.sparse = Some(check::attention(inputs, mask, &attention, &result)?);
         let wrong = check::wrong_mask_rows(all_scores.data(), &selected, &layout)?;
@@ -176,12 +176,6 @@ fn poison_mask(bench: &Bench, mask: &GpuMask) {
     let ones = vec![u32::MAX; batch * heads * q_blocks * mask.words_per_row()];
     let queue = bench.gpu.queue();
     queue.write_buffer(mask.buffer(), 0, bytemuck::cast_slice(&ones));
-}
-
-fn read(bench: &Bench, run: &AttendRun) -> anyhow::Result<Attended> {
-    let (_, out) = bench.gpu.read_blocking(run.out())?.into_parts();
-    let (_, lse) = bench.gpu.read_blocking(run.lse())?.into_parts();
-    Ok(Attended { out, lse })
 }
 
 /// Dense and own time, and those of the steps.

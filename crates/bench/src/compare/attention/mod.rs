@@ -7,6 +7,8 @@ mod score_rows;
 mod source;
 
 pub use check::Checks;
+pub(crate) use check::{attention as check_attention, scores as check_scores};
 pub use measure::{AttentionJob, AttentionResult, Contest, PartTimes, measure};
-pub use quality::{Attended, Quality};
+pub use quality::Quality;
+pub(crate) use quality::reachable;
 pub use source::{PLANTED_DENSITY, planted};

@@ -4,6 +4,8 @@ use serde::Serialize;
 use sparse_core::attention::AttentionShape;
 use sparse_core::{BlockGrid, BlockMask, MaskError};
 
+use crate::device::Attended;
+
 /// Attention over a mask, as both kernels on the device computed it, compared with dense attention.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Quality {
@@ -18,19 +20,12 @@ pub struct Quality {
     pub relative_l2_error_per_head: Vec<f64>,
     /// Mean over the queries of the softmax mass that lies on kept keys, `exp(lse - dense lse)`.
     pub kept_mass: f64,
-}
-
-/// Output `[batch, heads, q_len, head_dim]` and log-sum-exp `[batch, heads, q_len]` of one run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Attended {
-    /// The output.
-    pub out: Vec<f32>,
-    /// Natural logarithm.
-    pub lse: Vec<f32>,
+    /// The same for each head.
+    pub kept_mass_per_head: Vec<f64>,
 }
 
 /// The blocks that attention without a mask visits.
-pub(super) fn reachable(
+pub(crate) fn reachable(
     shape: AttentionShape,
     block: usize,
     causal: bool,
@@ -51,7 +46,7 @@ pub(super) fn reachable(
 
 impl Quality {
     /// Compares `sparse`, over `mask`, with `dense`, over the blocks `reachable`.
-    pub(super) fn of(
+    pub(crate) fn of(
         shape: AttentionShape,
         mask: &BlockMask,
         reachable: &BlockMask,
@@ -88,6 +83,12 @@ impl Quality {
             relative_l2_error: error(all),
             relative_l2_error_per_head: squares.into_iter().map(error).collect(),
             kept_mass: kept_mass(&sparse.lse, &dense.lse),
+            kept_mass_per_head: (0..batch * heads)
+                .map(|head| {
+                    let range = head * q_len..(head + 1) * q_len;
+                    kept_mass(&sparse.lse[range.clone()], &dense.lse[range])
+                })
+                .collect(),
         })
     }
 }
@@ -157,6 +158,8 @@ mod tests {
         assert_eq!(quality.relative_l2_error_per_head, [0.0, 0.5]);
         assert!((quality.relative_l2_error - 5.0 / 125.0_f64.sqrt()).abs() < 1e-12);
         assert!((quality.kept_mass - 2.5 / 3.0).abs() < 1e-6);
+        assert_eq!(quality.kept_mass_per_head[0], 1.0);
+        assert!((quality.kept_mass_per_head[1] - 0.5).abs() < 1e-6);
     }
 
     #[test]

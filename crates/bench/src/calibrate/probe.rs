@@ -1,0 +1,97 @@
+//! One input on the device: its scores and its dense attention are computed once, then every set of thresholds costs a selection and a
+//! sparse attention.
+
+use std::path::Path;
+
+use sparse_core::xattention::XAttentionOptions;
+use sparse_core::{BlockMask, Element};
+
+use super::{CalibrateError, HeadReach};
+use crate::compare::attention::{Quality, check_attention, check_scores, reachable};
+use crate::compare::bench::Bench;
+use crate::device::{AttendRun, Attended, GpuQkv, XAttentionRun};
+use crate::tensors::Qkv;
+
+/// An input that thresholds can be tried on.
+#[derive(Debug)]
+pub struct Probe {
+    qkv: GpuQkv,
+    run: XAttentionRun,
+    dense: Attended,
+    reachable: BlockMask,
+}
+
+impl Probe {
+    /// Computes scores and dense attention of `qkv`, read from `path`, and checks both against the CPU.
+    ///
+    /// # Errors
+    /// Where planning or the device fails, or computes wrong numbers.
+    pub fn new<T: Element>(
+        bench: &Bench,
+        path: &Path,
+        qkv: &Qkv,
+        options: &XAttentionOptions,
+    ) -> anyhow::Result<Self> {
+        let gpu = &bench.gpu;
+        let layout = options.layout(qkv.shape)?;
+        let inputs = qkv.cast::<T>();
+        let on_device = GpuQkv::upload(gpu, &inputs, qkv.shape)?;
+        let mut dense = AttendRun::plan(gpu, &on_device, &options.attention(), None)?;
+        let mut run = XAttentionRun::plan(gpu, &on_device, options)?;
+        for results in [dense.out(), dense.lse(), run.sums()] {
+            bench.poison(results);
+        }
+        bench.run_once(&mut |pass| {
+            dense.record(pass)?;
+            run.record_score(pass)
+        })?;
+        let dense = dense.read(gpu)?;
+        let scores = gpu.read_blocking::<f32>(run.sums())?;
+        let ratio = check_attention(&inputs, None, &options.attention(), &dense)?
+            .max(check_scores(&inputs, &layout, scores.data())?);
+        if ratio > 1.0 {
+            let path = path.into();
+            return Err(CalibrateError::Wrong { ratio, path }.into());
+        }
+        Ok(Self {
+            reachable: reachable(qkv.shape, options.block, options.causal)?,
+            qkv: on_device,
+            run,
+            dense,
+        })
+    }
+
+    /// What each query head gives with `options`, which differ from those of the scores in the selection only: the worst over batch items.
+    ///
+    /// # Errors
+    /// Where planning or the device fails.
+    pub fn measure(
+        &mut self,
+        bench: &Bench,
+        options: &XAttentionOptions,
+    ) -> anyhow::Result<Vec<HeadReach>> {
+        let gpu = &bench.gpu;
+        self.run.select_by(gpu, options)?;
+        bench.poison(self.run.attend().out());
+        bench.poison(self.run.attend().lse());
+        bench.run_once(&mut |pass| {
+            self.run.record_select(pass)?;
+            self.run.record_attend(pass)
+        })?;
+        let mask = gpu.read_mask_blocking(self.run.mask())?;
+        let sparse = self.run.attend().read(gpu)?;
+        let shape = self.qkv.shape;
+        let quality = Quality::of(shape, &mask, &self.reachable, &sparse, &self.dense)?;
+        let heads = shape.q_heads();
+        let of_row = |row: usize| HeadReach {
+            density: quality.density_per_head[row],
+            relative_l2_error: quality.relative_l2_error_per_head[row],
+            kept_mass: quality.kept_mass_per_head[row],
+        };
+        let worst_item = |head: usize| {
+            let items = (0..shape.batch()).map(|item| of_row(item * heads + head));
+            items.fold(HeadReach::BEST, HeadReach::worse)
+        };
+        Ok((0..heads).map(worst_item).collect())
+    }
+}

@@ -1,0 +1,153 @@
+//! `attention --calibrate`: bisects the threshold of every head on all files at once, writes the profile.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use half::{bf16, f16};
+use sparse_core::DType;
+use sparse_core::xattention::{Threshold, XAttentionOptions};
+
+use super::table::{HeadNumbers, table};
+use crate::calibrate::{CalibrateError, Calibrated, HeadReach, Probe, bisect};
+use crate::cli::AttentionArgs;
+use crate::commands::open;
+use crate::compare::bench::Bench;
+use crate::profile::{
+    CalibrationInput, FORMAT, HeadThreshold, Layer, Profile, Settings, Target, VERSION,
+};
+use crate::progress;
+use crate::report::utc_date_time;
+use crate::tensors::{Qkv, check_out, write_file};
+
+pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCode> {
+    let options = args.options(None)?;
+    let paths: Vec<&Path> = args.qkv.iter().map(PathBuf::as_path).collect();
+    check_out(&args.out, &paths)?;
+    let files = read(&paths, &options)?;
+    let layer = Layer::of(files[0].shape);
+    // No row is timed here.
+    let bench = Bench::new(open(args.adapter.as_deref())?, Duration::ZERO);
+    let bar = progress::rounds(0);
+    bar.set_message("calibrate");
+    let mut probes = paths
+        .iter()
+        .zip(&files)
+        .map(|(path, qkv)| probe(&bench, path, qkv, &options))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let mut measure = |thresholds: &[f64]| {
+        let options = XAttentionOptions {
+            threshold: Threshold::PerHead(thresholds.to_vec()),
+            ..options.clone()
+        };
+        worst(&bench, &mut probes, &options, layer.heads)
+    };
+    let heads = bisect(layer.heads, target, &mut measure, &mut |done, all| {
+        bar.set_length(all.into());
+        bar.set_position(done.into());
+    })?;
+    bar.finish_and_clear();
+    let profile = Profile {
+        format: FORMAT.into(),
+        version: VERSION,
+        created: utc_date_time(SystemTime::now()),
+        adapter: bench.words.clone(),
+        layer,
+        options: Settings {
+            // Said in full, so that a profile does not depend on what is usual.
+            scale: Some(options.layout(files[0].shape)?.scale()),
+            ..args.settings(None)?
+        },
+        target,
+        inputs: paths
+            .iter()
+            .zip(&files)
+            .map(|(path, qkv)| CalibrationInput::of(path, qkv.shape, qkv.dtype()))
+            .collect(),
+        heads: heads.iter().map(head_threshold).collect(),
+    };
+    write_file(&args.out, profile.to_json()?.as_bytes())?;
+    eprintln!("{}", table(layer.heads, &rows(&heads), None));
+    println!("{}", serde_json::to_string(&profile)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All files, of one layer, with something in each.
+fn read(paths: &[&Path], options: &XAttentionOptions) -> anyhow::Result<Vec<Qkv>> {
+    let mut files: Vec<Qkv> = Vec::with_capacity(paths.len());
+    for path in paths {
+        let qkv = Qkv::read(path)?;
+        let layout = options.layout(qkv.shape);
+        layout.with_context(|| path.display().to_string())?;
+        if qkv.shape.q_shape().contains(&0) || qkv.shape.k_len() == 0 {
+            return Err(CalibrateError::Nothing {
+                q: qkv.shape.q_shape(),
+                k_len: qkv.shape.k_len(),
+                path: (*path).into(),
+            }
+            .into());
+        }
+        let other = Layer::of(qkv.shape);
+        let first = files.first().map_or(other, |first| Layer::of(first.shape));
+        if first != other {
+            return Err(CalibrateError::Layers {
+                first,
+                other,
+                path: (*path).into(),
+            }
+            .into());
+        }
+        files.push(qkv);
+    }
+    Ok(files)
+}
+
+fn probe(
+    bench: &Bench,
+    path: &Path,
+    qkv: &Qkv,
+    options: &XAttentionOptions,
+) -> anyhow::Result<Probe> {
+    match qkv.dtype() {
+        DType::F32 => Probe::new::<f32>(bench, path, qkv, options),
+        DType::F16 => Probe::new::<f16>(bench, path, qkv, options),
+        DType::Bf16 => Probe::new::<bf16>(bench, path, qkv, options),
+    }
+}
+
+/// The worst of all inputs for each of `heads` heads.
+fn worst(
+    bench: &Bench,
+    probes: &mut [Probe],
+    options: &XAttentionOptions,
+    heads: usize,
+) -> anyhow::Result<Vec<HeadReach>> {
+    let mut worst = vec![HeadReach::BEST; heads];
+    for probe in probes {
+        for (worst, reach) in worst.iter_mut().zip(probe.measure(bench, options)?) {
+            *worst = worst.worse(reach);
+        }
+    }
+    Ok(worst)
+}
+
+fn head_threshold(head: &Calibrated) -> HeadThreshold {
+    let Calibrated { threshold, reach } = *head;
+    HeadThreshold {
+        threshold,
+        density: reach.density,
+        relative_l2_error: reach.relative_l2_error,
+        kept_mass: reach.kept_mass,
+    }
+}
+
+fn rows(heads: &[Calibrated]) -> Vec<HeadNumbers> {
+    let rows = heads.iter().map(|head| HeadNumbers {
+        threshold: Some(head.threshold),
+        density: head.reach.density,
+        kept_mass: head.reach.kept_mass,
+        relative_l2_error: head.reach.relative_l2_error,
+    });
+    rows.collect()
+}

@@ -1,0 +1,214 @@
+//! `sparse-bench attention`: score, select and attend; write block scores, mask, output and log-sum-exp.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use half::{bf16, f16};
+use serde::Serialize;
+use sparse_core::xattention::{Threshold, XAttentionOptions};
+use sparse_core::{DType, Element};
+
+use super::table::{HeadNumbers, table};
+use crate::cli::AttentionArgs;
+use crate::commands::{exit_code, open};
+use crate::compare::attention::{
+    AttentionJob, AttentionResult, Checks, Contest, PartTimes, Quality, measure,
+};
+use crate::compare::bench::Bench;
+use crate::measure::Budget;
+use crate::profile::Profile;
+use crate::progress;
+use crate::record::Record;
+use crate::report::{AttentionMap, PictureFormat, draw};
+use crate::tensors::{OutTensor, Qkv, check_out, write_file, write_tensors};
+
+/// How long dense attention, the whole and its steps are timed together.
+const TIME: Duration = Duration::from_secs(6);
+/// Fewer rounds than a row of `compare`: five contenders on a layer of any size.
+const LEAST_ROUNDS: usize = 3;
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    /// Times of the steps; `sparse_ms` of the record is all of them in one pass.
+    #[serde(flatten)]
+    parts: Option<PartTimes>,
+    #[serde(flatten)]
+    quality: &'a Quality,
+    /// Where all heads have the same.
+    threshold: Option<f64>,
+    /// One per query head; nothing where every block is attended to.
+    threshold_per_head: Vec<Option<f64>>,
+    checks: Checks,
+}
+
+pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
+    let path = args.only_qkv()?;
+    check_files(args, path)?;
+    let profile = args.profile.as_deref().map(Profile::read).transpose()?;
+    let options = args.options(profile.as_ref())?;
+    let qkv = Qkv::read(path)?;
+    if let Some(profile) = &profile {
+        profile.check_layer(qkv.shape)?;
+    }
+    options.layout(qkv.shape)?;
+    let mut bench = Bench::new(open(args.adapter.as_deref())?, TIME);
+    bench.budget = Budget {
+        least_rounds: LEAST_ROUNDS,
+        ..bench.budget
+    };
+    let result = match qkv.dtype() {
+        DType::F32 => attend::<f32>(&bench, args, &options, &qkv)?,
+        DType::F16 => attend::<f16>(&bench, args, &options, &qkv)?,
+        DType::Bf16 => attend::<bf16>(&bench, args, &options, &qkv)?,
+    };
+    write(args, &qkv, &result)?;
+    let threshold = |head| (!args.dense).then(|| options.threshold.of_head(head));
+    draw_heads(args, &qkv, &options, &result, &threshold)?;
+    eprintln!("{}", heads(&qkv, &result, &threshold));
+    let printed = Printed {
+        record: &result.record,
+        parts: result.parts,
+        quality: &result.quality,
+        threshold: match &options.threshold {
+            Threshold::Uniform(threshold) if !args.dense => Some(*threshold),
+            _ => None,
+        },
+        threshold_per_head: (0..qkv.shape.q_heads()).map(threshold).collect(),
+        checks: result.checks,
+    };
+    println!("{}", serde_json::to_string(&printed)?);
+    Ok(exit_code(&[result.record]))
+}
+
+/// Measuring must not end at a file that cannot be written.
+fn check_files(args: &AttentionArgs, qkv: &Path) -> anyhow::Result<()> {
+    let mut inputs = vec![qkv];
+    inputs.extend(args.profile.as_deref());
+    check_out(&args.out, &inputs)?;
+    if let Some(heatmap) = &args.heatmap {
+        inputs.push(&args.out);
+        anyhow::ensure!(
+            heatmap != &args.out,
+            "--out and --heatmap are the same file, choose two: {}",
+            heatmap.display()
+        );
+        check_out(heatmap, &inputs)?;
+    }
+    Ok(())
+}
+
+/// The picture of `--heatmap`, where it is asked for.
+fn draw_heads(
+    args: &AttentionArgs,
+    qkv: &Qkv,
+    options: &XAttentionOptions,
+    result: &AttentionResult,
+    threshold: &dyn Fn(usize) -> Option<f64>,
+) -> anyhow::Result<()> {
+    let Some((path, format)) = args
+        .heatmap
+        .as_deref()
+        .and_then(|path| Some((path, PictureFormat::of(path)?)))
+    else {
+        return Ok(());
+    };
+    let quality = &result.quality;
+    let shape = qkv.shape;
+    let title = format!(
+        "{} {}, {} tokens, {} heads of {}, blocks of {}, stride {}: density {:.3}, mass kept {:.3}, error {:.3}",
+        if options.causal { "Causal" } else { "Full" },
+        if args.dense {
+            "dense attention"
+        } else {
+            "XAttention"
+        },
+        shape.q_len(),
+        shape.q_heads(),
+        shape.head_dim(),
+        options.block,
+        options.stride,
+        quality.density,
+        quality.kept_mass,
+        quality.relative_l2_error
+    );
+    let map = AttentionMap::of(
+        title,
+        result.scores.data(),
+        &result.mask,
+        &result.reachable,
+        quality,
+        threshold,
+    );
+    write_file(path, &draw(&map, format)?)?;
+    Ok(())
+}
+
+fn heads(
+    qkv: &Qkv,
+    result: &AttentionResult,
+    threshold: &dyn Fn(usize) -> Option<f64>,
+) -> comfy_table::Table {
+    let quality = &result.quality;
+    let heads = qkv.shape.q_heads();
+    let rows: Vec<HeadNumbers> = (0..quality.density_per_head.len())
+        .map(|row| HeadNumbers {
+            threshold: threshold(row % heads),
+            density: quality.density_per_head[row],
+            kept_mass: quality.kept_mass_per_head[row],
+            relative_l2_error: quality.relative_l2_error_per_head[row],
+        })
+        .collect();
+    let total = HeadNumbers {
+        threshold: None,
+        density: quality.density,
+        kept_mass: quality.kept_mass,
+        relative_l2_error: quality.relative_l2_error,
+    };
+    table(heads, &rows, Some(total))
+}
+
+fn attend<T: Element>(
+    bench: &Bench,
+    args: &AttentionArgs,
+    options: &XAttentionOptions,
+    qkv: &Qkv,
+) -> anyhow::Result<AttentionResult> {
+    let inputs = qkv.cast::<T>();
+    let job = AttentionJob {
+        inputs: &inputs,
+        shape: qkv.shape,
+        options,
+        contest: if args.dense {
+            Contest::Dense
+        } else {
+            Contest::WholeAndParts
+        },
+    };
+    let bar = progress::rounds(0);
+    bar.set_message("attention");
+    let result = measure(bench, job, &mut |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    Ok(result)
+}
+
+fn write(args: &AttentionArgs, qkv: &Qkv, result: &AttentionResult) -> anyhow::Result<()> {
+    let mask: Vec<u8> = result.mask.to_bools().into_iter().map(u8::from).collect();
+    let q_shape = qkv.shape.q_shape();
+    write_tensors(
+        &args.out,
+        &[
+            ("block_scores", OutTensor::from(&result.scores)),
+            ("mask", OutTensor::from_u8(&result.mask.shape(), mask)),
+            ("out", OutTensor::new(&q_shape, &result.attended.out)),
+            ("lse", OutTensor::new(&q_shape[..3], &result.attended.lse)),
+        ],
+    )?;
+    Ok(())
+}
