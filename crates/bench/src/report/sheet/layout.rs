@@ -200,7 +200,7 @@ pub(super) mod tests {
     #[test]
     fn grids_are_wider_than_high() {
         assert_eq!(columns(4, [540, 340]), 2);
-        assert_eq!(columns(32, [540, 340]), 5);
+        assert_eq!(columns(32, [540, 340]), 6);
         assert_eq!(columns(0, [540, 340]), 1);
     }
 }
