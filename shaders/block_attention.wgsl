@@ -2,8 +2,8 @@
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/attention.wgsl" as attention -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
-// out[t] = sum_j p_j v[j], p = softmax over j of scale <q[t], k[j]>, j in the key blocks that the walk visits ({{ walk }})
-// {%- if causal %} and not after query t{% endif %}; lse[t] = ln(sum_j exp(scale <q[t], k[j]>)). D = {{ head_dim }}.
+// out[t] = sum_j p_j v[j], p = softmax over j of scale <q[t], k[j]>{% if config.soft_cap %} under a soft cap{% endif %}, j in the key blocks that the walk visits ({{ walk }})
+// {%- if causal %} and not after query t{% endif %}; lse[t] = ln(sum_j exp(..)). D = {{ head_dim }}.
 //
 // An invocation owns {{ queries }} queries: q and the output in registers. A workgroup owns {{ lanes * queries }} neighbouring queries of one
 // head, inside one block of the mask, so the keys and values it reads are the same for all its invocations: scalar loads, no staging.
@@ -38,23 +38,20 @@ var<workgroup> scores: array<vec4<f32>, {{ step // 4 * queries * lanes }}>;
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    let item = work_item(group);
-    let head = item.x;
-    let first_query = item.y * TILE;
-    let k_base = params.k_first + key_head(head) * params.k_len * ROW;
-    let v_base = params.v_first + key_head(head) * params.k_len * ROW;
+    let work = work_of(group);
+    let first_query = work.first_query;
     let scale = bitcast<f32>(params.scale_bits);
 
     // Keys that the first query of the workgroup sees are seen by all of them, those from keys_end on by none.
-    let seen_by_all = keys_seen(first_query);
-    let keys_end = keys_seen(min(first_query + TILE, params.q_len) - 1u);
+    let seen_by_all = keys_seen(work, first_query);
+    let keys_end = keys_seen(work, min(first_query + TILE, work.q_len) - 1u);
     let last_key = max(keys_end, 1u) - 1u;
 
 {%- for q in range(queries) %}
     // Queries past the last one compute what the last one does, and are not stored.
-    let query_{{ q }} = min(first_query + {{ q }}u * LANES + lane, params.q_len - 1u);
-    let seen_{{ q }} = keys_seen(query_{{ q }});
-    let q_base_{{ q }} = params.q_first + (head * params.q_len + query_{{ q }}) * ROW;
+    let query_{{ q }} = min(first_query + {{ q }}u * LANES + lane, work.q_len - 1u);
+    let seen_{{ q }} = keys_seen(work, query_{{ q }});
+    let q_base_{{ q }} = work.q + query_{{ q }} * Q_STEP;
 {%- for d in range(row4) %}
     let q_{{ q }}_{{ d }} = scale * {{ attention.load("q", "q_base_" ~ q, d, config) }};
     var out_{{ q }}_{{ d }} = vec4<f32>(0.0);
@@ -64,7 +61,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- endfor %}
 
     let blocks_end = (keys_end + BLOCK - 1u) / BLOCK;
-    let row = walk_row(head, first_query / BLOCK);
+    let row = walk_row(work);
     for (var block = walk_next(row, 0u, blocks_end); block < blocks_end; block = walk_next(row, block + 1u, blocks_end)) {
         let block_end = min((block + 1u) * BLOCK, keys_end);
         for (var step_begin = block * BLOCK; step_begin < block_end; step_begin += STEP) {
@@ -79,7 +76,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
             for (var key = step_begin; key < step_end; key += KEYS) {
                 let at = (key - step_begin) / 4u * {{ queries }}u * LANES + lane;
 {%- for j in range(keys) %}
-                let row_{{ j }} = k_base + min(key + {{ j }}u, last_key) * ROW;
+                let row_{{ j }} = work.k + min(key + {{ j }}u, last_key) * K_STEP;
 {%- for q in range(queries) %}
                 var dot_{{ q }}_{{ j }} = 0.0;
 {%- endfor %}{% endfor %}
@@ -94,6 +91,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                 var score_{{ q }}_{{ g }} = vec4<f32>({% for j in range(4 * g, 4 * g + 4) %}dot_{{ q }}_{{ j }}{{ ", " if not loop.last }}{% endfor %});
 {%- if not first_piece %}
                 score_{{ q }}_{{ g }} += scores[at + {{ g * queries + q }}u * LANES];
+{%- endif %}
+{%- if last_piece and config.soft_cap %}
+                score_{{ q }}_{{ g }} = capped(score_{{ q }}_{{ g }});
 {%- endif %}
 {%- endfor %}{% endfor %}
 {%- if last_piece %}
@@ -125,7 +125,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
             for (var key = step_begin; key < step_end; key += KEYS) {
                 let at = (key - step_begin) / 4u * {{ queries }}u * LANES + lane;
 {%- for j in range(keys) %}
-                let row_{{ j }} = v_base + min(key + {{ j }}u, last_key) * ROW;
+                let row_{{ j }} = work.v + min(key + {{ j }}u, last_key) * K_STEP;
 {%- endfor %}
 {%- set first_piece = loop.first %}
 {%- for q in range(queries) %}{% for g in range(keys // 4) %}
@@ -153,17 +153,16 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     }
 {%- for q in range(queries) %}
 
-    if (first_query + {{ q }}u * LANES + lane < params.q_len) {
+    if (first_query + {{ q }}u * LANES + lane < work.q_len) {
         // The key with the highest score weighs 1: the sum is 0 only without keys.
         let empty = sum_{{ q }} == 0.0;
         let divisor = select(sum_{{ q }}, 1.0, empty);
-        let at = head * params.q_len + query_{{ q }};
-        let out_base = params.out_first + at * ROW;
+        let out_base = work.out + query_{{ q }} * Q_STEP;
 {%- for d in range(row4) %}
         let result_{{ d }} = out_{{ q }}_{{ d }} / divisor;
         {{ attention.store("out_base", d, "result_" ~ d, config) }}
 {%- endfor %}
-        store_lse(params.lse_first + at, highest_{{ q }}, divisor, empty);
+        store_lse(work.lse + query_{{ q }}, highest_{{ q }}, divisor, empty);
     }
 {%- endfor %}
 }

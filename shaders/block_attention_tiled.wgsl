@@ -47,25 +47,24 @@ fn sum_of(p: vec4<f32>) -> f32 { return (p.x + p.y) + (p.z + p.w); }
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    let item = work_item(group);
-    let head = item.x;
-    let first_query = item.y * TILE;
-    let q_base = params.q_first + head * params.q_len * ROW;
-    let k_base = params.k_first + key_head(head) * params.k_len * ROW;
-    let v_base = params.v_first + key_head(head) * params.k_len * ROW;
+    let work = work_of(group);
+    let first_query = work.first_query;
+    let q_base = work.q;
+    let k_base = work.k;
+    let v_base = work.v;
     let scale = bitcast<f32>(params.scale_bits);
-    let last_query = params.q_len - 1u;
+    let last_query = work.q_len - 1u;
 
     // Keys that the first query of the workgroup sees are seen by all of them, those from keys_end on by none.
-    let seen_by_all = keys_seen(first_query);
-    let keys_end = keys_seen(min(first_query + TILE - 1u, last_query));
+    let seen_by_all = keys_seen(work, first_query);
+    let keys_end = keys_seen(work, min(first_query + TILE - 1u, last_query));
     let last_key = max(keys_end, 1u) - 1u;
 
     let mine = lane / SPLIT;     // group of four queries
     let part = lane % SPLIT;     // of the keys and of the dimensions
     let query = first_query + 4u * mine;
 {%- for i in range(4) %}
-    let seen_{{ i }} = keys_seen(min(query + {{ i }}u, last_query));
+    let seen_{{ i }} = keys_seen(work, min(query + {{ i }}u, last_query));
 {%- for n in range(outs) %}
     var out_{{ i }}_{{ n }} = vec4<f32>(0.0);
 {%- endfor %}
@@ -74,7 +73,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     var sum = vec4<f32>(0.0);
 
     let blocks_end = (keys_end + BLOCK - 1u) / BLOCK;
-    let row = walk_row(head, first_query / BLOCK);
+    let row = walk_row(work);
     for (var block = walk_next(row, 0u, blocks_end); block < blocks_end; block = walk_next(row, block + 1u, blocks_end)) {
         let block_end = min((block + 1u) * BLOCK, keys_end);
         for (var key = block * BLOCK; key < block_end; key += KEYS) {
@@ -90,7 +89,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                     let at = task / PIECE4;
                     let d4 = task % PIECE4;
 {%- for i in range(4) %}
-                    let x_{{ i }} = scale * row_q(q_base + min(first_query + 4u * at + {{ i }}u, last_query) * ROW, d + d4);
+                    let x_{{ i }} = scale * row_q(q_base + min(first_query + 4u * at + {{ i }}u, last_query) * Q_STEP, d + d4);
 {%- endfor %}
 {%- for c in ["x", "y", "z", "w"] %}
                     staged_q[(4u * d4 + {{ loop.index0 }}u) * GROUPS + at] = vec4<f32>(x_0.{{ c }}, x_1.{{ c }}, x_2.{{ c }}, x_3.{{ c }});
@@ -103,7 +102,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                     let at = task / PIECE4;
                     let d4 = task % PIECE4;
 {%- for i in range(4) %}
-                    let x_{{ i }} = row_k(k_base + min(key + 4u * at + {{ i }}u, last_key) * ROW, d + d4);
+                    let x_{{ i }} = row_k(k_base + min(key + 4u * at + {{ i }}u, last_key) * K_STEP, d + d4);
 {%- endfor %}
 {%- for c in ["x", "y", "z", "w"] %}
                     staged_k[(4u * d4 + {{ loop.index0 }}u) * SPLIT + at] = vec4<f32>(x_0.{{ c }}, x_1.{{ c }}, x_2.{{ c }}, x_3.{{ c }});
@@ -121,6 +120,12 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                 }
 {%- endfor %}
             }
+
+{%- if config.soft_cap %}
+{%- for i in range(4) %}
+            score_{{ i }} = capped(score_{{ i }});
+{%- endfor %}
+{%- endif %}
 
             let all_seen = key + KEYS <= seen_by_all;
             let keys = key + 4u * part + vec4<u32>(0u, 1u, 2u, 3u);
@@ -160,7 +165,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- for c in range(4) %}
                 {
                     let p = weights[(j + {{ c }}u) * GROUPS + mine];
-                    let v_row = v_base + min(key + j + {{ c }}u, last_key) * ROW;
+                    let v_row = v_base + min(key + j + {{ c }}u, last_key) * K_STEP;
 {%- for n in range(outs) %}
                     let v_{{ n }} = row_v(v_row, part + {{ n * split }}u);
 {%- for i in range(4) %}
@@ -184,12 +189,12 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let empty = total == vec4<f32>(0.0);
     let divisor = select(total, vec4<f32>(1.0), empty);
 {%- for i in range(4) %}
-    if (query + {{ i }}u < params.q_len) {
-        let at = head * params.q_len + query + {{ i }}u;
+    if (query + {{ i }}u < work.q_len) {
+        let out_base = work.out + (query + {{ i }}u) * Q_STEP;
 {%- for n in range(outs) %}
-        store_row(params.out_first + at * ROW, part + {{ n * split }}u, out_{{ i }}_{{ n }} / divisor[{{ i }}]);
+        store_row(out_base, part + {{ n * split }}u, out_{{ i }}_{{ n }} / divisor[{{ i }}]);
 {%- endfor %}
-        if (part == 0u) { store_lse(params.lse_first + at, highest[{{ i }}], divisor[{{ i }}], empty[{{ i }}]); }
+        if (part == 0u) { store_lse(work.lse + query + {{ i }}u, highest[{{ i }}], divisor[{{ i }}], empty[{{ i }}]); }
     }
 {%- endfor %}
 }

@@ -7,13 +7,15 @@ struct Params {
     group_end: u32,        // one past the last workgroup of this dispatch
     heads: u32,            // query heads of this slice
     heads_together: u32,   // query heads whose workgroups are numbered together, heaviest first
-    first_shared: u32,     // number of the slice's first query head among those that share its key head
+    first_head: u32,       // number of the slice's first query head; heads are counted through all items
+    q_heads: u32,          // query heads of an item
     heads_per_key_head: u32,
     q_len: u32,
     k_len: u32,
     q_tiles: u32,          // workgroups of a head
-    scale_bits: u32,       // softmax scale * log2(e), the bits of an f32
-    q_first: u32,          // where the slice starts in the bound windows, in units (q, k, v, out: see above; lse: elements; mask: words)
+    scale_bits: u32,       // the bits of an f32: softmax scale * log2(e), or with a soft cap softmax scale / cap * 2 log2(e)
+    cap_bits: u32,         // the bits of an f32: soft cap * log2(e)
+    q_first: u32,          // where the bound windows start, in units (q, k, v, out: see above; lse: elements; mask: words)
     k_first: u32,
     v_first: u32,
     out_first: u32,
@@ -38,7 +40,9 @@ struct Params {
 // f32 as words: minus infinity, which a row without keys has, can be written but not computed.
 @group(0) @binding(5) var<storage, read_write> lse: array<u32>;
 
-const ROW = {{ c.head_dim // 4 if c.vectors else c.head_dim }}u;   // units of a row of D elements
+const ROW = {{ c.row }}u;   // units of a row of D elements
+const Q_STEP = ROW;   // from a token of q and out to the next
+const K_STEP = ROW;   // from a token of k and v to the next
 const BLOCK = {{ c.block }}u;    // tokens of a mask block
 // What a key that must not be seen scores: finite, because infinities and NaN may be optimised away.
 const UNSEEN = -3.0e38;
@@ -46,6 +50,19 @@ const LN_2 = 0.6931471805599453;
 {%- endmacro %}
 
 {% macro functions(c) -%}
+// The queries of a workgroup, and where their head begins in each operand, in units.
+struct Work {
+    head: u32,          // query head, counted through all items
+    first_query: u32,
+    q_len: u32,
+    k_len: u32,
+    q: u32,
+    k: u32,
+    v: u32,
+    out: u32,
+    lse: u32,
+}
+
 // (query head of the slice, tile of queries) of a workgroup. Heads go in batches of heads_together, whose keys and values fit a cache. In
 // a batch the last tiles, which see most keys, start first, so that no long row is left for the end; where each thread of a driver takes
 // its share of the workgroups beforehand, long and short rows take turns, so that every share holds as much work.
@@ -59,16 +76,38 @@ fn work_item(group: u32) -> vec2<u32> {
     return vec2<u32>(first_head + place % heads, select(longest_left, turn / 2u, params.alternate == 1u && turn % 2u == 1u));
 }
 
-// How many keys a query sees: those before this one. Sequences end together.
-fn keys_seen(query: u32) -> u32 {
-{%- if c.causal %}
-    return min(max(query + 1u + params.k_len, params.q_len) - params.q_len, params.k_len);
-{%- else %}
-    return params.k_len;
-{%- endif %}
+fn work_of(group: u32) -> Work {
+    let item = work_item(group);
+    let head = params.first_head + item.x;
+    let key_row = head / params.heads_per_key_head * params.k_len * ROW;
+    let row = head * params.q_len;
+    return Work(
+        head, item.y * TILE, params.q_len, params.k_len,
+        row * ROW - params.q_first, key_row - params.k_first, key_row - params.v_first, row * ROW - params.out_first,
+        row - params.lse_first,
+    );
 }
 
-fn key_head(head: u32) -> u32 { return (params.first_shared + head) / params.heads_per_key_head; }
+// How many keys there are up to where a query stands. Sequences end together.
+fn keys_until(work: Work, query: u32) -> u32 {
+    return min(max(query + 1u + work.k_len, work.q_len) - work.q_len, work.k_len);
+}
+
+// How many keys a query sees: those before this one.
+fn keys_seen(work: Work, query: u32) -> u32 { return {{ "keys_until(work, query)" if c.causal else "work.k_len" }}; }
+{%- if c.soft_cap %}
+
+// Scores under a soft cap, in powers of two: cap * tanh(z / cap), of r = 2 log2(e) z / cap. exp2 of a negative number cannot overflow; where
+// 1 - e would cancel, a series takes its place (its error and where it ends: docs/NUMERICS.md, block attention).
+fn capped(r: vec4<f32>) -> vec4<f32> {
+    let a = min(abs(r), vec4<f32>(64.0));
+    let e = exp2(-a);
+    let square = a * a;
+    let series = a * fma(fma(fma(vec4<f32>(-3.2412059e-5), square, vec4<f32>(6.6667791e-4)), square, vec4<f32>(-1.3876027e-2)), square, vec4<f32>(0.34657359));
+    let tanh_a = select((1.0 - e) / (1.0 + e), series, a < vec4<f32>(0.35));
+    return sign(r) * (bitcast<f32>(params.cap_bits) * tanh_a);
+}
+{%- endif %}
 
 // Writes the natural logarithm of the sum of exp(score): max and sum are in powers of two.
 fn store_lse(at: u32, highest: f32, sum: f32, empty: bool) {

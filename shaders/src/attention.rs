@@ -23,6 +23,10 @@ pub enum BlockWalk {
     All,
     /// Those whose bit is set in a row of the block mask.
     Mask,
+    /// For each query head, the first ones and the most recent ones.
+    Streaming,
+    /// For each query head, as `Mask` or as `Streaming`.
+    Mixed,
 }
 
 impl BlockWalk {
@@ -31,6 +35,8 @@ impl BlockWalk {
         match self {
             Self::All => "all_blocks",
             Self::Mask => "mask_blocks",
+            Self::Streaming => "streaming_blocks",
+            Self::Mixed => "mixed_blocks",
         }
     }
 }
@@ -177,6 +183,8 @@ pub struct AttentionKernel {
     pub block: usize,
     /// Whether a query sees no later keys; the sequences end together.
     pub causal: bool,
+    /// Whether scores are capped.
+    pub soft_cap: bool,
     /// The division of the work.
     pub tile: AttentionTile,
     /// Storage of q.
@@ -208,7 +216,10 @@ impl Serialize for AttentionKernel {
             head_dim: usize,
             block: usize,
             causal: bool,
+            soft_cap: bool,
             vectors: bool,
+            /// Units of a row.
+            row: usize,
             q: Storage,
             k: Storage,
             v: Storage,
@@ -249,7 +260,9 @@ impl Serialize for AttentionKernel {
                 head_dim: self.head_dim,
                 block: self.block,
                 causal: self.causal,
+                soft_cap: self.soft_cap,
                 vectors: self.vectors(),
+                row: self.head_dim / self.unit(),
                 q: self.q,
                 k: self.k,
                 v: self.v,
@@ -287,9 +300,10 @@ impl Kernel for AttentionKernel {
 
     fn name(&self) -> String {
         format!(
-            "block_attention_{}_{}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
+            "block_attention_{}_{}{}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
             self.walk.name(),
             if self.causal { "causal" } else { "full" },
+            if self.soft_cap { "_soft-cap" } else { "" },
             self.block,
             self.head_dim,
             self.tile,

@@ -37,7 +37,7 @@ const ATTENTION_TILES: [AttentionTile; 7] = [
     },
 ];
 
-/// Both walks, causal and not, head dimensions of every way to read and write a row, with `storage` throughout.
+/// All walks, causal and not, with and without a soft cap, head dimensions of every way to read and write a row, with `storage` throughout.
 pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
     let tiles = ATTENTION_TILES
         .into_iter()
@@ -55,16 +55,19 @@ pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = Atten
             .into_iter()
             .flat_map(move |head_dim| {
                 [
-                    (BlockWalk::All, true),
-                    (BlockWalk::Mask, true),
-                    (BlockWalk::All, false),
-                    (BlockWalk::Mask, false),
+                    (BlockWalk::All, true, false),
+                    (BlockWalk::Mask, true, true),
+                    (BlockWalk::All, false, true),
+                    (BlockWalk::Mask, false, false),
+                    (BlockWalk::Streaming, true, false),
+                    (BlockWalk::Mixed, false, true),
                 ]
-                .map(|(walk, causal)| AttentionKernel {
+                .map(|(walk, causal, soft_cap)| AttentionKernel {
                     walk,
                     head_dim,
                     block,
                     causal,
+                    soft_cap,
                     tile,
                     q: storage,
                     k: storage,

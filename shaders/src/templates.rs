@@ -54,10 +54,18 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         "walks/mask_blocks.wgsl",
         include_str!("../walks/mask_blocks.wgsl"),
     ),
+    (
+        "walks/mixed_blocks.wgsl",
+        include_str!("../walks/mixed_blocks.wgsl"),
+    ),
     ("walks/nm.wgsl", include_str!("../walks/nm.wgsl")),
     (
         "walks/nm_expand.wgsl",
         include_str!("../walks/nm_expand.wgsl"),
+    ),
+    (
+        "walks/streaming_blocks.wgsl",
+        include_str!("../walks/streaming_blocks.wgsl"),
     ),
     (
         "xattention_pack.wgsl",

@@ -3,7 +3,7 @@
 {%- endmacro %}
 
 {% macro functions() -%}
-fn walk_row(head: u32, query_block: u32) -> u32 { return 0u; }
+fn walk_row(work: Work) -> u32 { return 0u; }
 
 fn walk_next(row: u32, block: u32, end: u32) -> u32 { return block; }
 {%- endmacro %}

@@ -4,14 +4,13 @@
 @group(0) @binding({{ binding }}) var<storage, read> mask: array<u32>;
 {%- endmacro %}
 
-{% macro functions() -%}
-// Where the row of a query head and a block of its queries starts, in words.
-fn walk_row(head: u32, query_block: u32) -> u32 {
-    return params.mask_first + (head * params.query_blocks + query_block) * params.words_per_row;
+{% macro row_functions() -%}
+// Where the row of a workgroup's queries starts, in words.
+fn mask_row(work: Work) -> u32 {
+    return (work.head * params.query_blocks + work.first_query / BLOCK) * params.words_per_row - params.mask_first;
 }
 
-// The first selected key block from `block` on; end, or anything after it, where there is none before end.
-fn walk_next(row: u32, block: u32, end: u32) -> u32 {
+fn mask_next(row: u32, block: u32, end: u32) -> u32 {
     var next = block;
     while (next < end) {
         let bits = mask[row + next / 32u] >> (next % 32u);
@@ -20,4 +19,13 @@ fn walk_next(row: u32, block: u32, end: u32) -> u32 {
     }
     return end;
 }
+{%- endmacro %}
+
+{% macro functions() -%}
+{{ row_functions() }}
+
+fn walk_row(work: Work) -> u32 { return mask_row(work); }
+
+// The first selected key block from `block` on; end, or anything after it, where there is none before end.
+fn walk_next(row: u32, block: u32, end: u32) -> u32 { return mask_next(row, block, end); }
 {%- endmacro %}

@@ -1,7 +1,9 @@
 //! One attention on the GPU, compared with the CPU reference.
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
-use sparse_core::attention::{AttentionOptions, AttentionReference, block_attention};
+use sparse_core::attention::{
+    AttentionOptions, AttentionReference, AttentionShape, block_attention, mask_of_kinds,
+};
 use sparse_core::bounds::{AttentionBounds, attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::{BlockMask, DType, Element, Tensor};
@@ -62,8 +64,14 @@ impl Case {
             block: self.problem.block,
             soft_cap: self.problem.soft_cap,
         };
-        block_attention(&self.q, &self.k, &self.v, self.mask.as_ref(), &options)
-            .unwrap_or_else(|e| panic!("{e}"))
+        let of_kinds = self.problem.head_kinds.as_deref().map(|kinds| {
+            let shape = AttentionShape::of_qk(self.q.shape(), self.k.shape());
+            let shape = shape.unwrap_or_else(|e| panic!("{e}"));
+            mask_of_kinds(&shape, kinds, self.mask.as_ref(), &options)
+                .unwrap_or_else(|e| panic!("{e}"))
+        });
+        let mask = of_kinds.as_ref().or(self.mask.as_ref());
+        block_attention(&self.q, &self.k, &self.v, mask, &options).unwrap_or_else(|e| panic!("{e}"))
     }
 
     pub(crate) fn bounds(&self, reference: &AttentionReference) -> AttentionBounds {

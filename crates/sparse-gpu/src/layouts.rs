@@ -120,6 +120,7 @@ fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
         head_dim: 8,
         block: 16,
         causal: true,
+        soft_cap: true,
         tile: AttentionTile::Direct {
             lanes: 8,
             queries: 1,

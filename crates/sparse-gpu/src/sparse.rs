@@ -213,7 +213,7 @@ impl Gpu {
         self.upload_bytes(what, bytemuck::cast_slice(words))
     }
 
-    fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer, Error> {
+    pub(crate) fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer, Error> {
         let buffer = self.allocate(what, bytes.len() as u64, crate::GpuTensor::USAGES)?;
         self.write(&buffer, bytes);
         Ok(buffer)

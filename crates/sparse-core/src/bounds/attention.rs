@@ -45,16 +45,26 @@ pub fn attention_bounds(
         // A difference of two scores, and so every exponent, is at most this, in powers of two.
         let exponent = 2.0 * largest * std::f64::consts::LOG2_E;
         let score = gamma(head_dim + 3) * logit + tanh + SMALLEST_NORMAL;
+        // Two capped scores are never further apart, however wrong the dot product.
+        let farthest = reference
+            .soft_cap
+            .map_or(f64::INFINITY, |cap| cap * (2.0 + 15.0 * UNIT_ROUNDOFF));
+        let score = score.min(farthest);
         let differences = UNIT_ROUNDOFF * exponent * std::f64::consts::LN_2;
         let exponentials = ulp * (3.0 * (steps + 1) as f64 + 2.0 * exponent);
-        let weight = (score + differences + exponentials).exp_m1();
+        // Logarithm of the factor by which a weight may be wrong.
+        let weight = score + differences + exponentials;
         let sums = gamma(keys + steps + 1);
+        let sums = sums / (1.0 - sums);
         // Numerator and denominator each, and a division good to 2.5 units.
-        let relative = 2.0 * (weight + sums) / (1.0 - weight - sums) + 2.5 * ulp;
+        let division = 2.5 * ulp;
+        let relative = (2.0 * (weight + sums) + division).exp_m1();
+        // An average of values is never beyond the largest.
+        let farthest = largest_v * (2.0 + 2.0 * (2.0 * sums + division));
         // Weights below the smallest normal number may be flushed to zero or stay there.
         let flushed = 4.0 * keys as f64 * SMALLEST_NORMAL * (1.0 + largest_v);
         for at in row * head_dim..(row + 1) * head_dim {
-            let error = relative * reference.magnitude[at] + flushed;
+            let error = (relative * reference.magnitude[at]).min(farthest) + flushed;
             let out = reference.out[at];
             bounds.out.push(error + storage_error(output, out, error));
         }
@@ -62,9 +72,7 @@ pub fn attention_bounds(
         // log2 is good to 2^-21 near 1 and to 3 units elsewhere; then a sum, a product and a rounded constant.
         let logarithm = 2.0_f64.powi(-21) + 3.0 * ulp * (keys as f64).log2();
         let roundings = 4.0 * UNIT_ROUNDOFF * (largest + (keys as f64).ln() + lse.abs());
-        bounds
-            .lse
-            .push((weight + sums) / (1.0 - weight - sums) + logarithm + roundings);
+        bounds.lse.push(weight + sums + logarithm + roundings);
     }
     bounds
 }

@@ -1,9 +1,11 @@
 //! What block attention is planned and recorded with: the kernels' parameters, the choice of a tile, slices of heads that can be bound.
 
 pub(crate) mod choose;
+pub(crate) mod kinds;
 pub(crate) mod params;
 mod plan;
 pub(crate) mod record;
+pub(crate) mod scale;
 pub(crate) mod slices;
 
 pub use sparse_shaders::AttentionTile;

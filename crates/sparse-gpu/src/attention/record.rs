@@ -123,25 +123,27 @@ impl BlockAttentionPlan {
             ("lse", lse.binding()),
         ];
         buffers.extend(mask.map(|window| ("mask", window.binding())));
+        let kinds = self.kinds.as_ref();
+        buffers.extend(kinds.map(|kinds| ("kinds", kinds.as_entire_binding())));
 
         let q_tiles = q_len.div_ceil(self.tile.queries());
-        let first = |number: usize, window: &Window<'_>| word(number) - window.first;
-        let shared = self.bytes.heads_per_key_head;
         let params = AttentionParams {
             heads: word(heads.len()),
             heads_together: word(self.heads_together().min(heads.len())),
-            first_shared: word(heads.start % shared),
-            heads_per_key_head: word(shared),
+            first_head: word(heads.start),
+            q_heads: word(self.shape.q_heads()),
+            heads_per_key_head: word(self.bytes.heads_per_key_head),
             q_len: word(q_len),
             k_len: word(k_len),
             q_tiles: word(q_tiles),
-            scale_bits: self.scale.to_bits(),
-            q_first: first(heads.start * q_len * row, &q),
-            k_first: first(key_heads.start * k_len * row, &k),
-            v_first: first(key_heads.start * k_len * row, &v),
-            out_first: first(heads.start * q_len * row, &out),
-            lse_first: first(heads.start * q_len, &lse),
-            mask_first: mask.map_or(0, |window| first(heads.start * mask_words, &window)),
+            scale_bits: self.factors.scale.to_bits(),
+            cap_bits: self.factors.cap.to_bits(),
+            q_first: q.first,
+            k_first: k.first,
+            v_first: v.first,
+            out_first: out.first,
+            lse_first: lse.first,
+            mask_first: mask.map_or(0, |window| window.first),
             query_blocks: word(query_blocks),
             words_per_row: word(words_per_row),
             // llvmpipe gives each of its threads a contiguous part of a dispatch.

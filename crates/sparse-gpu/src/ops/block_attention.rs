@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_core::attention::{AttentionShape, HeadKind};
-use sparse_shaders::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
+use sparse_shaders::{AttentionKernel, AttentionTile, MAX_HEAD_DIM};
 
-use crate::attention::choose;
 use crate::attention::record::Operands;
+use crate::attention::scale::ScoreFactors;
 use crate::attention::slices::HeadBytes;
+use crate::attention::{choose, kinds};
 use crate::dispatch::Recorder;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
@@ -182,19 +183,9 @@ impl BlockAttention {
             );
             return Err(Error::invalid(OPERATION, reason));
         }
-        // The kernels compute in f32, where a finite number may be infinite, or 0.
-        if let Some(scale) = self
-            .scale
-            .filter(|&s| !(rounded(s).is_finite() && rounded(s) > 0.0))
-        {
-            let reason = format!(
-                "softmax scale {scale} is not positive and finite in f32; leave it out for 1 / sqrt(head_dim)"
-            );
-            return Err(Error::invalid(OPERATION, reason));
-        }
-        if self.soft_cap.is_some() || self.head_kinds.is_some() {
-            let reason = "soft_cap and head_kinds have no kernel yet; leave them out".to_owned();
-            return Err(Error::invalid(OPERATION, reason));
+        if let Some(kinds) = &self.head_kinds {
+            HeadKind::check_all(kinds, self.q_heads, self.masked)
+                .map_err(|e| Error::invalid(OPERATION, e.to_string()))?;
         }
         for (name, [batch, heads, tokens, dim]) in [
             ("q", shape.q_shape()),
@@ -221,8 +212,9 @@ pub struct BlockAttentionPlan {
     pub(crate) tile: AttentionTile,
     /// Elements of a unit of the kernel's rows.
     pub(crate) unit: usize,
-    /// Softmax scale times `log2(e)`.
-    pub(crate) scale: f32,
+    pub(crate) factors: ScoreFactors,
+    /// Two words per query head, where heads are of several kinds.
+    pub(crate) kinds: Option<wgpu::Buffer>,
     pub(crate) main: Arc<CompiledKernel>,
     pub(crate) convert: Option<Convert>,
     pub(crate) bytes: HeadBytes,
@@ -242,19 +234,15 @@ pub(crate) const OPERATION: &str = "block_attention";
 /// The kernels count tokens up to the end of a block in 32 bits.
 const LONGEST_BLOCK: usize = 1 << 30;
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounding to the nearest f32 is the purpose"
-)]
-const fn rounded(scale: f64) -> f32 {
-    scale as f32
-}
-
 impl Problem for BlockAttention {
     type Plan = BlockAttentionPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<BlockAttentionPlan, Error> {
         let shape = self.check()?;
+        let scale = self.scale.unwrap_or_else(|| shape.default_scale());
+        let factors = ScoreFactors::try_new(OPERATION, scale, self.soft_cap)?;
+        let kinds = self.head_kinds.as_deref();
+        let walk = kinds::walk(kinds, self.masked);
         let mut notes = Vec::new();
         if let Some(tile) = self.tile {
             tile.check(self.block, &|| tile.to_string())
@@ -267,14 +255,11 @@ impl Problem for BlockAttention {
         )?;
         let converts = self.types.out != DType::F32 && !self.head_dim.is_multiple_of(2);
         let kernel = AttentionKernel {
-            walk: if self.masked {
-                BlockWalk::Mask
-            } else {
-                BlockWalk::All
-            },
+            walk,
             head_dim: self.head_dim,
             block: self.block,
             causal: self.causal,
+            soft_cap: self.soft_cap.is_some(),
             tile,
             q: storage(self.types.q),
             k: storage(self.types.k),
@@ -311,15 +296,14 @@ impl Problem for BlockAttention {
             scratch_bytes: convert.as_ref().map_or(0, |c| c.sums.size()),
             notes,
         };
-        let scale = self.scale.unwrap_or_else(|| shape.default_scale()) * std::f64::consts::LOG2_E;
-        let scale = rounded(scale);
         Ok(BlockAttentionPlan {
             gpu: gpu.clone(),
             problem: self.clone(),
             shape,
             tile,
             unit: kernel.unit(),
-            scale,
+            factors,
+            kinds: gpu.upload_kinds(kinds, walk)?,
             main,
             convert,
             bytes,
