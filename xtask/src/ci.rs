@@ -1,8 +1,8 @@
 //! `cargo xtask ci`: everything that a change must pass, step by step, with the time each took.
 
 use crate::adapter::{self, AdapterVariables, DriverChoice};
-use crate::{cargo, setup};
-use anyhow::{Context, Result};
+use crate::{cargo, isa, setup};
+use anyhow::Result;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -77,6 +77,8 @@ const STEPS: [Step; 6] = [
                 "--workspace",
                 "--exclude",
                 "xtask",
+                "--exclude",
+                "sparse-isa",
                 "--allow-dirty",
             ],
         )
@@ -110,16 +112,40 @@ pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
             let _ = std::fs::remove_dir_all(folder);
         }
         done.push((step.name, start.elapsed()));
-        if let Err(error) = result {
-            println!("{}", list(&done, Some(step.name)));
-            return Err(error).with_context(|| format!("step `{}` failed", step.name));
-        }
+        fail_with_list(step.name, result, &done)?;
+    }
+    if isa::CAN_CHECK {
+        println!("\n== {ISA} ==");
+        let start = Instant::now();
+        let result = isa::check();
+        done.push((ISA, start.elapsed()));
+        fail_with_list(ISA, result, &done)?;
     }
     println!("{}", list(&done, None));
+    if !isa::CAN_CHECK {
+        println!(
+            "not checked: the machine code; Mesa's driver for AMD, whose compiler says, exists on Linux only"
+        );
+    }
     if !wasm {
         println!("not checked: {WASM}, which is not installed (rustup target add {WASM})");
     }
     Ok(())
+}
+
+/// The machine code, compared with the table that is checked in.
+const ISA: &str = "isa";
+
+/// Passes a step's success on, or prints the list and names the step.
+fn fail_with_list(
+    name: &'static str,
+    result: Result<()>,
+    done: &[(&'static str, Duration)],
+) -> Result<()> {
+    result.map_err(|error| {
+        println!("{}", list(done, Some(name)));
+        error.context(format!("step `{name}` failed"))
+    })
 }
 
 fn command(step: &Step, variables: &AdapterVariables) -> Result<Command> {

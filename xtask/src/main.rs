@@ -1,4 +1,4 @@
-//! Development commands of the workspace: `cargo xtask <setup|test|bench|ci|shaders>`.
+//! Development commands of the workspace: `cargo xtask <setup|test|bench|ci|isa|shaders>`.
 //!
 //! They are a Rust program and not shell scripts so that they work alike on Linux, Windows and macOS.
 
@@ -9,6 +9,7 @@ mod ci;
 #[cfg(test)]
 mod documents;
 mod install;
+mod isa;
 mod os_release;
 mod setup;
 mod test;
@@ -35,6 +36,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Runs everything that a change must pass, step by step.
     Ci(ci::CiArguments),
+    /// Compiles the kernels through a GPU's driver, hardware or not, and says what their machine code holds.
+    Isa(isa::IsaArguments),
     /// Expands every shader variant and validates it with naga.
     Shaders,
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
+        Command::Isa(arguments) => isa::run(&arguments),
         Command::Shaders => cargo::test_shaders(),
     };
     match done {

@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::driver::Driver;
+use crate::survey::survey;
+use crate::table::{self, Row, Table};
+use crate::vulkan::Chip;
+
+/// Compiles the kernels that plans take by default and says what their machine code holds.
+#[derive(Debug, clap::Parser)]
+#[command(name = "sparse-isa")]
+pub struct Arguments {
+    /// A part of the adapter's name; otherwise the first that is not the processor.
+    #[arg(long)]
+    adapter: Option<String>,
+    /// Write the table into this file.
+    #[arg(long, value_name = "FILE")]
+    chip_table: Option<PathBuf>,
+    /// Compare with the table in this file; any difference is a failure. A table of another driver is not compared: then only the rules
+    /// for default tiles are checked.
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Only kernels whose name contains this, with everything that the driver says about them.
+    #[arg(long, value_name = "PART")]
+    dump: Option<String>,
+}
+
+impl Arguments {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// No adapter that can be asked, a kernel that does not compile, a file that cannot be read or written.
+    pub fn run(&self) -> Result<ExitCode> {
+        let chip = Chip::open(self.adapter.as_deref())?;
+        let description = chip.description();
+        println!("{}, {}", description.name.trim(), description.driver_text);
+        if let Some(part) = &self.dump {
+            return dump(&chip, part);
+        }
+        let (table, broken) = survey(&chip, &mut |_| {})?;
+        println!("{}", text(&table));
+        if let Some(path) = &self.chip_table {
+            std::fs::write(path, table::write(&table)?)
+                .with_context(|| format!("the table cannot be written: {}", path.display()))?;
+            println!("written: {}", path.display());
+        }
+        let mut failed = !broken.is_empty();
+        for line in broken {
+            println!("BROKEN RULE {line}");
+        }
+        if let Some(path) = &self.check {
+            failed |= !check(&table::read(path)?, &table);
+        }
+        Ok(if failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+/// Prints how the tables differ; true where they do not.
+fn check(expected: &Table, actual: &Table) -> bool {
+    if (&expected.chip, &expected.driver) != (&actual.chip, &actual.driver) {
+        println!(
+            "NOT COMPARED: the table is of {}, {}; this is {}, {}. Only the rules for default tiles were checked.",
+            expected.chip, expected.driver, actual.chip, actual.driver
+        );
+        return true;
+    }
+    let differences = table::compare(expected, actual);
+    for difference in &differences {
+        println!("CHANGED {}: {}", difference.kernel, difference.what);
+    }
+    if differences.is_empty() {
+        println!(
+            "the machine code is that of the table: {} rows",
+            expected.rows.len()
+        );
+    } else {
+        println!(
+            "the machine code of {} rows differs from the table. If that is meant, write the table anew (`cargo xtask isa --write`) and let the \
+             review see the difference",
+            differences.len()
+        );
+    }
+    differences.is_empty()
+}
+
+fn dump(chip: &Chip, part: &str) -> Result<ExitCode> {
+    let class = sparse_gpu::AdapterClass::of_vendor(chip.description().vendor);
+    let driver = Driver::of(chip.description().driver)?;
+    let mut entries = crate::kernels::list(class)?;
+    entries.retain(|entry| entry.source.name.contains(part));
+    if entries.is_empty() {
+        bail!("no kernel of the list for {class} has {part:?} in its name");
+    }
+    for entry in entries {
+        let compiled = chip.compile(&entry.source)?;
+        println!("==== {}", entry.source.name);
+        let program = driver.program(&compiled)?;
+        for statistic in &program.statistics {
+            println!("{} = {}", statistic.name, statistic.value);
+        }
+        for (name, text) in &program.representations {
+            println!("---- {name}\n{text}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The table in columns, for people.
+fn text(table: &Table) -> String {
+    let number = |n: Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
+    let line = |row: &Row| {
+        format!(
+            "{:4} {:5} {:5} {:>5} {:>9} {:>6} {:>4} {:5} {:5} {:5} {:4} {:4} {:4} {:4} {:5.1} {:5.1}  {}",
+            row.subgroup,
+            row.registers,
+            row.spills,
+            number(row.waves.map(u64::from)),
+            number(row.cycles),
+            row.against_dense
+                .map_or(String::new(), |ratio| format!("{ratio:.2}x")),
+            row.hot_loop,
+            row.fma,
+            row.vector,
+            row.scalar,
+            row.memory,
+            row.scalar_memory,
+            row.workgroup,
+            row.control,
+            row.fma_percent,
+            row.fma_percent_of_vector,
+            row.kernel
+        )
+    };
+    let mut lines = vec![
+        "size  regs spill waves    cycles  dense loop   fma vect. scal.  mem smem  wgm ctrl  fma% vect%  kernel".to_owned(),
+    ];
+    lines.extend(table.rows.iter().map(line));
+    lines.join("\n")
+}

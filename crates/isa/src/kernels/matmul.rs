@@ -1,0 +1,116 @@
+//! Products: dense, N:M, block-sparse; many tokens and one.
+
+use anyhow::Result;
+use sparse_gpu::{AdapterClass, defaults};
+use sparse_shaders::{
+    Activation, ConvertKernel, Kernel as _, MatmulKernel, MatvecKernel, PackKernel, Storage, Walk,
+};
+
+use super::{Entry, entry};
+
+const TOKENS: usize = 2048;
+
+const DENSE: Walk = Walk::Dense {
+    vector_weights: true,
+};
+
+const fn nm(v: usize, n: usize, m: usize, index_bits: u32) -> Walk {
+    Walk::Nm {
+        n,
+        m,
+        v,
+        index_bits,
+    }
+}
+
+const SPARSE: [Walk; 8] = [
+    nm(8, 2, 4, 2),
+    nm(16, 2, 8, 4),
+    nm(32, 2, 16, 4),
+    nm(4, 2, 4, 2),
+    Walk::Bsr { br: 64, bc: 64 },
+    Walk::Bsr { br: 32, bc: 32 },
+    Walk::Bsr { br: 16, bc: 16 },
+    Walk::Bsr { br: 4, bc: 4 },
+];
+
+pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for storage in [Storage::F32, Storage::F16] {
+        let dense = matmul(class, DENSE, storage);
+        entries.push(entry(&dense)?);
+        for walk in SPARSE {
+            let kernel = matmul(class, walk, storage);
+            // Only a kernel with as many rows and columns does as much work in a step.
+            let twin = MatmulKernel {
+                tile: kernel.tile,
+                ..dense
+            };
+            if twin.name() != dense.name()
+                && !entries.iter().any(|e: &Entry| e.source.name == twin.name())
+            {
+                entries.push(entry(&twin)?);
+            }
+            entries.push(Entry {
+                twin: Some(twin.name()),
+                ..entry(&kernel)?
+            });
+        }
+    }
+    let expand = Walk::NmExpand {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    };
+    entries.push(entry(&matmul(class, expand, Storage::F32))?);
+    let unaligned = Walk::Dense {
+        vector_weights: false,
+    };
+    entries.push(entry(&matmul(class, unaligned, Storage::F32))?);
+    entries.push(entry(&MatmulKernel {
+        bias: Some(Storage::F32),
+        activation: Activation::Gelu,
+        ..matmul(class, DENSE, Storage::F32)
+    })?);
+    let gather = Walk::NmGather {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    };
+    for weight in [Storage::F32, Storage::F16] {
+        for walk in [DENSE, gather, nm(16, 2, 8, 4), Walk::Bsr { br: 32, bc: 32 }] {
+            for tokens in [1, 8] {
+                entries.push(entry(&MatvecKernel {
+                    weight,
+                    ..defaults::matvec_kernel(walk, tokens, class)
+                })?);
+            }
+        }
+    }
+    let panel = defaults::matmul_tile(DENSE, TOKENS, class).panel();
+    for input in [Storage::F32, Storage::F16] {
+        entries.push(entry(&PackKernel {
+            input,
+            vector_input: true,
+            panel,
+        })?);
+    }
+    entries.push(entry(&ConvertKernel {
+        output: Storage::F16,
+    })?);
+    Ok(entries)
+}
+
+fn matmul(class: AdapterClass, walk: Walk, storage: Storage) -> MatmulKernel {
+    MatmulKernel {
+        weight: storage,
+        output: storage,
+        vector_output: storage == Storage::F32
+            && defaults::matmul_tile(walk, TOKENS, class)
+                .rows
+                .is_multiple_of(4),
+        ..MatmulKernel::new(walk, defaults::matmul_tile(walk, TOKENS, class))
+    }
+}

@@ -1,0 +1,41 @@
+//! The kernels that are looked at: those that plans take on the chip's make where the problem names no tile.
+
+mod attention;
+mod matmul;
+mod xattention;
+
+use sparse_gpu::AdapterClass;
+use sparse_shaders::{Kernel, Source, expand};
+
+/// One kernel of the list.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// WGSL and bindings.
+    pub source: Source,
+    /// Name of the dense twin that its cycles are compared with: as many multiply-adds a step, for all k.
+    pub twin: Option<String>,
+    /// Whether it needs waves enough to hide latency: attention and scoring.
+    pub waves_matter: bool,
+    /// Whether it must not spill: all but heads wider than 128.
+    pub must_not_spill: bool,
+}
+
+/// The list for a make, in a fixed order.
+///
+/// # Errors
+/// A kernel that does not expand.
+pub fn list(class: AdapterClass) -> anyhow::Result<Vec<Entry>> {
+    let mut entries = attention::list(class)?;
+    entries.extend(xattention::list(class)?);
+    entries.extend(matmul::list(class)?);
+    Ok(entries)
+}
+
+fn entry<K: Kernel>(kernel: &K) -> anyhow::Result<Entry> {
+    Ok(Entry {
+        source: expand(kernel)?,
+        twin: None,
+        waves_matter: false,
+        must_not_spill: true,
+    })
+}
