@@ -49,6 +49,8 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         rules,
         row_lanes: 32,
         rows: 1,
+        top_k: false,
+        forced_mask: false,
     })?);
     for entry in &mut entries {
         entry.waves_matter = true;
