@@ -44,6 +44,7 @@ fn one(
         block: BLOCK,
         causal,
         tile: defaults::attention_tile(&problem, class),
+        soft_cap: false,
         q: storage,
         k: storage,
         v: storage,
