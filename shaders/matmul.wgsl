@@ -4,7 +4,7 @@
 {%- import "shared/matmul_rows.wgsl" as shared -%}
 {%- import "shared/register_tile.wgsl" as registers -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
-// y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o]), the sum over the k that the walk visits ({{ walk }}).
+// y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]), the sum over the k that the walk visits ({{ walk }}).
 //
 // x arrives packed (pack.wgsl): panels of {{ panel }} tokens, in each panel k-major, so that x[.., k] of a panel is one contiguous row.
 // A workgroup owns one tile: {{ rows }} rows of w (the same for all its invocations: scalar loads) times one panel of tokens.
@@ -16,43 +16,31 @@
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> packed_x: array<vec4<f32>>;
-{{ storage.writer(2, "y", output, vector_output) }}
+{{ epilogue.bindings(storage, output) }}
 {{ walker.bindings(storage, config) }}
-{%- if bias %}
-{{ storage.scalar_reader(6, "bias", bias) }}
-{%- endif %}
 
 const STRIP_ROWS = {{ strip_rows }}u;
-const TILES_PER_STRIP = {{ tiles_per_strip }}u;
 const ROWS = {{ rows }}u;
 const LANES = {{ lanes }}u;
 const PANEL4 = {{ panel // 4 }}u;
 
 {{ grid.index() }}
 
-{{ epilogue.functions(activation) }}
+{{ epilogue.functions(output) }}
 
 {{ walker.functions(config) }}
-
-fn finish(value: f32, row: u32) -> f32 {
-{%- if bias %}
-    return activate(value + load_bias(min(row, params.n_out - 1u)));
-{%- else %}
-    return activate(value);
-{%- endif %}
-}
 
 @compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
     let tile = group % params.row_tiles;
-    let panel = group / params.row_tiles;
-    {{ shared.rows("tile", rows) }}
+    let panel = group / params.row_tiles % params.panels;
+    {{ shared.rows(rows) }}
 {{ registers.accumulators(rows, vectors) }}
 
     let panel_base = panel * params.packed_rows * PANEL4 + lane;
-    let steps = walk_steps(strip);
+    {{ shared.steps(split, "group / params.row_tiles / params.panels") }}
     for (var step = steps.x; step < steps.y; step++) {
         let k = panel_base + walk_k(strip, step) * PANEL4;
 {%- for r in range(rows) %}
@@ -62,36 +50,59 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     }
 
     let first_token = params.token_begin + panel * {{ panel }}u + 4u * lane;
+{%- if output.transposed %}
+{%- for r in range(rows) %}
+    if (row_begin + {{ r }}u < row_end) {
+{%- for v in range(vectors) %}
+{%- if output.vectors %}
+        if (first_token + {{ v }}u * LANES * 4u < params.token_end) {
+            put4({{ shared.y_index("first_token + " ~ v ~ "u * LANES * 4u", "row_begin + " ~ r ~ "u", split) }}, row_begin + {{ r }}u, acc_{{ r }}_{{ v }});
+        }
+{%- elif output.storage == "f32" %}
+{%- for i in range(4) %}
+        if (first_token + {{ v }}u * LANES * 4u + {{ i }}u < params.token_end) {
+            put({{ shared.y_index("first_token + " ~ v ~ "u * LANES * 4u + " ~ i ~ "u", "row_begin + " ~ r ~ "u", split) }}, row_begin + {{ r }}u, acc_{{ r }}_{{ v }}[{{ i }}]);
+        }
+{%- endfor %}
+{%- else %}
+{%- for i in [0, 2] %}
+        if (first_token + {{ v }}u * LANES * 4u + {{ i }}u < params.token_end) {
+            put2({{ shared.y_index("first_token + " ~ v ~ "u * LANES * 4u + " ~ i ~ "u", "row_begin + " ~ r ~ "u", split) }}, row_begin + {{ r }}u,
+                vec2<f32>(acc_{{ r }}_{{ v }}[{{ i }}], acc_{{ r }}_{{ v }}[{{ i + 1 }}]));
+        }
+{%- endfor %}
+{%- endif %}
+{%- endfor %}
+    }
+{%- endfor %}
+{%- else %}
 {%- for v in range(vectors) %}{% for i in range(4) %}
     {
         let token = first_token + {{ v }}u * LANES * 4u + {{ i }}u;
         if (token < params.token_end) {
-            let y_row = token * params.n_out + row_begin;
-{%- if vector_output %}
-{%- for g in range(rows // 4) %}
-            if (row_begin + {{ 4 * g }}u < row_end) {
-                store4_y((y_row + {{ 4 * g }}u - params.y_first) / 4u, vec4<f32>(
-{%- for r in range(4 * g, 4 * g + 4) %}
-                    finish(acc_{{ r }}_{{ v }}[{{ i }}], row_begin + {{ r }}u){% if not loop.last %},{% endif %}
-{%- endfor %}));
+            let first = {{ shared.y_index("token", "row_begin", split) }};
+{%- if output.vectors %}
+{%- for g in range(0, rows, 4) %}
+            if (row_begin + {{ g }}u < row_end) {
+                put4(first + {{ g }}u, row_begin + {{ g }}u, vec4<f32>(
+                    {%- for r in range(g, g + 4) %}acc_{{ r }}_{{ v }}[{{ i }}]{% if not loop.last %}, {% endif %}{% endfor %}));
             }
 {%- endfor %}
-{%- elif output == "f32" %}
+{%- elif output.storage == "f32" %}
 {%- for r in range(rows) %}
             if (row_begin + {{ r }}u < row_end) {
-                store_y(y_row + {{ r }}u - params.y_first, finish(acc_{{ r }}_{{ v }}[{{ i }}], row_begin + {{ r }}u));
+                put(first + {{ r }}u, row_begin + {{ r }}u, acc_{{ r }}_{{ v }}[{{ i }}]);
             }
 {%- endfor %}
 {%- else %}
 {%- for r in range(0, rows, 2) %}
             if (row_begin + {{ r }}u < row_end) {
-                store2_y((y_row + {{ r }}u - params.y_first) / 2u, vec2<f32>(
-                    finish(acc_{{ r }}_{{ v }}[{{ i }}], row_begin + {{ r }}u),
-                    finish(acc_{{ r + 1 }}_{{ v }}[{{ i }}], row_begin + {{ r + 1 }}u)));
+                put2(first + {{ r }}u, row_begin + {{ r }}u, vec2<f32>(acc_{{ r }}_{{ v }}[{{ i }}], acc_{{ r + 1 }}_{{ v }}[{{ i }}]));
             }
 {%- endfor %}
 {%- endif %}
         }
     }
 {%- endfor %}{% endfor %}
+{%- endif %}
 }

@@ -19,7 +19,7 @@
 {%- endfor %}{% endfor %}{% endif %}
 {%- endmacro -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
-// y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o]) for at most {{ panel }} tokens, the sum over the k that the walk visits ({{ walk }}).
+// y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]) for at most {{ panel }} tokens, the sum over the k that the walk visits ({{ walk }}).
 //
 // Few tokens are bound by the bytes of w, so the invocations of a workgroup share out k and read neighbouring weights: a workgroup
 // owns {{ rows }} rows, invocation l the steps l, l + {{ lanes }}, ... of each. One step = one vec4 of weights per row, read once, and four
@@ -29,42 +29,35 @@
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> packed_x: array<{{ "f32" if panel == 1 else "vec4<f32>" }}>;
-{{ storage.writer(2, "y", output, false) }}
+{{ epilogue.bindings(storage, output) }}
 {{ walker.bindings(storage, config) }}
-{%- if bias %}
-{{ storage.scalar_reader(6, "bias", bias) }}
-{%- endif %}
 
 const STRIP_ROWS = {{ strip_rows }}u;
-const TILES_PER_STRIP = {{ tiles_per_strip }}u;
 const ROWS = {{ rows }}u;
 const LANES = {{ lanes }}u;
 const PANEL = {{ panel }}u;
 
 {{ grid.index() }}
 
-{{ epilogue.functions(activation) }}
+{{ epilogue.functions(output) }}
 
 {{ walker.functions(config) }}
 
 // partial[(row * PANEL + token) * (LANES + 1) + lane]: the + 1 spreads the rows over the banks.
 var<workgroup> partial: array<f32, {{ rows * panel * (lanes + 1) }}>;
 
-fn total(row: u32, token: u32, row_number: u32) -> f32 {
+fn total(row: u32, slot: u32) -> f32 {
     var sum = 0.0;
-    for (var i = 0u; i < LANES; i++) { sum += partial[(row * PANEL + token) * (LANES + 1u) + i]; }
-{%- if bias %}
-    return activate(sum + load_bias(min(row_number, params.n_out - 1u)));
-{%- else %}
-    return activate(sum);
-{%- endif %}
+    for (var i = 0u; i < LANES; i++) { sum += partial[(row * PANEL + slot) * (LANES + 1u) + i]; }
+    return sum;
 }
 
 @compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    {{ shared.rows("group", rows) }}
+    let tile = group % params.row_tiles;
+    {{ shared.rows(rows) }}
 {%- for r in range(rows) %}
 {%- if panel == 1 %}
     var acc_{{ r }} = vec4<f32>(0.0);
@@ -73,7 +66,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- endfor %}{% endif %}
 {%- endfor %}
 
-    let steps = walk_steps(strip);
+    {{ shared.steps(split, "group / params.row_tiles") }}
     for (var step = steps.x + lane; step < steps.y; step += LANES) {
 {%- for r in range(rows) %}
         let w_{{ r }} = walk_weights(row_{{ r }}, step);
@@ -103,12 +96,22 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- endfor %}
     workgroupBarrier();
 
-{%- if output == "f32" %}
+{%- if output.storage == "f32" %}
     for (var i = lane; i < ROWS * PANEL; i += LANES) {
         let row = i % ROWS;
-        let token = params.token_begin + i / ROWS;
+        let slot = i / ROWS;
+        let token = params.token_begin + slot;
         if (row_begin + row < row_end && token < params.token_end) {
-            store_y(token * params.n_out + row_begin + row - params.y_first, total(row, i / ROWS, row_begin + row));
+            put({{ shared.y_index("token", "row_begin + row", split) }}, row_begin + row, total(row, slot));
+        }
+    }
+{%- elif output.transposed %}
+    for (var i = lane; i < ROWS * PANEL / 2u; i += LANES) {
+        let row = i % ROWS;
+        let slot = 2u * (i / ROWS);
+        let token = params.token_begin + slot;
+        if (row_begin + row < row_end && token < params.token_end) {
+            put2({{ shared.y_index("token", "row_begin + row", split) }}, row_begin + row, vec2<f32>(total(row, slot), total(row, slot + 1u)));
         }
     }
 {%- else %}
@@ -117,8 +120,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         let slot = i / (ROWS / 2u);
         let token = params.token_begin + slot;
         if (row_begin + row < row_end && token < params.token_end) {
-            store2_y((token * params.n_out + row_begin + row - params.y_first) / 2u,
-                vec2<f32>(total(row, slot, row_begin + row), total(row + 1u, slot, row_begin + row + 1u)));
+            put2({{ shared.y_index("token", "row_begin + row", split) }}, row_begin + row, vec2<f32>(total(row, slot), total(row + 1u, slot)));
         }
     }
 {%- endif %}

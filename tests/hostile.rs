@@ -44,7 +44,16 @@ fn refused_with<'a>(
 ) -> String {
     let mut message = String::new();
     submit(gpu(), |pass| {
-        let result = plan.record_with(pass, w, x, Extras { bias }, &mut y.clone());
+        let result = plan.record_with(
+            pass,
+            w,
+            x,
+            Extras {
+                bias,
+                ..Extras::default()
+            },
+            &mut y.clone(),
+        );
         message = result.unwrap_err().to_string();
     });
     message
@@ -570,7 +579,10 @@ fn what_surrounds_an_operand_does_not_matter() {
             let x = place(&x, &[tokens, k_in]);
             let w = place(&w, &[n_out, k_in]);
             let bias = place(&bias, &[n_out]);
-            let extras = Extras { bias: Some(&bias) };
+            let extras = Extras {
+                bias: Some(&bias),
+                ..Extras::default()
+            };
             let y = || gpu().empty_tensor(&[tokens, n_out], DType::F32).unwrap();
             let (mut y1, mut y2) = (y(), y());
             submit(gpu(), |pass| {

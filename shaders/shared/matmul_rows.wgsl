@@ -1,10 +1,12 @@
-{#- What matmul.wgsl and matvec.wgsl share: their uniform struct, and which rows of w a workgroup owns. -#}
+{#- What matmul.wgsl and matvec.wgsl share: their uniform struct, and which rows of w and which k a workgroup owns. -#}
 {% macro params() -%}
 struct Params {
-    first_group: u32,     // of this dispatch, in the grid of row tiles x panels
+    first_group: u32,     // of this dispatch, in the grid of row tiles x panels x parts of k
     group_end: u32,       // one past the last workgroup of this dispatch
     row_tiles: u32,       // of this slice
+    strips: u32,          // of this slice
     first_strip: u32,     // of this slice
+    panels: u32,          // of this chunk of tokens
     token_begin: u32,     // first token of the packed chunk
     token_end: u32,       // one past its last
     n_out: u32,           // rows of w = columns of y
@@ -12,23 +14,49 @@ struct Params {
     packed_rows: u32,     // rows of one panel of the packed x: k_in and zero rows after it
     zero_row: u32,        // one of those
     steps: u32,           // of a strip, where all are alike
+    parts: u32,           // into which the steps of a strip are split
+    part_stride: u32,     // from a part of the sums to the next
     weight_stride: u32,   // from one row of w to the next, in units of four elements (one element: unaligned dense rows)
     words_per_strip: u32, // of packed indices
+    y_stride: u32,        // from one row of y to the next
     w_first: u32,         // where the bound windows start, in units of their elements
     indices_first: u32,
     y_first: u32,
+    residual_first: u32,
+    alpha: f32,
+    beta: f32,
 }
 {%- endmacro %}
 
-{#- The rows of the workgroup's tile, numbered through the slice: row_begin .. row_end of y, and row_R where the walk finds each of them.
+{#- The rows of the workgroup's tile: row_begin .. row_end of y, and row_R where the walk finds each of them.
+    Neighbouring workgroups take different strips, so that a long strip is shared out by drivers that give a thread neighbours.
     Rows past the end of the strip are the last one again: computed twice, not stored. -#}
-{% macro rows(tile, rows) -%}
-    let strip = params.first_strip + {{ tile }} / TILES_PER_STRIP;
-    let tile_row = ({{ tile }} % TILES_PER_STRIP) * ROWS;
+{% macro rows(rows) -%}
+    let strip = params.first_strip + tile % params.strips;
+    let tile_row = tile / params.strips * ROWS;
     let row_begin = strip * STRIP_ROWS + tile_row;
     let row_end = min(min(row_begin + ROWS, (strip + 1u) * STRIP_ROWS), params.n_out);
+    if (row_begin >= row_end) { return; }
     let last_row = row_end - 1u - strip * STRIP_ROWS;
 {%- for r in range(rows) %}
     let row_{{ r }} = walk_row(strip, min(tile_row + {{ r }}u, last_row));
 {%- endfor %}
+{%- endmacro %}
+
+{#- The steps of the workgroup: all of the strip's, or the part that is its own. -#}
+{% macro steps(split, part) -%}
+{%- if split %}
+    let all_steps = walk_steps(strip);
+    let part = {{ part }};
+    let part_steps = (all_steps.y - all_steps.x + params.parts - 1u) / params.parts;
+    let part_begin = min(all_steps.x + part * part_steps, all_steps.y);
+    let steps = vec2<u32>(part_begin, min(part_begin + part_steps, all_steps.y));
+{%- else %}
+    let steps = walk_steps(strip);
+{%- endif %}
+{%- endmacro %}
+
+{#- The number of an element of y, or of the part's sums. -#}
+{% macro y_index(token, row, split) -%}
+y_index({{ token }}, {{ row }}){% if split %} + part * params.part_stride{% endif %}
 {%- endmacro %}

@@ -60,3 +60,20 @@ fn to_bf16(value: f32) -> u32 {
 fn store2_{{ name }}(i: u32, value: vec2<f32>) { {{ name }}[i] = to_bf16(value.x) | (to_bf16(value.y) << 16u); }
 {%- endif %}
 {%- endmacro %}
+
+{#- What the `writer` of the same name and storage has in its elements: previous_NAME(i), previous4_NAME(i) where `vectors`,
+    previous2_NAME(i) of halves. -#}
+{% macro previous(name, storage, vectors) -%}
+{% if storage == "f32" and vectors -%}
+fn previous4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
+{%- elif storage == "f32" -%}
+fn previous_{{ name }}(i: u32) -> f32 { return {{ name }}[i]; }
+{%- elif storage == "f16" -%}
+fn previous2_{{ name }}(i: u32) -> vec2<f32> { return unpack2x16float({{ name }}[i]); }
+{%- else -%}
+fn previous2_{{ name }}(i: u32) -> vec2<f32> {
+    let word = {{ name }}[i];
+    return bitcast<vec2<f32>>(vec2<u32>(word << 16u, word & 0xffff0000u));
+}
+{%- endif %}
+{%- endmacro %}

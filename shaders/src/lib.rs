@@ -20,6 +20,7 @@ mod expand;
 mod kernel;
 mod matmul;
 mod matvec;
+mod output;
 mod source;
 mod support;
 mod templates;
@@ -31,8 +32,9 @@ pub use expand::{ExpandError, expand};
 pub use kernel::{Activation, ConfigError, Kernel, Storage};
 pub use matmul::{MatmulKernel, Tile, Walk};
 pub use matvec::MatvecKernel;
+pub use output::{Addend, Output};
 pub use source::{Access, Binding, Source};
-pub use support::{ConvertKernel, NaiveMatmulKernel, PackKernel};
+pub use support::{ConvertKernel, MatmulFinishKernel, NaiveMatmulKernel, PackKernel};
 pub use variants::expand_all_variants;
 pub use xattention::{
     XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::kernel::{Activation, ConfigError, Kernel, Storage, require};
+use crate::kernel::{ConfigError, Kernel, Storage, require};
+use crate::output::Output;
 
 /// The register tile: how the outputs of a workgroup are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -235,7 +236,7 @@ impl WalkConfig {
     }
 }
 
-/// `y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o])` with a register tile; see `matmul.wgsl`.
+/// `y = act(alpha * x w^T + beta * c + bias)` with a register tile; see `matmul.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MatmulKernel {
     /// Which k each row of weights visits.
@@ -244,38 +245,27 @@ pub struct MatmulKernel {
     pub tile: Tile,
     /// Storage of the weights.
     pub weight: Storage,
-    /// Storage of the result.
-    pub output: Storage,
-    /// Rows of y start at multiples of four elements: f32 results are stored as vec4.
-    pub vector_output: bool,
-    /// Storage of the bias, if there is one.
-    pub bias: Option<Storage>,
-    /// Applied last.
-    pub activation: Activation,
+    /// What becomes of the sums.
+    pub output: Output,
+    /// k is split in parts, each with sums of its own, for [`crate::MatmulFinishKernel`] to add up.
+    pub split: bool,
 }
 
 impl MatmulKernel {
-    /// f32 throughout, no bias, no activation.
+    /// f32 throughout, no epilogue, k in one part.
     pub const fn new(walk: Walk, tile: Tile) -> Self {
         Self {
             walk,
             tile,
             weight: Storage::F32,
-            output: Storage::F32,
-            vector_output: false,
-            bias: None,
-            activation: Activation::None,
+            output: Output::F32,
+            split: false,
         }
     }
 
     /// Rows of w that share one list of k.
     pub const fn strip_rows(&self) -> usize {
         self.walk.strip_rows(self.tile.rows)
-    }
-
-    /// Workgroups that a strip needs.
-    pub const fn tiles_per_strip(&self) -> usize {
-        self.strip_rows().div_ceil(self.tile.rows)
     }
 }
 
@@ -289,11 +279,8 @@ struct MatmulVariables {
     panel: usize,
     vectors: usize,
     strip_rows: usize,
-    tiles_per_strip: usize,
-    output: Storage,
-    vector_output: bool,
-    bias: Option<Storage>,
-    activation: Activation,
+    output: Output,
+    split: bool,
 }
 
 impl Serialize for MatmulKernel {
@@ -307,11 +294,8 @@ impl Serialize for MatmulKernel {
             panel: self.tile.panel(),
             vectors: self.tile.cols / 4,
             strip_rows: self.strip_rows(),
-            tiles_per_strip: self.tiles_per_strip(),
             output: self.output,
-            vector_output: self.vector_output,
-            bias: self.bias,
-            activation: self.activation,
+            split: self.split,
         }
         .serialize(serializer)
     }
@@ -324,15 +308,12 @@ impl Kernel for MatmulKernel {
 
     fn name(&self) -> String {
         format!(
-            "matmul_{}_{}_w-{}_y-{}{}{}_{}",
+            "matmul_{}_{}_w-{}_{}{}",
             self.walk.label(),
             self.tile,
             self.weight.name(),
-            self.output.name(),
-            if self.vector_output { "-vec4" } else { "" },
-            self.bias
-                .map_or_else(String::new, |bias| format!("_bias-{}", bias.name())),
-            self.activation.name(),
+            self.output.label(),
+            if self.split { "_split" } else { "" },
         )
     }
 
@@ -348,25 +329,6 @@ impl Kernel for MatmulKernel {
             self.tile.rows,
             "one, that all rows share",
         )?;
-        let pairs = self.output == Storage::F32
-            || (self.tile.rows.is_multiple_of(2) && self.strip_rows().is_multiple_of(2));
-        require(
-            pairs,
-            &name,
-            "tile.rows",
-            self.tile.rows,
-            "even rows of tile and strip, for half-width results",
-        )?;
-        let vectors = !self.vector_output
-            || (self.output == Storage::F32
-                && self.tile.rows.is_multiple_of(4)
-                && self.strip_rows().is_multiple_of(4));
-        require(
-            vectors,
-            &name,
-            "tile.rows",
-            self.tile.rows,
-            "rows of tile and strip in fours and f32, for vec4 results",
-        )
+        self.output.check(&name, self.tile.rows, self.strip_rows())
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::kernel::{Activation, ConfigError, Kernel, Storage, require};
+use crate::kernel::{ConfigError, Kernel, Storage, require};
 use crate::matmul::{Walk, WalkConfig};
+use crate::output::Output;
 
 /// The same product as [`crate::MatmulKernel`] for at most 8 tokens; see `matvec.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,19 +19,17 @@ pub struct MatvecKernel {
     pub lanes: usize,
     /// Storage of the weights.
     pub weight: Storage,
-    /// Storage of the result.
-    pub output: Storage,
-    /// Storage of the bias, if there is one.
-    pub bias: Option<Storage>,
-    /// Applied last.
-    pub activation: Activation,
+    /// What becomes of the sums; never in vectors.
+    pub output: Output,
+    /// k is split in parts, each with sums of its own, for [`crate::MatmulFinishKernel`] to add up.
+    pub split: bool,
 }
 
 impl MatvecKernel {
     /// Most tokens that the kernel takes.
     pub const MAX_TOKENS: usize = 8;
 
-    /// f32 throughout, no bias, no activation.
+    /// f32 throughout, no epilogue, k in one part.
     pub const fn new(walk: Walk, rows: usize, panel: usize, lanes: usize) -> Self {
         Self {
             walk,
@@ -38,20 +37,14 @@ impl MatvecKernel {
             panel,
             lanes,
             weight: Storage::F32,
-            output: Storage::F32,
-            bias: None,
-            activation: Activation::None,
+            output: Output::F32,
+            split: false,
         }
     }
 
     /// Rows of w that share one list of k.
     pub const fn strip_rows(&self) -> usize {
         self.walk.strip_rows(self.rows)
-    }
-
-    /// Workgroups that a strip needs.
-    pub const fn tiles_per_strip(&self) -> usize {
-        self.strip_rows().div_ceil(self.rows)
     }
 }
 
@@ -67,10 +60,8 @@ impl Serialize for MatvecKernel {
             vectors: usize,
             lanes: usize,
             strip_rows: usize,
-            tiles_per_strip: usize,
-            output: Storage,
-            bias: Option<Storage>,
-            activation: Activation,
+            output: Output,
+            split: bool,
         }
         Variables {
             walk: self.walk.name(),
@@ -81,10 +72,8 @@ impl Serialize for MatvecKernel {
             vectors: self.panel / 4,
             lanes: self.lanes,
             strip_rows: self.strip_rows(),
-            tiles_per_strip: self.tiles_per_strip(),
             output: self.output,
-            bias: self.bias,
-            activation: self.activation,
+            split: self.split,
         }
         .serialize(serializer)
     }
@@ -97,16 +86,14 @@ impl Kernel for MatvecKernel {
 
     fn name(&self) -> String {
         format!(
-            "matvec_{}_{}x{}x{}_w-{}_y-{}{}_{}",
+            "matvec_{}_{}x{}x{}_w-{}_{}{}",
             self.walk.label(),
             self.rows,
             self.panel,
             self.lanes,
             self.weight.name(),
-            self.output.name(),
-            self.bias
-                .map_or_else(String::new, |bias| format!("_bias-{}", bias.name())),
-            self.activation.name(),
+            self.output.label(),
+            if self.split { "_split" } else { "" },
         )
     }
 
@@ -138,14 +125,23 @@ impl Kernel for MatvecKernel {
             bytes,
             "16384",
         )?;
-        let pairs = self.output == Storage::F32
-            || (self.rows.is_multiple_of(2) && self.strip_rows().is_multiple_of(2));
+        require(
+            !self.output.vectors,
+            &name,
+            "results stored at once",
+            4,
+            "1, or 2 halves",
+        )?;
+        // A pair of tokens of a transposed half-width y takes two of the panel.
+        let pairs =
+            self.output.storage == Storage::F32 || !self.output.transposed || self.panel > 1;
         require(
             pairs,
             &name,
-            "rows",
-            self.rows,
-            "even rows of tile and strip, for half-width results",
-        )
+            "panel",
+            self.panel,
+            "4 or 8, for transposed half-width results",
+        )?;
+        self.output.check(&name, self.rows, self.strip_rows())
     }
 }

@@ -1,16 +1,19 @@
-//! The kernels around a matmul: packing, conversion, and the naive yardstick.
+//! The kernels around a matmul: packing, finishing, and the naive yardstick.
 
 use serde::Serialize;
 
 use crate::kernel::{ConfigError, Kernel, Storage, require};
+use crate::output::Output;
 
-/// Turns row-major activations into k-major panels of f32; see `pack.wgsl`.
+/// Turns activations into k-major panels of f32; see `pack.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackKernel {
     /// Storage of x.
     pub input: Storage,
     /// Rows of x start at multiples of four elements, so that x loads as vec4.
     pub vector_input: bool,
+    /// x is `[k_in, tokens]` rather than `[tokens, k_in]`; not for panels of one token.
+    pub transposed: bool,
     /// Tokens of a panel: 1, a power of two from 4, or a multiple of 32.
     pub panel: usize,
 }
@@ -47,6 +50,7 @@ impl Serialize for PackKernel {
         struct Variables {
             input: Storage,
             vector_input: bool,
+            transposed: bool,
             panel: usize,
             tile_tokens: usize,
             tile_k: usize,
@@ -57,6 +61,7 @@ impl Serialize for PackKernel {
         Variables {
             input: self.input,
             vector_input: self.vector_input,
+            transposed: self.transposed,
             panel: self.panel,
             tile_tokens: self.tile_tokens(),
             tile_k: self.tile_k(),
@@ -74,7 +79,12 @@ impl Kernel for PackKernel {
 
     fn name(&self) -> String {
         let unaligned = if self.vector_input { "" } else { "_unaligned" };
-        format!("pack_{}{unaligned}_panel-{}", self.input.name(), self.panel)
+        let transposed = if self.transposed { "_transposed" } else { "" };
+        format!(
+            "pack_{}{transposed}{unaligned}_panel-{}",
+            self.input.name(),
+            self.panel
+        )
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -82,6 +92,9 @@ impl Kernel for PackKernel {
             || (self.panel.is_multiple_of(4) && self.panel.is_power_of_two())
             || (self.panel > 0 && self.panel.is_multiple_of(32));
         let possible = "1, a power of two from 4, or a multiple of 32";
+        require(ok, &|| self.name(), "panel", self.panel, possible)?;
+        let possible = "4 or more where x is transposed";
+        let ok = self.panel > 1 || !self.transposed;
         require(ok, &|| self.name(), "panel", self.panel, possible)
     }
 }
@@ -109,6 +122,33 @@ impl Kernel for ConvertKernel {
             "bytes of the output",
             4,
             "f16 or bf16",
+        )
+    }
+}
+
+/// Adds up the parts of split sums, applies the epilogue and stores y; see `matmul_finish.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct MatmulFinishKernel {
+    /// What becomes of the sums; never in vectors.
+    pub output: Output,
+}
+
+impl Kernel for MatmulFinishKernel {
+    fn template(&self) -> &'static str {
+        "matmul_finish.wgsl"
+    }
+
+    fn name(&self) -> String {
+        format!("matmul_finish_{}", self.output.label())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        require(
+            !self.output.vectors,
+            &|| self.name(),
+            "results stored at once",
+            4,
+            "1, or 2 halves",
         )
     }
 }

@@ -12,6 +12,7 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ),
     ("convert.wgsl", include_str!("../convert.wgsl")),
     ("matmul.wgsl", include_str!("../matmul.wgsl")),
+    ("matmul_finish.wgsl", include_str!("../matmul_finish.wgsl")),
     ("matvec.wgsl", include_str!("../matvec.wgsl")),
     ("naive.wgsl", include_str!("../naive.wgsl")),
     ("pack.wgsl", include_str!("../pack.wgsl")),

@@ -2,9 +2,9 @@
 
 use crate::attention_variants::attention_variants;
 use crate::{
-    Activation, ConvertKernel, ExpandError, MatmulKernel, MatvecKernel, NaiveMatmulKernel,
-    PackKernel, Source, Storage, Tile, Walk, XAttentionPackKernel, XAttentionReduceKernel,
-    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    Activation, Addend, ConvertKernel, ExpandError, MatmulFinishKernel, MatmulKernel, MatvecKernel,
+    NaiveMatmulKernel, Output, PackKernel, Source, Storage, Tile, Walk, XAttentionPackKernel,
+    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 const WALKS: [Walk; 14] = [
@@ -113,10 +113,13 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
     };
     for storage in Storage::ALL {
         for panel in [1, 4, 8, 64, 256] {
-            for vector_input in [false, true] {
+            for (vector_input, transposed) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
                 add(expand(&PackKernel {
                     input: storage,
                     vector_input,
+                    transposed,
                     panel,
                 }))?;
             }
@@ -128,48 +131,86 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
         }))?;
         for walk in WALKS {
             for tile in TILES {
-                for vector_output in [false, true] {
-                    let kernel = MatmulKernel::new(walk, tile);
+                for (vectors, transposed) in
+                    [(false, false), (true, false), (false, true), (true, true)]
+                {
                     add(expand(&MatmulKernel {
                         weight: storage,
-                        output: storage,
-                        vector_output,
-                        ..kernel
+                        output: Output {
+                            vectors,
+                            transposed,
+                            ..Output::of(storage)
+                        },
+                        ..MatmulKernel::new(walk, tile)
                     }))?;
                 }
             }
             for (rows, panel) in [(1, 1), (2, 4), (8, 1), (8, 8)] {
-                let kernel = MatvecKernel::new(walk, rows, panel, 32);
-                add(expand(&MatvecKernel {
-                    weight: storage,
-                    output: storage,
-                    ..kernel
-                }))?;
+                for transposed in [false, true] {
+                    add(expand(&MatvecKernel {
+                        weight: storage,
+                        output: Output {
+                            transposed,
+                            ..Output::of(storage)
+                        },
+                        ..MatvecKernel::new(walk, rows, panel, 32)
+                    }))?;
+                }
             }
         }
         for kernel in attention_variants(storage) {
             add(expand(&kernel))?;
         }
-        for activation in Activation::ALL {
-            let dense = Walk::Dense {
-                vector_weights: true,
-            };
-            let kernel = MatmulKernel::new(dense, TILES[1]);
-            add(expand(&MatmulKernel {
-                bias: Some(storage),
-                activation,
-                ..kernel
-            }))?;
-            let kernel = MatvecKernel::new(dense, 8, 4, 32);
-            add(expand(&MatvecKernel {
-                bias: Some(storage),
-                activation,
-                ..kernel
-            }))?;
-        }
+        epilogues(storage, &mut add)?;
     }
     xattention(&mut add)?;
     Ok(sources)
+}
+
+/// What happens to sums, in all three kernels that store y, and sums that are left to the third.
+fn epilogues(
+    storage: Storage,
+    add: &mut impl FnMut(Result<Source, ExpandError>) -> Result<(), ExpandError>,
+) -> Result<(), ExpandError> {
+    let walk = Walk::Dense {
+        vector_weights: true,
+    };
+    let matmul = MatmulKernel::new(walk, TILES[1]);
+    let matvec = MatvecKernel::new(walk, 8, 4, 32);
+    let (weight, split) = (storage, true);
+    add(expand(&MatmulKernel {
+        weight,
+        split,
+        ..matmul
+    }))?;
+    add(expand(&MatvecKernel {
+        weight,
+        split,
+        ..matvec
+    }))?;
+    for (addend, scaled) in [
+        (Addend::None, false),
+        (Addend::Previous, true),
+        (Addend::Residual(storage), true),
+    ] {
+        for activation in Activation::ALL {
+            for (vectors, transposed) in [(false, false), (true, false), (false, true)] {
+                let output = Output {
+                    vectors,
+                    transposed,
+                    scaled,
+                    addend,
+                    bias: Some(storage),
+                    activation,
+                    ..Output::of(storage)
+                };
+                add(expand(&MatmulKernel { output, ..matmul }))?;
+                add(expand(&MatvecKernel { output, ..matvec }))?;
+                add(expand(&MatmulFinishKernel { output }))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Both modes, causal and full, blocks of few and of many groups, tiles of processors and of GPUs.

@@ -2,18 +2,12 @@
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
 use sparse_core::bounds::{Comparison, compare, matmul_bounds};
-use sparse_core::bsr::bsr_matmul;
-use sparse_core::matmul::dense_matmul;
-use sparse_core::nm::nm_matmul;
-use sparse_core::prune::BlockBudget;
 use sparse_core::synthetic::{integer_matrix, normal_matrix};
-use sparse_core::{BsrMatrix, Element, MatmulReference, Matrix, Nm, NmMatrix};
-use sparse_gpu::{
-    Activation, BsrMatmul, DenseMatmul, Epilogue, Explanation, Extras, MatmulPlan, MatmulTypes,
-    NmMatmul, NmMatvec, Tile, Weights,
-};
+use sparse_core::{Element, Matrix, Nm};
+use sparse_gpu::{Activation, Batch, Explanation, Tile, Transposed};
 
-use super::gpu::{gpu, name, poisoned, read, submit};
+use super::gpu::name;
+use super::product::{HostWeights, Inputs, on_gpu};
 
 /// How the weights are stored.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +26,26 @@ pub(crate) struct Case {
     pub(crate) tokens: usize,
     pub(crate) n_out: usize,
     pub(crate) k_in: usize,
+    pub(crate) transposed: Transposed,
+    pub(crate) batch: Batch,
+    pub(crate) alpha: f32,
+    pub(crate) addend: Added,
     pub(crate) bias: bool,
     pub(crate) activation: Activation,
     pub(crate) tile: Option<Tile>,
+    pub(crate) split_k: Option<usize>,
     /// Small integers, so that every sum is exact and the result must be equal.
     pub(crate) integers: bool,
+}
+
+/// What is added to the product, times beta.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Added {
+    Nothing,
+    /// What y held; with beta = 0 that is NaN.
+    Previous(f32),
+    /// Another tensor, stored as x is.
+    Residual(f32),
 }
 
 impl Case {
@@ -46,56 +55,87 @@ impl Case {
             tokens,
             n_out,
             k_in,
+            transposed: Transposed::NONE,
+            batch: Batch::None,
+            alpha: 1.0,
+            addend: Added::Nothing,
             bias: false,
             activation: Activation::None,
             tile: None,
+            split_k: None,
             integers: false,
         }
     }
-}
 
-enum SparseWeights<W> {
-    Dense(Matrix<W>),
-    Nm(NmMatrix<W>),
-    Bsr(BsrMatrix<W>),
+    /// Matrices of x and y.
+    pub(crate) fn items(&self) -> usize {
+        match self.batch {
+            Batch::None => 1,
+            Batch::Shared(items) | Batch::PerItem(items) => items,
+        }
+    }
+
+    /// Matrices of w.
+    fn w_items(&self) -> usize {
+        match self.batch {
+            Batch::PerItem(items) => items,
+            _ => 1,
+        }
+    }
+
+    fn random<T: Element>(&self, rows: usize, cols: usize, seed: u64) -> Matrix<T> {
+        let matrix = if self.integers {
+            // At most 8 bits of sum: bf16 holds no more exactly.
+            integer_matrix(rows, cols, if self.k_in <= 28 { 3 } else { 1 }, seed)
+        } else {
+            normal_matrix(rows, cols, seed)
+        };
+        matrix.unwrap_or_else(|e| panic!("{e}"))
+    }
 }
 
 /// Runs `case` with x, w and y stored as `X`, `W`, `Y`.
 pub(crate) fn run<X: Element, W: Element, Y: Element>(case: &Case) -> (Comparison, Explanation) {
-    let Case {
-        tokens,
-        n_out,
-        k_in,
-        ..
-    } = *case;
-    let x: Matrix<X> = random(tokens, k_in, case, 1);
-    let w: Matrix<W> = random(n_out, k_in, case, 2);
-    let bias: Option<Matrix<W>> = case.bias.then(|| random(1, n_out, case, 3));
-    let weights = match case.format {
-        Format::Dense => SparseWeights::Dense(w),
-        Format::Nm(pattern) | Format::NmMatvec(pattern) => {
-            SparseWeights::Nm(NmMatrix::prune(&w, pattern).unwrap_or_else(|e| panic!("{e}")))
-        }
-        Format::Bsr(block, density) => {
-            let budget = BlockBudget::Density(density);
-            SparseWeights::Bsr(
-                BsrMatrix::prune(&w, block, budget).unwrap_or_else(|e| panic!("{e}")),
+    let (tokens, n_out, k_in, items) = (case.tokens, case.n_out, case.k_in, case.items());
+    let weights = (0..case.w_items())
+        .map(|item| {
+            HostWeights::prune(
+                case.random::<W>(n_out, k_in, 2 + 10 * item as u64),
+                case.format,
             )
-        }
+        })
+        .collect();
+    let inputs: Inputs<X, W, Y> = Inputs {
+        x: case.random(items * tokens, k_in, 1),
+        weights,
+        bias: case.bias.then(|| case.random(1, n_out, 3)),
+        previous: match case.addend {
+            Added::Previous(beta) if beta != 0.0 => Some(case.random(items * tokens, n_out, 4)),
+            _ => None,
+        },
+        residual: match case.addend {
+            Added::Residual(_) => Some(case.random(items * tokens, n_out, 5)),
+            _ => None,
+        },
     };
-    let (reference, terms) = reference(&x, &weights, bias.as_ref(), case.activation);
-    let (actual, explanation) = on_gpu::<X, W, Y>(case, &x, &weights, bias.as_ref());
-    let bounds = if case.integers {
-        vec![0.0; reference.y.len()]
-    } else {
-        matmul_bounds(
+    let (mut expected, mut bounds) = (Vec::new(), Vec::new());
+    for item in 0..items {
+        let (reference, terms) = inputs.reference(case, item);
+        let bound = matmul_bounds(
             &reference,
             terms,
             core_activation(case.activation),
             Y::DTYPE,
-        )
-    };
-    (compare(actual, &reference.y, &bounds), explanation)
+        );
+        bounds.extend(if case.integers {
+            vec![0.0; bound.len()]
+        } else {
+            bound
+        });
+        expected.extend(reference.y);
+    }
+    let (actual, explanation) = on_gpu(case, &inputs);
+    (compare(actual, &expected, &bounds), explanation)
 }
 
 /// Runs `case` and fails the test unless every element lies within its bound. Returns the largest share of a bound that was used.
@@ -109,123 +149,8 @@ pub(crate) fn check<X: Element, W: Element, Y: Element>(case: &Case) -> f64 {
     comparison.ratio
 }
 
-fn random<T: Element>(rows: usize, cols: usize, case: &Case, seed: u64) -> Matrix<T> {
-    let matrix = if case.integers {
-        // At most 8 bits of sum: bf16 holds no more exactly.
-        integer_matrix(rows, cols, if case.k_in <= 28 { 3 } else { 1 }, seed)
-    } else {
-        normal_matrix(rows, cols, seed)
-    };
-    matrix.unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn reference<X: Element, W: Element>(
-    x: &Matrix<X>,
-    weights: &SparseWeights<W>,
-    bias: Option<&Matrix<W>>,
-    activation: Activation,
-) -> (MatmulReference, usize) {
-    let mut epilogue =
-        sparse_core::Epilogue::default().with_activation(core_activation(activation));
-    if let Some(bias) = bias {
-        epilogue = epilogue.with_bias(bias.data());
-    }
-    let (reference, terms) = match weights {
-        SparseWeights::Dense(w) => (dense_matmul(x, w, &epilogue), w.cols()),
-        SparseWeights::Nm(w) => (nm_matmul(x, w, &epilogue), w.kept_per_row()),
-        SparseWeights::Bsr(w) => {
-            let longest = w
-                .indptr()
-                .windows(2)
-                .map(|p| (p[1] - p[0]) as usize)
-                .max()
-                .unwrap_or(0);
-            (bsr_matmul(x, w, &epilogue), longest * w.block().1)
-        }
-    };
-    (reference.unwrap_or_else(|e| panic!("{e}")), terms)
-}
-
-fn on_gpu<X: Element, W: Element, Y: Element>(
-    case: &Case,
-    x: &Matrix<X>,
-    weights: &SparseWeights<W>,
-    bias: Option<&Matrix<W>>,
-) -> (Vec<f64>, Explanation) {
-    let gpu = gpu();
-    let Case {
-        tokens,
-        n_out,
-        k_in,
-        tile,
-        ..
-    } = *case;
-    let types = MatmulTypes {
-        x: X::DTYPE,
-        w: W::DTYPE,
-        y: Y::DTYPE,
-    };
-    let epilogue = Epilogue {
-        bias: bias.map(|_| W::DTYPE),
-        activation: case.activation,
-    };
-    let plan: Result<MatmulPlan, _> = match case.format {
-        Format::Dense => gpu.plan_blocking(&DenseMatmul {
-            types,
-            epilogue,
-            tile,
-            ..DenseMatmul::new(tokens, n_out, k_in)
-        }),
-        Format::Nm(p) => gpu.plan_blocking(&NmMatmul {
-            types,
-            epilogue,
-            tile,
-            ..NmMatmul::new(tokens, n_out, k_in, p)
-        }),
-        Format::NmMatvec(p) => gpu.plan_blocking(&NmMatvec {
-            types,
-            epilogue,
-            ..NmMatvec::new(tokens, n_out, k_in, p)
-        }),
-        Format::Bsr(b, _) => gpu.plan_blocking(&BsrMatmul {
-            types,
-            epilogue,
-            tile,
-            ..BsrMatmul::new(tokens, n_out, k_in, b)
-        }),
-    };
-    let plan = plan.unwrap_or_else(|e| panic!("{e}"));
-    let x = gpu.upload(x).unwrap_or_else(|e| panic!("{e}"));
-    let bias = bias.map(|b| {
-        let b = sparse_core::Tensor::new(vec![n_out], b.data().to_vec());
-        gpu.upload(&b).unwrap_or_else(|e| panic!("{e}"))
-    });
-    let mut y = poisoned::<Y>(gpu, &[tokens, n_out]);
-    let extras = Extras {
-        bias: bias.as_ref(),
-    };
-    let mut record = |weights: Weights<'_>| {
-        submit(gpu, |pass| {
-            plan.record_with(pass, weights, &x, extras, &mut y)
-                .unwrap_or_else(|e| panic!("{e}"));
-        });
-    };
-    match weights {
-        SparseWeights::Dense(w) => {
-            record((&gpu.upload(w).unwrap_or_else(|e| panic!("{e}"))).into());
-        }
-        SparseWeights::Nm(w) => {
-            record((&gpu.upload_nm(w).unwrap_or_else(|e| panic!("{e}"))).into());
-        }
-        SparseWeights::Bsr(w) => {
-            record((&gpu.upload_bsr(w).unwrap_or_else(|e| panic!("{e}"))).into());
-        }
-    }
-    (read::<Y>(gpu, &y), plan.explain().clone())
-}
-
 /// The shader's activation in the words of the reference.
-fn core_activation(activation: Activation) -> sparse_core::Activation {
+pub(crate) fn core_activation(activation: Activation) -> sparse_core::Activation {
     match activation {
         Activation::None => sparse_core::Activation::None,
         Activation::Relu => sparse_core::Activation::Relu,

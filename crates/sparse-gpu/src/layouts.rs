@@ -1,14 +1,15 @@
 //! Host structs against WGSL structs, through naga: names, order, offsets and size of every uniform.
 
 use sparse_shaders::{
-    AttentionKernel, AttentionTile, BlockWalk, ConvertKernel, Kernel, MatmulKernel, MatvecKernel,
-    NaiveMatmulKernel, PackKernel, Storage, Tile, Walk, XAttentionPackKernel,
-    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    AttentionKernel, AttentionTile, BlockWalk, ConvertKernel, Kernel, MatmulFinishKernel,
+    MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, Storage, Tile, Walk,
+    XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
+    XAttentionSelectKernel, expand,
 };
 
 use crate::attention::params::AttentionParams;
 use crate::dispatch::Params;
-use crate::matmul::params::{ConvertParams, MatmulParams, NaiveParams, PackParams};
+use crate::matmul::params::{ConvertParams, FinishParams, MatmulParams, NaiveParams, PackParams};
 use crate::xattention::params::{PackGroupsParams, ReduceParams, ScoreParams, SelectParams};
 
 /// The members of the struct behind `params`: names and byte offsets, and the struct's size.
@@ -55,10 +56,14 @@ fn uniforms_have_the_layout_of_their_wgsl() {
     assert_same_layout::<PackParams>(&PackKernel {
         input: Storage::F32,
         vector_input: true,
+        transposed: false,
         panel: 64,
     });
     assert_same_layout::<ConvertParams>(&ConvertKernel {
         output: Storage::F16,
+    });
+    assert_same_layout::<FinishParams>(&MatmulFinishKernel {
+        output: Output::of(Storage::F16),
     });
     assert_same_layout::<NaiveParams>(&NaiveMatmulKernel {
         input: Storage::F32,

@@ -79,8 +79,8 @@ pub fn measure<T: Element>(
         None => None,
     };
     let on_gpu = sparse_gpu::Epilogue {
-        bias: None,
         activation: in_shader_words(job.activation),
+        ..sparse_gpu::Epilogue::default()
     };
     let mut own = MatmulRun::plan(gpu, &pruned, &x, bias.clone(), on_gpu)?;
     bench.poison(own.y());

@@ -133,6 +133,7 @@ impl MatmulRun {
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
         let extras = Extras {
             bias: self.bias.as_ref(),
+            ..Extras::default()
         };
         let (plan, x, y) = (&self.plan, &self.x, &mut self.y);
         match &self.weights {

@@ -3,8 +3,8 @@
 use super::{SMALLEST_NORMAL, UNIT_ROUNDOFF, gamma, storage_error};
 use crate::{Activation, DType, MatmulReference};
 
-/// One bound per element of `reference.y`, for a kernel that sums `terms` products per element in f32 in any order, adds a bias, applies
-/// the activation and stores the result as `output`. Derivation: `docs/NUMERICS.md`, section 2.
+/// One bound per element of `reference.y`, for a kernel that sums `terms` products per element in f32 in any order, applies the epilogue
+/// and stores the result as `output`. Derivation: `docs/NUMERICS.md`, section 2.
 pub fn matmul_bounds(
     reference: &MatmulReference,
     terms: usize,
@@ -18,7 +18,9 @@ pub fn matmul_bounds(
         .zip(&reference.y);
     elements
         .map(|((&pre, &magnitude), &y)| {
-            let sum = gamma(terms + 2) * magnitude + (terms + 2) as f64 * SMALLEST_NORMAL;
+            let roundings = terms + 2 + reference.epilogue_roundings;
+            let flushed = roundings as f64 * SMALLEST_NORMAL * reference.epilogue_gain;
+            let sum = gamma(roundings) * magnitude + flushed;
             let error = activated(activation, pre, y, sum);
             error + storage_error(output, y, error)
         })

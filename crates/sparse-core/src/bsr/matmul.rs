@@ -1,9 +1,9 @@
-//! `y = act(x w^T + bias)` with block-sparse weights, the CPU twin of the GPU's `bsr_matmul`.
+//! `y = act(alpha * x w^T + beta * c + bias)` with block-sparse weights, the CPU twin of the GPU's `bsr_matmul`.
 
 use crate::matmul::{multiply, multiply_tokens};
 use crate::{BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, MatrixView};
 
-/// `y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o])` over the `k` of the blocks stored in the block row of `o`.
+/// `y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])` over the `k` of the blocks stored in the block row of `o`.
 ///
 /// Zeros inside of a stored block take part (`0 * inf` is NaN); absent blocks, and the part of an edge block outside
 /// of the matrix, never touch `x`.
@@ -17,7 +17,7 @@ use crate::{BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, MatrixVi
 /// ```
 ///
 /// # Errors
-/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`] and [`MatmulError::TooLarge`].
+/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendLength`] and [`MatmulError::TooLarge`].
 pub fn bsr_matmul<'a, X: Element, W: Element>(
     x: impl Into<MatrixView<'a, X>>,
     w: &BsrMatrix<W>,

@@ -1,9 +1,9 @@
-//! `y = act(x w^T + bias)` with all weights: the baseline of the sparse matmuls.
+//! `y = act(alpha * x w^T + beta * c + bias)` with all weights: the baseline of the sparse matmuls.
 
 use crate::matmul::{multiply, multiply_tokens};
 use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView};
 
-/// `y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o])` over all `k`, zeros too: `0 * inf` is NaN here.
+/// `y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])` over all `k`, zeros too: `0 * inf` is NaN here.
 ///
 /// ```
 /// use sparse_core::{Epilogue, Matrix, matmul::dense_matmul};
@@ -16,7 +16,7 @@ use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView};
 /// ```
 ///
 /// # Errors
-/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`] and [`MatmulError::TooLarge`].
+/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendLength`] and [`MatmulError::TooLarge`].
 pub fn dense_matmul<'a, X: Element, W: Element>(
     x: impl Into<MatrixView<'a, X>>,
     w: impl Into<MatrixView<'a, W>>,

@@ -1,28 +1,67 @@
 //! What happens to each output after its sum over k.
 
-use crate::{Activation, Element};
+use crate::{Activation, Element, MatrixView};
 
-/// What is done to each output `[t, o]` after its sum: `activation(sum + bias[o])`.
+/// What is done to each output `[t, o]` after its sum: `activation(alpha * sum + beta * c[t, o] + bias[o])`.
 ///
 /// ```
 /// use sparse_core::{Activation, Epilogue};
 /// let epilogue = Epilogue::NONE.with_bias(&[0.5_f32, -1.0]).with_activation(Activation::Silu);
 /// assert_eq!(epilogue.bias, Some(vec![0.5, -1.0]));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Epilogue {
+    /// Times the sum. With `alpha = 0`, as in BLAS, nothing of the product comes through, infinities and NaN neither.
+    pub alpha: f64,
+    /// `beta * c`, if something is added.
+    pub addend: Option<Addend>,
     /// One number per output feature, already widened from its storage type.
     pub bias: Option<Vec<f64>>,
     /// Applied last.
     pub activation: Activation,
 }
 
+/// `beta * c`: what a product is added to. With `beta = 0`, as in BLAS, nothing of `c` comes through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Addend {
+    /// The factor.
+    pub beta: f64,
+    /// `[tokens, n_out]`, row-major, already widened from its storage type.
+    pub c: Vec<f64>,
+}
+
 impl Epilogue {
-    /// No bias, no activation.
+    /// The sum as it is.
     pub const NONE: Self = Self {
+        alpha: 1.0,
+        addend: None,
         bias: None,
         activation: Activation::None,
     };
+
+    /// This epilogue with the sum multiplied by `alpha`.
+    #[must_use]
+    pub fn with_alpha(self, alpha: f32) -> Self {
+        Self {
+            alpha: f64::from(alpha),
+            ..self
+        }
+    }
+
+    /// This epilogue with `beta` times the stored `c [tokens, n_out]` added.
+    #[must_use]
+    pub fn with_addend<'a, T: Element>(self, beta: f32, c: impl Into<MatrixView<'a, T>>) -> Self {
+        let c = c.into();
+        let at = |t| (0..c.cols()).map(move |o| c.get(t, o).to_f64());
+        let addend = Addend {
+            beta: f64::from(beta),
+            c: (0..c.rows()).flat_map(at).collect(),
+        };
+        Self {
+            addend: Some(addend),
+            ..self
+        }
+    }
 
     /// This epilogue with the stored `bias`, one number per output feature.
     #[must_use]
@@ -37,5 +76,11 @@ impl Epilogue {
     #[must_use]
     pub fn with_activation(self, activation: Activation) -> Self {
         Self { activation, ..self }
+    }
+}
+
+impl Default for Epilogue {
+    fn default() -> Self {
+        Self::NONE
     }
 }

@@ -20,6 +20,18 @@ pub enum MatmulError {
         /// Numbers given.
         actual: usize,
     },
+    /// What is added does not have one number per output.
+    #[error(
+        "x has {tokens} rows and w has {n_out}, so what is added must have {tokens} x {n_out} numbers, but it has {actual}"
+    )]
+    AddendLength {
+        /// Rows of `x`.
+        tokens: usize,
+        /// Output features.
+        n_out: usize,
+        /// Numbers given.
+        actual: usize,
+    },
     /// A sampled token that does not exist.
     #[error("token {token} was asked for, but x has {tokens} rows")]
     TokenOutOfRange {

@@ -1,4 +1,4 @@
-//! CPU references of the matmuls: `y[t, o] = activation(sum_k x[t, k] * w[o, k] + bias[o])`.
+//! CPU references of the matmuls: `y[t, o] = activation(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])`.
 //!
 //! `x` is `[tokens, k_in]`, `w` is `[n_out, k_in]` as a `Linear` of `PyTorch` keeps it, `y` is `[tokens, n_out]`. Every
 //! element is widened exactly from its storage type, products are exact in f64 (at most 24 + 24 significant bits), and
@@ -13,7 +13,7 @@ mod reference;
 
 pub use activation::Activation;
 pub use dense::{dense_matmul, dense_matmul_tokens};
-pub use epilogue::Epilogue;
+pub use epilogue::{Addend, Epilogue};
 pub use error::MatmulError;
 pub use reference::MatmulReference;
 

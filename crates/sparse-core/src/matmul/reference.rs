@@ -12,10 +12,14 @@ pub struct MatmulReference {
     pub n_out: usize,
     /// The output, `activation(pre)`.
     pub y: Vec<f64>,
-    /// The output before the activation, `sum_k x w + bias`.
+    /// The output before the activation, `alpha sum_k x w + beta c + bias`.
     pub pre: Vec<f64>,
-    /// `sum_k |x| |w| + |bias|`, what rounding errors before the activation are relative to.
+    /// `|alpha| sum_k |x| |w| + |beta| |c| + |bias|`, what rounding errors before the activation are relative to.
     pub magnitude: Vec<f64>,
+    /// Roundings that the epilogue adds to every product's: one for an alpha other than 1, one for an addend.
+    pub epilogue_roundings: usize,
+    /// `max(1, |alpha|)`, what the epilogue makes of an absolute error of the sum.
+    pub epilogue_gain: f64,
 }
 
 /// All tokens of `x` times a matrix whose row `o` has the weights `terms(o)`, pairs of `k` and a weight.
@@ -66,6 +70,15 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
             actual: bias.len(),
         });
     }
+    let addend = epilogue.addend.as_ref();
+    let outputs = x.rows().checked_mul(n_out);
+    if let Some(addend) = addend.filter(|addend| Some(addend.c.len()) != outputs) {
+        return Err(MatmulError::AddendLength {
+            tokens: x.rows(),
+            n_out,
+            actual: addend.c.len(),
+        });
+    }
     let token_count = tokens.len();
     let len = token_count
         .checked_mul(n_out)
@@ -83,27 +96,35 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
         y: vec![0.0; len],
         pre: vec![0.0; len],
         magnitude: vec![0.0; len],
+        epilogue_roundings: usize::from(epilogue.alpha != 1.0) + usize::from(addend.is_some()),
+        epilogue_gain: epilogue.alpha.abs().max(1.0),
     };
     if len == 0 {
         return Ok(reference);
     }
 
-    let x_rows: Vec<Vec<f64>> = tokens
-        .map(|t| (0..k_in).map(|k| x.get(t, k).to_f64()).collect())
+    let x_rows: Vec<(usize, Vec<f64>)> = tokens
+        .map(|t| (t, (0..k_in).map(|k| x.get(t, k).to_f64()).collect()))
         .collect();
+    // A factor of 0 takes nothing, of infinities and NaN neither.
+    let scaled = |factor: f64, value: f64| if factor == 0.0 { 0.0 } else { factor * value };
     for o in 0..n_out {
         let weights: Vec<(usize, f64)> = terms(o).collect();
         let bias = epilogue.bias.as_ref().map_or(0.0, |bias| bias[o]);
-        for (t, x_row) in x_rows.iter().enumerate() {
+        for (sample, (token, x_row)) in x_rows.iter().enumerate() {
             let mut sum = 0.0;
             let mut magnitude = 0.0;
             for &(k, weight) in &weights {
                 sum += x_row[k] * weight;
                 magnitude += (x_row[k] * weight).abs();
             }
-            let output = t * n_out + o;
-            reference.pre[output] = sum + bias;
-            reference.magnitude[output] = magnitude + bias.abs();
+            let added = addend.map_or(0.0, |addend| {
+                scaled(addend.beta, addend.c[token * n_out + o])
+            });
+            let output = sample * n_out + o;
+            reference.pre[output] = scaled(epilogue.alpha, sum) + added + bias;
+            reference.magnitude[output] =
+                scaled(epilogue.alpha.abs(), magnitude) + added.abs() + bias.abs();
             reference.y[output] = epilogue.activation.apply(reference.pre[output]);
         }
     }

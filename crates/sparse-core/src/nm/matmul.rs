@@ -1,9 +1,9 @@
-//! `y = act(x w^T + bias)` with N:M weights, the CPU twin of the GPU's `nm_matmul`.
+//! `y = act(alpha * x w^T + beta * c + bias)` with N:M weights, the CPU twin of the GPU's `nm_matmul`.
 
 use crate::matmul::{multiply, multiply_tokens};
 use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView, NmMatrix};
 
-/// `y[t, o] = act(sum_k x[t, k] * w[o, k] + bias[o])` over the stored `k` of row `o`.
+/// `y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])` over the stored `k` of row `o`.
 ///
 /// Explicit zeros are stored and take part (`0 * inf` is NaN); weights that are not stored, and slots of the tail
 /// group past the last column, never touch `x`.
@@ -17,7 +17,7 @@ use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView, NmMatri
 /// ```
 ///
 /// # Errors
-/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`] and [`MatmulError::TooLarge`].
+/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendLength`] and [`MatmulError::TooLarge`].
 pub fn nm_matmul<'a, X: Element, W: Element>(
     x: impl Into<MatrixView<'a, X>>,
     w: &NmMatrix<W>,

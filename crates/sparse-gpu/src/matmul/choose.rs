@@ -2,8 +2,12 @@
 
 use sparse_shaders::{MatvecKernel, Tile, Walk};
 
+use super::problem::MatmulProblem;
 use super::weights::Format;
 use crate::AdapterClass;
+
+/// Up to this many tokens, and without a tile of the caller's, a matmul runs as a matrix-vector product.
+pub(crate) const FEW_TOKENS: usize = MatvecKernel::MAX_TOKENS;
 
 /// The kernel that a plan runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +173,23 @@ pub(crate) fn matvec(walk: Walk, tokens: usize, class: AdapterClass) -> Shape {
         lanes: if software { 8 } else { 64 },
     }
 }
+
+/// Parts into which k is split where a GPU would otherwise have too few workgroups to fill it: few rows, few tokens, long sums.
+pub(crate) fn split_k(problem: &MatmulProblem, shape: Shape, steps: usize) -> usize {
+    let groups = problem.n_out.div_ceil(shape.rows()) * problem.tokens.div_ceil(shape.panel());
+    let steps_of_lane = match shape {
+        Shape::Tiled(_) => steps,
+        Shape::Matvec { lanes, .. } => steps / lanes,
+    };
+    (FILLING_GROUPS / groups.max(1)).clamp(1, (steps_of_lane / SHORTEST_PART).clamp(1, MOST_PARTS))
+}
+
+/// Workgroups that fill a GPU of any size tolerably.
+const FILLING_GROUPS: usize = 512;
+/// Steps of four k that a part has at least, so that adding up parts does not count.
+const SHORTEST_PART: usize = 64;
+/// Parts, at most.
+const MOST_PARTS: usize = 16;
 
 /// Rows of a tile: the power of two up to `most` for which covering `strip_rows` costs least. A tile costs its rows, padding
 /// included, and about two more for what all of its rows share.

@@ -30,7 +30,9 @@ params! {
     /// Of `matmul.wgsl` and `matvec.wgsl`.
     MatmulParams {
         row_tiles,
+        strips,
         first_strip,
+        panels,
         token_begin,
         token_end,
         n_out,
@@ -38,17 +40,49 @@ params! {
         packed_rows,
         zero_row,
         steps,
+        parts,
+        part_stride,
         weight_stride,
         words_per_strip,
+        y_stride,
         w_first,
         indices_first,
         y_first,
+        residual_first,
+        /// The bits of an f32.
+        alpha,
+        /// The bits of an f32.
+        beta,
     }
 }
 
 params! {
     /// Of `pack.wgsl`.
-    PackParams { k_tiles, token_begin, token_end, k_in, packed_rows, x_first }
+    PackParams { k_tiles, k_begin, token_begin, token_end, k_in, x_stride, packed_rows, x_first }
+}
+
+params! {
+    /// Of `matmul_finish.wgsl`.
+    FinishParams {
+        line,
+        line_pairs,
+        pairs,
+        line_stride,
+        sums_stride,
+        sums_begin,
+        y_begin,
+        shift,
+        parts,
+        part_stride,
+        n_out,
+        y_stride,
+        y_first,
+        residual_first,
+        /// The bits of an f32.
+        alpha,
+        /// The bits of an f32.
+        beta,
+    }
 }
 
 params! {

@@ -17,7 +17,7 @@ impl MatmulPlan {
         Self { engine }
     }
 
-    /// Records `y = act(x w^T)` into the caller's pass; it runs when the caller submits. Many operations may share a pass, and a plan may
+    /// Records the product into the caller's pass; it runs when the caller submits. Many operations may share a pass, and a plan may
     /// be recorded any number of times. `w` is a [`GpuTensor`], [`crate::GpuNm`] or [`crate::GpuBsr`], as the plan was made for.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl MatmulPlan {
         self.record_with(pass, w, x, Extras::default(), y)
     }
 
-    /// As [`MatmulPlan::record`], with a bias.
+    /// As [`MatmulPlan::record`], with a bias or a residual.
     ///
     /// # Errors
     /// Those of [`MatmulPlan::record`].

@@ -116,7 +116,8 @@ pub(crate) struct Extent<'a> {
 }
 
 impl Extent<'_> {
-    fn rows(&self, strips: &Range<usize>) -> Range<usize> {
+    /// Rows of w that `strips` are.
+    pub(crate) fn rows(&self, strips: &Range<usize>) -> Range<usize> {
         strips.start * self.strip_rows..strips.end.saturating_mul(self.strip_rows).min(self.n_out)
     }
 

@@ -1,16 +1,17 @@
 //! `bsr_matmul`: block-sparse weights.
 
-use super::FEW_TOKENS;
-use crate::matmul::{Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile};
+use crate::matmul::{
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile, Transposed,
+};
 use crate::problem::Problem;
 use crate::{Error, Gpu};
 
-/// `y = act(x w^T + bias)` with block-sparse weights.
+/// `y = act(alpha * x w^T + beta * c + bias)` with block-sparse weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matmul.wgsl` with the walk `bsr`; the CPU twin is
 /// [`sparse_core::bsr::bsr_matmul`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BsrMatmul {
     /// Rows of x and y.
     pub tokens: usize,
@@ -22,14 +23,20 @@ pub struct BsrMatmul {
     pub block: (usize, usize),
     /// Storage types.
     pub types: MatmulTypes,
-    /// Bias and activation.
+    /// Which operands lie as their transposes.
+    pub transposed: Transposed,
+    /// A leading dimension of x and y.
+    pub batch: Batch,
+    /// Factors, what is added, activation.
     pub epilogue: Epilogue,
     /// The register tile; none: chosen by the plan.
     pub tile: Option<Tile>,
+    /// Parts into which k is split, to be added up by a second pass in a fixed order; none: chosen by the plan.
+    pub split_k: Option<usize>,
 }
 
 impl BsrMatmul {
-    /// f32, no bias, no activation, tile by the plan.
+    /// f32, no epilogue, tile by the plan.
     pub fn new(tokens: usize, n_out: usize, k_in: usize, block: (usize, usize)) -> Self {
         Self {
             tokens,
@@ -37,8 +44,11 @@ impl BsrMatmul {
             k_in,
             block,
             types: MatmulTypes::default(),
+            transposed: Transposed::NONE,
+            batch: Batch::None,
             epilogue: Epilogue::default(),
             tile: None,
+            split_k: None,
         }
     }
 }
@@ -54,9 +64,12 @@ impl Problem for BsrMatmul {
             k_in: self.k_in,
             format: Format::Bsr { block: self.block },
             types: self.types,
+            transposed: self.transposed,
+            batch: self.batch,
             epilogue: self.epilogue,
             tile: self.tile,
-            matvec: self.tile.is_none() && self.tokens <= FEW_TOKENS,
+            split_k: self.split_k,
+            few_tokens_only: false,
         };
         Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))
     }

@@ -19,6 +19,3 @@ pub use nm_matvec::NmMatvec;
 pub use xattention::{XAttention, XAttentionPlan};
 pub use xattention_score::{XAttentionScore, XAttentionScorePlan};
 pub use xattention_select::{XAttentionSelect, XAttentionSelectPlan};
-
-/// Up to this many tokens, and without a tile of the caller's, a matmul runs as a matrix-vector product.
-pub(crate) const FEW_TOKENS: usize = 8;

@@ -2,12 +2,13 @@
 
 use sparse_core::Nm;
 
-use super::FEW_TOKENS;
-use crate::matmul::{Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile};
+use crate::matmul::{
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile, Transposed,
+};
 use crate::problem::Problem;
 use crate::{Error, Gpu};
 
-/// `y = act(x w^T + bias)` with N:M weights.
+/// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matmul.wgsl` with the walk `nm` or `nm_expand`; the CPU twin is
@@ -15,7 +16,7 @@ use crate::{Error, Gpu};
 ///
 /// A weight that is not stored never meets x, with one exception: where fewer than 4 rows share a pattern and there are more than 8
 /// tokens, the walk `nm_expand` multiplies all columns, and a non-finite x gives NaN as it does with dense weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatmul {
     /// Rows of x and y.
     pub tokens: usize,
@@ -27,14 +28,20 @@ pub struct NmMatmul {
     pub pattern: Nm,
     /// Storage types.
     pub types: MatmulTypes,
-    /// Bias and activation.
+    /// Which operands lie as their transposes.
+    pub transposed: Transposed,
+    /// A leading dimension of x and y.
+    pub batch: Batch,
+    /// Factors, what is added, activation.
     pub epilogue: Epilogue,
     /// The register tile; none: chosen by the plan.
     pub tile: Option<Tile>,
+    /// Parts into which k is split, to be added up by a second pass in a fixed order; none: chosen by the plan.
+    pub split_k: Option<usize>,
 }
 
 impl NmMatmul {
-    /// f32, no bias, no activation, tile by the plan.
+    /// f32, no epilogue, tile by the plan.
     pub fn new(tokens: usize, n_out: usize, k_in: usize, pattern: Nm) -> Self {
         Self {
             tokens,
@@ -42,8 +49,11 @@ impl NmMatmul {
             k_in,
             pattern,
             types: MatmulTypes::default(),
+            transposed: Transposed::NONE,
+            batch: Batch::None,
             epilogue: Epilogue::default(),
             tile: None,
+            split_k: None,
         }
     }
 }
@@ -61,9 +71,12 @@ impl Problem for NmMatmul {
                 pattern: self.pattern,
             },
             types: self.types,
+            transposed: self.transposed,
+            batch: self.batch,
             epilogue: self.epilogue,
             tile: self.tile,
-            matvec: self.tile.is_none() && self.tokens <= FEW_TOKENS,
+            split_k: self.split_k,
+            few_tokens_only: false,
         };
         Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))
     }

@@ -2,16 +2,18 @@
 
 use sparse_core::Nm;
 
-use crate::matmul::{Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes};
+use crate::matmul::{
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Transposed,
+};
 use crate::problem::Problem;
 use crate::{Error, Gpu};
 
-/// `y = act(x w^T + bias)` with N:M weights and at most 8 tokens.
+/// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights and at most 8 tokens.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
 /// The kernel is `matvec.wgsl` with the walk `nm` or `nm_expand`; the CPU twin is
 /// [`sparse_core::nm::nm_matmul`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatvec {
     /// Rows of x and y, at most 8.
     pub tokens: usize,
@@ -23,12 +25,18 @@ pub struct NmMatvec {
     pub pattern: Nm,
     /// Storage types.
     pub types: MatmulTypes,
-    /// Bias and activation.
+    /// Which operands lie as their transposes.
+    pub transposed: Transposed,
+    /// A leading dimension of x and y.
+    pub batch: Batch,
+    /// Factors, what is added, activation.
     pub epilogue: Epilogue,
+    /// Parts into which k is split, to be added up by a second pass in a fixed order; none: chosen by the plan.
+    pub split_k: Option<usize>,
 }
 
 impl NmMatvec {
-    /// f32, no bias, no activation.
+    /// f32, no epilogue.
     pub fn new(tokens: usize, n_out: usize, k_in: usize, pattern: Nm) -> Self {
         Self {
             tokens,
@@ -36,7 +44,10 @@ impl NmMatvec {
             k_in,
             pattern,
             types: MatmulTypes::default(),
+            transposed: Transposed::NONE,
+            batch: Batch::None,
             epilogue: Epilogue::default(),
+            split_k: None,
         }
     }
 }
@@ -54,9 +65,12 @@ impl Problem for NmMatvec {
                 pattern: self.pattern,
             },
             types: self.types,
+            transposed: self.transposed,
+            batch: self.batch,
             epilogue: self.epilogue,
             tile: None,
-            matvec: true,
+            split_k: self.split_k,
+            few_tokens_only: true,
         };
         Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))
     }

@@ -39,13 +39,14 @@ impl Engine {
         }
     }
 
-    /// Steps of a strip; of block-sparse matrices an upper bound that only the cutting of long dispatches uses.
+    /// Steps of a strip.
+    pub(super) fn steps_of_strip(&self) -> usize {
+        steps(self.walk, self.problem.k_in)
+    }
+
+    /// Steps of a workgroup.
     pub(super) fn steps(&self) -> usize {
-        match self.walk {
-            Walk::Dense { .. } | Walk::NmExpand { .. } => self.problem.k_in.div_ceil(4),
-            Walk::Nm { .. } | Walk::NmGather { .. } => self.weight_row() / 4,
-            Walk::Bsr { bc, .. } => self.problem.k_in.div_ceil(bc) * bc.div_ceil(4),
-        }
+        self.steps_of_strip().div_ceil(self.parts)
     }
 
     /// Rounds of the loops of one invocation.
@@ -70,5 +71,16 @@ pub(super) fn packed_rows(walk: Walk, k_in: usize) -> usize {
             kept.div_ceil(n) * m
         }
         Walk::Bsr { bc, .. } => k_in.next_multiple_of(bc) + usize::from(bc % 4 != 0),
+    }
+}
+
+/// Steps of a strip; of block-sparse matrices an upper bound that only the cutting of long dispatches uses.
+pub(super) fn steps(walk: Walk, k_in: usize) -> usize {
+    match walk {
+        Walk::Dense { .. } | Walk::NmExpand { .. } => k_in.div_ceil(4),
+        Walk::Nm { n, m, .. } | Walk::NmGather { n, m, .. } => {
+            (k_in.div_ceil(m) * n).next_multiple_of(4) / 4
+        }
+        Walk::Bsr { bc, .. } => k_in.div_ceil(bc) * bc.div_ceil(4),
     }
 }

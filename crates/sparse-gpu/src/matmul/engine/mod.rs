@@ -1,36 +1,23 @@
 //! Planning and recording a product.
 
+mod check;
 mod layout;
 mod operands;
+mod output;
 mod plan;
 mod record;
 mod slices;
 
 use std::sync::Arc;
 
-use sparse_shaders::{PackKernel, Tile, Walk};
+use sparse_shaders::{PackKernel, Walk};
 
 use super::choose::Shape;
-use super::weights::{Format, Weights};
-use super::{Epilogue, Extras, MatmulTypes};
+use super::weights::Weights;
+use super::{Extras, MatmulProblem};
 use crate::kernel::CompiledKernel;
 use crate::problem::Explanation;
 use crate::{Gpu, GpuTensor};
-
-/// Sizes and options of a product, whatever the format of its weights.
-#[derive(Clone, Debug)]
-pub(crate) struct MatmulProblem {
-    pub(crate) operation: &'static str,
-    pub(crate) tokens: usize,
-    pub(crate) n_out: usize,
-    pub(crate) k_in: usize,
-    pub(crate) format: Format,
-    pub(crate) types: MatmulTypes,
-    pub(crate) epilogue: Epilogue,
-    pub(crate) tile: Option<Tile>,
-    /// Use the kernel for few tokens.
-    pub(crate) matvec: bool,
-}
 
 /// What a recording works on.
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +32,17 @@ pub(crate) struct Operands<'a> {
 #[derive(Debug)]
 pub(crate) struct Engine {
     gpu: Gpu,
+    /// As it was asked for: what operands are checked against.
+    asked: MatmulProblem,
+    /// As it is computed: items that share w and follow each other are more tokens of one.
     problem: MatmulProblem,
     walk: Walk,
     shape: Shape,
     main: Arc<CompiledKernel>,
     pack: Option<Pack>,
-    convert: Option<Convert>,
+    finish: Option<Finish>,
+    /// Parts into which k is split.
+    parts: usize,
     packed_rows: usize,
     chunk_tokens: usize,
     explanation: Explanation,
@@ -64,9 +56,9 @@ struct Pack {
     packed: wgpu::Buffer,
 }
 
-/// The result is computed into this f32 scratch buffer and rounded afterwards.
+/// The sums go into this f32 scratch buffer, and a second pass makes y of them.
 #[derive(Debug)]
-struct Convert {
+struct Finish {
     kernel: Arc<CompiledKernel>,
     sums: wgpu::Buffer,
 }
@@ -75,4 +67,13 @@ impl Engine {
     pub(crate) fn explain(&self) -> &Explanation {
         &self.explanation
     }
+}
+
+/// Sizes that `check_sizes` has bounded, as the kernels count them.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "check_sizes refuses operands of 2^32 elements or more"
+)]
+const fn word(n: usize) -> u32 {
+    n as u32
 }

@@ -1,8 +1,11 @@
 //! Whether operands are what the plan was made for.
 
+use sparse_core::DType;
+
 use super::{Engine, MatmulProblem, Operands};
-use crate::Error;
+use crate::matmul::problem::{Addend, Batch};
 use crate::matmul::weights::Weights;
+use crate::{Error, GpuTensor};
 
 impl Engine {
     pub(super) fn check_operands(&self, operands: &Operands<'_>) -> Result<(), Error> {
@@ -13,35 +16,43 @@ impl Engine {
             k_in,
             types,
             epilogue,
+            transposed,
+            batch,
             ..
-        } = self.problem;
-        operands
-            .x
-            .expect(operation, "x", &[tokens, k_in], types.x)?;
+        } = self.asked;
+        let shape = |rows, cols, transposed| {
+            let (rows, cols) = if transposed {
+                (cols, rows)
+            } else {
+                (rows, cols)
+            };
+            batch.shape(rows, cols)
+        };
+        let x_shape = shape(tokens, k_in, transposed.x);
+        let y_shape = shape(tokens, n_out, transposed.y);
+        operands.x.expect(operation, "x", &x_shape, types.x)?;
         self.check_weights(operands.weights)?;
-        operands
-            .y
-            .expect(operation, "y", &[tokens, n_out], types.y)?;
-        match (epilogue.bias, operands.extras.bias) {
-            (Some(dtype), Some(bias)) => bias.expect(operation, "bias", &[n_out], dtype)?,
-            (None, None) => {}
-            (planned, _) => {
-                let (planned, given) = if planned.is_some() {
-                    ("with", "without")
-                } else {
-                    ("without", "with")
-                };
-                return Err(Error::OperandMismatch {
-                    operation,
-                    tensor: "a bias",
-                    planned,
-                    given,
-                });
-            }
-        }
+        operands.y.expect(operation, "y", &y_shape, types.y)?;
+        let residual = match epilogue.addend {
+            Addend::Residual { dtype, .. } => Some(dtype),
+            _ => None,
+        };
+        let extras = operands.extras;
+        self.check_extra(["bias", "a bias"], epilogue.bias, extras.bias, &[n_out])?;
+        self.check_extra(
+            ["residual", "a residual"],
+            residual,
+            extras.residual,
+            &y_shape,
+        )?;
         let (w, _) = operands.weights.values();
         let mut read = vec![("x", operands.x.buffer()), ("w", w)];
-        read.extend(operands.extras.bias.map(|bias| ("bias", bias.buffer())));
+        read.extend(extras.bias.map(|bias| ("bias", bias.buffer())));
+        read.extend(
+            extras
+                .residual
+                .map(|residual| ("residual", residual.buffer())),
+        );
         for (input, buffer) in read {
             if buffer == operands.y.buffer() {
                 return Err(Error::Aliased {
@@ -54,6 +65,28 @@ impl Engine {
         Ok(())
     }
 
+    fn check_extra(
+        &self,
+        [name, tensor]: [&'static str; 2],
+        planned: Option<DType>,
+        given: Option<&GpuTensor>,
+        shape: &[usize],
+    ) -> Result<(), Error> {
+        let operation = self.asked.operation;
+        let (planned, given) = match (planned, given) {
+            (Some(dtype), Some(tensor)) => return tensor.expect(operation, name, shape, dtype),
+            (None, None) => return Ok(()),
+            (Some(_), None) => ("with", "without"),
+            (None, Some(_)) => ("without", "with"),
+        };
+        Err(Error::OperandMismatch {
+            operation,
+            tensor,
+            planned,
+            given,
+        })
+    }
+
     fn check_weights(&self, weights: Weights<'_>) -> Result<(), Error> {
         let MatmulProblem {
             operation,
@@ -61,8 +94,9 @@ impl Engine {
             k_in,
             types,
             format,
+            batch,
             ..
-        } = self.problem;
+        } = self.asked;
         let (actual, shape, dtype) = weights.describe();
         if actual != format {
             let (expected, actual) = (format.to_string(), actual.to_string());
@@ -73,8 +107,11 @@ impl Engine {
                 actual,
             });
         }
-        if shape != [n_out, k_in] {
-            let expected = vec![n_out, k_in];
+        let expected = match batch {
+            Batch::PerItem(items) => vec![items, n_out, k_in],
+            _ => vec![n_out, k_in],
+        };
+        if shape != expected {
             return Err(Error::ShapeMismatch {
                 operation,
                 tensor: "w",

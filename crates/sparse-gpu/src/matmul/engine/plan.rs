@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use sparse_core::DType;
-use sparse_shaders::{ConvertKernel, MatmulKernel, MatvecKernel, PackKernel, Storage, Tile, Walk};
+use sparse_shaders::{
+    MatmulFinishKernel, MatmulKernel, MatvecKernel, Output, PackKernel, Tile, Walk,
+};
 
-use super::layout::packed_rows;
-use super::{Convert, Engine, MatmulProblem, Pack};
+use super::check::{check_problem, normal};
+use super::layout::{packed_rows, steps};
+use super::output::{Outputs, outputs};
+use super::{Engine, Finish, MatmulProblem, Pack};
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::choose::{self, Shape};
-use crate::matmul::weights::Format;
 use crate::problem::Explanation;
 use crate::window::window_bytes;
 use crate::{Error, Gpu};
@@ -19,56 +22,60 @@ use crate::{Error, Gpu};
 const MOST_PACKED_BYTES: u64 = 64 << 20;
 
 impl Engine {
-    pub(crate) async fn plan(gpu: &Gpu, problem: MatmulProblem) -> Result<Self, Error> {
-        check_sizes(&problem)?;
-        if let Some(tile) = problem.tile {
-            tile.check(&|| tile.to_string())
-                .map_err(|e| Error::tile(problem.operation, &e))?;
-        }
-        let (walk, note) =
-            choose::walk(problem.format, problem.n_out, problem.k_in, problem.matvec);
+    pub(crate) async fn plan(gpu: &Gpu, asked: MatmulProblem) -> Result<Self, Error> {
+        check_problem(&asked)?;
+        let problem = normal(asked.clone());
+        let few = problem.few_tokens_only
+            || (problem.tile.is_none() && problem.tokens <= choose::FEW_TOKENS);
+        let (walk, note) = choose::walk(problem.format, problem.n_out, problem.k_in, few);
         let mut notes: Vec<String> = note.into_iter().collect();
-        let mut shape = shape(gpu, &problem, walk);
+        let mut shape = shape(gpu, &problem, walk, few);
         let packed_rows = packed_rows(walk, problem.k_in);
-        let mut chunk_tokens = chunk_tokens(gpu, &problem, shape.panel(), packed_rows);
+        let parts = match problem.split_k {
+            Some(parts) => parts,
+            None if gpu.is_software() => 1,
+            None => choose::split_k(&problem, shape, steps(walk, problem.k_in)),
+        };
+        let mut chunk_tokens = chunk_tokens(gpu, &problem, shape.panel(), packed_rows, parts);
         while chunk_tokens == 0 {
             shape = smaller(shape).ok_or_else(|| too_long_rows(gpu, &problem, packed_rows))?;
-            chunk_tokens = self::chunk_tokens(gpu, &problem, shape.panel(), packed_rows);
+            chunk_tokens = self::chunk_tokens(gpu, &problem, shape.panel(), packed_rows, parts);
         }
         if chunk_tokens < problem.tokens {
             notes.push(format!(
                 "{chunk_tokens} tokens at a time, so that operands and scratch memory can be bound"
             ));
         }
-        let strip_rows = walk.strip_rows(shape.rows());
-        let converts = problem.types.y != DType::F32
-            && !(problem.n_out.is_multiple_of(2)
-                && shape.rows().is_multiple_of(2)
-                && strip_rows.is_multiple_of(2));
-        if converts {
-            notes.push("rows of y do not start at whole words: sums are kept in f32 and rounded by a second kernel".to_owned());
+        let Outputs {
+            main: output,
+            finish,
+            note,
+        } = outputs(&problem, walk, shape, parts, chunk_tokens);
+        notes.extend(note);
+        if problem.transposed.y
+            && problem.types.y != DType::F32
+            && chunk_tokens < problem.tokens
+            && !problem.tokens.is_multiple_of(2)
+        {
+            return Err(odd_columns(gpu, &problem));
         }
-        let output = if converts {
-            Storage::F32
-        } else {
-            storage(problem.types.y)
-        };
-        let main = compile_main(gpu, &problem, walk, shape, output).await?;
-        let in_place =
-            shape.panel() == 1 && problem.types.x == DType::F32 && packed_rows == problem.k_in;
+        let main = compile_main(gpu, &problem, walk, shape, output, parts > 1).await?;
+        let in_place = shape.panel() == 1
+            && problem.types.x == DType::F32
+            && packed_rows == problem.k_in
+            && problem.batch.items().is_none();
         let pack = if in_place {
             notes.push("x is read where it is".to_owned());
             None
         } else {
             Some(plan_pack(gpu, &problem, shape.panel(), packed_rows, chunk_tokens).await?)
         };
-        let convert = if converts {
-            Some(plan_convert(gpu, &problem, chunk_tokens).await?)
-        } else {
-            None
+        let finish = match finish {
+            Some(output) => Some(plan_finish(gpu, &problem, output, chunk_tokens, parts).await?),
+            None => None,
         };
         let scratch_bytes = pack.as_ref().map_or(0, |p| p.packed.size())
-            + convert.as_ref().map_or(0, |c| c.sums.size());
+            + finish.as_ref().map_or(0, |f| f.sums.size());
         let explanation = Explanation {
             operation: problem.operation,
             kernel: main.name().to_owned(),
@@ -81,12 +88,14 @@ impl Engine {
         let gpu = gpu.clone();
         let engine = Self {
             gpu,
+            asked,
             problem,
             walk,
             shape,
             main,
             pack,
-            convert,
+            finish,
+            parts,
             packed_rows,
             chunk_tokens,
             explanation,
@@ -100,9 +109,9 @@ impl Engine {
     }
 }
 
-fn shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk) -> Shape {
+fn shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk, few: bool) -> Shape {
     let class = gpu.class();
-    if problem.matvec {
+    if few {
         return choose::matvec(walk, problem.tokens, class);
     }
     Shape::Tiled(
@@ -129,52 +138,14 @@ fn smaller(shape: Shape) -> Option<Shape> {
     }
 }
 
-fn check_sizes(problem: &MatmulProblem) -> Result<(), Error> {
-    let MatmulProblem {
-        operation,
-        tokens,
-        n_out,
-        k_in,
-        ..
-    } = *problem;
-    // Kernels count elements in u32.
-    for (name, rows, cols) in [
-        ("x", tokens, k_in),
-        ("w", n_out, k_in),
-        ("y", tokens, n_out),
-    ] {
-        let elements = rows.checked_mul(cols).filter(|&n| u32::try_from(n).is_ok());
-        if elements.is_none() || u32::try_from(rows.max(cols)).is_err() {
-            let reason = format!(
-                "{name} is {rows} x {cols}; an operand has at most 2^32 - 1 elements, split the problem"
-            );
-            return Err(Error::invalid(operation, reason));
-        }
-    }
-    if let Format::Bsr { block: (br, bc) } = problem.format {
-        // Kernels find a block by counting its elements, its rows padded to multiples of four.
-        let elements = bc
-            .checked_next_multiple_of(4)
-            .and_then(|bc| bc.checked_mul(br));
-        if br == 0 || bc == 0 || elements.is_none_or(|n| u32::try_from(n).is_err()) {
-            let reason = format!(
-                "blocks of {br} x {bc}; a block has at least one and at most 2^32 - 1 elements, its rows padded to multiples of 4"
-            );
-            return Err(Error::invalid(operation, reason));
-        }
-    }
-    if problem.matvec && tokens > MatvecKernel::MAX_TOKENS {
-        let most = MatvecKernel::MAX_TOKENS;
-        return Err(Error::invalid(
-            operation,
-            format!("{tokens} tokens; it takes at most {most}, use the matmul operation"),
-        ));
-    }
-    Ok(())
-}
-
 /// Tokens whose operands and scratch can be bound at once; 0 where not even one panel can.
-fn chunk_tokens(gpu: &Gpu, problem: &MatmulProblem, panel: usize, packed_rows: usize) -> usize {
+fn chunk_tokens(
+    gpu: &Gpu,
+    problem: &MatmulProblem,
+    panel: usize,
+    packed_rows: usize,
+    parts: usize,
+) -> usize {
     let limit = window_bytes(gpu);
     let most =
         |bytes_per_token: u64, limit: u64| limit.checked_div(bytes_per_token).unwrap_or(u64::MAX);
@@ -182,9 +153,15 @@ fn chunk_tokens(gpu: &Gpu, problem: &MatmulProblem, panel: usize, packed_rows: u
     // One panel may take what it needs; several are kept below the cap.
     let cap = limit.min(MOST_PACKED_BYTES.max(packed * panel as u64));
     let packed = most(packed, cap) / panel as u64 * panel as u64;
-    let x = most((problem.k_in * problem.types.x.bytes()) as u64, limit);
+    // A transposed x is bound some rows of k at a time instead.
+    let x = if problem.transposed.x {
+        u64::MAX
+    } else {
+        most((problem.k_in * problem.types.x.bytes()) as u64, limit)
+    };
     // Room for f32 sums, should they be needed.
-    let y = most(4 * problem.n_out as u64, limit);
+    let sums = (4 * problem.n_out as u64).saturating_mul(parts as u64);
+    let y = most(sums, limit);
     let tokens = usize::try_from(packed.min(x).min(y)).unwrap_or(usize::MAX);
     if problem.tokens <= tokens {
         problem.tokens.max(1)
@@ -202,30 +179,36 @@ fn too_long_rows(gpu: &Gpu, problem: &MatmulProblem, packed_rows: usize) -> Erro
     }
 }
 
+fn odd_columns(gpu: &Gpu, problem: &MatmulProblem) -> Error {
+    Error::Unavailable {
+        what: format!(
+            "{}: a transposed y of {} with {} tokens, an odd number, some at a time",
+            problem.operation, problem.types.y, problem.tokens
+        ),
+        needs: "bindings that hold all tokens of the f32 sums and the packed activations"
+            .to_owned(),
+        has: gpu.limits().max_storage_buffer_binding_size.to_string(),
+        hint: "use an even number of tokens, or y in f32".to_owned(),
+    }
+}
+
 async fn compile_main(
     gpu: &Gpu,
     problem: &MatmulProblem,
     walk: Walk,
     shape: Shape,
-    output: Storage,
+    output: Output,
+    split: bool,
 ) -> Result<Arc<CompiledKernel>, Error> {
     let weight = storage(problem.types.w);
-    let bias = problem.epilogue.bias.map(storage);
-    let activation = problem.epilogue.activation;
     match shape {
         Shape::Tiled(tile) => {
-            let vector_output = output == Storage::F32
-                && problem.n_out.is_multiple_of(4)
-                && tile.rows.is_multiple_of(4)
-                && walk.strip_rows(tile.rows).is_multiple_of(4);
             let kernel = MatmulKernel {
                 walk,
                 tile,
                 weight,
                 output,
-                vector_output,
-                bias,
-                activation,
+                split,
             };
             gpu.compile(&kernel).await
         }
@@ -237,8 +220,7 @@ async fn compile_main(
                 lanes,
                 weight,
                 output,
-                bias,
-                activation,
+                split,
             };
             gpu.compile(&kernel).await
         }
@@ -254,7 +236,12 @@ async fn plan_pack(
 ) -> Result<Pack, Error> {
     let packing = PackKernel {
         input: storage(problem.types.x),
-        vector_input: problem.k_in.is_multiple_of(4),
+        vector_input: if problem.transposed.x {
+            problem.tokens.is_multiple_of(4)
+        } else {
+            problem.k_in.is_multiple_of(4)
+        },
+        transposed: problem.transposed.x,
         panel,
     };
     let slots = chunk_tokens.next_multiple_of(panel) as u64;
@@ -270,19 +257,17 @@ async fn plan_pack(
     })
 }
 
-async fn plan_convert(
+async fn plan_finish(
     gpu: &Gpu,
     problem: &MatmulProblem,
+    output: Output,
     chunk_tokens: usize,
-) -> Result<Convert, Error> {
-    let kernel = gpu
-        .compile(&ConvertKernel {
-            output: storage(problem.types.y),
-        })
-        .await?;
-    let bytes = chunk_tokens as u64 * problem.n_out as u64 * 4;
-    Ok(Convert {
+    parts: usize,
+) -> Result<Finish, Error> {
+    let kernel = gpu.compile(&MatmulFinishKernel { output }).await?;
+    let elements = chunk_tokens as u64 * problem.n_out as u64 * parts as u64;
+    Ok(Finish {
         kernel,
-        sums: gpu.allocate("f32 sums", bytes, wgpu::BufferUsages::STORAGE)?,
+        sums: gpu.allocate("f32 sums", elements * 4, wgpu::BufferUsages::STORAGE)?,
     })
 }

@@ -1,13 +1,22 @@
-//! Recording a planned product: pack x, multiply slice by slice, convert.
+//! Recording a planned product: pack x, multiply slice by slice, finish y.
 
 use std::ops::Range;
 
-use super::{Engine, Operands};
+use super::output::{sums_stride, y_stride};
+use super::{Engine, Operands, word};
+use crate::Error;
 use crate::dispatch::dispatch;
-use crate::matmul::params::{ConvertParams, MatmulParams, PackParams};
+use crate::matmul::params::{FinishParams, MatmulParams, PackParams};
+use crate::matmul::problem::{Batch, MatmulProblem};
 use crate::matmul::weights::{Extent, Weights, unit_bytes};
-use crate::window::Window;
-use crate::{Error, GpuTensor};
+use crate::window::{Window, window_bytes};
+
+/// One item of a batch, and the tokens of it that are computed at once.
+#[derive(Clone, Debug)]
+struct Chunk {
+    item: usize,
+    tokens: Range<usize>,
+}
 
 impl Engine {
     pub(crate) fn record(
@@ -22,56 +31,85 @@ impl Engine {
         }
         let extent = self.extent(operands.weights);
         let slices = self.slices(&extent)?;
-        for begin in (0..problem.tokens).step_by(self.chunk_tokens) {
-            let tokens = begin..(begin + self.chunk_tokens).min(problem.tokens);
-            self.record_pack(pass, operands.x, &tokens);
-            for strips in &slices {
-                self.record_main(pass, operands, &extent, strips, &tokens);
+        for item in 0..problem.batch.items().unwrap_or(1) {
+            for begin in (0..problem.tokens).step_by(self.chunk_tokens) {
+                let tokens = begin..(begin + self.chunk_tokens).min(problem.tokens);
+                let chunk = Chunk { item, tokens };
+                self.record_pack(pass, operands, &chunk);
+                for strips in &slices {
+                    self.record_main(pass, operands, &extent, strips, &chunk);
+                }
+                self.record_finish(pass, operands, &chunk);
             }
-            self.record_convert(pass, operands.y, &tokens);
         }
         Ok(())
     }
 
-    fn record_pack(&self, pass: &mut wgpu::ComputePass<'_>, x: &GpuTensor, tokens: &Range<usize>) {
+    fn record_pack(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        operands: &Operands<'_>,
+        chunk: &Chunk,
+    ) {
         let (Some(pack), true) = (&self.pack, self.packed_rows > 0) else {
             return;
         };
+        let (x, problem) = (operands.x, &self.problem);
+        let (transposed, tile_k) = (pack.packing.transposed, pack.packing.tile_k());
         let vectors = if pack.packing.vector_input { 4 } else { 1 };
         let unit = x.dtype().bytes() as u64 * vectors;
-        let row_units = self.problem.k_in as u64 / vectors;
-        let window = Window::new(
-            &self.gpu,
-            x.buffer(),
-            x.offset(),
-            unit,
-            tokens.start as u64 * row_units..tokens.end as u64 * row_units,
-        );
-        let k_tiles = self.packed_rows.div_ceil(pack.packing.tile_k());
-        let slots = tokens.len().next_multiple_of(self.shape.panel());
-        let params = PackParams {
-            k_tiles: word(k_tiles),
-            token_begin: word(tokens.start),
-            token_end: word(tokens.end),
-            k_in: word(self.problem.k_in),
-            packed_rows: word(self.packed_rows),
-            x_first: window.first,
-            ..PackParams::default()
+        let stride = if transposed {
+            problem.tokens
+        } else {
+            problem.k_in
         };
-        let buffers = [
-            ("x", window.binding()),
-            ("packed", pack.packed.as_entire_binding()),
-        ];
-        let groups = word(k_tiles * (slots / pack.packing.tile_tokens()));
-        dispatch(
-            &self.gpu,
-            pass,
-            &pack.kernel,
-            params,
-            &buffers,
-            groups,
-            1024,
-        );
+        let base = (chunk.item * problem.tokens * problem.k_in) as u64;
+        // Rows of tokens are bound together; of a transposed x as many rows of k as fit.
+        let rows_of_k = if transposed {
+            let row_bytes = (stride * x.dtype().bytes()) as u64;
+            let fit = usize::try_from(window_bytes(&self.gpu) / row_bytes).unwrap_or(usize::MAX);
+            (fit / tile_k * tile_k).clamp(tile_k, self.packed_rows.next_multiple_of(tile_k))
+        } else {
+            self.packed_rows
+        };
+        let slots = chunk.tokens.len().next_multiple_of(self.shape.panel());
+        for k_begin in (0..self.packed_rows).step_by(rows_of_k) {
+            let k_end = (k_begin + rows_of_k).min(self.packed_rows);
+            let rows = if transposed {
+                k_begin.min(problem.k_in)..k_end.min(problem.k_in)
+            } else {
+                chunk.tokens.clone()
+            };
+            let elements = [rows.start, rows.end].map(|row| base + (row * stride) as u64);
+            let units = elements[0] / vectors..elements[1].div_ceil(vectors);
+            let window = Window::new(&self.gpu, x.buffer(), x.offset(), unit, units);
+            let k_tiles = (k_end - k_begin).div_ceil(tile_k);
+            let params = PackParams {
+                k_tiles: word(k_tiles),
+                k_begin: word(k_begin),
+                token_begin: word(chunk.tokens.start),
+                token_end: word(chunk.tokens.end),
+                k_in: word(problem.k_in),
+                x_stride: word(stride),
+                packed_rows: word(self.packed_rows),
+                x_first: relative(window.first, vectors, base),
+                ..PackParams::default()
+            };
+            let buffers = [
+                ("x", window.binding()),
+                ("packed", pack.packed.as_entire_binding()),
+            ];
+            let groups = word(k_tiles * (slots / pack.packing.tile_tokens()));
+            dispatch(
+                &self.gpu,
+                pass,
+                &pack.kernel,
+                params,
+                &buffers,
+                groups,
+                1024,
+            );
+        }
     }
 
     fn record_main(
@@ -80,29 +118,32 @@ impl Engine {
         operands: &Operands<'_>,
         extent: &Extent<'_>,
         strips: &Range<usize>,
-        tokens: &Range<usize>,
+        chunk: &Chunk,
     ) {
         let gpu = &self.gpu;
         let problem = &self.problem;
+        let tokens = &chunk.tokens;
         let (values, base) = operands.weights.values();
+        let vectors = if self.vector_weights() { 4 } else { 1 };
+        let w_base = match problem.batch {
+            Batch::PerItem(_) => (chunk.item * problem.n_out * problem.k_in) as u64,
+            _ => 0,
+        };
+        let units = extent.values(strips);
+        let units = units.start + w_base / vectors..units.end + w_base / vectors;
         let unit = unit_bytes(problem.types.w, self.vector_weights());
-        let w = Window::new(gpu, values, base, unit, extent.values(strips));
+        let w = Window::new(gpu, values, base, unit, units);
         let index_words = extent.indices(strips).unwrap_or(0..0);
         let indices = operands
             .weights
             .indices()
             .map(|buffer| Window::new(gpu, buffer, 0, 4, index_words));
-        let y = self.output_window(operands.y, tokens);
         let x = operands.x;
         let packed = match &self.pack {
             Some(pack) => Window::whole(&pack.packed),
             None => Window::new(gpu, x.buffer(), x.offset(), 4, 0..problem.k_in as u64),
         };
-        let mut buffers = vec![
-            ("packed_x", packed.binding()),
-            ("w", w.binding()),
-            ("y", y.binding()),
-        ];
+        let mut buffers = vec![("packed_x", packed.binding()), ("w", w.binding())];
         buffers.extend(indices.map(|window| ("indices", window.binding())));
         buffers.extend(
             operands
@@ -110,43 +151,58 @@ impl Engine {
                 .indptr()
                 .map(|b| ("indptr", b.as_entire_binding())),
         );
-        let bias = operands.extras.bias.map(|bias| {
-            let units = 0..problem.n_out as u64;
-            Window::new(
-                gpu,
-                bias.buffer(),
-                bias.offset(),
-                bias.dtype().bytes() as u64,
-                units,
-            )
-        });
-        buffers.extend(bias.map(|window| ("bias", window.binding())));
 
         // A strip may be longer than w: it is the only one then.
         let strip_rows = extent.strip_rows.min(problem.n_out);
         let row_tiles = strips.len() * strip_rows.div_ceil(self.shape.rows());
         let panels = tokens.len().div_ceil(self.shape.panel());
         let steps = self.steps();
-        let params = MatmulParams {
+        let mut params = MatmulParams {
             row_tiles: word(row_tiles),
+            strips: word(strips.len()),
             first_strip: word(strips.start),
+            panels: word(panels),
             token_begin: word(tokens.start),
             token_end: word(tokens.end),
             n_out: word(problem.n_out),
             k_in: word(problem.k_in),
             packed_rows: word(self.packed_rows),
             zero_row: word(self.packed_rows.saturating_sub(1)),
-            steps: word(steps),
+            steps: word(self.steps_of_strip()),
+            parts: word(self.parts),
             weight_stride: word(self.weight_stride()),
             words_per_strip: match operands.weights {
                 Weights::Nm(nm) => word(nm.words_per_strip),
                 _ => 0,
             },
-            w_first: w.first,
+            w_first: relative(w.first, 1, w_base / vectors),
             indices_first: indices.map_or(0, |window| window.first),
-            y_first: y.first,
             ..MatmulParams::default()
         };
+        let mut windows = Vec::new();
+        if let Some(finish) = &self.finish {
+            params.y_stride = word(sums_stride(problem, self.chunk_tokens));
+            params.part_stride = word(self.chunk_tokens * problem.n_out);
+            params.y_first = word(if problem.transposed.y {
+                tokens.start
+            } else {
+                tokens.start * problem.n_out
+            });
+            windows.push(("y", Window::whole(&finish.sums)));
+        } else {
+            let rows = extent.rows(strips);
+            let elements = y_elements(problem, &rows, tokens);
+            let ends = self.y_windows(operands, chunk.item, elements, &mut windows);
+            (params.y_first, params.residual_first) = ends;
+            params.y_stride = word(y_stride(problem));
+            params.alpha = problem.epilogue.alpha.to_bits();
+            params.beta = problem.epilogue.addend.beta().to_bits();
+        }
+        buffers.extend(
+            windows
+                .iter()
+                .map(|(name, window)| (*name, window.binding())),
+        );
         let fmas = 4 * steps.max(1) as u64 * (self.shape.rows() * self.shape.panel()) as u64;
         dispatch(
             gpu,
@@ -154,69 +210,128 @@ impl Engine {
             &self.main,
             params,
             &buffers,
-            word(row_tiles * panels),
+            word(row_tiles * panels * self.parts),
             fmas,
         );
     }
 
-    /// Where the main kernel writes: y, or the f32 sums of this chunk.
-    fn output_window<'a>(&'a self, y: &'a GpuTensor, tokens: &Range<usize>) -> Window<'a> {
-        let n_out = self.problem.n_out as u64;
-        match &self.convert {
-            Some(convert) => {
-                Window::whole(&convert.sums).starting_at(word(tokens.start * self.problem.n_out))
-            }
-            None => self.y_window(y, tokens.start as u64 * n_out..tokens.end as u64 * n_out),
-        }
-    }
-
-    fn y_window<'a>(&'a self, y: &'a GpuTensor, elements: Range<u64>) -> Window<'a> {
-        Window::new(
-            &self.gpu,
-            y.buffer(),
-            y.offset(),
-            y.dtype().bytes() as u64,
-            elements,
+    /// y, residual and bias of `elements` of an item, where the first two start.
+    fn y_windows<'a>(
+        &'a self,
+        operands: &Operands<'a>,
+        item: usize,
+        elements: Range<usize>,
+        windows: &mut Vec<(&'static str, Window<'a>)>,
+    ) -> (u32, u32) {
+        let base = (item * self.problem.tokens * self.problem.n_out) as u64;
+        let units = base + elements.start as u64..base + elements.end as u64;
+        let window = |tensor: &'a crate::GpuTensor, units| {
+            let (buffer, unit) = (tensor.buffer(), tensor.dtype().bytes() as u64);
+            Window::new(&self.gpu, buffer, tensor.offset(), unit, units)
+        };
+        let y = window(operands.y, units.clone());
+        windows.push(("y", y));
+        let residual = operands.extras.residual.map(|r| window(r, units));
+        windows.extend(residual.map(|r| ("residual", r)));
+        let bias = operands.extras.bias;
+        windows.extend(bias.map(|b| ("bias", window(b, 0..self.problem.n_out as u64))));
+        (
+            relative(y.first, 1, base),
+            residual.map_or(0, |r| relative(r.first, 1, base)),
         )
     }
 
-    fn record_convert(
+    fn record_finish(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
-        y: &GpuTensor,
-        tokens: &Range<usize>,
+        operands: &Operands<'_>,
+        chunk: &Chunk,
     ) {
-        let Some(convert) = &self.convert else { return };
-        let n_out = self.problem.n_out;
-        let (begin, end) = (tokens.start * n_out, tokens.end * n_out);
-        let window = self.y_window(y, begin as u64..end as u64);
-        let params = ConvertParams {
-            len: word(end - begin),
-            // Chunks have an even number of tokens, so every chunk starts at a whole word.
-            y_first: word(begin) - window.first,
-            ..ConvertParams::default()
+        let Some(finish) = &self.finish else { return };
+        let problem = &self.problem;
+        let (n_out, tokens) = (problem.n_out, &chunk.tokens);
+        // Runs of neighbours in y: all of the chunk, or its part of each row of a transposed y.
+        let part_of_rows = problem.transposed.y && tokens.len() < problem.tokens;
+        let rows_at_once = if problem.transposed.y {
+            let row_bytes = 4 * problem.tokens as u64;
+            let fit = usize::try_from(window_bytes(&self.gpu) / row_bytes).unwrap_or(usize::MAX);
+            fit.max(1)
+        } else {
+            n_out
         };
-        let buffers = [
-            ("x", convert.sums.as_entire_binding()),
-            ("y", window.binding()),
-        ];
-        dispatch(
-            &self.gpu,
-            pass,
-            &convert.kernel,
-            params,
-            &buffers,
-            word((end - begin).div_ceil(128)),
-            128,
-        );
+        for first_row in (0..n_out).step_by(rows_at_once) {
+            let rows = first_row..(first_row + rows_at_once).min(n_out);
+            let elements = y_elements(problem, &rows, tokens);
+            let stride = sums_stride(problem, self.chunk_tokens);
+            let (lines, line) = if part_of_rows {
+                (rows.len(), tokens.len())
+            } else {
+                (1, elements.len())
+            };
+            let mut windows = Vec::new();
+            let (y_first, residual_first) =
+                self.y_windows(operands, chunk.item, elements.clone(), &mut windows);
+            // Pairs are words of y.
+            let begin = chunk.item * problem.tokens * n_out + elements.start;
+            let halves = operands.y.dtype().bytes() == 2;
+            let shift = usize::from(halves && !begin.is_multiple_of(2));
+            let line_pairs = (line + shift).div_ceil(2);
+            let sums = Window::whole(&finish.sums);
+            let params = FinishParams {
+                line: word(line),
+                line_pairs: word(line_pairs),
+                pairs: word(lines * line_pairs),
+                line_stride: word(problem.tokens),
+                sums_stride: word(stride),
+                sums_begin: word(rows.start * stride),
+                y_begin: word(elements.start),
+                shift: word(shift),
+                parts: word(self.parts),
+                part_stride: word(self.chunk_tokens * n_out),
+                n_out: word(n_out),
+                y_stride: word(y_stride(problem)),
+                y_first,
+                residual_first,
+                alpha: problem.epilogue.alpha.to_bits(),
+                beta: problem.epilogue.addend.beta().to_bits(),
+                ..FinishParams::default()
+            };
+            windows.push(("sums", sums));
+            let buffers: Vec<_> = windows
+                .iter()
+                .map(|(name, window)| (*name, window.binding()))
+                .collect();
+            let groups = word((lines * line_pairs).div_ceil(64));
+            let work = 64 * (1 + self.parts as u64);
+            dispatch(
+                &self.gpu,
+                pass,
+                &finish.kernel,
+                params,
+                &buffers,
+                groups,
+                work,
+            );
+        }
     }
 }
 
-/// Sizes that `check_sizes` has bounded, as the kernels count them.
+/// From the first to behind the last element of these rows of w and these tokens in an item of y.
+fn y_elements(problem: &MatmulProblem, rows: &Range<usize>, tokens: &Range<usize>) -> Range<usize> {
+    if problem.transposed.y {
+        rows.start * problem.tokens + tokens.start
+            ..rows.end.saturating_sub(1) * problem.tokens + tokens.end
+    } else {
+        tokens.start * problem.n_out..tokens.end * problem.n_out
+    }
+}
+
+/// What a kernel subtracts from the number of an element of an item to find it in a window that starts with unit `first` of the whole
+/// operand: differences of u32 may wrap around.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "check_sizes refuses operands of 2^32 elements or more"
+    reason = "numbers of elements are below 2^32, as check_sizes demands"
 )]
-const fn word(n: usize) -> u32 {
-    n as u32
+const fn relative(first: u32, unit_elements: u64, item_base: u64) -> u32 {
+    (first as u64 * unit_elements).wrapping_sub(item_base) as u32
 }

@@ -29,11 +29,17 @@ impl Engine {
     pub(super) fn slices(&self, extent: &Extent<'_>) -> Result<Vec<Range<usize>>, Error> {
         let limit = window_bytes(&self.gpu);
         let unit = unit_bytes(self.problem.types.w, self.vector_weights());
+        // Rows of a transposed y that is written at once, and of its residual.
+        let y_row = match (&self.finish, self.problem.transposed.y) {
+            (None, true) => 4 * self.problem.tokens as u64,
+            _ => 0,
+        };
         let fits = |strips: &Range<usize>| {
             let values = extent.values(strips);
             let indices = extent.indices(strips).unwrap_or(0..0);
             (values.end - values.start) * unit <= limit
                 && (indices.end - indices.start) * 4 <= limit
+                && extent.rows(strips).len() as u64 * y_row <= limit
         };
         let strips = self.problem.n_out.div_ceil(extent.strip_rows);
         let mut slices = Vec::new();

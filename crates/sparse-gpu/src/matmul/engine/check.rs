@@ -1,0 +1,118 @@
+//! Which problems there are kernels for.
+
+use sparse_shaders::MatvecKernel;
+
+use crate::Error;
+use crate::matmul::problem::{Addend, Batch, MatmulProblem};
+use crate::matmul::weights::Format;
+
+pub(super) fn check_problem(problem: &MatmulProblem) -> Result<(), Error> {
+    let operation = problem.operation;
+    if let Some(tile) = problem.tile {
+        tile.check(&|| tile.to_string())
+            .map_err(|e| Error::tile(operation, &e))?;
+    }
+    check_sizes(problem)?;
+    check_epilogue(problem)?;
+    if problem.split_k == Some(0) {
+        let reason = "split_k = 0; k is split in 1 part or more, or leave it to the plan with None";
+        return Err(Error::invalid(operation, reason));
+    }
+    let most = MatvecKernel::MAX_TOKENS;
+    if problem.few_tokens_only && problem.tokens > most {
+        let reason = format!(
+            "{} tokens; it takes at most {most}, use the matmul operation",
+            problem.tokens
+        );
+        return Err(Error::invalid(operation, reason));
+    }
+    Ok(())
+}
+
+fn check_sizes(problem: &MatmulProblem) -> Result<(), Error> {
+    let MatmulProblem {
+        operation,
+        tokens,
+        n_out,
+        k_in,
+        batch,
+        ..
+    } = *problem;
+    let items = batch.items().unwrap_or(1);
+    let w_items = match batch {
+        Batch::PerItem(items) => items,
+        _ => 1,
+    };
+    if w_items != 1 && problem.format != Format::Dense {
+        let reason = format!(
+            "a batch of {w_items} items with a w each; that is for dense weights, sparse ones are shared (Batch::Shared)"
+        );
+        return Err(Error::invalid(operation, reason));
+    }
+    // Kernels count elements in u32.
+    for (name, items, rows, cols) in [
+        ("x", items, tokens, k_in),
+        ("w", w_items, n_out, k_in),
+        ("y", items, tokens, n_out),
+    ] {
+        let elements = rows
+            .checked_mul(cols)
+            .and_then(|n| n.checked_mul(items))
+            .filter(|&n| u32::try_from(n).is_ok());
+        let longest = rows.max(cols).max(items);
+        if elements.is_none() || u32::try_from(longest).is_err() {
+            let batch = if items == 1 {
+                String::new()
+            } else {
+                format!("{items} x ")
+            };
+            let reason = format!(
+                "{name} is {batch}{rows} x {cols}; an operand has at most 2^32 - 1 elements, split the problem"
+            );
+            return Err(Error::invalid(operation, reason));
+        }
+    }
+    if let Format::Bsr { block: (br, bc) } = problem.format {
+        // Kernels find a block by counting its elements, its rows padded to multiples of four.
+        let elements = bc
+            .checked_next_multiple_of(4)
+            .and_then(|bc| bc.checked_mul(br));
+        if br == 0 || bc == 0 || elements.is_none_or(|n| u32::try_from(n).is_err()) {
+            let reason = format!(
+                "blocks of {br} x {bc}; a block has at least one and at most 2^32 - 1 elements, its rows padded to multiples of 4"
+            );
+            return Err(Error::invalid(operation, reason));
+        }
+    }
+    Ok(())
+}
+
+fn check_epilogue(problem: &MatmulProblem) -> Result<(), Error> {
+    let epilogue = &problem.epilogue;
+    for (name, value) in [("alpha", epilogue.alpha), ("beta", epilogue.addend.beta())] {
+        if !value.is_finite() {
+            let reason = format!("{name} = {value}; it is a finite number");
+            return Err(Error::invalid(problem.operation, reason));
+        }
+    }
+    Ok(())
+}
+
+/// The same product with what changes nothing taken out.
+pub(super) fn normal(mut problem: MatmulProblem) -> MatmulProblem {
+    // A single row and a single column lie alike.
+    if problem.tokens <= 1 {
+        (problem.transposed.x, problem.transposed.y) = (false, false);
+    }
+    // Items that follow each other and share w are more tokens.
+    if let (Batch::Shared(items), false, false) =
+        (problem.batch, problem.transposed.x, problem.transposed.y)
+    {
+        problem.tokens *= items;
+        problem.batch = Batch::None;
+    }
+    if problem.epilogue.addend.beta() == 0.0 {
+        problem.epilogue.addend = Addend::None;
+    }
+    problem
+}

@@ -1,0 +1,168 @@
+//! What all matmul problems have in common: storage types, layouts, batch, epilogue.
+
+use sparse_core::DType;
+pub use sparse_shaders::{Activation, Tile};
+
+use super::weights::Format;
+
+/// Storage types of a matmul's operands; each may be any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MatmulTypes {
+    /// Of the activations.
+    pub x: DType,
+    /// Of the weights.
+    pub w: DType,
+    /// Of the result.
+    pub y: DType,
+}
+
+impl MatmulTypes {
+    /// The same storage type for everything.
+    pub const fn all(dtype: DType) -> Self {
+        Self {
+            x: dtype,
+            w: dtype,
+            y: dtype,
+        }
+    }
+}
+
+impl Default for MatmulTypes {
+    fn default() -> Self {
+        Self::all(DType::F32)
+    }
+}
+
+/// Which operands lie in memory as the transpose of what the formula of the problem says. Nothing is copied for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Transposed {
+    /// x is `[k_in, tokens]`: activations as columns.
+    pub x: bool,
+    /// y is `[n_out, tokens]`, and so is a residual. With `x` too, the product is `y = w x`, sparse times dense.
+    pub y: bool,
+}
+
+impl Transposed {
+    /// All operands as the formula says.
+    pub const NONE: Self = Self { x: false, y: false };
+}
+
+/// A leading dimension of x and y.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Batch {
+    /// There is none: x and y are matrices.
+    #[default]
+    None,
+    /// x and y are that many matrices, one after the other, and all meet the same w.
+    Shared(usize),
+    /// So are x, y and w; of dense weights only.
+    PerItem(usize),
+}
+
+impl Batch {
+    /// The leading dimension of x and y, if there is one.
+    pub(crate) fn items(self) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::Shared(items) | Self::PerItem(items) => Some(items),
+        }
+    }
+
+    /// The shape of an operand whose matrices are `rows x cols`.
+    pub(crate) fn shape(self, rows: usize, cols: usize) -> Vec<usize> {
+        self.items().into_iter().chain([rows, cols]).collect()
+    }
+}
+
+/// What is added to a product before the bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Addend {
+    /// Nothing: what y held is never read.
+    #[default]
+    None,
+    /// `beta * y`, what y held before. With `beta = 0` it is never read, so that a NaN there does not come through.
+    Previous {
+        /// The factor.
+        beta: f32,
+    },
+    /// `beta * r` of another tensor, [`Extras::residual`], of y's shape. With `beta = 0` it is never read.
+    Residual {
+        /// The factor; 1 for a residual connection.
+        beta: f32,
+        /// Storage of r.
+        dtype: DType,
+    },
+}
+
+impl Addend {
+    pub(crate) fn beta(self) -> f32 {
+        match self {
+            Self::None => 0.0,
+            Self::Previous { beta } | Self::Residual { beta, .. } => beta,
+        }
+    }
+}
+
+/// What happens to each sum before it is stored: `act(alpha * sum + beta * c + bias[o])`, the order of cuSPARSELt and of BLAS.
+///
+/// ```
+/// use sparse_gpu::{Activation, Addend, Epilogue, sparse_core::DType};
+/// // A residual connection around a linear layer with bias: y = x w^T + r + bias.
+/// let layer = Epilogue {
+///     addend: Addend::Residual { beta: 1.0, dtype: DType::F32 },
+///     bias: Some(DType::F32),
+///     ..Epilogue::default()
+/// };
+/// assert_eq!((layer.alpha, layer.activation), (1.0, Activation::None));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epilogue {
+    /// Times the sum. With `alpha = 0`, as in BLAS, nothing of x and w comes through, NaN neither.
+    pub alpha: f32,
+    /// `beta * c`.
+    pub addend: Addend,
+    /// Storage type of a bias `[n_out]`, if one is added.
+    pub bias: Option<DType>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl Default for Epilogue {
+    /// The sum as it is.
+    fn default() -> Self {
+        Self {
+            alpha: 1.0,
+            addend: Addend::None,
+            bias: None,
+            activation: Activation::None,
+        }
+    }
+}
+
+/// Operands of a matmul beyond weights, activations and result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// `[n_out]`, where the epilogue has a bias.
+    pub bias: Option<&'a crate::GpuTensor>,
+    /// Of y's shape, where the epilogue's addend is a residual.
+    pub residual: Option<&'a crate::GpuTensor>,
+}
+
+/// Sizes and options of a product, whatever the format of its weights.
+#[derive(Clone, Debug)]
+pub(crate) struct MatmulProblem {
+    pub(crate) operation: &'static str,
+    pub(crate) tokens: usize,
+    pub(crate) n_out: usize,
+    pub(crate) k_in: usize,
+    pub(crate) format: Format,
+    pub(crate) types: MatmulTypes,
+    pub(crate) transposed: Transposed,
+    pub(crate) batch: Batch,
+    pub(crate) epilogue: Epilogue,
+    pub(crate) tile: Option<Tile>,
+    /// Parts into which k is split; none: chosen by the plan.
+    pub(crate) split_k: Option<usize>,
+    /// The kernel for few tokens or none.
+    pub(crate) few_tokens_only: bool,
+}
