@@ -136,7 +136,7 @@ fn with_nan(alpha: f32, addend: Addend, x: f32) -> Vec<f64> {
         ..Extras::default()
     };
     submit(gpu(), |pass| {
-        plan.record_with(pass, &w, &x, extras, &mut y).unwrap()
+        plan.record_with(pass, &w, &x, extras, &mut y).unwrap();
     });
     read::<f32>(gpu(), &y)
 }

@@ -43,6 +43,7 @@ fn one(
         head_dim,
         block: BLOCK,
         causal,
+        soft_cap: false,
         tile: defaults::attention_tile(&problem, class),
         soft_cap: false,
         q: storage,

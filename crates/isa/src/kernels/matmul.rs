@@ -3,7 +3,8 @@
 use anyhow::Result;
 use sparse_gpu::{AdapterClass, defaults};
 use sparse_shaders::{
-    Activation, ConvertKernel, Kernel as _, MatmulKernel, MatvecKernel, PackKernel, Storage, Walk,
+    Activation, ConvertKernel, Kernel as _, MatmulKernel, MatvecKernel, Output, PackKernel,
+    Storage, Walk,
 };
 
 use super::{Entry, entry};
@@ -68,10 +69,14 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         vector_weights: false,
     };
     entries.push(entry(&matmul(class, unaligned, Storage::F32))?);
+    let dense = matmul(class, DENSE, Storage::F32);
     entries.push(entry(&MatmulKernel {
-        bias: Some(Storage::F32),
-        activation: Activation::Gelu,
-        ..matmul(class, DENSE, Storage::F32)
+        output: Output {
+            bias: Some(Storage::F32),
+            activation: Activation::Gelu,
+            ..dense.output
+        },
+        ..dense
     })?);
     let gather = Walk::NmGather {
         n: 2,
@@ -94,6 +99,7 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         entries.push(entry(&PackKernel {
             input,
             vector_input: true,
+            transposed: false,
             panel,
         })?);
     }
@@ -106,11 +112,13 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
 fn matmul(class: AdapterClass, walk: Walk, storage: Storage) -> MatmulKernel {
     MatmulKernel {
         weight: storage,
-        output: storage,
-        vector_output: storage == Storage::F32
-            && defaults::matmul_tile(walk, TOKENS, class)
-                .rows
-                .is_multiple_of(4),
+        output: Output {
+            vectors: storage == Storage::F32
+                && defaults::matmul_tile(walk, TOKENS, class)
+                    .rows
+                    .is_multiple_of(4),
+            ..Output::of(storage)
+        },
         ..MatmulKernel::new(walk, defaults::matmul_tile(walk, TOKENS, class))
     }
 }

@@ -78,9 +78,7 @@ pub(super) fn packed_rows(walk: Walk, k_in: usize) -> usize {
 pub(super) fn steps(walk: Walk, k_in: usize) -> usize {
     match walk {
         Walk::Dense { .. } | Walk::NmExpand { .. } => k_in.div_ceil(4),
-        Walk::Nm { n, m, .. } | Walk::NmGather { n, m, .. } => {
-            (k_in.div_ceil(m) * n).next_multiple_of(4) / 4
-        }
+        Walk::Nm { n, m, .. } | Walk::NmGather { n, m, .. } => (k_in.div_ceil(m) * n).div_ceil(4),
         Walk::Bsr { bc, .. } => k_in.div_ceil(bc) * bc.div_ceil(4),
     }
 }
