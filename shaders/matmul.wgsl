@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- for r in range(rows) %}
         let w_{{ r }} = walk_weights(row_{{ r }}, step);
 {%- endfor %}
-{{ registers.multiply_add(rows, vectors, "packed_x") }}
+{{ registers.multiply_add(rows, vectors, lanes, "packed_x") }}
     }
 
     let first_token = params.token_begin + panel * {{ panel }}u + 4u * lane;

@@ -63,9 +63,13 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
     let unit = params.first_unit + group % params.units;
-    let panel = group / params.units;
-    let head = panel / params.panels;
-    let panel_begin = params.first_query_group + panel % params.panels * PANEL;
+    let head = group / params.units / params.panels;
+    // Panels that may look at many key groups and at few take turns: some drivers give each thread its share of the workgroups beforehand,
+    // others would be left with the longest at the end.
+    let turn = group / params.units % params.panels;
+    let panel_of_head = select(params.panels - 1u - turn / 2u, turn / 2u, turn % 2u == 1u);
+    let panel = head * params.panels + panel_of_head;
+    let panel_begin = params.first_query_group + panel_of_head * PANEL;
     let first_block = unit * UNIT_BLOCKS;
     let first_key = first_block * BLOCK_GROUPS;
     let last_query = min(panel_begin + PANEL, params.query_group_end) - 1u;
@@ -104,7 +108,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- for r in range(rows) %}
             let w_{{ r }} = key_rows[row_{{ r }} + step];
 {%- endfor %}
-{{ registers.multiply_add(rows, vectors, "packed_queries") }}
+{{ registers.multiply_add(rows, vectors, lanes, "packed_queries") }}
         }
 {%- for r in range(rows) %}
         let key_{{ r }} = tile_key + {{ r }}u;
@@ -146,7 +150,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     }
 
     let quads = params.panels * PANEL4;
-    let quad = panel % params.panels * PANEL4 + lane;
+    let quad = panel_of_head * PANEL4 + lane;
 {%- for b in range(unit_blocks) %}
     if (first_block + {{ b }}u < params.blocks) {
         let at_{{ b }} = (head * params.blocks + first_block + {{ b }}u) * quads + quad;

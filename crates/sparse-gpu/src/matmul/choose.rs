@@ -128,26 +128,21 @@ const MOST_SELECTS: usize = 4;
 /// Columns per stored weight up to which expanding, which multiplies all columns, beats gathering.
 const MOST_EXPANSION: usize = 4;
 
-/// The register tile. On a processor one subgroup of 8 is enough for a workgroup and small panels stay in its cache; a GPU wants whole
-/// subgroups of 32 and enough panels to fill it.
+/// The register tile. On a processor one subgroup of 8 is enough for a workgroup and small panels stay in its cache; what its lanes load from
+/// different places is the dearest part of a step, and 16 rows share it. A GPU has registers for 8 rows and wants whole subgroups of 32 and
+/// enough panels to fill it.
 pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
-    let software = class == AdapterClass::Software;
-    let rows = rows(walk.strip_rows(8), 8);
-    let mut tile = if software {
-        Tile {
-            rows,
-            cols: 8,
-            lanes: 8,
-        }
-    } else {
-        Tile {
-            rows,
-            cols: 8,
-            lanes: 32,
-        }
+    let (most, lanes) = match class {
+        AdapterClass::Software => (16, 8),
+        _ => (8, 32),
+    };
+    let mut tile = Tile {
+        rows: rows(walk.strip_rows(most), most),
+        cols: 8,
+        lanes,
     };
     // What a step costs besides multiplying (a list of one row, weights put back in their places) is shared by more columns.
-    if rows == 1 || matches!(walk, Walk::NmExpand { .. }) {
+    if tile.rows == 1 || matches!(walk, Walk::NmExpand { .. }) {
         tile.cols = 16;
     }
     while tile.lanes > 8 && tile.panel() / 2 >= tokens {
@@ -194,7 +189,7 @@ const MOST_PARTS: usize = 16;
 /// Rows of a tile: the power of two up to `most` for which covering `strip_rows` costs least. A tile costs its rows, padding
 /// included, and about two more for what all of its rows share.
 fn rows(strip_rows: usize, most: usize) -> usize {
-    [8, 4, 2, 1]
+    [16, 8, 4, 2, 1]
         .into_iter()
         .filter(|&rows| rows <= most)
         .min_by_key(|&rows| strip_rows.div_ceil(rows) * (rows + 2))
@@ -211,6 +206,7 @@ mod tests {
             .map(|v| rows(v, 8))
             .into();
         assert_eq!(chosen, [1, 2, 4, 4, 8, 8, 8, 4, 8, 8, 8]);
+        assert_eq!([8, 16, 20, 32].map(|v| rows(v, 16)), [8, 16, 8, 16]);
     }
 
     #[test]

@@ -10,16 +10,20 @@ pub(crate) fn tile(query_groups: usize, class: AdapterClass) -> Tile {
     while tile.lanes > 8 && tile.panel() / 2 >= query_groups {
         tile.lanes /= 2;
     }
+    // A panel of as many groups as a head has would be half empty above the diagonal.
+    if tile.cols > 4 && tile.panel() * 8 > query_groups {
+        tile.cols = 4;
+    }
     tile
 }
 
-/// On a processor one subgroup of 8 is a workgroup, and many rows on a small panel waste least above the diagonal; a GPU has registers for
+/// On a processor one subgroup of 8 is a workgroup, and 16 rows share what its lanes load from different places; a GPU has registers for
 /// 8 x 4 and wants whole subgroups of 32.
 const fn widest(class: AdapterClass) -> Tile {
     match class {
         AdapterClass::Software => Tile {
             rows: 16,
-            cols: 4,
+            cols: 8,
             lanes: 8,
         },
         _ => Tile {
@@ -37,7 +41,7 @@ mod tests {
     #[test]
     fn panels_fit_short_sequences() {
         let panel = |groups, class| tile(groups, class).panel();
-        assert_eq!(panel(1000, AdapterClass::Software), 32);
+        assert_eq!(panel(1000, AdapterClass::Software), 64);
         assert_eq!(panel(1000, AdapterClass::Amd), 128);
         assert_eq!(panel(20, AdapterClass::Software), 32);
         assert_eq!(panel(20, AdapterClass::Amd), 32);
