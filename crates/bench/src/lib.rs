@@ -9,6 +9,7 @@ mod commands;
 pub mod compare;
 pub mod device;
 pub mod measure;
+pub mod memory;
 pub mod presets;
 pub mod profile;
 pub mod progress;
@@ -41,6 +42,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Matmul(args) => commands::matmul::run(args),
         Command::Attention(args) => commands::attention::run(args),
+        Command::Memory(args) => commands::memory::run(args),
         Command::Adapters(args) => commands::adapters::run(args),
         Command::Compare(args) => commands::compare::run(args),
     }

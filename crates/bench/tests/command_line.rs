@@ -19,7 +19,7 @@ fn help_names_every_command_and_shows_examples() {
             .and(contains("compare"))
             .and(contains("attention")),
     );
-    for command in ["adapters", "compare", "matmul", "attention"] {
+    for command in ["adapters", "compare", "matmul", "attention", "memory"] {
         let help = sparse_bench(&format!("{command} --help"))
             .assert()
             .success();

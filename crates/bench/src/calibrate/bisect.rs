@@ -31,7 +31,8 @@ impl Target {
     }
 }
 
-/// The lowest threshold of each of `heads` heads at which `measure`, given one threshold per head, meets `target`.
+/// The lowest threshold of each head at which `measure`, given one threshold per head, meets `target`. `has_threshold` says of each head
+/// whether it is one that a threshold matters to; the others get 0, whatever they reach.
 ///
 /// Mass grows with the threshold, so for [`Target::KeptMass`] it is the lowest of all. The error may rise a little where more blocks
 /// are kept: then it is one of the points where the error crosses the target. `after` is told the runs done and all there will be.
@@ -39,16 +40,21 @@ impl Target {
 /// # Errors
 /// [`CalibrateError::OutOfReach`] and [`CalibrateError::NotRepeated`]; those of `measure`.
 pub fn bisect(
-    heads: usize,
+    has_threshold: &[bool],
     target: Target,
     measure: &mut dyn FnMut(&[f64]) -> anyhow::Result<Vec<HeadReach>>,
     after: &mut dyn FnMut(u32, u32),
 ) -> anyhow::Result<Vec<Calibrated>> {
-    let all = STEPS + 3;
+    let (heads, all) = (has_threshold.len(), STEPS + 3);
+    let is_met = |head: usize, reach: &HeadReach| !has_threshold[head] || target.is_met(reach);
     let highest = measure(&vec![1.0; heads])?;
     after(1, all);
-    if let Some(head) = highest.iter().position(|reach| !target.is_met(reach)) {
-        let reached = target.number(&highest[head]);
+    let missed = highest
+        .iter()
+        .enumerate()
+        .find(|(head, reach)| !is_met(*head, reach));
+    if let Some((head, reach)) = missed {
+        let reached = target.number(reach);
         return Err(CalibrateError::OutOfReach {
             head,
             target,
@@ -61,7 +67,8 @@ pub fn bisect(
     // Missed at `low`, met at `high`; both 0 where the forced blocks alone are enough.
     let mut ranges: Vec<[f64; 2]> = lowest
         .iter()
-        .map(|reach| [0.0, if target.is_met(reach) { 0.0 } else { 1.0 }])
+        .enumerate()
+        .map(|(head, reach)| [0.0, if is_met(head, reach) { 0.0 } else { 1.0 }])
         .collect();
     for step in 0..STEPS {
         let middle: Vec<f64> = ranges
@@ -69,8 +76,8 @@ pub fn bisect(
             .map(|[low, high]| (low + high) / 2.0)
             .collect();
         let reached = measure(&middle)?;
-        for ((range, middle), reach) in ranges.iter_mut().zip(middle).zip(&reached) {
-            range[usize::from(target.is_met(reach))] = middle;
+        for (head, reach) in reached.iter().enumerate() {
+            ranges[head][usize::from(is_met(head, reach))] = middle[head];
         }
         after(step + 3, all);
     }
@@ -80,7 +87,7 @@ pub fn bisect(
     let calibrated = thresholds.into_iter().zip(together).enumerate();
     calibrated
         .map(|(head, (threshold, reach))| {
-            if target.is_met(&reach) {
+            if is_met(head, &reach) {
                 return Ok(Calibrated { threshold, reach });
             }
             let reached = target.number(&reach);
@@ -115,7 +122,7 @@ mod tests {
     }
 
     fn run(target: Target) -> anyhow::Result<Vec<Calibrated>> {
-        bisect(4, target, &mut |t| Ok(measure(t)), &mut |_, _| ())
+        bisect(&[true; 4], target, &mut |t| Ok(measure(t)), &mut |_, _| ())
     }
 
     #[test]
@@ -134,12 +141,30 @@ mod tests {
     }
 
     #[test]
+    fn heads_without_a_threshold_get_0_and_cannot_miss() {
+        let target = Target::KeptMass(0.999);
+        let mut never = |thresholds: &[f64]| {
+            let mut reached = measure(thresholds);
+            reached[1].kept_mass = 0.5;
+            Ok(reached)
+        };
+        let heads = bisect(&[true, false], target, &mut never, &mut |_, _| ()).unwrap();
+        assert_eq!((heads[1].threshold, heads[1].reach.kept_mass), (0.0, 0.5));
+        assert!(heads[0].threshold > 0.9);
+    }
+
+    #[test]
     fn every_run_is_counted() {
         let mut seen = Vec::new();
         let target = Target::KeptMass(0.5);
-        bisect(1, target, &mut |t| Ok(measure(t)), &mut |done, all| {
-            seen.push((done, all));
-        })
+        bisect(
+            &[true],
+            target,
+            &mut |t| Ok(measure(t)),
+            &mut |done, all| {
+                seen.push((done, all));
+            },
+        )
         .unwrap();
         let all = STEPS + 3;
         assert_eq!(seen, (1..=all).map(|done| (done, all)).collect::<Vec<_>>());
@@ -153,7 +178,7 @@ mod tests {
             Ok(reached)
         };
         let target = Target::RelativeL2Error(0.001);
-        let error = bisect(4, target, &mut noisy, &mut |_, _| ()).unwrap_err();
+        let error = bisect(&[true; 4], target, &mut noisy, &mut |_, _| ()).unwrap_err();
         let message = error.to_string();
         for part in ["head 2 cannot reach", "at most 0.001", "1e-2", "larger"] {
             assert!(message.contains(part), "{message}");
@@ -169,7 +194,13 @@ mod tests {
             reached[1].kept_mass -= if runs == STEPS + 3 { 0.1 } else { 0.0 };
             Ok(reached)
         };
-        let error = bisect(4, Target::KeptMass(0.9), &mut forgetful, &mut |_, _| ()).unwrap_err();
+        let error = bisect(
+            &[true; 4],
+            Target::KeptMass(0.9),
+            &mut forgetful,
+            &mut |_, _| (),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("head 1 reached"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sparse_core::xattention::XAttentionOptions;
+use sparse_core::xattention::{Threshold, XAttentionOptions};
 use sparse_core::{BlockMask, Element};
 
 use super::{CalibrateError, HeadReach};
@@ -16,6 +16,7 @@ use crate::tensors::Qkv;
 #[derive(Debug)]
 pub struct Probe {
     qkv: GpuQkv,
+    options: XAttentionOptions,
     run: XAttentionRun,
     dense: Attended,
     reachable: BlockMask,
@@ -30,14 +31,14 @@ impl Probe {
         bench: &Bench,
         path: &Path,
         qkv: &Qkv,
-        options: &XAttentionOptions,
+        options: XAttentionOptions,
     ) -> anyhow::Result<Self> {
         let gpu = &bench.gpu;
         let layout = options.layout(qkv.shape)?;
         let inputs = qkv.cast::<T>();
         let on_device = GpuQkv::upload(gpu, &inputs, qkv.shape)?;
         let mut dense = AttendRun::plan(gpu, &on_device, &options.attention(), None)?;
-        let mut run = XAttentionRun::plan(gpu, &on_device, options)?;
+        let mut run = XAttentionRun::plan(gpu, &on_device, &options)?;
         for results in [dense.out(), dense.lse(), run.sums()] {
             bench.poison(results);
         }
@@ -56,22 +57,20 @@ impl Probe {
         Ok(Self {
             reachable: reachable(qkv.shape, options.block, options.causal)?,
             qkv: on_device,
+            options,
             run,
             dense,
         })
     }
 
-    /// What each query head gives with `options`, which differ from those of the scores in the selection only: the worst over batch items.
+    /// What each query head gives with one threshold for each: the worst over batch items.
     ///
     /// # Errors
     /// Where planning or the device fails.
-    pub fn measure(
-        &mut self,
-        bench: &Bench,
-        options: &XAttentionOptions,
-    ) -> anyhow::Result<Vec<HeadReach>> {
+    pub fn measure(&mut self, bench: &Bench, thresholds: &[f64]) -> anyhow::Result<Vec<HeadReach>> {
         let gpu = &bench.gpu;
-        self.run.select_by(gpu, options)?;
+        self.options.threshold = Threshold::PerHead(thresholds.to_vec());
+        self.run.select_by(gpu, &self.options)?;
         bench.poison(self.run.attend().out());
         bench.poison(self.run.attend().lse());
         bench.run_once(&mut |pass| {

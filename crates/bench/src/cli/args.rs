@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparse_core::DType;
 
 use super::values::{count, dtype};
-use super::{AttentionArgs, OperationList, Pattern};
+use super::{AttentionArgs, MemoryArgs, OperationList, Pattern};
 
 /// Measures sparse matmul and block-sparse attention against their dense twins on any wgpu adapter, and checks every
 /// result against a CPU reference.
@@ -29,6 +29,8 @@ pub enum Command {
     Matmul(MatmulArgs),
     /// Run XAttention on q, k, v, write block scores, mask, output and log-sum-exp
     Attention(AttentionArgs),
+    /// Tell what `XAttention` holds in device memory, length by length
+    Memory(MemoryArgs),
 }
 
 /// Options of `sparse-bench adapters`.

@@ -2,11 +2,15 @@
 
 mod args;
 mod attention;
+mod head_kinds;
+mod memory;
 mod ops;
 mod pattern;
 mod values;
 
 pub use args::{ActivationName, AdaptersArgs, Cli, Command, CompareArgs, MatmulArgs, PresetName};
 pub use attention::{AttentionArgs, AttentionArgsError, ScoreMode};
+pub use head_kinds::{HeadKinds, HeadKindsError, head_kind_words};
+pub use memory::MemoryArgs;
 pub use ops::{Operation, OperationError, OperationList};
 pub use pattern::{Pattern, PatternError};

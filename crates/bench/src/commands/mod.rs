@@ -4,6 +4,7 @@ pub(crate) mod adapters;
 pub(crate) mod attention;
 pub(crate) mod compare;
 pub(crate) mod matmul;
+pub(crate) mod memory;
 
 use std::process::ExitCode;
 

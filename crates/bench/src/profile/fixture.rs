@@ -33,6 +33,11 @@ pub(crate) fn profile() -> Profile {
             scale: Some(0.25),
             mode: ScoreMode::Exact,
             chunk: None,
+            soft_cap: None,
+            sink_tokens: None,
+            window_tokens: None,
+            dilated: None,
+            head_kinds: None,
         },
         target: Target::RelativeL2Error(0.1),
         inputs: vec![CalibrationInput {

@@ -7,15 +7,16 @@ mod error;
 mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod settings;
 
 use serde::{Deserialize, Serialize};
 use sparse_core::DType;
 use sparse_core::attention::AttentionShape;
-use sparse_core::xattention::{Mode, ReferenceOptions, Threshold, XAttentionOptions};
+use sparse_core::xattention::Threshold;
 
 pub use error::ProfileError;
+pub use settings::{Dilated, DilatedError, Settings};
 
-use crate::cli::ScoreMode;
 use crate::device::AdapterWords;
 
 /// What `format` says in every profile.
@@ -81,45 +82,6 @@ impl std::fmt::Display for Layer {
             f,
             "{heads} query heads, {kv_heads} heads of k and v, head_dim {head_dim}"
         )
-    }
-}
-
-/// Options of scores, selection and attention, all but the thresholds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Tokens of a block.
-    pub block: usize,
-    /// Tokens of a group of the score.
-    pub stride: usize,
-    /// Whether the attention is causal.
-    pub causal: bool,
-    /// Softmax scale; none: `1 / sqrt(head_dim)`.
-    pub scale: Option<f64>,
-    /// How is scored and selected.
-    pub mode: ScoreMode,
-    /// Chunk of the reference mode in tokens; none: by length, as the published wrapper does.
-    pub chunk: Option<usize>,
-}
-
-impl Settings {
-    /// As options of XAttention; not yet validated.
-    pub fn options(&self, threshold: Threshold) -> XAttentionOptions {
-        XAttentionOptions {
-            block: self.block,
-            stride: self.stride,
-            threshold,
-            causal: self.causal,
-            scale: self.scale,
-            mode: match self.mode {
-                ScoreMode::Exact => Mode::Exact,
-                ScoreMode::Reference => Mode::Reference(ReferenceOptions {
-                    chunk: self.chunk,
-                    ..ReferenceOptions::default()
-                }),
-            },
-            ..XAttentionOptions::default()
-        }
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use half::{bf16, f16};
 use sparse_core::DType;
-use sparse_core::xattention::{Threshold, XAttentionOptions};
+use sparse_core::xattention::XAttentionOptions;
 
+use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::calibrate::{CalibrateError, Calibrated, HeadReach, Probe, bisect};
 use crate::cli::AttentionArgs;
@@ -22,7 +23,7 @@ use crate::report::utc_date_time;
 use crate::tensors::{Qkv, check_out, write_file};
 
 pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCode> {
-    let options = args.options(None)?;
+    let (options, settings) = (args.options(None)?, args.settings(None)?);
     let paths: Vec<&Path> = args.qkv.iter().map(PathBuf::as_path).collect();
     check_out(&args.out, &paths)?;
     let files = read(&paths, &options)?;
@@ -34,16 +35,19 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
     let mut probes = paths
         .iter()
         .zip(&files)
-        .map(|(path, qkv)| probe(&bench, path, qkv, &options))
+        .map(|(path, qkv)| {
+            let options = XAttentionOptions {
+                forced: settings.forced(qkv.shape)?,
+                ..options.clone()
+            };
+            probe(&bench, path, qkv, options)
+        })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut measure = |thresholds: &[f64]| {
-        let options = XAttentionOptions {
-            threshold: Threshold::PerHead(thresholds.to_vec()),
-            ..options.clone()
-        };
-        worst(&bench, &mut probes, &options, layer.heads)
-    };
-    let heads = bisect(layer.heads, target, &mut measure, &mut |done, all| {
+    let mut measure = |thresholds: &[f64]| worst(&bench, &mut probes, thresholds);
+    let has_threshold: Vec<bool> = (0..layer.heads)
+        .map(|head| options.is_sparse(head))
+        .collect();
+    let heads = bisect(&has_threshold, target, &mut measure, &mut |done, all| {
         bar.set_length(all.into());
         bar.set_position(done.into());
     })?;
@@ -57,7 +61,7 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
         options: Settings {
             // Said in full, so that a profile does not depend on what is usual.
             scale: Some(options.layout(files[0].shape)?.scale()),
-            ..args.settings(None)?
+            ..settings
         },
         target,
         inputs: paths
@@ -107,7 +111,7 @@ fn probe(
     bench: &Bench,
     path: &Path,
     qkv: &Qkv,
-    options: &XAttentionOptions,
+    options: XAttentionOptions,
 ) -> anyhow::Result<Probe> {
     match qkv.dtype() {
         DType::F32 => Probe::new::<f32>(bench, path, qkv, options),
@@ -116,16 +120,15 @@ fn probe(
     }
 }
 
-/// The worst of all inputs for each of `heads` heads.
+/// The worst of all inputs for each head.
 fn worst(
     bench: &Bench,
     probes: &mut [Probe],
-    options: &XAttentionOptions,
-    heads: usize,
+    thresholds: &[f64],
 ) -> anyhow::Result<Vec<HeadReach>> {
-    let mut worst = vec![HeadReach::BEST; heads];
+    let mut worst = vec![HeadReach::BEST; thresholds.len()];
     for probe in probes {
-        for (worst, reach) in worst.iter_mut().zip(probe.measure(bench, options)?) {
+        for (worst, reach) in worst.iter_mut().zip(probe.measure(bench, thresholds)?) {
             *worst = worst.worse(reach);
         }
     }
@@ -144,7 +147,7 @@ fn head_threshold(head: &Calibrated) -> HeadThreshold {
 
 fn rows(heads: &[Calibrated]) -> Vec<HeadNumbers> {
     let rows = heads.iter().map(|head| HeadNumbers {
-        threshold: Some(head.threshold),
+        rule: Rule::Threshold(head.threshold),
         density: head.reach.density,
         kept_mass: head.reach.kept_mass,
         relative_l2_error: head.reach.relative_l2_error,

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use half::{bf16, f16};
 use serde::Serialize;
+use sparse_core::attention::HeadKind;
 use sparse_core::xattention::{Threshold, XAttentionOptions};
 use sparse_core::{DType, Element};
 
+use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::cli::AttentionArgs;
 use crate::commands::{exit_code, open};
@@ -17,7 +19,7 @@ use crate::compare::attention::{
 };
 use crate::compare::bench::Bench;
 use crate::measure::Budget;
-use crate::profile::Profile;
+use crate::profile::{Profile, Settings};
 use crate::progress;
 use crate::record::Record;
 use crate::report::{AttentionMap, PictureFormat, draw};
@@ -40,8 +42,11 @@ struct Printed<'a> {
     quality: &'a Quality,
     /// Where all heads have the same.
     threshold: Option<f64>,
-    /// One per query head; nothing where every block is attended to.
+    /// One per query head; nothing where no threshold decides.
     threshold_per_head: Vec<Option<f64>>,
+    /// Blocks of every row, where their number is fixed.
+    top_k: Option<usize>,
+    options: Settings,
     checks: Checks,
 }
 
@@ -49,11 +54,13 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let path = args.only_qkv()?;
     check_files(args, path)?;
     let profile = args.profile.as_deref().map(Profile::read).transpose()?;
-    let options = args.options(profile.as_ref())?;
+    let mut options = args.options(profile.as_ref())?;
     let qkv = Qkv::read(path)?;
     if let Some(profile) = &profile {
         profile.check_layer(qkv.shape)?;
     }
+    let settings = args.settings(profile.as_ref())?;
+    options.forced = settings.forced(qkv.shape)?;
     options.layout(qkv.shape)?;
     let mut bench = Bench::new(open(args.adapter.as_deref())?, TIME);
     bench.budget = Budget {
@@ -66,18 +73,27 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         DType::Bf16 => attend::<bf16>(&bench, args, &options, &qkv)?,
     };
     write(args, &qkv, &result)?;
-    let threshold = |head| (!args.dense).then(|| options.threshold.of_head(head));
-    draw_heads(args, &qkv, &options, &result, &threshold)?;
-    eprintln!("{}", heads(&qkv, &result, &threshold));
+    let rule = |head| match args.dense {
+        true => Rule::Kind(HeadKind::Dense),
+        false => Rule::of(&options, head),
+    };
+    draw_heads(args, &qkv, &options, &result, &rule)?;
+    eprintln!("{}", heads(&qkv, &result, &rule));
     let printed = Printed {
         record: &result.record,
         parts: result.parts,
         quality: &result.quality,
         threshold: match &options.threshold {
-            Threshold::Uniform(threshold) if !args.dense => Some(*threshold),
+            Threshold::Uniform(threshold) if !args.dense && args.top_k.is_none() => {
+                Some(*threshold)
+            }
             _ => None,
         },
-        threshold_per_head: (0..qkv.shape.q_heads()).map(threshold).collect(),
+        threshold_per_head: (0..qkv.shape.q_heads())
+            .map(|head| rule(head).threshold())
+            .collect(),
+        top_k: args.top_k,
+        options: settings,
         checks: result.checks,
     };
     println!("{}", serde_json::to_string(&printed)?);
@@ -107,7 +123,7 @@ fn draw_heads(
     qkv: &Qkv,
     options: &XAttentionOptions,
     result: &AttentionResult,
-    threshold: &dyn Fn(usize) -> Option<f64>,
+    rule: &dyn Fn(usize) -> Rule,
 ) -> anyhow::Result<()> {
     let Some((path, format)) = args
         .heatmap
@@ -141,33 +157,28 @@ fn draw_heads(
         &result.mask,
         &result.reachable,
         quality,
-        threshold,
+        &|head| rule(head).to_string(),
     );
     write_file(path, &draw(&map, format)?)?;
     Ok(())
 }
 
-fn heads(
-    qkv: &Qkv,
-    result: &AttentionResult,
-    threshold: &dyn Fn(usize) -> Option<f64>,
-) -> comfy_table::Table {
+fn heads(qkv: &Qkv, result: &AttentionResult, rule: &dyn Fn(usize) -> Rule) -> comfy_table::Table {
     let quality = &result.quality;
     let heads = qkv.shape.q_heads();
     let rows: Vec<HeadNumbers> = (0..quality.density_per_head.len())
         .map(|row| HeadNumbers {
-            threshold: threshold(row % heads),
+            rule: rule(row % heads),
             density: quality.density_per_head[row],
             kept_mass: quality.kept_mass_per_head[row],
             relative_l2_error: quality.relative_l2_error_per_head[row],
         })
         .collect();
-    let total = HeadNumbers {
-        threshold: None,
-        density: quality.density,
-        kept_mass: quality.kept_mass,
-        relative_l2_error: quality.relative_l2_error,
-    };
+    let total = [
+        quality.density,
+        quality.kept_mass,
+        quality.relative_l2_error,
+    ];
     table(heads, &rows, Some(total))
 }
 

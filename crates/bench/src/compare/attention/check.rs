@@ -96,7 +96,11 @@ pub(crate) fn scores<T: Element>(
             .map(|&x| f64::from(x));
         // What the row may not look at has no mass.
         let (mut expected, mut bounds) = (vec![0.0; k_blocks], vec![0.0; k_blocks]);
-        if let Some(row) = ScoreRow::cut(&inputs.q, &inputs.k, layout, place)? {
+        let is_scored = options.is_sparse(place[1]);
+        let row = is_scored
+            .then(|| ScoreRow::cut(&inputs.q, &inputs.k, layout, place))
+            .transpose()?;
+        if let Some(row) = row.flatten() {
             let reference = block_scores(&row.q, &row.k, &row.options)?;
             let seen = reference.scores.row(0, 0, 0);
             expected[..seen.len()].copy_from_slice(seen);

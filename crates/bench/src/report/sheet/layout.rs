@@ -32,20 +32,20 @@ pub struct HeadMap {
     pub mask: HeadMask,
     /// Row-major `[q_blocks, k_blocks]`: estimated mass of each block.
     pub scores: Vec<f32>,
-    /// Share of the estimated mass that the selected blocks had to reach; nothing where all are kept.
-    pub threshold: Option<f64>,
+    /// What decided about its blocks, in ASCII words: `threshold 0.900`.
+    pub rule: String,
 }
 
 impl AttentionMap {
-    /// Of `scores` and `mask` `[batch, heads, q_blocks, k_blocks]`, and the blocks that attention can reach. `threshold` gives that
-    /// of a query head.
+    /// Of `scores` and `mask` `[batch, heads, q_blocks, k_blocks]`, and the blocks that attention can reach. `rule` says what
+    /// decided about the blocks of a query head.
     pub fn of(
         title: String,
         scores: &[f32],
         mask: &BlockMask,
         reachable: &BlockMask,
         quality: &Quality,
-        threshold: &dyn Fn(usize) -> Option<f64>,
+        rule: &dyn Fn(usize) -> String,
     ) -> Self {
         let masks = MaskMap::of_heads(title, mask, reachable, quality, MOST_HEADS);
         let blocks = mask.q_blocks() * mask.k_blocks();
@@ -56,7 +56,7 @@ impl AttentionMap {
                 .map(|(at, mask_of_head)| HeadMap {
                     mask: mask_of_head,
                     scores: scores[at * blocks..(at + 1) * blocks].to_vec(),
-                    threshold: threshold(at % mask.heads()),
+                    rule: rule(at % mask.heads()),
                 })
                 .collect(),
         }
@@ -156,7 +156,7 @@ pub(super) mod tests {
             HeadMap {
                 mask,
                 scores,
-                threshold: Some(0.9),
+                rule: "threshold 0.900".into(),
             }
         };
         AttentionMap {

@@ -94,12 +94,8 @@ pub(super) fn tile(head: &HeadMap) -> Tile {
 
 fn captions(head: &HeadMap) -> [(String, TextStyle); 2] {
     let mask = &head.mask;
-    let threshold = match head.threshold {
-        Some(threshold) => format!("threshold {threshold:.3}"),
-        None => "every block".to_owned(),
-    };
     [
-        (format!("{}   {threshold}", mask.name), TextStyle::Strong),
+        (format!("{}   {}", mask.name, head.rule), TextStyle::Strong),
         (
             format!(
                 "density {:.3}, mass kept {:.3}, error {:.3}",

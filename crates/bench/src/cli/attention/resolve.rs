@@ -1,0 +1,136 @@
+//! Options, profile and what is usual made one, and the rules between them.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use sparse_core::xattention::{Threshold, XAttentionOptions};
+
+use super::{AttentionArgs, AttentionArgsError, ScoreMode};
+use crate::profile::{Profile, Settings, Target};
+
+/// The usual share of the mass.
+const USUAL_THRESHOLD: f64 = 0.9;
+
+impl AttentionArgs {
+    /// What `--causal` and `--full` say; nothing where neither is given.
+    fn causal(&self) -> Option<bool> {
+        (self.causal || self.full).then_some(self.causal)
+    }
+
+    /// What `--calibrate` is to reach; nothing where it is not given.
+    pub fn target(&self) -> Option<Target> {
+        let error = self.target_error.map(Target::RelativeL2Error);
+        error.or(self.target_mass.map(Target::KeptMass))
+    }
+
+    /// The one file of `--qkv`.
+    ///
+    /// # Errors
+    /// [`AttentionArgsError::SeveralFiles`].
+    pub fn only_qkv(&self) -> Result<&Path, AttentionArgsError> {
+        match &self.qkv[..] {
+            [only] => Ok(only),
+            several => Err(AttentionArgsError::SeveralFiles {
+                count: several.len(),
+            }),
+        }
+    }
+
+    /// Everything but the thresholds: from the options given, else from `profile`, else as usual.
+    ///
+    /// # Errors
+    /// [`AttentionArgsError::Profile`] where an option contradicts the profile, [`AttentionArgsError::ChunkWithoutReference`].
+    pub fn settings(&self, profile: Option<&Profile>) -> Result<Settings, AttentionArgsError> {
+        let Some(profile) = profile else {
+            let settings = Settings {
+                block: self.block.unwrap_or(128),
+                stride: self.stride.unwrap_or(8),
+                causal: self.causal().unwrap_or(true),
+                scale: self.scale,
+                mode: self.mode.unwrap_or(ScoreMode::Exact),
+                chunk: self.chunk,
+                soft_cap: self.soft_cap,
+                sink_tokens: self.sinks,
+                window_tokens: self.window,
+                dilated: self.dilated,
+                head_kinds: self.head_kinds.clone(),
+            };
+            return match (settings.mode, self.chunk) {
+                (ScoreMode::Exact, Some(chunk)) => {
+                    Err(AttentionArgsError::ChunkWithoutReference { chunk })
+                }
+                _ => Ok(settings),
+            };
+        };
+        let own = &profile.options;
+        let reach = |causal: bool| if causal { "causal" } else { "full" };
+        agree("--block", self.block, own.block)?;
+        agree("--stride", self.stride, own.stride)?;
+        agree(
+            "--causal or --full",
+            self.causal().map(reach),
+            reach(own.causal),
+        )?;
+        agree("--mode", self.mode, own.mode)?;
+        agree_with("--chunk", self.chunk, own.chunk, "the usual one")?;
+        agree_with("--scale", self.scale, own.scale, "1 / sqrt(head_dim)")?;
+        let none = "none";
+        agree_with("--soft-cap", self.soft_cap, own.soft_cap, none)?;
+        agree_with("--sinks", self.sinks, own.sink_tokens, none)?;
+        agree_with("--window", self.window, own.window_tokens, none)?;
+        agree_with("--dilated", self.dilated, own.dilated, none)?;
+        agree_with(
+            "--head-kinds",
+            self.head_kinds.clone(),
+            own.head_kinds.clone(),
+            "all sparse",
+        )?;
+        Ok(own.clone())
+    }
+
+    /// The options of the scores, the selection and the attention, without the blocks of [`Settings::forced`].
+    ///
+    /// # Errors
+    /// One variant per rule between options.
+    pub fn options(
+        &self,
+        profile: Option<&Profile>,
+    ) -> Result<XAttentionOptions, AttentionArgsError> {
+        let threshold = match profile {
+            Some(profile) => profile.threshold(),
+            None => Threshold::Uniform(self.threshold.unwrap_or(USUAL_THRESHOLD)),
+        };
+        let options = XAttentionOptions {
+            top_k: self.top_k,
+            ..self.settings(profile)?.options(threshold)
+        };
+        options.validate()?;
+        Ok(options)
+    }
+}
+
+/// An option that is given must be what the thresholds were found with.
+fn agree<T: PartialEq + Display>(
+    option: &'static str,
+    given: Option<T>,
+    found_with: T,
+) -> Result<(), AttentionArgsError> {
+    agree_with(option, given, Some(found_with), "")
+}
+
+/// The same where the profile may hold nothing, which means `usual`.
+fn agree_with<T: PartialEq + Display>(
+    option: &'static str,
+    given: Option<T>,
+    found_with: Option<T>,
+    usual: &str,
+) -> Result<(), AttentionArgsError> {
+    match given {
+        Some(given) if found_with.as_ref() != Some(&given) => Err(AttentionArgsError::Profile {
+            option,
+            given: given.to_string(),
+            found_with: found_with.map_or_else(|| usual.to_owned(), |found| found.to_string()),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,67 @@
+//! What decides about the blocks of a head, in words.
+
+use std::fmt::{Display, Formatter};
+
+use sparse_core::attention::HeadKind;
+use sparse_core::xattention::XAttentionOptions;
+
+use crate::cli::head_kind_words;
+
+/// How the blocks of one head are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rule {
+    /// A share of the estimated mass.
+    Threshold(f64),
+    /// A count for every row.
+    TopK(usize),
+    /// Without an estimate.
+    Kind(HeadKind),
+}
+
+impl Rule {
+    /// Of query head `head`.
+    pub(super) fn of(options: &XAttentionOptions, head: usize) -> Self {
+        match (options.kind_of_head(head), options.top_k) {
+            (HeadKind::Sparse, None) => Self::Threshold(options.threshold.of_head(head)),
+            (HeadKind::Sparse, Some(count)) => Self::TopK(count),
+            (kind, _) => Self::Kind(kind),
+        }
+    }
+
+    pub(super) fn threshold(self) -> Option<f64> {
+        match self {
+            Self::Threshold(threshold) => Some(threshold),
+            _ => None,
+        }
+    }
+}
+
+impl Display for Rule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Threshold(threshold) => write!(f, "threshold {threshold:.3}"),
+            Self::TopK(1) => f.write_str("1 block a row"),
+            Self::TopK(count) => write!(f, "{count} blocks a row"),
+            Self::Kind(kind) => f.write_str(&head_kind_words(*kind)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_of_a_head_comes_before_count_and_threshold() {
+        let mut options = XAttentionOptions {
+            head_kinds: Some(vec![HeadKind::Sparse, HeadKind::Dense]),
+            ..XAttentionOptions::default()
+        };
+        let words =
+            |options: &XAttentionOptions| [0, 1].map(|head| Rule::of(options, head).to_string());
+        assert_eq!(words(&options), ["threshold 0.900", "dense"]);
+        options.top_k = Some(8);
+        assert_eq!(words(&options), ["8 blocks a row", "dense"]);
+        assert_eq!(Rule::of(&options, 0).threshold(), None);
+    }
+}
