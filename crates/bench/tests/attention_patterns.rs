@@ -5,6 +5,8 @@
 mod support;
 
 use serde_json::Value;
+use sparse_bench::profile::Profile;
+use sparse_bench::tensors::TensorFile;
 use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_core::synthetic::{AttentionInputs, PlantedAttention};
 use sparse_core::xattention::{XAttentionOptions, xattention};
@@ -120,4 +122,42 @@ fn dense_and_streaming_heads_keep_what_their_kind_says() {
         &line(&folder, "--head-kinds dense,sparse"),
         &["2", "3 query heads"],
     );
+}
+
+#[test]
+fn a_soft_cap_changes_the_output_and_not_the_mask() {
+    let folder = folder(&inputs());
+    let (plain, _) = run(&folder, "");
+    let out = |folder: &Folder| {
+        let mut file = TensorFile::open(&folder.out()).unwrap();
+        file.tensor("out").unwrap().cast::<f32>()
+    };
+    let without = out(&folder);
+    let (mask, printed) = run(&folder, "--soft-cap 2");
+    assert_eq!(mask, plain);
+    assert_ne!(out(&folder), without);
+    assert_eq!(printed["options"]["soft_cap"], 2.0);
+    // Checked against the CPU, which caps too.
+    assert!(printed["max_err_over_bound"].as_f64().unwrap() <= 1.0);
+}
+
+#[test]
+fn calibration_leaves_other_kinds_of_heads_alone() {
+    let folder = folder(&inputs());
+    let profile = folder.path("p.json");
+    let kinds = "--head-kinds dense,sparse,streaming:1:3";
+    let calibrate = format!(
+        "attention --calibrate --target-error 0.05 --qkv {} --out {} --block 16 --stride 4 {kinds}",
+        folder.file().display(),
+        profile.display()
+    );
+    sparse_bench(&calibrate).assert().success();
+    let read = Profile::read(&profile).unwrap();
+    assert_eq!(
+        (read.heads[0].threshold, read.heads[2].threshold),
+        (0.0, 0.0)
+    );
+    assert!(read.heads[1].threshold > 0.0 && read.heads[1].relative_l2_error <= 0.05);
+    let (mask, _) = run(&folder, &format!("--profile {}", profile.display()));
+    assert_eq!(mask.row(0, 2, 10).collect::<Vec<_>>(), [0, 8, 9, 10]);
 }

@@ -47,7 +47,7 @@ impl Probe {
             run.record_score(pass)
         })?;
         let dense = dense.read(gpu)?;
-        let scores = gpu.read_blocking::<f32>(run.sums())?;
+        let scores = run.read_sums(gpu)?;
         let ratio = check_attention(&inputs, None, &options.attention(), &dense)?
             .max(check_scores(&inputs, &layout, scores.data())?);
         if ratio > 1.0 {

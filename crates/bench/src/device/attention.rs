@@ -3,7 +3,7 @@
 use sparse_core::attention::{AttentionOptions, AttentionShape};
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::XAttentionOptions;
-use sparse_core::{DType, Element};
+use sparse_core::{DType, Element, Tensor};
 use sparse_gpu::{
     AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuMask,
     GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
@@ -146,6 +146,8 @@ pub struct XAttentionRun {
     score: XAttentionScorePlan,
     select: XAttentionSelectPlan,
     sums: GpuTensor,
+    /// Of each query head, whether its scores are computed.
+    is_scored: Vec<bool>,
     mask: GpuMask,
     attend: AttendRun,
 }
@@ -170,6 +172,9 @@ impl XAttentionRun {
             score,
             select,
             sums,
+            is_scored: (0..qkv.shape.q_heads())
+                .map(|head| options.is_sparse(head))
+                .collect(),
             mask,
             attend,
         })
@@ -223,6 +228,24 @@ impl XAttentionRun {
     /// Block scores `[batch, heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
     pub fn sums(&self) -> &GpuTensor {
         &self.sums
+    }
+
+    /// The block scores on the host; 0 for heads that are not scored, whose memory nobody writes.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn read_sums(&self, gpu: &Gpu) -> Result<Tensor<f32>, Error> {
+        let mut sums: Tensor<f32> = gpu.read_blocking(&self.sums)?;
+        let &[_, heads, rows, blocks] = sums.shape() else {
+            return Ok(sums);
+        };
+        let of_heads = sums.data_mut().chunks_mut((rows * blocks).max(1));
+        for (at, of_head) in of_heads.enumerate() {
+            if !self.is_scored[at % heads] {
+                of_head.fill(0.0);
+            }
+        }
+        Ok(sums)
     }
 
     /// `[batch, heads, q_blocks, k_blocks]`, on real lengths.

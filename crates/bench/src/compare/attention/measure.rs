@@ -111,7 +111,7 @@ pub fn measure<T: Element>(
         }
     })?;
 
-    let all_scores: Tensor<f32> = gpu.read_blocking(sparse.sums())?;
+    let all_scores = sparse.read_sums(gpu)?;
     let dense_result = dense.read(gpu)?;
     let reachable = reachable(shape, options.block, options.causal)?;
     let attention = options.attention();
