@@ -45,7 +45,6 @@ fn one(
         causal,
         soft_cap: false,
         tile: defaults::attention_tile(&problem, class),
-        soft_cap: false,
         q: storage,
         k: storage,
         v: storage,
