@@ -251,55 +251,6 @@ fn every_tile_gives_the_same() {
     }
 }
 
-/// Little scratch memory forces parts of heads, strips of query blocks and slices of keys; what is computed stays the same to the bit.
-#[test]
-fn parts_change_nothing() {
-    let gpu = gpu();
-    // Panels of 32, so that there are several.
-    let tile = Some(Tile {
-        rows: 8,
-        cols: 4,
-        lanes: 8,
-    });
-    for shape in [[2, 6, 2, 300, 421, 20], [1, 4, 4, 500, 512, 8]] {
-        let [q, k] = inputs(shape);
-        for mode in [Mode::Exact, Mode::Reference(ReferenceOptions::default())] {
-            for (block, stride, causal) in [(32, 4, true), (16, 8, false), (64, 16, true)] {
-                let options = XAttentionOptions {
-                    block,
-                    stride,
-                    causal,
-                    mode,
-                    ..XAttentionOptions::default()
-                };
-                let attention = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
-                let (_, whole) = gpu_scores(&q, &k, &options, tile);
-                let mut partitions = Vec::new();
-                for most_scratch in [100_000, 20_000, 1] {
-                    let problem = XAttentionScore {
-                        most_scratch: Some(most_scratch),
-                        tile,
-                        ..XAttentionScore::new(attention, options.clone())
-                    };
-                    let plan = gpu.plan_blocking(&problem).unwrap();
-                    partitions.push(plan.explain().notes[1].clone());
-                    let [q, k] = [gpu.upload(&q).unwrap(), gpu.upload(&k).unwrap()];
-                    let mut sums = poisoned::<f32>(gpu, &plan.sums_shape());
-                    submit(gpu, |pass| plan.record(pass, &q, &k, &mut sums).unwrap());
-                    assert_eq!(read::<f32>(gpu, &sums), whole, "{}", plan.explain());
-                }
-                let smallest = partitions.last().unwrap();
-                // Keys of whole groups are read where they are, in one piece.
-                let slices = !smallest.contains(" 1 of keys");
-                assert_eq!(slices, shape[4] % stride > 0, "{partitions:?}");
-                let strips = !smallest.contains(" 1 of query blocks");
-                let rows = options.layout(attention).unwrap().score_shape()[2];
-                assert_eq!(strips, rows > 32 / (block / stride), "{partitions:?}");
-            }
-        }
-    }
-}
-
 #[test]
 fn slash_pooling_norm_and_scale() {
     let [q, k] = inputs([1, 2, 1, 150, 150, 16]);

@@ -75,11 +75,16 @@ impl XAttention {
 
     /// The first step.
     pub fn score(&self) -> XAttentionScore {
+        // Forced blocks do not matter to scores.
+        let options = XAttentionOptions {
+            forced: None,
+            ..self.options.clone()
+        };
         XAttentionScore {
             q: self.types.q,
             k: self.types.k,
             tile: self.score_tile,
-            ..XAttentionScore::new(self.shape, self.options.clone())
+            ..XAttentionScore::new(self.shape, options)
         }
     }
 

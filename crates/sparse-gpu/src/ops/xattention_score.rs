@@ -15,16 +15,17 @@ use crate::{Error, Gpu, GpuTensor};
 ///
 /// q `[batch, q_heads, q_len, head_dim]`, k `[batch, kv_heads, k_len, head_dim]`, sums f32 of [`XAttentionScore::sums_shape`], all row-major.
 /// Query head `h` uses key head `h / (q_heads / kv_heads)`; k is never copied for it. Accumulates in f32; `A` is never stored. Both modes of
-/// [`XAttentionOptions`]. The kernels are `xattention_score.wgsl` and, around it, `xattention_pack.wgsl` and `xattention_reduce.wgsl`; the CPU
+/// [`XAttentionOptions`]. Heads that are not [sparse](sparse_core::attention::HeadKind::Sparse) are not scored: their sums stay what they
+/// are. The kernels are `xattention_score.wgsl` and, around it, `xattention_pack.wgsl` and `xattention_reduce.wgsl`; the CPU
 /// twin is [`sparse_core::xattention::block_scores`].
 ///
-/// Scratch memory is at most 96 MiB (three buffers of [`XAttentionScore::most_scratch`]), unless a single row of query blocks needs more: longer problems are scored in strips, so that it
-/// grows with the length of the keys and not with its square.
+/// Scratch memory is at most 96 MiB (three buffers of [`XAttentionScore::most_scratch`]), unless a single row of query blocks needs more:
+/// longer problems are scored in strips, so that it grows with the length of the keys and not with its square.
 #[derive(Clone, Debug, PartialEq)]
 pub struct XAttentionScore {
     /// Sizes.
     pub shape: AttentionShape,
-    /// Block, stride, causality, scale, norm and mode; threshold and forced blocks do not matter here.
+    /// Block, stride, causality, scale, norm, kinds of heads and mode; threshold, count, forced blocks and soft cap do not matter here.
     pub options: XAttentionOptions,
     /// Storage of q.
     pub q: DType,

@@ -109,7 +109,7 @@ fn product(factors: &[u64]) -> u64 {
 /// What is scored at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
-    /// Ranges of query heads, numbered through the batch; several key heads only whole.
+    /// Ranges of query heads, numbered through the batch; of several key heads, where all are scored, only whole ones.
     pub(crate) heads: Vec<Range<usize>>,
     /// Block rows at a time, of each of those heads.
     pub(crate) strips: Vec<Range<usize>>,
@@ -173,6 +173,22 @@ impl Parts {
             slices: ranges(sizes.units(), units),
         };
         (!parts.strips.is_empty() && !parts.slices.is_empty()).then_some(parts)
+    }
+
+    /// The same parts without the heads that are not `wanted`.
+    pub(crate) fn of_heads(mut self, wanted: impl Fn(usize) -> bool) -> Self {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for part in &self.heads {
+            let first = runs.len();
+            for head in part.clone().filter(|&head| wanted(head)) {
+                match runs[first..].last_mut().filter(|run| run.end == head) {
+                    Some(run) => run.end += 1,
+                    None => runs.push(head..head + 1),
+                }
+            }
+        }
+        self.heads = runs;
+        self
     }
 
     /// The largest of what `bytes` says of each range.
@@ -274,6 +290,25 @@ mod tests {
                 assert!(one || range.len() % sizes.shared == 0, "{range:?}");
             }
         }
+    }
+
+    #[test]
+    fn heads_that_are_not_wanted_are_left_out() {
+        let sizes = sizes(8, 2, 65536);
+        let all = Parts::new(&sizes, false, MOST_BYTES, 128 << 20).unwrap();
+        let parts = all.clone().of_heads(|head| ![2, 3, 7].contains(&head));
+        let scored: Vec<usize> = parts.heads.iter().cloned().flatten().collect();
+        assert_eq!(scored, [0, 1, 4, 5, 6]);
+        // No part is longer than those that the scratch memory was divided for.
+        for run in &parts.heads {
+            assert!(
+                all.heads
+                    .iter()
+                    .any(|part| part.start <= run.start && run.end <= part.end)
+            );
+        }
+        assert_eq!(all.clone().of_heads(|_| true), all);
+        assert!(all.of_heads(|_| false).heads.is_empty());
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! What a device can and cannot score.
+
+use sparse_core::DType;
+
+use super::OPERATION;
+use crate::ops::XAttentionScore;
+use crate::xattention::parts::Sizes;
+use crate::{Error, Gpu};
+
+/// Whether k is already rows of whole vec4s without padding.
+pub(super) fn keys_in_place(problem: &XAttentionScore, sizes: &Sizes, window: u64) -> bool {
+    let (shape, stride) = (problem.shape, problem.options.stride);
+    problem.k == DType::F32
+        && (stride * shape.head_dim()).is_multiple_of(4)
+        && shape.k_len().is_multiple_of(stride)
+        && sizes.key_bytes(1, &(0..sizes.units())) <= window
+}
+
+/// Refuses problems whose loops a driver would end early.
+pub(super) fn check_loops(gpu: &Gpu, sizes: &Sizes) -> Result<(), Error> {
+    let (groups, blocks) = (sizes.kernel.groups_per_block, sizes.blocks);
+    let what = |step: &str| {
+        format!(
+            "{step} of blocks of {groups} groups, {blocks} of them, and groups of {} numbers",
+            4 * sizes.steps
+        )
+    };
+    let rounds = sizes.kernel.tiles().saturating_mul(sizes.steps + 1);
+    gpu.check_loops(what(OPERATION), rounds)?;
+    // Per 64 query groups: their key blocks and parts, then whole key blocks.
+    let width = groups.next_power_of_two().min(64);
+    let chunk = blocks.saturating_mul(width).div_ceil(64)
+        + 2 * 64 / width
+        + blocks.div_ceil(64).saturating_mul(width + 1);
+    let rounds = groups.div_ceil(width).saturating_mul(chunk + 1);
+    gpu.check_loops(what("xattention_reduce"), rounds)
+}
+
+/// Not even a row of blocks can be bound.
+pub(super) fn too_large(gpu: &Gpu, problem: &XAttentionScore, sizes: &Sizes) -> Error {
+    let row = 0..1;
+    let needs = sizes
+        .query_bytes(1, &row)
+        .max(sizes.maxima_bytes(1, &row))
+        .max(sizes.key_bytes(1, &row));
+    Error::Unavailable {
+        what: format!(
+            "{OPERATION} with stride {}, head_dim {} and k_len {}",
+            problem.options.stride,
+            problem.shape.head_dim(),
+            problem.shape.k_len()
+        ),
+        needs: format!("bindings of {needs} bytes for one row of blocks"),
+        has: gpu.limits().max_storage_buffer_binding_size.to_string(),
+        hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or take a smaller stride, or larger blocks".to_owned(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Planning and recording the scores: pack, score, reduce, part by part with the same scratch memory.
+
+mod limits;
+mod record;
+mod work;
+
+use sparse_core::DType;
+use sparse_shaders::XAttentionScoreKernel;
+
+use self::work::Work;
+use super::parts::Sizes;
+use super::{check_counts, choose, rules, word};
+use crate::ops::XAttentionScore;
+use crate::problem::Explanation;
+use crate::{Error, Gpu, GpuTensor};
+
+const OPERATION: &str = "xattention_score";
+
+/// A planned scoring.
+#[derive(Debug)]
+pub(crate) struct ScoreEngine {
+    gpu: Gpu,
+    sizes: Sizes,
+    types: [DType; 2],
+    /// None where there is nothing to score.
+    work: Option<Work>,
+    scale: f32,
+    explanation: Explanation,
+}
+
+/// Refuses a scale that is a number in f64 and none, or 0, in f32.
+fn check_scale(scale: f32) -> Result<(), Error> {
+    if scale.is_finite() && scale > 0.0 {
+        return Ok(());
+    }
+    let reason = format!("scale / norm is {scale} in f32, in which the kernels compute");
+    Err(Error::invalid(OPERATION, reason))
+}
+
+impl ScoreEngine {
+    pub(crate) async fn plan(gpu: &Gpu, problem: &XAttentionScore) -> Result<Self, Error> {
+        let layout = problem.options.layout(problem.shape)?;
+        let (q_shape, kv_shape) = (problem.shape.q_shape(), problem.shape.kv_shape());
+        let sums_shape = layout.score_shape();
+        check_counts(
+            OPERATION,
+            &[("q", &q_shape), ("k", &kv_shape), ("sums", &sums_shape)],
+        )?;
+        if let Some(tile) = problem.tile {
+            tile.check(&|| tile.to_string())
+                .map_err(|e| Error::tile(OPERATION, &e))?;
+        }
+        let kernel = XAttentionScoreKernel {
+            groups_per_block: layout.groups_per_block(),
+            tile: problem
+                .tile
+                .unwrap_or_else(|| choose::tile(layout.q_groups(), gpu.class())),
+            rules: rules(&problem.options),
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "rounding to the nearest f32 is the purpose"
+        )]
+        let scale = (layout.scale() / problem.options.norm) as f32;
+        check_scale(scale)?;
+        let sizes = Sizes::new(layout, kernel);
+        let mut explanation = Explanation {
+            operation: OPERATION,
+            kernel: "none".to_owned(),
+            tile: format!(
+                "{} key groups x {} query groups x {} lanes",
+                kernel.rows(),
+                kernel.tile.cols,
+                kernel.tile.lanes
+            ),
+            tier: "portable",
+            adapter: gpu.adapter().name.clone(),
+            scratch_bytes: 0,
+            notes: Vec::new(),
+        };
+        let work = if sums_shape.contains(&0) || !problem.options.any_sparse() {
+            explanation.notes.push("nothing to score".to_owned());
+            None
+        } else {
+            Some(Work::plan(gpu, problem, &sizes, &mut explanation).await?)
+        };
+        Ok(Self {
+            gpu: gpu.clone(),
+            sizes,
+            types: [problem.q, problem.k],
+            work,
+            scale,
+            explanation,
+        })
+    }
+
+    pub(crate) fn explain(&self) -> &Explanation {
+        &self.explanation
+    }
+
+    pub(crate) fn sums_shape(&self) -> [usize; 4] {
+        self.sizes.layout.score_shape()
+    }
+
+    pub(crate) fn record(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        q: &GpuTensor,
+        k: &GpuTensor,
+        sums: &GpuTensor,
+    ) -> Result<(), Error> {
+        let shape = self.sizes.layout.shape();
+        q.expect(OPERATION, "q", &shape.q_shape(), self.types[0])?;
+        k.expect(OPERATION, "k", &shape.kv_shape(), self.types[1])?;
+        sums.expect(OPERATION, "sums", &self.sums_shape(), DType::F32)?;
+        for (input, buffer) in [("q", q.buffer()), ("k", k.buffer())] {
+            if buffer == sums.buffer() {
+                return Err(Error::Aliased {
+                    operation: OPERATION,
+                    output: "sums",
+                    input,
+                });
+            }
+        }
+        let Some(work) = &self.work else {
+            return Ok(());
+        };
+        for heads in &work.parts.heads {
+            let mut packed_slice = None;
+            for rows in &work.parts.strips {
+                if !self.sizes.query_groups(rows).is_empty() {
+                    self.record_pack_queries(pass, work, q, heads, rows);
+                    for units in &work.parts.slices {
+                        if packed_slice != Some(units) {
+                            self.record_pack_keys(pass, work, k, heads, units);
+                            packed_slice = Some(units);
+                        }
+                        self.record_score(pass, work, k, heads, rows, units);
+                    }
+                }
+                self.record_reduce(pass, work, sums, heads, rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// Key groups before the one of query group 0, in Reference mode.
+    fn group_offset(&self) -> u32 {
+        let reference = self.sizes.layout.reference();
+        word(reference.map_or(0, |reference| reference.group_offset))
+    }
+}
