@@ -48,8 +48,8 @@ fn run<T: Element>([q, k, v]: [&Tensor<T>; 3], options: &XAttentionOptions) -> R
     Run {
         out: read::<T>(gpu, &out),
         lse: read::<f32>(gpu, &lse),
-        sums: read::<f32>(gpu, plan.sums()),
-        mask: gpu.read_mask_blocking(plan.mask()).unwrap(),
+        sums: read::<f32>(gpu, plan.sums().unwrap()),
+        mask: gpu.read_mask_blocking(plan.mask().unwrap()).unwrap(),
     }
 }
 
@@ -428,7 +428,7 @@ fn a_plan_is_recorded_many_times_and_says_what_it_does() {
     ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
-    let steps: u64 = plan.steps().map(|step| step.scratch_bytes).iter().sum();
+    let steps: u64 = plan.steps().iter().map(|step| step.scratch_bytes).sum();
     assert!(plan.scratch_bytes() > steps, "{text}");
 }
 

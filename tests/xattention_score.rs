@@ -15,7 +15,7 @@ use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{Mode, Pooling, ReferenceOptions, XAttentionOptions, block_scores};
 use sparse_core::{DType, Element, Tensor};
 use sparse_gpu::{Error, Tile, XAttentionScore};
-use support::gpu::{gpu, poisoned, read, submit};
+use support::gpu::{gpu, poisoned};
 use support::xattention::gpu_scores;
 
 /// Largest error in units of its bound; where that is above 1, fails with the place.

@@ -26,6 +26,7 @@ mod support;
 mod templates;
 mod variants;
 mod xattention;
+mod xattention_decide;
 
 pub use attention::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
 pub use expand::{ExpandError, expand};
@@ -40,3 +41,4 @@ pub use xattention::{
     XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
     XAttentionSelectKernel,
 };
+pub use xattention_decide::{XAttentionCountKernel, XAttentionDecideKernel};

@@ -69,6 +69,14 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../walks/streaming_blocks.wgsl"),
     ),
     (
+        "xattention_count.wgsl",
+        include_str!("../xattention_count.wgsl"),
+    ),
+    (
+        "xattention_decide.wgsl",
+        include_str!("../xattention_decide.wgsl"),
+    ),
+    (
         "xattention_pack.wgsl",
         include_str!("../xattention_pack.wgsl"),
     ),

@@ -3,8 +3,9 @@
 use crate::attention_variants::attention_variants;
 use crate::{
     Activation, Addend, ConvertKernel, ExpandError, MatmulFinishKernel, MatmulKernel, MatvecKernel,
-    NaiveMatmulKernel, Output, PackKernel, Source, Storage, Tile, Walk, XAttentionPackKernel,
-    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    NaiveMatmulKernel, Output, PackKernel, Source, Storage, Tile, Walk, XAttentionCountKernel,
+    XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
+    XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 const WALKS: [Walk; 14] = [
@@ -233,6 +234,10 @@ fn xattention(
             }))?;
         }
     }
+    for causal in [true, false] {
+        add(expand(&XAttentionCountKernel { causal }))?;
+    }
+    add(expand(&XAttentionDecideKernel))?;
     for (exact, causal) in [(true, true), (true, false), (false, true), (false, false)] {
         let rules = XAttentionRules { exact, causal };
         for groups_per_block in [1, 2, 3, 8, 12, 32, 128] {

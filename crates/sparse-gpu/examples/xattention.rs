@@ -39,7 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     gpu.queue().submit([encoder.finish()]);
 
     let out = gpu.read_blocking::<f32>(&out)?;
-    let mask = gpu.read_mask_blocking(plan.mask())?;
+    let mask = plan.mask().ok_or("a dense plan has no mask")?;
+    let mask = gpu.read_mask_blocking(mask)?;
     for head in 0..mask.heads() {
         println!("head {head}: every row of blocks, its selected key blocks filled");
         print!("{}", picture(&mask, head));

@@ -21,7 +21,7 @@ const FOLD: u32 = 65_535;
 /// are cut, because operating systems take a device away from a program whose single dispatch runs for seconds.
 pub(crate) const FMAS_PER_DISPATCH: u64 = 50_000_000_000;
 
-/// What dispatches are recorded into.
+/// What dispatches are recorded into: a pass, a list of their grids, or a pass whose grids the device writes.
 pub(crate) trait Recorder {
     /// Records one dispatch of `kernel` over `grid` workgroups, with what `bind` binds.
     fn dispatch(
@@ -42,6 +42,45 @@ impl Recorder for wgpu::ComputePass<'_> {
         self.set_pipeline(kernel.pipeline());
         self.set_bind_group(0, &bind(), &[]);
         self.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// Records nothing: the grids of what would have been recorded, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Grids(pub(crate) Vec<[u32; 3]>);
+
+impl Recorder for Grids {
+    fn dispatch(
+        &mut self,
+        _: &CompiledKernel,
+        _: impl FnOnce() -> wgpu::BindGroup,
+        grid: [u32; 3],
+    ) {
+        self.0.push(grid);
+    }
+}
+
+/// Records dispatches whose grids the device reads when it gets there: three words of `grids` each, one after the other.
+#[derive(Debug)]
+pub(crate) struct Indirect<'p, 'e> {
+    pub(crate) pass: &'p mut wgpu::ComputePass<'e>,
+    pub(crate) grids: &'p wgpu::Buffer,
+    /// Dispatches recorded so far, and so the place of the next one's grid.
+    pub(crate) recorded: u64,
+}
+
+impl Recorder for Indirect<'_, '_> {
+    fn dispatch(
+        &mut self,
+        kernel: &CompiledKernel,
+        bind: impl FnOnce() -> wgpu::BindGroup,
+        _: [u32; 3],
+    ) {
+        self.pass.set_pipeline(kernel.pipeline());
+        self.pass.set_bind_group(0, &bind(), &[]);
+        self.pass
+            .dispatch_workgroups_indirect(self.grids, 12 * self.recorded);
+        self.recorded += 1;
     }
 }
 

@@ -3,14 +3,16 @@
 use sparse_shaders::{
     AttentionKernel, AttentionTile, BlockWalk, ConvertKernel, Kernel, MatmulFinishKernel,
     MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, Storage, Tile, Walk,
-    XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
-    XAttentionSelectKernel, expand,
+    XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel,
+    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 use crate::attention::params::AttentionParams;
 use crate::dispatch::Params;
 use crate::matmul::params::{ConvertParams, FinishParams, MatmulParams, NaiveParams, PackParams};
-use crate::xattention::params::{PackGroupsParams, ReduceParams, ScoreParams, SelectParams};
+use crate::xattention::params::{
+    CountParams, DecideParams, PackGroupsParams, ReduceParams, ScoreParams, SelectParams,
+};
 
 /// The members of the struct behind `params`: names and byte offsets, and the struct's size.
 fn members(wgsl: &str) -> (Vec<(String, u32)>, u32) {
@@ -107,6 +109,12 @@ fn uniforms_of_xattention_have_the_layout_of_their_wgsl() {
         top_k: false,
         forced_mask: true,
     });
+}
+
+#[test]
+fn uniforms_of_the_decision_have_the_layout_of_their_wgsl() {
+    assert_same_layout::<CountParams>(&XAttentionCountKernel { causal: true });
+    assert_same_layout::<DecideParams>(&XAttentionDecideKernel);
 }
 
 #[test]

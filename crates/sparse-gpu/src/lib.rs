@@ -60,13 +60,14 @@ pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
 pub use matmul::{Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, MatmulTypes};
 pub use matmul::{Tile, Transposed, Weights};
+pub use ops::XAttention;
 pub use ops::{AttentionTypes, BlockAttention, BlockAttentionPlan};
 pub use ops::{BsrMatmul, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec};
-pub use ops::{XAttention, XAttentionPlan};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
 pub use problem::{Explanation, Problem};
 pub use sparse::{GpuBsr, GpuMask, GpuNm};
 pub use tensor::{DenseSource, GpuTensor};
+pub use xattention::{Attended, CostModel, Decision, HeadBlocks, Outcome, Policy, XAttentionPlan};
 
 pub use sparse_core;
 pub use wgpu;

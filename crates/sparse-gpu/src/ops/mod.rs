@@ -16,6 +16,6 @@ pub use dense_matmul::DenseMatmul;
 pub use naive_matmul::{NaiveMatmul, NaiveMatmulPlan};
 pub use nm_matmul::NmMatmul;
 pub use nm_matvec::NmMatvec;
-pub use xattention::{XAttention, XAttentionPlan};
+pub use xattention::XAttention;
 pub use xattention_score::{XAttentionScore, XAttentionScorePlan};
 pub use xattention_select::{XAttentionSelect, XAttentionSelectPlan};

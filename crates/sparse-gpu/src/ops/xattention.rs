@@ -1,19 +1,14 @@
 //! `xattention`: score, select and attend, all on the GPU.
 
-use sparse_core::DType;
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_core::xattention::XAttentionOptions;
 
-use super::{
-    AttentionTypes, BlockAttention, BlockAttentionPlan, XAttentionScore, XAttentionScorePlan,
-    XAttentionSelect, XAttentionSelectPlan,
-};
+use super::{AttentionTypes, BlockAttention, XAttentionScore, XAttentionSelect};
 use crate::attention::AttentionTile;
 use crate::matmul::Tile;
-use crate::problem::{Explanation, Problem};
-use crate::{Error, Gpu, GpuMask, GpuTensor};
-
-const OPERATION: &str = "xattention";
+use crate::problem::Problem;
+use crate::xattention::{Policy, XAttentionPlan};
+use crate::{Error, Gpu};
 
 /// Attention over the key blocks that an estimate says matter: [`XAttentionScore`], [`XAttentionSelect`] and [`BlockAttention`] in one plan,
 /// without reading anything back in between.
@@ -26,7 +21,7 @@ const OPERATION: &str = "xattention";
 /// use sparse_gpu::sparse_core::attention::AttentionShape;
 /// use sparse_gpu::sparse_core::synthetic::PlantedAttention;
 /// use sparse_gpu::sparse_core::xattention::XAttentionOptions;
-/// use sparse_gpu::{Gpu, XAttention};
+/// use sparse_gpu::{Gpu, Policy, XAttention};
 ///
 /// let gpu = Gpu::new_blocking()?;
 /// let shape = AttentionShape::try_new(1, 8, 2, 4096, 4096, 64)?;
@@ -34,7 +29,9 @@ const OPERATION: &str = "xattention";
 /// let [q, k, v] = [gpu.upload(&inputs.q)?, gpu.upload(&inputs.k)?, gpu.upload(&inputs.v)?];
 ///
 /// let options = XAttentionOptions { stride: 16, ..Default::default() };
-/// let plan = gpu.plan_blocking(&XAttention::new(shape, options))?;
+/// // Dense attention where sparse would not pay, decided by the device where it depends on the inputs.
+/// let problem = XAttention { policy: Policy::auto(&gpu), ..XAttention::new(shape, options) };
+/// let plan = gpu.plan_blocking(&problem)?;
 /// let mut out = plan.new_out(&gpu)?;
 /// let mut lse = plan.new_lse(&gpu)?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
@@ -43,8 +40,8 @@ const OPERATION: &str = "xattention";
 /// drop(pass);
 /// gpu.queue().submit([encoder.finish()]);
 /// let out = gpu.read_blocking::<f32>(&out)?;
-/// let mask = gpu.read_mask_blocking(plan.mask())?;
-/// println!("{} blocks, {:.0} % of all, were attended to", mask.count(), 100.0 * mask.density());
+/// println!("{}", plan.explain());
+/// println!("{}", plan.outcome_blocking(&gpu)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +50,8 @@ pub struct XAttention {
     pub shape: AttentionShape,
     /// Of estimate, selection and attention; blocks of a multiple of 16 tokens.
     pub options: XAttentionOptions,
+    /// Whether dense attention may take the place of sparse one. [`XAttention::new`]: [`Policy::Sparse`].
+    pub policy: Policy,
     /// Storage types.
     pub types: AttentionTypes,
     /// The register tile of the scores; none: chosen by the plan.
@@ -62,11 +61,12 @@ pub struct XAttention {
 }
 
 impl XAttention {
-    /// f32 throughout, tiles by the plan.
+    /// Always sparse, f32 throughout, tiles by the plan.
     pub fn new(shape: AttentionShape, options: XAttentionOptions) -> Self {
         Self {
             shape,
             options,
+            policy: Policy::default(),
             types: AttentionTypes::default(),
             score_tile: None,
             attention_tile: None,
@@ -93,7 +93,7 @@ impl XAttention {
         XAttentionSelect::new(self.shape, self.options.clone())
     }
 
-    /// The third step; without its mask, the dense attention that the sparse one is measured against.
+    /// The third step.
     pub fn attention(&self) -> BlockAttention {
         let shape = self.shape;
         BlockAttention {
@@ -115,172 +115,29 @@ impl XAttention {
             )
         }
     }
-}
 
-/// A planned [`XAttention`]. It owns the scores and the mask of the last recording that has run.
-#[derive(Debug)]
-pub struct XAttentionPlan {
-    shape: AttentionShape,
-    types: AttentionTypes,
-    score: XAttentionScorePlan,
-    select: XAttentionSelectPlan,
-    attention: BlockAttentionPlan,
-    /// Whether any head reads the mask.
-    masked: bool,
-    sums: GpuTensor,
-    mask: GpuMask,
-    explanation: Explanation,
+    /// What takes the place of the third step where sparse attention does not pay, and what it is measured against: no mask, and its sparse
+    /// heads dense.
+    pub fn dense_attention(&self) -> BlockAttention {
+        let dense = |kind: &HeadKind| match kind {
+            HeadKind::Sparse => HeadKind::Dense,
+            kind => *kind,
+        };
+        let kinds = self.options.head_kinds.as_ref();
+        let kinds = kinds.map(|kinds| kinds.iter().map(dense).collect::<Vec<_>>());
+        BlockAttention {
+            masked: false,
+            // All dense: the plain kernel.
+            head_kinds: kinds.filter(|kinds| kinds.iter().any(|kind| *kind != HeadKind::Dense)),
+            ..self.attention()
+        }
+    }
 }
 
 impl Problem for XAttention {
     type Plan = XAttentionPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<XAttentionPlan, Error> {
-        let score = gpu.plan(&self.score()).await?;
-        let select = gpu.plan(&self.select()).await?;
-        let attention = self.attention();
-        let masked = attention.masked;
-        let attention = gpu.plan(&attention).await?;
-        let sums = gpu.empty_tensor(&score.sums_shape(), DType::F32)?;
-        let mask = gpu.empty_mask(select.mask_shape())?;
-        let steps = [score.explain(), select.explain(), attention.explain()];
-        let explanation = Explanation {
-            operation: OPERATION,
-            kernel: steps.map(|step| step.kernel.as_str()).join(" + "),
-            tile: steps.map(|step| step.tile.as_str()).join("; "),
-            tier: "portable",
-            adapter: gpu.adapter().name.clone(),
-            scratch_bytes: steps.map(|step| step.scratch_bytes).iter().sum::<u64>()
-                + sums.buffer().size()
-                + mask.buffer().size(),
-            notes: steps
-                .iter()
-                .flat_map(|step| {
-                    step.notes
-                        .iter()
-                        .map(|note| format!("{}: {note}", step.operation))
-                })
-                .collect(),
-        };
-        Ok(XAttentionPlan {
-            shape: self.shape,
-            types: self.types,
-            score,
-            select,
-            attention,
-            masked,
-            sums,
-            mask,
-            explanation,
-        })
-    }
-}
-
-impl XAttentionPlan {
-    /// Records all three steps into the caller's pass; they run when the caller submits. May be recorded any number of times; the
-    /// recordings share scores and mask, and run one after the other.
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
-    pub fn record(
-        &self,
-        pass: &mut wgpu::ComputePass<'_>,
-        q: &GpuTensor,
-        k: &GpuTensor,
-        v: &GpuTensor,
-        out: &mut GpuTensor,
-        lse: &mut GpuTensor,
-    ) -> Result<(), Error> {
-        self.check([q, k, v], out, lse)?;
-        // Clones share the buffers.
-        let (mut sums, mut mask) = (self.sums.clone(), self.mask.clone());
-        self.score.record(pass, q, k, &mut sums)?;
-        self.select.record(pass, &sums, &mut mask)?;
-        let mask = self.masked.then_some(&mask);
-        self.attention.record(pass, q, k, v, mask, out, lse)
-    }
-
-    /// Everything that a step would refuse, before the first is recorded.
-    fn check(
-        &self,
-        [q, k, v]: [&GpuTensor; 3],
-        out: &GpuTensor,
-        lse: &GpuTensor,
-    ) -> Result<(), Error> {
-        let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
-        q.expect(OPERATION, "q", &q_shape, self.types.q)?;
-        k.expect(OPERATION, "k", &kv_shape, self.types.k)?;
-        v.expect(OPERATION, "v", &kv_shape, self.types.v)?;
-        out.expect(OPERATION, "out", &q_shape, self.types.out)?;
-        lse.expect(OPERATION, "lse", &q_shape[..3], DType::F32)?;
-        let inputs = [
-            ("q", q.buffer()),
-            ("k", k.buffer()),
-            ("v", v.buffer()),
-            ("the plan's scores", self.sums.buffer()),
-            ("the plan's mask", self.mask.buffer()),
-        ];
-        for (output, written) in [("out", out.buffer()), ("lse", lse.buffer())] {
-            if let Some(&(input, _)) = inputs.iter().find(|(_, buffer)| *buffer == written) {
-                return Err(Error::Aliased {
-                    operation: OPERATION,
-                    output,
-                    input,
-                });
-            }
-        }
-        if out.buffer() == lse.buffer() {
-            return Err(Error::Aliased {
-                operation: OPERATION,
-                output: "out",
-                input: "lse",
-            });
-        }
-        Ok(())
-    }
-
-    /// The block scores of the last recording that has run, f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
-    pub fn sums(&self) -> &GpuTensor {
-        &self.sums
-    }
-
-    /// The blocks that it selected; [`Gpu::read_mask`] brings them to the host, for a picture or the density.
-    pub fn mask(&self) -> &GpuMask {
-        &self.mask
-    }
-
-    /// A tensor for the output.
-    ///
-    /// # Errors
-    /// Those of [`Gpu::empty_tensor`].
-    pub fn new_out(&self, gpu: &Gpu) -> Result<GpuTensor, Error> {
-        gpu.empty_tensor(&self.shape.q_shape(), self.types.out)
-    }
-
-    /// A tensor for the log-sum-exps.
-    ///
-    /// # Errors
-    /// Those of [`Gpu::empty_tensor`].
-    pub fn new_lse(&self, gpu: &Gpu) -> Result<GpuTensor, Error> {
-        gpu.empty_tensor(&self.shape.q_shape()[..3], DType::F32)
-    }
-
-    /// Bytes that the plan holds: scratch memory of its steps, scores and mask.
-    pub fn scratch_bytes(&self) -> u64 {
-        self.explanation.scratch_bytes
-    }
-
-    /// Kernels, tiles and reasons of all steps.
-    pub fn explain(&self) -> &Explanation {
-        &self.explanation
-    }
-
-    /// The explanations of score, selection and attention.
-    pub fn steps(&self) -> [&Explanation; 3] {
-        [
-            self.score.explain(),
-            self.select.explain(),
-            self.attention.explain(),
-        ]
+        XAttentionPlan::new(gpu, self).await
     }
 }

@@ -88,3 +88,28 @@ params! {
         keep_recent,
     }
 }
+
+params! {
+    /// Of `xattention_count.wgsl`.
+    CountParams {
+        /// Of the slice, numbered through the batch.
+        first_head,
+        q_blocks,
+        k_blocks,
+        words_per_row,
+        mask_first,
+        block,
+        q_len,
+        k_len,
+    }
+}
+
+params! {
+    /// Of `xattention_decide.wgsl`.
+    DecideParams {
+        /// Heads whose selection decides.
+        heads,
+        limit,
+        dispatches,
+    }
+}

@@ -98,12 +98,17 @@ impl XAttentionLayout {
 }
 
 impl XAttentionLayout {
+    /// Key blocks `0..reachable` hold a key that some query of block row `q_block` may see.
+    pub fn reachable_blocks(&self, q_block: usize) -> usize {
+        Position::of(self, q_block).reachable
+    }
+
     /// Per key block, whether a head that is not sparse attends to it from block row `q_block`.
     pub(super) fn kind_row(&self, head: usize, q_block: usize) -> Vec<bool> {
         let kind = self.options().kind_of_head(head);
         let attention = self.options().attention();
         let [.., k_blocks] = self.mask_shape();
-        let reachable = Position::of(self, q_block).reachable;
+        let reachable = self.reachable_blocks(q_block);
         (0..k_blocks)
             .map(|j| j < reachable && kind.attends(&self.shape(), &attention, q_block, j, false))
             .collect()

@@ -1,0 +1,327 @@
+//! A planned XAttention: which steps there are, and recording them.
+
+use sparse_core::DType;
+use sparse_core::attention::AttentionShape;
+use sparse_core::xattention::XAttentionLayout;
+
+use super::OPERATION;
+use super::choose;
+use super::cost::{CostModel, Costs, Policy};
+use super::decision::{Decision, decide};
+use super::outcome::{Attended, Outcome, count};
+use super::switch::{Switch, is_indirect_possible};
+use crate::attention::record::Operands;
+use crate::ops::{
+    AttentionTypes, BlockAttentionPlan, XAttention, XAttentionScorePlan, XAttentionSelectPlan,
+};
+use crate::problem::Explanation;
+use crate::{Error, Gpu, GpuMask, GpuTensor};
+
+/// A planned [`XAttention`]. It owns the scores and the mask of the last recording that has run.
+#[derive(Debug)]
+pub struct XAttentionPlan {
+    shape: AttentionShape,
+    layout: XAttentionLayout,
+    types: AttentionTypes,
+    costs: Costs,
+    decision: Decision,
+    /// None where the plan is dense.
+    sparse: Option<SparseSteps>,
+    /// None where the plan is sparse.
+    dense: Option<BlockAttentionPlan>,
+    /// Where the device decides.
+    switch: Option<Switch>,
+    explanation: Explanation,
+}
+
+/// Score, select, attend.
+#[derive(Debug)]
+struct SparseSteps {
+    score: XAttentionScorePlan,
+    select: XAttentionSelectPlan,
+    attention: BlockAttentionPlan,
+    /// Whether any head reads the mask.
+    masked: bool,
+    sums: GpuTensor,
+    mask: GpuMask,
+}
+
+impl SparseSteps {
+    async fn plan(gpu: &Gpu, problem: &XAttention) -> Result<Self, Error> {
+        let score = gpu.plan(&problem.score()).await?;
+        let select = gpu.plan(&problem.select()).await?;
+        let attention = problem.attention();
+        Ok(Self {
+            masked: attention.masked,
+            attention: gpu.plan(&attention).await?,
+            sums: gpu.empty_tensor(&score.sums_shape(), DType::F32)?,
+            mask: gpu.empty_mask(select.mask_shape())?,
+            score,
+            select,
+        })
+    }
+
+    fn explain(&self) -> [&Explanation; 3] {
+        [
+            self.score.explain(),
+            self.select.explain(),
+            self.attention.explain(),
+        ]
+    }
+}
+
+impl XAttentionPlan {
+    pub(crate) async fn new(gpu: &Gpu, problem: &XAttention) -> Result<Self, Error> {
+        let layout = problem.options.layout(problem.shape)?;
+        let model = match problem.policy {
+            Policy::Sparse => CostModel::of_class(gpu.class()),
+            Policy::Auto(model) => model,
+        };
+        model.check()?;
+        let tile = problem.score_tile;
+        let tile = tile.unwrap_or_else(|| choose::tile(layout.q_groups(), gpu.class()));
+        let costs = Costs::of(model, &layout, tile);
+        let (decision, reason) = match problem.policy {
+            Policy::Sparse => (Decision::Sparse, "sparse, as the policy says".to_owned()),
+            Policy::Auto(_) => decide(&costs, &layout, is_indirect_possible(gpu).await),
+        };
+        let sparse = match decision {
+            Decision::Dense => None,
+            _ => Some(SparseSteps::plan(gpu, problem).await?),
+        };
+        let dense = match decision {
+            Decision::Sparse => None,
+            _ => Some(gpu.plan(&problem.dense_attention()).await?),
+        };
+        let switch = match decision {
+            Decision::OnDevice => Some(Switch::plan(gpu, &layout, model.efficiency).await?),
+            _ => None,
+        };
+        let mut plan = Self {
+            shape: problem.shape,
+            layout,
+            types: problem.types,
+            costs,
+            decision,
+            explanation: Explanation {
+                operation: OPERATION,
+                kernel: String::new(),
+                tile: String::new(),
+                tier: "portable",
+                adapter: gpu.adapter().name.clone(),
+                scratch_bytes: 0,
+                notes: vec![reason],
+            },
+            sparse,
+            dense,
+            switch,
+        };
+        plan.explain_steps();
+        Ok(plan)
+    }
+
+    /// Fills in what the steps say.
+    fn explain_steps(&mut self) {
+        let steps: Vec<Explanation> = self.steps().into_iter().cloned().collect();
+        let join = |of: fn(&Explanation) -> &str, between: &str| {
+            steps.iter().map(of).collect::<Vec<_>>().join(between)
+        };
+        self.explanation.kernel = join(|step| &step.kernel, " + ");
+        self.explanation.tile = join(|step| &step.tile, "; ");
+        let notes = steps.iter().flat_map(|step| {
+            let notes = step.notes.iter();
+            notes.map(|note| format!("{}: {note}", step.operation))
+        });
+        self.explanation.notes.extend(notes);
+        let results = self.sparse.as_ref();
+        let results = results.map_or(0, |s| s.sums.buffer().size() + s.mask.buffer().size());
+        self.explanation.scratch_bytes = steps.iter().map(|step| step.scratch_bytes).sum::<u64>()
+            + results
+            + self.switch.as_ref().map_or(0, Switch::scratch_bytes);
+    }
+
+    /// Records all steps into the caller's pass; they run when the caller submits. May be recorded any number of times; the recordings share
+    /// scores and mask, and run one after the other.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    pub fn record(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        q: &GpuTensor,
+        k: &GpuTensor,
+        v: &GpuTensor,
+        out: &mut GpuTensor,
+        lse: &mut GpuTensor,
+    ) -> Result<(), Error> {
+        self.check([q, k, v], out, lse)?;
+        let with = |mask| Operands {
+            q,
+            k,
+            v,
+            mask,
+            out,
+            lse,
+        };
+        let Some(steps) = &self.sparse else {
+            let dense = self.dense.iter();
+            dense.for_each(|dense| dense.record_checked(pass, &with(None)));
+            return Ok(());
+        };
+        // Clones share the buffers.
+        let (mut sums, mut mask) = (steps.sums.clone(), steps.mask.clone());
+        steps.score.record(pass, q, k, &mut sums)?;
+        steps.select.record(pass, &sums, &mut mask)?;
+        let sparse = with(steps.masked.then_some(&mask));
+        match (&self.switch, &self.dense) {
+            (Some(switch), Some(dense)) => {
+                let both = [(&steps.attention, &sparse), (dense, &with(None))];
+                switch.record(pass, &mask, both);
+            }
+            _ => steps.attention.record_checked(pass, &sparse),
+        }
+        Ok(())
+    }
+
+    /// Everything that a step would refuse, before the first is recorded.
+    fn check(
+        &self,
+        [q, k, v]: [&GpuTensor; 3],
+        out: &GpuTensor,
+        lse: &GpuTensor,
+    ) -> Result<(), Error> {
+        let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
+        q.expect(OPERATION, "q", &q_shape, self.types.q)?;
+        k.expect(OPERATION, "k", &kv_shape, self.types.k)?;
+        v.expect(OPERATION, "v", &kv_shape, self.types.v)?;
+        out.expect(OPERATION, "out", &q_shape, self.types.out)?;
+        lse.expect(OPERATION, "lse", &q_shape[..3], DType::F32)?;
+        let mut inputs = vec![("q", q.buffer()), ("k", k.buffer()), ("v", v.buffer())];
+        inputs.extend(self.sums().map(|sums| ("the plan's scores", sums.buffer())));
+        inputs.extend(self.mask().map(|mask| ("the plan's mask", mask.buffer())));
+        for (output, written) in [("out", out.buffer()), ("lse", lse.buffer())] {
+            if let Some(&(input, _)) = inputs.iter().find(|(_, buffer)| *buffer == written) {
+                return Err(Error::Aliased {
+                    operation: OPERATION,
+                    output,
+                    input,
+                });
+            }
+        }
+        if out.buffer() == lse.buffer() {
+            return Err(Error::Aliased {
+                operation: OPERATION,
+                output: "out",
+                input: "lse",
+            });
+        }
+        Ok(())
+    }
+
+    /// What the last recording that has run selected, and which kernel attended.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::read_mask`].
+    pub async fn outcome(&self, gpu: &Gpu) -> Result<Outcome, Error> {
+        let Some(steps) = &self.sparse else {
+            return Ok(self.tell(None, None));
+        };
+        let mask = gpu.read_mask(&steps.mask).await?;
+        let decision = match &self.switch {
+            Some(switch) => Some(gpu.read::<f32>(switch.decision()).await?),
+            None => None,
+        };
+        Ok(self.tell(Some(&mask), decision.as_ref().map(|words| words.data())))
+    }
+
+    /// As [`XAttentionPlan::outcome`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::read_mask_blocking`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn outcome_blocking(&self, gpu: &Gpu) -> Result<Outcome, Error> {
+        let Some(steps) = &self.sparse else {
+            return Ok(self.tell(None, None));
+        };
+        let mask = gpu.read_mask_blocking(&steps.mask)?;
+        let decision = match &self.switch {
+            Some(switch) => Some(gpu.read_blocking::<f32>(switch.decision())?),
+            None => None,
+        };
+        Ok(self.tell(Some(&mask), decision.as_ref().map(|words| words.data())))
+    }
+
+    /// The outcome with this mask, and the words of the device's decision.
+    fn tell(&self, mask: Option<&sparse_core::BlockMask>, decision: Option<&[f32]>) -> Outcome {
+        let dense = match decision {
+            Some(words) => words.get(1).is_some_and(|word| word.to_bits() == 1),
+            None => self.decision == Decision::Dense,
+        };
+        let heads = mask.map_or_else(Vec::new, |mask| count(mask, &self.layout));
+        Outcome::new(
+            if dense {
+                Attended::Dense
+            } else {
+                Attended::Sparse
+            },
+            heads,
+            &self.layout,
+            &self.costs,
+        )
+    }
+
+    /// Which attention the plan records; the first of the notes of [`XAttentionPlan::explain`] says why.
+    pub fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// Time of dense attention over the time of the whole of XAttention where a share `density` of the blocks is selected, as the cost model
+    /// predicts it.
+    pub fn predicted_speed_up(&self, density: f64) -> f64 {
+        self.costs.speed_up(density)
+    }
+
+    /// The block scores of the last recording that has run, f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode;
+    /// `None` where the plan is dense.
+    pub fn sums(&self) -> Option<&GpuTensor> {
+        self.sparse.as_ref().map(|steps| &steps.sums)
+    }
+
+    /// The blocks that it selected, whichever kernel attended; [`Gpu::read_mask`] brings them to the host. `None` where the plan is dense.
+    pub fn mask(&self) -> Option<&GpuMask> {
+        self.sparse.as_ref().map(|steps| &steps.mask)
+    }
+
+    /// A tensor for the output.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::empty_tensor`].
+    pub fn new_out(&self, gpu: &Gpu) -> Result<GpuTensor, Error> {
+        gpu.empty_tensor(&self.shape.q_shape(), self.types.out)
+    }
+
+    /// A tensor for the log-sum-exps.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::empty_tensor`].
+    pub fn new_lse(&self, gpu: &Gpu) -> Result<GpuTensor, Error> {
+        gpu.empty_tensor(&self.shape.q_shape()[..3], DType::F32)
+    }
+
+    /// Bytes that the plan holds: scratch memory of its steps, scores and mask.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.explanation.scratch_bytes
+    }
+
+    /// The decision and its reason, then kernels, tiles and reasons of all steps.
+    pub fn explain(&self) -> &Explanation {
+        &self.explanation
+    }
+
+    /// The explanations of score, selection, attention over the selected blocks, and dense attention, as far as the plan has them.
+    pub fn steps(&self) -> Vec<&Explanation> {
+        let sparse = self.sparse.iter().flat_map(SparseSteps::explain);
+        let dense = self.dense.iter().map(BlockAttentionPlan::explain);
+        sparse.chain(dense).collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! The kernels that decide on the device between sparse and dense attention.
+
+use serde::Serialize;
+
+use crate::kernel::{ConfigError, Kernel};
+
+/// Selected and reachable blocks per head; see `xattention_count.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct XAttentionCountKernel {
+    /// Only key blocks at or before the queries can be reached.
+    pub causal: bool,
+}
+
+impl XAttentionCountKernel {
+    /// Invocations of a workgroup, which owns a head.
+    pub const LANES: usize = 64;
+}
+
+impl Serialize for XAttentionCountKernel {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Variables {
+            causal: bool,
+            lanes: usize,
+        }
+        Variables {
+            causal: self.causal,
+            lanes: Self::LANES,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl Kernel for XAttentionCountKernel {
+    fn template(&self) -> &'static str {
+        "xattention_count.wgsl"
+    }
+
+    fn name(&self) -> String {
+        let keys = if self.causal { "causal" } else { "full" };
+        format!("xattention_count_{keys}")
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}
+
+/// The grids of the attention kernel that pays; see `xattention_decide.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct XAttentionDecideKernel;
+
+impl Serialize for XAttentionDecideKernel {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Variables {
+            lanes: usize,
+        }
+        Variables { lanes: 64 }.serialize(serializer)
+    }
+}
+
+impl Kernel for XAttentionDecideKernel {
+    fn template(&self) -> &'static str {
+        "xattention_decide.wgsl"
+    }
+
+    fn name(&self) -> String {
+        "xattention_decide".to_owned()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}
