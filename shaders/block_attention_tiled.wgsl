@@ -29,15 +29,17 @@ const ROW4 = {{ row4 }}u;
 
 {{ walker.functions() }}
 
-{{ attention.row_functions(config) }}
+{{ attention.row_functions(config, row4 % (piece // 4) == 0, row4 % split == 0) }}
 
-// staged_q[d * GROUPS + group]: dimension d of four queries; staged_k[d * SPLIT + group]: of four keys.
-var<workgroup> staged_q: array<vec4<f32>, {{ piece * queries // 4 }}>;
-var<workgroup> staged_k: array<vec4<f32>, {{ piece * split }}>;
-// weights[key * GROUPS + group], of four queries.
-var<workgroup> weights: array<vec4<f32>, {{ keys * queries // 4 }}>;
-// partial[part * GROUPS + group]: maxima, and in the end sums, of four queries over the keys of an invocation.
-var<workgroup> partial: array<vec4<f32>, {{ split * queries // 4 }}>;
+// Arrays of arrays: an index that is not a constant is checked each time it is used, so here only `mine`, `part` and their like are, which
+// never change and so are checked once; the constants go into the addresses of the instructions.
+// staged_q[d / 4][d % 4][group]: dimension d of four queries; staged_k: of four keys.
+var<workgroup> staged_q: array<array<array<vec4<f32>, {{ queries // 4 }}>, 4>, {{ piece // 4 }}>;
+var<workgroup> staged_k: array<array<array<vec4<f32>, {{ split }}>, 4>, {{ piece // 4 }}>;
+// weights[key / 4][key % 4][group], of four queries.
+var<workgroup> weights: array<array<array<vec4<f32>, {{ queries // 4 }}>, 4>, {{ split }}>;
+// partial[part][group]: maxima, and in the end sums, of four queries over the keys of an invocation.
+var<workgroup> partial: array<array<vec4<f32>, {{ queries // 4 }}>, {{ split }}>;
 
 fn highest_of(score: vec4<f32>) -> f32 { return max(max(score.x, score.y), max(score.z, score.w)); }
 
@@ -92,28 +94,30 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                     let x_{{ i }} = scale * row_q(q_base + min(first_query + 4u * at + {{ i }}u, last_query) * Q_STEP, d + d4);
 {%- endfor %}
 {%- for c in ["x", "y", "z", "w"] %}
-                    staged_q[(4u * d4 + {{ loop.index0 }}u) * GROUPS + at] = vec4<f32>(x_0.{{ c }}, x_1.{{ c }}, x_2.{{ c }}, x_3.{{ c }});
+                    staged_q[d4][{{ loop.index0 }}][at] = vec4<f32>(x_0.{{ c }}, x_1.{{ c }}, x_2.{{ c }}, x_3.{{ c }});
 {%- endfor %}
                 }
 {%- endfor %}
+{#- Invocations that stage no q stage k, where there are enough: both at the same time then. #}
+{%- set k_lane = queries * piece // 16 if (queries + 4 * split) * piece // 16 <= lanes else 0 %}
 {%- for round in range(k_rounds) %}
-                if (lane + {{ round * lanes }}u < SPLIT * PIECE4) {
-                    let task = lane + {{ round * lanes }}u;
+                if ({% if k_lane > 0 %}lane >= {{ k_lane }}u && {% endif %}lane + {{ round * lanes }}u < {{ k_lane }}u + SPLIT * PIECE4) {
+                    let task = lane + {{ round * lanes }}u - {{ k_lane }}u;
                     let at = task / PIECE4;
                     let d4 = task % PIECE4;
 {%- for i in range(4) %}
                     let x_{{ i }} = row_k(k_base + min(key + 4u * at + {{ i }}u, last_key) * K_STEP, d + d4);
 {%- endfor %}
 {%- for c in ["x", "y", "z", "w"] %}
-                    staged_k[(4u * d4 + {{ loop.index0 }}u) * SPLIT + at] = vec4<f32>(x_0.{{ c }}, x_1.{{ c }}, x_2.{{ c }}, x_3.{{ c }});
+                    staged_k[d4][{{ loop.index0 }}][at] = vec4<f32>(x_0.{{ c }}, x_1.{{ c }}, x_2.{{ c }}, x_3.{{ c }});
 {%- endfor %}
                 }
 {%- endfor %}
                 workgroupBarrier();
 {%- for d in range(piece) %}
                 {
-                    let q = staged_q[{{ d }}u * GROUPS + mine];
-                    let k = staged_k[{{ d }}u * SPLIT + part];
+                    let q = staged_q[{{ d // 4 }}][{{ d % 4 }}][mine];
+                    let k = staged_k[{{ d // 4 }}][{{ d % 4 }}][part];
 {%- for i in range(4) %}
                     score_{{ i }} = fma(vec4<f32>(q[{{ i }}]), k, score_{{ i }});
 {%- endfor %}
@@ -134,11 +138,11 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                 score_{{ i }} = select(vec4<f32>(UNSEEN), score_{{ i }}, keys < vec4<u32>(seen_{{ i }}));
 {%- endfor %}
             }
-            partial[part * GROUPS + mine] = vec4<f32>(highest_of(score_0), highest_of(score_1), highest_of(score_2), highest_of(score_3));
+            partial[part][mine] = vec4<f32>(highest_of(score_0), highest_of(score_1), highest_of(score_2), highest_of(score_3));
             workgroupBarrier();
             var new_highest = highest;
 {%- for s in range(split) %}
-            new_highest = max(new_highest, partial[{{ s }}u * GROUPS + mine]);
+            new_highest = max(new_highest, partial[{{ s }}][mine]);
 {%- endfor %}
             let fade = exp2(highest - new_highest);
             highest = new_highest;
@@ -153,7 +157,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
             }
             sum = fma(sum, fade, vec4<f32>(sum_of(p_0), sum_of(p_1), sum_of(p_2), sum_of(p_3)));
 {%- for c in ["x", "y", "z", "w"] %}
-            weights[(4u * part + {{ loop.index0 }}u) * GROUPS + mine] = vec4<f32>(p_0.{{ c }}, p_1.{{ c }}, p_2.{{ c }}, p_3.{{ c }});
+            weights[part][{{ loop.index0 }}][mine] = vec4<f32>(p_0.{{ c }}, p_1.{{ c }}, p_2.{{ c }}, p_3.{{ c }});
 {%- endfor %}
             workgroupBarrier();
 
@@ -161,11 +165,11 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
             out_{{ i }}_{{ n }} *= fade[{{ i }}];
 {%- endfor %}{% endfor %}
             // Keys of the step that nobody sees weigh 0; the row that stands for theirs is one that somebody sees.
-            for (var j = 0u; j < KEYS; j += 4u) {
+            for (var four = 0u; four < SPLIT; four++) {
 {%- for c in range(4) %}
                 {
-                    let p = weights[(j + {{ c }}u) * GROUPS + mine];
-                    let v_row = v_base + min(key + j + {{ c }}u, last_key) * K_STEP;
+                    let p = weights[four][{{ c }}][mine];
+                    let v_row = v_base + min(key + 4u * four + {{ c }}u, last_key) * K_STEP;
 {%- for n in range(outs) %}
                     let v_{{ n }} = row_v(v_row, part + {{ n * split }}u);
 {%- for i in range(4) %}
@@ -179,11 +183,11 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     }
 
     workgroupBarrier();
-    partial[part * GROUPS + mine] = sum;
+    partial[part][mine] = sum;
     workgroupBarrier();
     var total = vec4<f32>(0.0);
 {%- for s in range(split) %}
-    total += partial[{{ s }}u * GROUPS + mine];
+    total += partial[{{ s }}][mine];
 {%- endfor %}
     // The key with the highest score weighs 1: the sum is 0 only without keys.
     let empty = total == vec4<f32>(0.0);

@@ -140,10 +140,12 @@ store2_out(({{ base }}{{ " * 4u" if c.vectors else "" }} + {{ i }}u) / 2u, {{ va
 {%- endmacro %}
 
 {#- The same with a `d` that is not known before it runs: row_q, row_k, row_v and store_row. Past the end of the row there are zeros, and
-    nothing is written. -#}
-{% macro row_functions(c) -%}
+    nothing is written; no test is made where the pieces of q and k, or the parts of v and the output, fit the row evenly. -#}
+{% macro row_functions(c, even_pieces, even_parts) -%}
 {%- for name in ["q", "k", "v"] %}
-{%- if c.vectors %}
+{%- if c.vectors and (even_parts if name == "v" else even_pieces) %}
+fn row_{{ name }}(base: u32, d: u32) -> vec4<f32> { return load4_{{ name }}(base + d); }
+{%- elif c.vectors %}
 fn row_{{ name }}(base: u32, d: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), load4_{{ name }}(base + min(d, ROW - 1u)), d < ROW);
 }
@@ -157,7 +159,7 @@ fn row_{{ name }}(base: u32, d: u32) -> vec4<f32> {
 
 fn store_row(base: u32, d: u32, value: vec4<f32>) {
 {%- if c.vectors %}
-    if (d < ROW) {
+    {% if not even_parts %}if (d < ROW) {% endif %}{
 {%- if c.out == "f32" %}
         store4_out(base + d, value);
 {%- else %}
