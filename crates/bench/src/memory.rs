@@ -4,7 +4,7 @@ use serde::Serialize;
 use sparse_core::DType;
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionOptions;
-use sparse_gpu::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, XAttention};
+use sparse_gpu::{AttentionTypes, Error, Gpu, XAttention};
 
 /// Bytes at one length.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -45,10 +45,8 @@ impl MemoryRow {
             types: AttentionTypes::all(dtype),
             ..XAttention::new(shape, options.clone())
         })?;
-        let sums: Option<&GpuTensor> = plan.sums().into();
-        let mask: Option<&GpuMask> = plan.mask().into();
-        let score_bytes = sums.map_or(0, |sums| sums.buffer().size());
-        let mask_bytes = mask.map_or(0, |mask| mask.buffer().size());
+        let score_bytes = plan.sums().map_or(0, |sums| sums.buffer().size());
+        let mask_bytes = plan.mask().map_or(0, |mask| mask.buffer().size());
         let elements = |shape: &[usize]| shape.iter().map(|&size| size as u64).product::<u64>();
         let (q_shape, kv_shape) = (shape.q_shape(), shape.kv_shape());
         let tensor_bytes = dtype.bytes() as u64 * 2 * (elements(&q_shape) + elements(&kv_shape))

@@ -52,7 +52,8 @@ Examples:
 
 Every row is checked against the CPU reference; the exit status is 1 where a row lies outside of its error bound.")]
 pub struct CompareArgs {
-    /// Which shapes: quick (minutes), full (every model shape that suits the adapter)
+    /// Which shapes: quick (minutes), full (every model shape that suits the adapter), attention (long ones step by step, and all
+    /// lengths)
     #[arg(long, value_enum, default_value = "quick")]
     pub preset: PresetName,
     /// Operations, comma-separated: `dense_matmul`, `nm_matmul`, `nm_matvec`, `bsr_matmul`, `block_attention`, xattention
@@ -86,6 +87,8 @@ pub enum PresetName {
     Quick,
     /// BERT, Llama and `ViT` layers, scaled by adapter class.
     Full,
+    /// `XAttention` over long sequences step by step, and from 128 to 8192 tokens where it may go dense; with --qkv on its tensors.
+    Attention,
 }
 
 /// Options of `sparse-bench matmul`.

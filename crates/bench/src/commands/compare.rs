@@ -9,14 +9,14 @@ use half::{bf16, f16};
 use indicatif::ProgressBar;
 use sparse_core::{Activation, DType, Element};
 
-use super::{exit_code, open};
-use crate::cli::{CompareArgs, Operation, OperationList};
-use crate::compare::attention::{self, AttentionJob, Contest, planted};
+use super::{exit_code, layers, open};
+use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
+use crate::compare::attention::{self, AttentionJob, Contest, StepShares, planted};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::{MatmulRow, rows_of_weights};
 use crate::device::class_of;
-use crate::presets::{AttentionCase, Case, cases};
+use crate::presets::{AttentionCase, Case, LayerCase, cases};
 use crate::progress;
 use crate::record::{Record, to_csv, to_json, to_table};
 use crate::report::{MaskMap, Report, to_html, utc_date_time};
@@ -30,6 +30,7 @@ const ROW_TIME: Duration = Duration::from_secs(3);
 struct Results {
     records: Vec<Record>,
     masks: Vec<MaskMap>,
+    shares: Vec<StepShares>,
     failures: Vec<anyhow::Error>,
 }
 
@@ -38,6 +39,7 @@ struct Results {
 enum Row {
     Matmul(MatmulRow),
     Attention(AttentionCase),
+    Layer(LayerCase),
 }
 
 impl Row {
@@ -45,6 +47,7 @@ impl Row {
         match self {
             Self::Matmul(row) => row.case.operation,
             Self::Attention(case) => case.operation,
+            Self::Layer(_) => Operation::Xattention,
         }
     }
 
@@ -57,6 +60,7 @@ impl Row {
             Self::Attention(case) => {
                 format!("{} {} {} tokens", case.operation, case.dtype, case.q_len)
             }
+            Self::Layer(case) => format!("xattention {} {} tokens", case.dtype, case.tokens),
         }
     }
 }
@@ -69,7 +73,13 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let bench = Bench::new(open(args.adapter.as_deref())?, ROW_TIME);
     let class = class_of(bench.gpu.adapter().device_type);
     let generated = cases(args.preset, class, &operations);
-    let rows = rows(generated, real_weights, qkv.as_ref(), &operations);
+    let rows = match args.preset {
+        PresetName::Attention => {
+            let layers = layers::layers(class, qkv.as_ref());
+            layers.into_iter().map(Row::Layer).collect()
+        }
+        _ => rows(generated, real_weights, qkv.as_ref(), &operations),
+    };
     let results = measure_all(args, &bench, &rows, qkv.as_ref());
     println!("{}", to_table(&results.records));
     println!(
@@ -79,6 +89,9 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         bench.words.backend,
         bench.timer.timing().words()
     );
+    for shares in &results.shares {
+        println!("{shares}");
+    }
     for failure in &results.failures {
         eprintln!("error: {failure:#}");
     }
@@ -135,16 +148,21 @@ fn measure_all(args: &CompareArgs, bench: &Bench, rows: &[Row], qkv: Option<&Qkv
     for row in rows {
         bar.set_message(row.words());
         let measured = match row {
-            Row::Matmul(row) => matmul_row(args, bench, row, &bar).map(|record| (record, None)),
-            Row::Attention(case) => {
-                attention_row(bench, case, qkv, &bar).map(|(record, mask)| (record, Some(mask)))
-            }
+            Row::Matmul(row) => matmul_row(args, bench, row, &bar).map(|record| {
+                results.records.push(record);
+            }),
+            Row::Attention(case) => attention_row(bench, case, qkv, &bar).map(|(record, masks)| {
+                results.records.push(record);
+                results.masks.push(masks);
+            }),
+            Row::Layer(case) => layers::layer(bench, case, qkv, &mut || bar.tick()).map(|rows| {
+                results.records.extend(rows.records);
+                results.masks.push(rows.masks);
+                results.shares.extend(rows.shares);
+            }),
         };
         match measured.with_context(|| row.words()) {
-            Ok((record, mask)) => {
-                results.records.push(record);
-                results.masks.extend(mask);
-            }
+            Ok(()) => {}
             Err(error) => results.failures.push(error),
         }
         bar.inc(1);

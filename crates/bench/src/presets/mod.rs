@@ -2,9 +2,11 @@
 
 mod case;
 mod full;
+mod layers;
 mod quick;
 
 pub use case::{AdapterClass, AttentionCase, Case, MatmulCase};
+pub use layers::{LayerCase, LayerTask, auto_layers, planted_layers};
 
 use crate::cli::{OperationList, PresetName};
 
@@ -13,6 +15,8 @@ pub fn cases(preset: PresetName, class: AdapterClass, operations: &OperationList
     let mut cases = match preset {
         PresetName::Quick => quick::cases(class),
         PresetName::Full => full::cases(class),
+        // Its rows are layers: `planted_layers` and `auto_layers`.
+        PresetName::Attention => Vec::new(),
     };
     cases.retain(|case| operations.contains(case.operation()));
     cases.sort_by_key(Case::operation);

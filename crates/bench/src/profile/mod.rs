@@ -145,6 +145,13 @@ impl Profile {
         Threshold::PerHead(self.heads.iter().map(|head| head.threshold).collect())
     }
 
+    /// Mean over the heads of the density that they had.
+    #[expect(clippy::cast_precision_loss, reason = "a number of heads")]
+    pub fn mean_density(&self) -> f64 {
+        let sum: f64 = self.heads.iter().map(|head| head.density).sum();
+        sum / self.heads.len().max(1) as f64
+    }
+
     /// Checks that the profile fits a layer.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ Examples:
   sparse-bench attention --qkv layer11.safetensors --mode reference --chunk 4096 --out o.safetensors
   sparse-bench attention --qkv layer11.safetensors --full --dense --out dense.safetensors
   sparse-bench attention --calibrate --target-error 0.1 --qkv a.safetensors b.safetensors --out layer11.json
+  sparse-bench attention --auto --qkv layer11.safetensors --out o.safetensors
   sparse-bench attention --profile layer11.json --qkv c.safetensors --out o.safetensors
 
 Reads q [batch, heads, q_len, head_dim] and k, v [batch, kv_heads, k_len, head_dim]. Writes block_scores f32 and mask u8
@@ -81,6 +82,9 @@ pub struct AttentionArgs {
     /// Attend to every block; the scores are computed and written all the same
     #[arg(long, conflicts_with_all = ["profile", "calibrate", "top_k", "head_kinds", "sinks", "window", "dilated"])]
     pub dense: bool,
+    /// Take dense attention where that is faster: by a cost model, on the device where it depends on the inputs
+    #[arg(long, conflicts_with_all = ["dense", "calibrate"])]
+    pub auto: bool,
     /// Take the threshold of each head, and the options it was found with, from this profile (JSON)
     #[arg(long, value_name = "F", conflicts_with_all = ["threshold", "calibrate"])]
     pub profile: Option<PathBuf>,

@@ -9,13 +9,15 @@ use serde::Serialize;
 use sparse_core::attention::HeadKind;
 use sparse_core::xattention::{Threshold, XAttentionOptions};
 use sparse_core::{DType, Element};
+use sparse_gpu::{CostModel, Policy};
 
 use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::cli::AttentionArgs;
 use crate::commands::{exit_code, open};
 use crate::compare::attention::{
-    AttentionJob, AttentionResult, Checks, Contest, PartTimes, Quality, measure,
+    AttentionJob, AttentionResult, Checks, Contest, Decided, PartTimes, PolicyResult, Quality,
+    measure, measure_policy,
 };
 use crate::compare::bench::Bench;
 use crate::measure::Budget;
@@ -26,7 +28,7 @@ use crate::report::{AttentionMap, PictureFormat, draw};
 use crate::tensors::{OutTensor, Qkv, check_out, write_file, write_tensors};
 
 /// How long dense attention, the whole and its steps are timed together.
-const TIME: Duration = Duration::from_secs(6);
+const TIME: Duration = Duration::from_secs(2);
 /// Fewer rounds than a row of `compare`: five contenders on a layer of any size.
 const LEAST_ROUNDS: usize = 3;
 
@@ -47,6 +49,8 @@ struct Printed<'a> {
     /// Blocks of every row, where their number is fixed.
     top_k: Option<usize>,
     options: Settings,
+    /// With `--auto`: what the policy did. The record and what was kept are those of the policy then.
+    auto: Option<Decided>,
     checks: Checks,
 }
 
@@ -67,15 +71,18 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         least_rounds: LEAST_ROUNDS,
         ..bench.budget
     };
-    let result = match qkv.dtype() {
-        DType::F32 => attend::<f32>(&bench, args, &options, &qkv)?,
-        DType::F16 => attend::<f16>(&bench, args, &options, &qkv)?,
-        DType::Bf16 => attend::<bf16>(&bench, args, &options, &qkv)?,
+    let policy = args.auto.then(|| policy(&bench, profile.as_ref()));
+    let (result, decided) = match qkv.dtype() {
+        DType::F32 => attend::<f32>(&bench, args, &options, &qkv, policy)?,
+        DType::F16 => attend::<f16>(&bench, args, &options, &qkv, policy)?,
+        DType::Bf16 => attend::<bf16>(&bench, args, &options, &qkv, policy)?,
     };
     write(args, &qkv, &result)?;
-    let rule = |head| match args.dense {
-        true => Rule::Kind(HeadKind::Dense),
-        false => Rule::of(&options, head),
+    let is_dense = args.dense || decided.as_ref().is_some_and(Decided::is_dense);
+    let rule = |head| match Rule::of(&options, head) {
+        kind @ Rule::Kind(_) => kind,
+        _ if is_dense => Rule::Kind(HeadKind::Dense),
+        selected => selected,
     };
     draw_heads(args, &qkv, &options, &result, &rule)?;
     eprintln!("{}", heads(&qkv, &result, &rule));
@@ -84,9 +91,7 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         parts: result.parts,
         quality: &result.quality,
         threshold: match &options.threshold {
-            Threshold::Uniform(threshold) if !args.dense && args.top_k.is_none() => {
-                Some(*threshold)
-            }
+            Threshold::Uniform(threshold) if !is_dense && args.top_k.is_none() => Some(*threshold),
             _ => None,
         },
         threshold_per_head: (0..qkv.shape.q_heads())
@@ -94,6 +99,7 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
             .collect(),
         top_k: args.top_k,
         options: settings,
+        auto: decided,
         checks: result.checks,
     };
     println!("{}", serde_json::to_string(&printed)?);
@@ -187,7 +193,8 @@ fn attend<T: Element>(
     args: &AttentionArgs,
     options: &XAttentionOptions,
     qkv: &Qkv,
-) -> anyhow::Result<AttentionResult> {
+    policy: Option<Policy>,
+) -> anyhow::Result<(AttentionResult, Option<Decided>)> {
     let inputs = qkv.cast::<T>();
     let job = AttentionJob {
         inputs: &inputs,
@@ -201,12 +208,51 @@ fn attend<T: Element>(
     };
     let bar = progress::rounds(0);
     bar.set_message("attention");
-    let result = measure(bench, job, &mut |done, all| {
+    let mut after_round = |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
-    })?;
+    };
+    let result = measure(bench, job, &mut after_round)?;
+    let chosen = policy
+        .map(|policy| measure_policy(bench, job, policy, &mut after_round))
+        .transpose()?;
     bar.finish_and_clear();
-    Ok(result)
+    Ok(match chosen {
+        Some(chosen) => {
+            let decided = chosen.decided.clone();
+            (under_policy(result, chosen), Some(decided))
+        }
+        None => (result, None),
+    })
+}
+
+/// The cost model of this device; the density that a profile reached is the one to expect.
+fn policy(bench: &Bench, profile: Option<&Profile>) -> Policy {
+    Policy::Auto(CostModel {
+        expected_density: profile.map(Profile::mean_density),
+        ..CostModel::of_class(bench.gpu.class())
+    })
+}
+
+/// `sparse`, with the row, the blocks and the results that the policy gave.
+fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResult {
+    AttentionResult {
+        checks: Checks {
+            policy: Some(chosen.record.max_err_over_bound),
+            ..sparse.checks
+        },
+        record: Record {
+            max_err_over_bound: chosen
+                .record
+                .max_err_over_bound
+                .max(sparse.record.max_err_over_bound),
+            ..chosen.record
+        },
+        quality: chosen.quality,
+        mask: chosen.mask,
+        attended: chosen.attended,
+        ..sparse
+    }
 }
 
 fn write(args: &AttentionArgs, qkv: &Qkv, result: &AttentionResult) -> anyhow::Result<()> {

@@ -25,6 +25,8 @@ pub struct Checks {
     pub dense: Option<f64>,
     /// Output and log-sum-exp over the mask.
     pub sparse: Option<f64>,
+    /// Output and log-sum-exp of the plan that may go dense.
+    pub policy: Option<f64>,
     /// Block scores.
     pub scores: Option<f64>,
     /// Rows of the mask that are no right choice by the scores that the device made it from.
@@ -34,7 +36,9 @@ pub struct Checks {
 impl Checks {
     /// The largest of all, infinite where a row of the mask is wrong.
     pub fn worst(&self) -> f64 {
-        let errors = [self.dense, self.sparse, self.scores].into_iter().flatten();
+        let errors = [self.dense, self.sparse, self.policy, self.scores]
+            .into_iter()
+            .flatten();
         match self.wrong_mask_rows {
             Some(rows) if rows > 0 => f64::INFINITY,
             _ => errors.fold(0.0, f64::max),
@@ -242,6 +246,7 @@ mod tests {
         let checks = Checks {
             dense: Some(0.2),
             sparse: Some(0.4),
+            policy: None,
             scores: Some(0.1),
             wrong_mask_rows: Some(0),
         };

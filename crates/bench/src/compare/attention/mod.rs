@@ -2,13 +2,17 @@
 
 mod check;
 mod measure;
+mod policy;
 mod quality;
 mod score_rows;
 mod source;
+mod steps;
 
 pub use check::Checks;
 pub(crate) use check::{attention as check_attention, scores as check_scores};
 pub use measure::{AttentionJob, AttentionResult, Contest, PartTimes, measure};
+pub use policy::{Decided, PolicyResult, measure_policy};
 pub use quality::Quality;
 pub(crate) use quality::reachable;
-pub use source::{PLANTED_DENSITY, planted};
+pub use source::{PLANTED_DENSITY, of_length, planted, planted_at};
+pub use steps::{StepShares, step_rows};

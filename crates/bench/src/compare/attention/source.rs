@@ -1,9 +1,9 @@
 //! Where q, k and v of a row come from.
 
-use sparse_core::Element;
 use sparse_core::attention::{AttentionShape, AttentionShapeError};
 use sparse_core::synthetic::{AttentionInputs, PlantedAttention, PlantedError};
 use sparse_core::xattention::XAttentionOptions;
+use sparse_core::{Element, Tensor};
 
 use crate::cli::Operation;
 use crate::presets::AttentionCase;
@@ -68,12 +68,52 @@ impl AttentionCase {
 /// # Errors
 /// Where the head dimension has no room for them, or the tensors are too large.
 pub fn planted<T: Element>(shape: AttentionShape) -> Result<AttentionInputs<T>, PlantedError> {
+    planted_at(shape, PLANTED_DENSITY)
+}
+
+/// The same with a pattern that needs a share `density` of the reachable blocks.
+///
+/// # Errors
+/// As [`planted`]; where the density is no share.
+pub fn planted_at<T: Element>(
+    shape: AttentionShape,
+    density: f64,
+) -> Result<AttentionInputs<T>, PlantedError> {
     PlantedAttention {
         shape,
-        density: PLANTED_DENSITY,
+        density,
         seed: SEED,
     }
     .generate()
+}
+
+/// The first `tokens` tokens of every head; where there are fewer, they are repeated from the first on.
+///
+/// # Errors
+/// Where a tensor has not four sizes, or no tokens at all.
+pub fn of_length<T: Element>(
+    inputs: &AttentionInputs<T>,
+    tokens: usize,
+) -> anyhow::Result<AttentionInputs<T>> {
+    let resized = |tensor: &Tensor<T>| {
+        let &[batch, heads, len, head_dim] = tensor.shape() else {
+            anyhow::bail!("{:?} is not the shape of q, k or v", tensor.shape());
+        };
+        anyhow::ensure!(len > 0, "there are no tokens to repeat");
+        let mut data = Vec::with_capacity(batch * heads * tokens * head_dim);
+        for head in tensor.data().chunks(len * head_dim) {
+            for token in 0..tokens {
+                let start = token % len * head_dim;
+                data.extend_from_slice(&head[start..start + head_dim]);
+            }
+        }
+        Ok(Tensor::try_new(vec![batch, heads, tokens, head_dim], data)?)
+    };
+    Ok(AttentionInputs {
+        q: resized(&inputs.q)?,
+        k: resized(&inputs.k)?,
+        v: resized(&inputs.v)?,
+    })
 }
 
 #[cfg(test)]
@@ -84,6 +124,18 @@ mod tests {
     use super::*;
     use crate::cli::PresetName;
     use crate::presets::{AdapterClass, Case, cases};
+
+    #[test]
+    fn a_layer_is_cut_or_repeated() {
+        let shape = AttentionShape::try_new(1, 2, 1, 3, 3, 16).unwrap();
+        let three = planted::<f32>(shape).unwrap();
+        let two = of_length(&three, 2).unwrap();
+        assert_eq!(two.q.shape(), [1, 2, 2, 16]);
+        assert_eq!(two.q.data()[32..64], three.q.data()[48..80]);
+        let five = of_length(&three, 5).unwrap();
+        assert_eq!(five.v.shape(), [1, 1, 5, 16]);
+        assert_eq!(five.v.data()[48..80], three.v.data()[..32]);
+    }
 
     #[test]
     fn the_planted_rows_of_the_quick_preset_are_at_most_a_fifth_dense() {

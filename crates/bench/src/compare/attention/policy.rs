@@ -1,0 +1,188 @@
+//! One attention layer under a policy that may choose dense attention, against dense attention.
+
+use serde::Serialize;
+use sparse_core::attention::{AttentionShape, HeadKind, mask_of_kinds};
+use sparse_core::xattention::XAttentionOptions;
+use sparse_core::{BlockMask, Element};
+use sparse_gpu::{Attended as Kernel, Policy};
+
+use super::check;
+use super::measure::AttentionJob;
+use super::quality::{Quality, reachable};
+use crate::cli::Operation;
+use crate::compare::bench::{Bench, Recorder, RowWords};
+use crate::device::{AttendRun, Attended, GpuQkv, PolicyRun};
+use crate::measure::Ideal;
+use crate::record::{Record, Shape};
+
+/// What the policy did, in the report of `attention --auto`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decided {
+    /// `sparse` or `dense`: the kernel that attended.
+    pub attended: &'static str,
+    /// The rule that the plan followed, in words.
+    pub reason: String,
+    /// Dense time over own time as the cost model sees it, with the density that came out.
+    pub predicted_speedup: f64,
+    /// Dense time over own time as measured.
+    pub speedup: f64,
+    /// Share of the reachable blocks that was selected; nothing where nothing was scored.
+    pub selected_density: Option<f64>,
+}
+
+impl Decided {
+    /// Whether dense attention ran.
+    pub fn is_dense(&self) -> bool {
+        self.attended == DENSE
+    }
+}
+
+const DENSE: &str = "dense";
+
+/// A measured layer.
+#[derive(Clone, Debug)]
+pub struct PolicyResult {
+    /// The row: the policy against dense attention.
+    pub record: Record,
+    /// What the policy did.
+    pub decided: Decided,
+    /// What was kept, against dense attention on the same device.
+    pub quality: Quality,
+    /// The blocks attended to.
+    pub mask: BlockMask,
+    /// The blocks that dense attention visits.
+    pub reachable: BlockMask,
+    /// The results.
+    pub attended: Attended,
+}
+
+/// Runs `job` under `policy`: once for the results, which are checked, then by turns with dense attention for the times.
+///
+/// # Errors
+/// Where planning or the device fails.
+pub fn measure_policy<T: Element>(
+    bench: &Bench,
+    job: AttentionJob<'_, T>,
+    policy: Policy,
+    after_round: &mut dyn FnMut(usize, usize),
+) -> anyhow::Result<PolicyResult> {
+    let AttentionJob {
+        inputs,
+        shape,
+        options,
+        ..
+    } = job;
+    let gpu = &bench.gpu;
+    let qkv = GpuQkv::upload(gpu, inputs, shape)?;
+    let mut dense = AttendRun::plan(gpu, &qkv, &options.attention(), None)?;
+    let mut own = PolicyRun::plan(gpu, &qkv, options, policy)?;
+    for results in [dense.out(), dense.lse(), own.out(), own.lse()] {
+        bench.poison(results);
+    }
+    bench.run_once(&mut |pass| {
+        dense.record(pass)?;
+        own.record(pass)
+    })?;
+    let outcome = own.outcome(gpu)?;
+    let reachable = reachable(shape, options.block, options.causal)?;
+    let selected = match outcome.attended {
+        Kernel::Sparse => own.read_mask(gpu)?,
+        Kernel::Dense => None,
+    };
+    let is_sparse = selected.is_some();
+    let mask = match selected {
+        Some(selected) => selected,
+        None => without_selection(shape, options, &reachable)?,
+    };
+    let attended = own.read(gpu)?;
+    let ratio = check::attention(inputs, Some(&mask), &options.attention(), &attended)?;
+    let quality = Quality::of(shape, &mask, &reachable, &attended, &dense.read(gpu)?)?;
+
+    let [kernel, tile] = own.kernels();
+    let tier = own.explain().tier.into();
+    let reason = own.explain().notes.first().cloned().unwrap_or_default();
+    let dense: Recorder<'_> = &mut |pass| dense.record(pass);
+    let recorder: Recorder<'_> = &mut |pass| own.record(pass);
+    let times = bench.time(&mut [dense, recorder], after_round)?;
+    let [dense, own] = times[..] else {
+        anyhow::bail!("{} contenders have no meaning here", times.len());
+    };
+    let ideal = match is_sparse {
+        true => Ideal::Xattention {
+            stride: options.stride,
+        },
+        false => Ideal::Density,
+    };
+    let reach = if options.causal { "causal" } else { "full" };
+    let words = RowWords {
+        operation: Operation::Xattention,
+        shape: Shape::attention(shape, options.block, options.stride),
+        dtype: T::DTYPE,
+        pattern: format!("block:{} {reach} auto", options.block),
+        density: quality.density,
+        ideal_speedup: ideal.speedup(quality.density),
+        kernel,
+        tile,
+        tier,
+        max_err_over_bound: ratio,
+        peer: None,
+    };
+    let record = bench.record(words, dense, own);
+    Ok(PolicyResult {
+        decided: Decided {
+            attended: if is_sparse { "sparse" } else { DENSE },
+            reason,
+            predicted_speedup: outcome.predicted_speed_up,
+            speedup: record.speedup,
+            selected_density: outcome.density(),
+        },
+        record,
+        quality,
+        mask,
+        reachable,
+        attended,
+    })
+}
+
+/// The blocks that are attended to where nothing is selected: sparse heads are dense, streaming ones stay what they are.
+fn without_selection(
+    shape: AttentionShape,
+    options: &XAttentionOptions,
+    reachable: &BlockMask,
+) -> anyhow::Result<BlockMask> {
+    let Some(kinds) = &options.head_kinds else {
+        return Ok(reachable.clone());
+    };
+    let dense = |kind: &HeadKind| match kind {
+        HeadKind::Sparse => HeadKind::Dense,
+        kind => *kind,
+    };
+    let kinds: Vec<HeadKind> = kinds.iter().map(dense).collect();
+    let mask = mask_of_kinds(&shape, &kinds, None, &options.attention())?;
+    Ok(mask.intersection(reachable)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sparse_heads_go_dense() {
+        let shape = AttentionShape::try_new(1, 2, 1, 80, 80, 16).unwrap();
+        let all = reachable(shape, 16, true).unwrap();
+        let mut options = XAttentionOptions {
+            block: 16,
+            ..XAttentionOptions::default()
+        };
+        assert_eq!(without_selection(shape, &options, &all).unwrap(), all);
+        let streaming = HeadKind::Streaming {
+            sink_blocks: 1,
+            recent_blocks: 1,
+        };
+        options.head_kinds = Some(vec![HeadKind::Sparse, streaming]);
+        let mask = without_selection(shape, &options, &all).unwrap();
+        assert_eq!(mask.row(0, 0, 4).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(mask.row(0, 0, 2).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(mask.row(0, 1, 4).collect::<Vec<_>>(), [0, 4]);
+    }
+}

@@ -1,0 +1,183 @@
+//! A measured layer as several rows: attention over the mask alone, the whole, and what scores and selection take of it.
+
+use super::measure::AttentionResult;
+use crate::record::Record;
+
+/// How the time of XAttention is spent: times of the steps, each alone, over that of the whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepShares {
+    /// The layer in words.
+    pub layer: String,
+    /// Kept share of the reachable blocks.
+    pub density: f64,
+    /// Of the scores.
+    pub score: f64,
+    /// Of the selection.
+    pub select: f64,
+    /// Of the attention.
+    pub attend: f64,
+}
+
+impl std::fmt::Display for StepShares {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [score, select, attend] =
+            [self.score, self.select, self.attend].map(|share| 100.0 * share);
+        write!(
+            f,
+            "{}, density {:.3}: scores {score:.1} % + selection {select:.1} % = {:.1} % of the whole, attention {attend:.1} %",
+            self.layer,
+            self.density,
+            score + select
+        )
+    }
+}
+
+/// The rows of a layer whose steps were timed, all in the same rounds: `block_attention`, `xattention`, `xattention_score` and
+/// `xattention_select`, each against dense attention; nothing where they were not. Scores have the density of their multiply-adds, which
+/// are `1 / (2 stride)` of those of dense attention; a selection has none and counts as dense.
+#[expect(clippy::cast_precision_loss, reason = "strides are far below 2^52")]
+pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>, StepShares)> {
+    let parts = result.parts?;
+    let whole = &result.record;
+    let density = result.quality.density;
+    let step = |at: usize, op: &'static str, ms: f64, work: f64| {
+        let speedup = whole.dense_ms / ms;
+        let part = |text: &str| text.split(" + ").nth(at).unwrap_or(text).to_owned();
+        Record {
+            op,
+            density: work,
+            sparse_ms: ms,
+            speedup,
+            ideal_speedup: 1.0 / work,
+            share_of_ideal: speedup * work,
+            kernel: part(&whole.kernel),
+            tile: part(&whole.tile),
+            ..whole.clone()
+        }
+    };
+    let of_whole = |row: Record| Record {
+        pattern: format!(
+            "{}, {:.1} % of xattention at density {density:.3}",
+            row.pattern,
+            100.0 * row.sparse_ms / whole.sparse_ms
+        ),
+        ..row
+    };
+    let estimate = 1.0 / (2.0 * stride as f64);
+    let rows = vec![
+        step(2, "block_attention", parts.attend_ms, density),
+        whole.clone(),
+        of_whole(step(0, "xattention_score", parts.score_ms, estimate)),
+        of_whole(step(1, "xattention_select", parts.select_ms, 1.0)),
+    ];
+    let share = |ms: f64| ms / whole.sparse_ms;
+    let size = |name| whole.shape.get(name).unwrap_or(0);
+    let shares = StepShares {
+        layer: format!(
+            "{} x {} tokens x {}",
+            size("heads"),
+            size("k_len"),
+            size("head_dim")
+        ),
+        density,
+        score: share(parts.score_ms),
+        select: share(parts.select_ms),
+        attend: share(parts.attend_ms),
+    };
+    Some((rows, shares))
+}
+
+#[cfg(test)]
+mod tests {
+    use sparse_core::{BlockMask, Tensor};
+
+    use super::super::{Checks, PartTimes, Quality};
+    use super::*;
+    use crate::device::Attended;
+    use crate::fixture;
+
+    #[test]
+    fn every_step_is_a_row_against_dense_attention() {
+        let whole = fixture::many().pop().unwrap();
+        let ms = |share: f64| whole.sparse_ms * share;
+        let mask = BlockMask::dense(1, 1, 1, 1).unwrap();
+        let result = AttentionResult {
+            record: Record {
+                kernel: "a + b + c".into(),
+                tile: "1 + 2 + 3".into(),
+                ..whole.clone()
+            },
+            parts: Some(PartTimes {
+                score_ms: ms(0.08),
+                select_ms: ms(0.01),
+                attend_ms: ms(0.9),
+            }),
+            quality: Quality {
+                density: 0.16,
+                density_per_head: Vec::new(),
+                relative_l2_error: 0.0,
+                relative_l2_error_per_head: Vec::new(),
+                kept_mass: 1.0,
+                kept_mass_per_head: Vec::new(),
+            },
+            checks: Checks::default(),
+            scores: Tensor::zeros(vec![1]).unwrap(),
+            mask: mask.clone(),
+            reachable: mask,
+            attended: Attended {
+                out: Vec::new(),
+                lse: Vec::new(),
+            },
+        };
+        let (rows, shares) = step_rows(&result, 8).unwrap();
+        let ops: Vec<_> = rows.iter().map(|row| row.op).collect();
+        assert_eq!(
+            ops,
+            [
+                "block_attention",
+                "xattention",
+                "xattention_score",
+                "xattention_select"
+            ]
+        );
+        let kernels: Vec<_> = rows
+            .iter()
+            .map(|row| (&row.kernel[..], &row.tile[..]))
+            .collect();
+        assert_eq!(
+            kernels,
+            [
+                ("c", "3"),
+                ("a + b + c", "1 + 2 + 3"),
+                ("a", "1"),
+                ("b", "2")
+            ]
+        );
+        for row in &rows {
+            assert_eq!(row.dense_ms, whole.dense_ms);
+            assert!((row.speedup - row.dense_ms / row.sparse_ms).abs() < 1e-12);
+            assert!((row.share_of_ideal - row.speedup / row.ideal_speedup).abs() < 1e-12);
+        }
+        assert_eq!((rows[0].ideal_speedup, rows[2].ideal_speedup), (6.25, 16.0));
+        assert!(
+            rows[2]
+                .pattern
+                .ends_with("8.0 % of xattention at density 0.160")
+        );
+        let said = shares.to_string();
+        assert!(
+            said.contains("scores 8.0 % + selection 1.0 % = 9.0 % of the whole"),
+            "{said}"
+        );
+        assert_eq!(
+            step_rows(
+                &AttentionResult {
+                    parts: None,
+                    ..result
+                },
+                8
+            ),
+            None
+        );
+    }
+}

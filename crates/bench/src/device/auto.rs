@@ -1,0 +1,114 @@
+//! XAttention under a policy that may choose dense attention, as one plan.
+
+use sparse_core::xattention::XAttentionOptions;
+use sparse_core::{BlockMask, DType};
+use sparse_gpu::{
+    AttentionTypes, Error, Explanation, Gpu, GpuTensor, Outcome, Policy, XAttention,
+    XAttentionPlan, wgpu,
+};
+
+use super::{Attended, GpuQkv};
+
+/// Planned XAttention under a policy, with its results, in f32.
+#[derive(Debug)]
+pub struct PolicyRun {
+    plan: XAttentionPlan,
+    qkv: GpuQkv,
+    out: GpuTensor,
+    lse: GpuTensor,
+}
+
+impl PolicyRun {
+    /// Plans it.
+    ///
+    /// # Errors
+    /// Where planning fails or the results do not fit into GPU memory.
+    pub fn plan(
+        gpu: &Gpu,
+        qkv: &GpuQkv,
+        options: &XAttentionOptions,
+        policy: Policy,
+    ) -> Result<Self, Error> {
+        let plan = gpu.plan_blocking(&XAttention {
+            policy,
+            types: AttentionTypes {
+                q: qkv.q.dtype(),
+                k: qkv.k.dtype(),
+                v: qkv.v.dtype(),
+                out: DType::F32,
+            },
+            ..XAttention::new(qkv.shape, options.clone())
+        })?;
+        Ok(Self {
+            out: plan.new_out(gpu)?,
+            lse: plan.new_lse(gpu)?,
+            qkv: qkv.clone(),
+            plan,
+        })
+    }
+
+    /// Records whatever the policy asks for.
+    ///
+    /// # Errors
+    /// Those of [`XAttentionPlan::record`].
+    pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+        let GpuQkv { q, k, v, .. } = &self.qkv;
+        self.plan
+            .record(pass, q, k, v, &mut self.out, &mut self.lse)
+    }
+
+    /// `[batch, heads, q_len, head_dim]`.
+    pub fn out(&self) -> &GpuTensor {
+        &self.out
+    }
+
+    /// `[batch, heads, q_len]`, natural logarithm.
+    pub fn lse(&self) -> &GpuTensor {
+        &self.lse
+    }
+
+    /// The results of the last recording that has run, on the host.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn read(&self, gpu: &Gpu) -> Result<Attended, Error> {
+        let (_, out) = gpu.read_blocking(&self.out)?.into_parts();
+        let (_, lse) = gpu.read_blocking(&self.lse)?.into_parts();
+        Ok(Attended { out, lse })
+    }
+
+    /// The blocks that the last recording that has run selected; nothing where the plan scores nothing.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn read_mask(&self, gpu: &Gpu) -> Result<Option<BlockMask>, Error> {
+        let mask = self.plan.mask();
+        mask.map(|mask| gpu.read_mask_blocking(mask)).transpose()
+    }
+
+    /// What the last recording that has run turned out to be.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn outcome(&self, gpu: &Gpu) -> Result<Outcome, Error> {
+        self.plan.outcome_blocking(gpu)
+    }
+
+    /// The decision and its reason, then kernels and tiles.
+    pub fn explain(&self) -> &Explanation {
+        self.plan.explain()
+    }
+
+    /// Kernels and tiles of all steps, joined.
+    pub fn kernels(&self) -> [String; 2] {
+        let steps = self.plan.steps();
+        let join = |part: &dyn Fn(&Explanation) -> String| {
+            let parts: Vec<String> = steps.iter().map(|step| part(step)).collect();
+            parts.join(" + ")
+        };
+        [
+            join(&|step| step.kernel.clone()),
+            join(&|step| step.tile.clone()),
+        ]
+    }
+}
