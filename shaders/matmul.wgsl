@@ -36,16 +36,14 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     if (group >= params.group_end) { return; }
     let tile = group % params.row_tiles;
     let panel = group / params.row_tiles % params.panels;
-    {{ shared.rows(rows) }}
+    {{ shared.rows(rows, quads) }}
 {{ registers.accumulators(rows, vectors) }}
 
     let panel_base = panel * params.packed_rows * PANEL4 + lane;
     {{ shared.steps(split, "group / params.row_tiles / params.panels") }}
     for (var step = steps.x; step < steps.y; step++) {
         let k = panel_base + walk_k(strip, step) * PANEL4;
-{%- for r in range(rows) %}
-        let w_{{ r }} = walk_weights(row_{{ r }}, step);
-{%- endfor %}
+{{- shared.weights(rows, quads) }}
 {{ registers.multiply_add(rows, vectors, lanes, "packed_x") }}
     }
 

@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
     let tile = group % params.row_tiles;
-    {{ shared.rows(rows) }}
+    {{ shared.rows(rows, quads) }}
 {%- for r in range(rows) %}
 {%- if panel == 1 %}
     var acc_{{ r }} = vec4<f32>(0.0);
@@ -68,9 +68,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 
     {{ shared.steps(split, "group / params.row_tiles") }}
     for (var step = steps.x + lane; step < steps.y; step += LANES) {
-{%- for r in range(rows) %}
-        let w_{{ r }} = walk_weights(row_{{ r }}, step);
-{%- endfor %}
+{{- shared.weights(rows, quads) }}
 {%- if own_lists %}
 {%- for r in range(rows) %}
         {

@@ -204,7 +204,11 @@ fn x_and_y_may_be_transposed() {
             .enumerate()
         {
             let case = Case {
-                transposed: Transposed { x, y },
+                transposed: Transposed {
+                    x,
+                    y,
+                    ..Transposed::NONE
+                },
                 split_k: (j == 2).then_some(2),
                 bias: true,
                 addend: if i % 2 == 0 {
@@ -237,6 +241,7 @@ fn batches_share_weights_or_have_their_own() {
                         transposed: Transposed {
                             x: transposed,
                             y: transposed,
+                            w: transposed && number % 2 == 0,
                         },
                         addend: Added::Previous(1.0),
                         bias: true,

@@ -6,6 +6,7 @@ struct Params {
     row_tiles: u32,       // of this slice
     strips: u32,          // of this slice
     first_strip: u32,     // of this slice
+    order_first: u32,     // where the order of strips starts
     panels: u32,          // of this chunk of tokens
     token_begin: u32,     // first token of the packed chunk
     token_end: u32,       // one past its last
@@ -15,6 +16,7 @@ struct Params {
     zero_row: u32,        // one of those
     steps: u32,           // of a strip, where all are alike
     parts: u32,           // into which the steps of a strip are split
+    first_part: u32,      // of this dispatch
     part_stride: u32,     // from a part of the sums to the next
     weight_stride: u32,   // from one row of w to the next, in units of four elements (one element: unaligned dense rows)
     words_per_strip: u32, // of packed indices
@@ -28,26 +30,49 @@ struct Params {
 }
 {%- endmacro %}
 
-{#- The rows of the workgroup's tile: row_begin .. row_end of y, and row_R where the walk finds each of them.
+{#- The rows of the workgroup's tile: row_begin .. row_end of y, and row_R where the walk finds each of them, or quad_G each four of them.
     Neighbouring workgroups take different strips, so that a long strip is shared out by drivers that give a thread neighbours.
-    Rows past the end of the strip are the last one again: computed twice, not stored. -#}
-{% macro rows(rows) -%}
-    let strip = params.first_strip + tile % params.strips;
+    Rows past the end of the strip are the last ones again: computed twice, not stored. -#}
+{% macro rows(rows, quads) -%}
+    let strip = walk_strip(params.first_strip + tile % params.strips);
     let tile_row = tile / params.strips * ROWS;
     let row_begin = strip * STRIP_ROWS + tile_row;
     let row_end = min(min(row_begin + ROWS, (strip + 1u) * STRIP_ROWS), params.n_out);
     if (row_begin >= row_end) { return; }
     let last_row = row_end - 1u - strip * STRIP_ROWS;
+{%- if quads %}
+{%- for g in range(rows // 4) %}
+    let quad_{{ g }} = walk_quad(strip, min(tile_row / 4u + {{ g }}u, last_row / 4u));
+{%- endfor %}
+{%- else %}
 {%- for r in range(rows) %}
     let row_{{ r }} = walk_row(strip, min(tile_row + {{ r }}u, last_row));
 {%- endfor %}
+{%- endif %}
+{%- endmacro %}
+
+{#- w_R: the weights of row R at the four k of the step. -#}
+{% macro weights(rows, quads) -%}
+{%- if quads %}
+        let place = walk_place(strip, step);
+{%- for g in range(rows // 4) %}{% for c in range(4) %}
+        let four_{{ g }}_{{ c }} = walk_outputs(quad_{{ g }}, place, {{ c }}u);
+{%- endfor %}{% endfor %}
+{%- for r in range(rows) %}
+        let w_{{ r }} = vec4<f32>({% for c in range(4) %}four_{{ r // 4 }}_{{ c }}[{{ r % 4 }}]{% if not loop.last %}, {% endif %}{% endfor %});
+{%- endfor %}
+{%- else %}
+{%- for r in range(rows) %}
+        let w_{{ r }} = walk_weights(row_{{ r }}, step);
+{%- endfor %}
+{%- endif %}
 {%- endmacro %}
 
 {#- The steps of the workgroup: all of the strip's, or the part that is its own. -#}
 {% macro steps(split, part) -%}
 {%- if split %}
     let all_steps = walk_steps(strip);
-    let part = {{ part }};
+    let part = params.first_part + {{ part }};
     let part_steps = (all_steps.y - all_steps.x + params.parts - 1u) / params.parts;
     let part_begin = min(all_steps.x + part * part_steps, all_steps.y);
     let steps = vec2<u32>(part_begin, min(part_begin + part_steps, all_steps.y));

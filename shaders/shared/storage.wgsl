@@ -19,6 +19,24 @@ fn load4_{{ name }}(i: u32) -> vec4<f32> {
 {%- endif %}
 {%- endmacro %}
 
+{#- A read-only array in units of two elements: load2_NAME(i) gives elements 2i and 2i+1. -#}
+{% macro vec2_reader(binding, name, storage) -%}
+{% if storage == "f32" -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec2<f32>>;
+fn load2_{{ name }}(i: u32) -> vec2<f32> { return {{ name }}[i]; }
+{%- else -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<u32>;
+fn load2_{{ name }}(i: u32) -> vec2<f32> {
+    let word = {{ name }}[i];
+{%- if storage == "f16" %}
+    return unpack2x16float(word);
+{%- else %}
+    return bitcast<vec2<f32>>(vec2<u32>(word << 16u, word & 0xffff0000u));
+{%- endif %}
+}
+{%- endif %}
+{%- endmacro %}
+
 {#- A read-only array in units of one element: load_NAME(i). -#}
 {% macro scalar_reader(binding, name, storage) -%}
 {% if storage == "f32" -%}

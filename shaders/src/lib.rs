@@ -25,18 +25,20 @@ mod source;
 mod support;
 mod templates;
 mod variants;
+mod walk;
 mod xattention;
 mod xattention_decide;
 
 pub use attention::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
 pub use expand::{ExpandError, expand};
 pub use kernel::{Activation, ConfigError, Kernel, Storage};
-pub use matmul::{MatmulKernel, Tile, Walk};
+pub use matmul::{MatmulKernel, Tile};
 pub use matvec::MatvecKernel;
 pub use output::{Addend, Output};
 pub use source::{Access, Binding, Source};
 pub use support::{ConvertKernel, MatmulFinishKernel, NaiveMatmulKernel, PackKernel};
 pub use variants::expand_all_variants;
+pub use walk::Walk;
 pub use xattention::{
     XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
     XAttentionSelectKernel,

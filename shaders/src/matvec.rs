@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::kernel::{ConfigError, Kernel, Storage, require};
-use crate::matmul::{Walk, WalkConfig};
 use crate::output::Output;
+use crate::walk::{Walk, WalkConfig};
 
 /// The same product as [`crate::MatmulKernel`] for at most 8 tokens; see `matvec.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,7 @@ impl Serialize for MatvecKernel {
         #[derive(Serialize)]
         struct Variables {
             walk: &'static str,
+            quads: bool,
             own_lists: bool,
             config: WalkConfig,
             rows: usize,
@@ -65,6 +66,7 @@ impl Serialize for MatvecKernel {
         }
         Variables {
             walk: self.walk.name(),
+            quads: self.walk.quads(),
             own_lists: matches!(self.walk, Walk::NmGather { .. }),
             config: WalkConfig::new(self.walk, self.weight),
             rows: self.rows,
@@ -100,6 +102,7 @@ impl Kernel for MatvecKernel {
     fn check(&self) -> Result<(), ConfigError> {
         let name = || self.name();
         self.walk.check(&name)?;
+        self.walk.check_rows(&name, self.rows)?;
         let rows = self.rows.is_power_of_two() && self.rows <= 16;
         require(rows, &name, "rows", self.rows, "1, 2, 4, 8 or 16")?;
         require(

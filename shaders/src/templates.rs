@@ -30,6 +30,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../shared/matmul_rows.wgsl"),
     ),
     (
+        "shared/nm_expand.wgsl",
+        include_str!("../shared/nm_expand.wgsl"),
+    ),
+    (
         "shared/register_tile.wgsl",
         include_str!("../shared/register_tile.wgsl"),
     ),
@@ -46,7 +50,19 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../walks/all_blocks.wgsl"),
     ),
     ("walks/bsr.wgsl", include_str!("../walks/bsr.wgsl")),
+    (
+        "walks/bsr_transposed.wgsl",
+        include_str!("../walks/bsr_transposed.wgsl"),
+    ),
     ("walks/dense.wgsl", include_str!("../walks/dense.wgsl")),
+    (
+        "walks/dense_transposed.wgsl",
+        include_str!("../walks/dense_transposed.wgsl"),
+    ),
+    (
+        "walks/nm_transposed.wgsl",
+        include_str!("../walks/nm_transposed.wgsl"),
+    ),
     (
         "walks/nm_gather.wgsl",
         include_str!("../walks/nm_gather.wgsl"),

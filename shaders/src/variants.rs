@@ -8,7 +8,7 @@ use crate::{
     XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
-const WALKS: [Walk; 14] = [
+const WALKS: [Walk; 23] = [
     Walk::NmGather {
         n: 2,
         m: 4,
@@ -72,6 +72,42 @@ const WALKS: [Walk; 14] = [
     Walk::Bsr { br: 32, bc: 32 },
     Walk::Bsr { br: 4, bc: 6 },
     Walk::Bsr { br: 5, bc: 3 },
+    Walk::DenseTransposed {
+        vector_weights: true,
+        whole_steps: true,
+    },
+    Walk::DenseTransposed {
+        vector_weights: true,
+        whole_steps: false,
+    },
+    Walk::DenseTransposed {
+        vector_weights: false,
+        whole_steps: false,
+    },
+    Walk::NmTransposed {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+        whole_steps: true,
+    },
+    Walk::NmTransposed {
+        n: 2,
+        m: 8,
+        v: 8,
+        index_bits: 4,
+        whole_steps: false,
+    },
+    Walk::NmTransposed {
+        n: 3,
+        m: 7,
+        v: 12,
+        index_bits: 4,
+        whole_steps: false,
+    },
+    Walk::BsrTransposed { br: 32, bc: 32 },
+    Walk::BsrTransposed { br: 6, bc: 4 },
+    Walk::BsrTransposed { br: 5, bc: 3 },
 ];
 
 const TILES: [Tile; 4] = [

@@ -4,10 +4,14 @@
 {{ storage.vec4_reader(3, "w", c.weight) }}
 @group(0) @binding(4) var<storage, read> indices: array<u32>;
 @group(0) @binding(5) var<storage, read> indptr: array<u32>;
+@group(0) @binding(8) var<storage, read> order: array<u32>;
 {%- endmacro %}
 
 {% macro functions(c) -%}
 const BC4 = {{ c.bc4 }}u;
+
+// Long and short strips in an order that suits the device.
+fn walk_strip(number: u32) -> u32 { return order[params.order_first + number]; }
 
 fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(indptr[strip], indptr[strip + 1u]) * BC4; }
 

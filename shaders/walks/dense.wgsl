@@ -8,6 +8,8 @@
 {%- endmacro %}
 
 {% macro functions(c) -%}
+fn walk_strip(number: u32) -> u32 { return number; }
+
 fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
 
 fn walk_k(strip: u32, step: u32) -> vec4<u32> { return 4u * step + vec4<u32>(0u, 1u, 2u, 3u); }

@@ -8,6 +8,8 @@
 {% macro functions(c) -%}
 const INDEX_BITS = {{ c.index_bits }}u;
 
+fn walk_strip(number: u32) -> u32 { return number; }
+
 fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
 
 // The rows of this walk are their own strips: a row is known by its number.

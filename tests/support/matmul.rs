@@ -97,12 +97,15 @@ impl Case {
 /// Runs `case` with x, w and y stored as `X`, `W`, `Y`.
 pub(crate) fn run<X: Element, W: Element, Y: Element>(case: &Case) -> (Comparison, Explanation) {
     let (tokens, n_out, k_in, items) = (case.tokens, case.n_out, case.k_in, case.items());
+    let (rows, cols) = if case.transposed.w {
+        (k_in, n_out)
+    } else {
+        (n_out, k_in)
+    };
     let weights = (0..case.w_items())
         .map(|item| {
-            HostWeights::prune(
-                case.random::<W>(n_out, k_in, 2 + 10 * item as u64),
-                case.format,
-            )
+            let w = case.random::<W>(rows, cols, 2 + 10 * item as u64);
+            HostWeights::prune(w, case.format)
         })
         .collect();
     let inputs: Inputs<X, W, Y> = Inputs {

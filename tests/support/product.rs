@@ -1,9 +1,9 @@
 //! The operands of a product, its reference, and its run on the GPU.
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
-use sparse_core::bsr::bsr_matmul;
+use sparse_core::bsr::{bsr_matmul, bsr_matmul_transposed};
 use sparse_core::matmul::dense_matmul;
-use sparse_core::nm::nm_matmul;
+use sparse_core::nm::{nm_matmul, nm_matmul_transposed};
 use sparse_core::prune::BlockBudget;
 use sparse_core::{BsrMatrix, Element, MatmulReference, Matrix, NmMatrix, Tensor};
 use sparse_gpu::{
@@ -32,6 +32,30 @@ impl<W: Element> HostWeights<W> {
                 let budget = BlockBudget::Density(density);
                 Self::Bsr(BsrMatrix::prune(&w, block, budget).unwrap_or_else(|e| panic!("{e}")))
             }
+        }
+    }
+}
+
+impl<W: Element> HostWeights<W> {
+    /// Stored weights of the row that has most, or of the column where w is transposed.
+    fn longest_sum(&self, transposed: bool) -> usize {
+        let longest = |indptr: &[u32]| {
+            let lengths = indptr.windows(2).map(|p| (p[1] - p[0]) as usize);
+            lengths.max().unwrap_or(0)
+        };
+        match self {
+            Self::Dense(w) if transposed => w.rows(),
+            Self::Dense(w) => w.cols(),
+            Self::Nm(w) if transposed => {
+                let mut counts = vec![0; w.cols()];
+                for row in 0..if w.cols() == 0 { 0 } else { w.rows() } {
+                    w.row(row).for_each(|(column, _)| counts[column] += 1);
+                }
+                counts.into_iter().max().unwrap_or(0)
+            }
+            Self::Nm(w) => w.kept_per_row(),
+            Self::Bsr(w) if transposed => longest(&w.selection().by_column().indptr) * w.block().0,
+            Self::Bsr(w) => longest(w.indptr()) * w.block().1,
         }
     }
 }
@@ -68,19 +92,17 @@ impl<X: Element, W: Element, Y: Element> Inputs<X, W, Y> {
             Added::Nothing => {}
         }
         let x = &rows(&self.x, item, case.tokens);
-        let (reference, terms) = match &self.weights[item % self.weights.len()] {
-            HostWeights::Dense(w) => (dense_matmul(x, w, &epilogue), w.cols()),
-            HostWeights::Nm(w) => (nm_matmul(x, w, &epilogue), w.kept_per_row()),
-            HostWeights::Bsr(w) => {
-                let longest = w
-                    .indptr()
-                    .windows(2)
-                    .map(|p| (p[1] - p[0]) as usize)
-                    .max()
-                    .unwrap_or(0);
-                (bsr_matmul(x, w, &epilogue), longest * w.block().1)
-            }
+        let turned = case.transposed.w;
+        let weights = &self.weights[item % self.weights.len()];
+        let reference = match weights {
+            HostWeights::Dense(w) if turned => dense_matmul(x, w.view().transposed(), &epilogue),
+            HostWeights::Dense(w) => dense_matmul(x, w, &epilogue),
+            HostWeights::Nm(w) if turned => nm_matmul_transposed(x, w, &epilogue),
+            HostWeights::Nm(w) => nm_matmul(x, w, &epilogue),
+            HostWeights::Bsr(w) if turned => bsr_matmul_transposed(x, w, &epilogue),
+            HostWeights::Bsr(w) => bsr_matmul(x, w, &epilogue),
         };
+        let terms = weights.longest_sum(turned);
         (reference.unwrap_or_else(|e| panic!("{e}")), terms)
     }
 }

@@ -2,9 +2,9 @@
 
 use half::{bf16, f16};
 use proptest::prelude::*;
-use sparse_core::bsr::{bsr_matmul, bsr_matmul_tokens};
+use sparse_core::bsr::{bsr_matmul, bsr_matmul_tokens, bsr_matmul_transposed};
 use sparse_core::matmul::{dense_matmul, dense_matmul_tokens};
-use sparse_core::nm::{nm_matmul, nm_matmul_tokens};
+use sparse_core::nm::{nm_matmul, nm_matmul_tokens, nm_matmul_transposed};
 use sparse_core::{
     Activation, BsrMatrix, Element, Epilogue, MatmulError, Matrix, MatrixView, Nm, NmMatrix,
 };
@@ -77,6 +77,32 @@ fn an_epilogue_adds_the_bias_and_then_activates() {
     assert_eq!(product.pre, [0.5, -2.0]);
     assert_eq!(product.y, [0.5, 0.0]);
     assert_eq!(product.magnitude, [5.5, 6.0]);
+}
+
+#[test]
+fn an_epilogue_scales_and_adds_and_factors_of_zero_take_nothing() {
+    let x = Matrix::new(2, 1, vec![1.0_f32, f32::INFINITY]);
+    let w = Matrix::new(2, 1, vec![3.0_f32, -1.0]);
+    let c = Matrix::new(2, 2, vec![10.0_f32, 20.0, f32::NAN, 40.0]);
+    let epilogue = Epilogue::NONE.with_alpha(2.0).with_addend(-0.5, &c);
+    let product = dense_matmul(&x, &w, &epilogue).unwrap();
+    assert_eq!(product.y[..2], [1.0, -12.0]);
+    assert_eq!(product.magnitude[..2], [11.0, 12.0]);
+    assert!(product.y[2].is_nan());
+    assert_eq!(
+        (product.epilogue_roundings, product.epilogue_gain),
+        (2, 2.0)
+    );
+    // Sampled tokens meet their own rows of c.
+    let sampled = dense_matmul_tokens(&x, &w, &epilogue, &[1, 0]).unwrap();
+    assert_eq!(sampled.y[2..], product.y[..2]);
+    let nothing = Epilogue::NONE.with_alpha(0.0).with_addend(0.0, &c);
+    assert_eq!(dense_matmul(&x, &w, &nothing).unwrap().y, [0.0; 4]);
+    let short = Epilogue::NONE.with_addend(1.0, &x);
+    assert_eq!(
+        dense_matmul(&x, &w, &short).unwrap_err().to_string(),
+        "x has 2 rows and w has 2, so what is added must have 2 x 2 numbers, but it has 2"
+    );
 }
 
 #[test]
@@ -222,6 +248,17 @@ proptest! {
         prop_assert_eq!(
             bsr_matmul(&x, &bsr, &Epilogue::NONE),
             dense_matmul(&x, &w, &Epilogue::NONE)
+        );
+        // The gradient of x: the same weights, summed over their rows.
+        let dy = integers::<f32>(tokens, n_out);
+        let pruned = nm.to_dense();
+        prop_assert_eq!(
+            nm_matmul_transposed(&dy, &nm, &Epilogue::NONE),
+            dense_matmul(&dy, pruned.view().transposed(), &Epilogue::NONE)
+        );
+        prop_assert_eq!(
+            bsr_matmul_transposed(&dy, &bsr, &Epilogue::NONE),
+            dense_matmul(&dy, w.view().transposed(), &Epilogue::NONE)
         );
     }
 }

@@ -34,6 +34,7 @@ mod adapter_class;
 mod attention;
 #[cfg(not(target_arch = "wasm32"))]
 mod blocking;
+mod bsr;
 pub mod defaults;
 mod dispatch;
 mod error;
@@ -56,6 +57,7 @@ pub use adapter::adapters_blocking;
 pub use adapter::{AdapterSummary, adapters};
 pub use adapter_class::AdapterClass;
 pub use attention::AttentionTile;
+pub use bsr::GpuBsr;
 pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
 pub use matmul::{Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, MatmulTypes};
@@ -65,7 +67,7 @@ pub use ops::{AttentionTypes, BlockAttention, BlockAttentionPlan};
 pub use ops::{BsrMatmul, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
 pub use problem::{Explanation, Problem};
-pub use sparse::{GpuBsr, GpuMask, GpuNm};
+pub use sparse::{GpuMask, GpuNm};
 pub use tensor::{DenseSource, GpuTensor};
 pub use xattention::{Attended, CostModel, Decision, HeadBlocks, Outcome, Policy, XAttentionPlan};
 

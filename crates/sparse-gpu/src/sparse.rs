@@ -1,6 +1,6 @@
 //! Sparse operands in GPU memory.
 
-use sparse_core::{BlockMask, BsrMatrix, DType, Element, Nm, NmMatrix};
+use sparse_core::{BlockMask, DType, Element, Nm, NmMatrix};
 
 use crate::{Error, Gpu};
 
@@ -36,47 +36,6 @@ impl GpuNm {
     /// Bytes in GPU memory.
     pub fn bytes(&self) -> u64 {
         self.values.size() + self.indices.size()
-    }
-}
-
-/// A block-sparse matrix in GPU memory: blocks `[nnz_blocks, br, bc]` with block rows padded to a multiple of 4 elements.
-#[derive(Clone, Debug)]
-pub struct GpuBsr {
-    pub(crate) values: wgpu::Buffer,
-    pub(crate) indices: wgpu::Buffer,
-    pub(crate) indptr: wgpu::Buffer,
-    /// A copy for slicing: which blocks belong to a range of block rows.
-    pub(crate) host_indptr: Vec<u32>,
-    rows: usize,
-    cols: usize,
-    block: (usize, usize),
-    dtype: DType,
-}
-
-impl GpuBsr {
-    /// `[rows, cols]` of the matrix.
-    pub fn shape(&self) -> [usize; 2] {
-        [self.rows, self.cols]
-    }
-
-    /// `(rows, columns)` of a block.
-    pub fn block(&self) -> (usize, usize) {
-        self.block
-    }
-
-    /// Storage type of the values.
-    pub fn dtype(&self) -> DType {
-        self.dtype
-    }
-
-    /// Stored blocks.
-    pub fn nnz_blocks(&self) -> usize {
-        self.host_indptr.last().map_or(0, |&n| n as usize)
-    }
-
-    /// Bytes in GPU memory.
-    pub fn bytes(&self) -> u64 {
-        self.values.size() + self.indices.size() + self.indptr.size()
     }
 }
 
@@ -118,23 +77,6 @@ impl Gpu {
             rows: matrix.rows(),
             cols: matrix.cols(),
             pattern: matrix.pattern(),
-            dtype: T::DTYPE,
-        })
-    }
-
-    /// Copies a block-sparse matrix to the GPU.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
-    pub fn upload_bsr<T: Element>(&self, matrix: &BsrMatrix<T>) -> Result<GpuBsr, Error> {
-        Ok(GpuBsr {
-            values: self.upload_padded("block values", matrix.values(), matrix.block().1)?,
-            indices: self.upload_words("block indices", matrix.indices())?,
-            indptr: self.upload_words("block row pointers", matrix.indptr())?,
-            host_indptr: matrix.indptr().to_vec(),
-            rows: matrix.rows(),
-            cols: matrix.cols(),
-            block: matrix.block(),
             dtype: T::DTYPE,
         })
     }
@@ -191,7 +133,7 @@ impl Gpu {
     }
 
     /// Rows of `row_len` values, each padded with zeros to a multiple of 4 so that kernels load vec4s.
-    fn upload_padded<T: Element>(
+    pub(crate) fn upload_padded<T: Element>(
         &self,
         what: &str,
         values: &[T],
@@ -209,7 +151,7 @@ impl Gpu {
         self.upload_bytes(what, bytemuck::cast_slice(&padded))
     }
 
-    fn upload_words(&self, what: &str, words: &[u32]) -> Result<wgpu::Buffer, Error> {
+    pub(crate) fn upload_words(&self, what: &str, words: &[u32]) -> Result<wgpu::Buffer, Error> {
         self.upload_bytes(what, bytemuck::cast_slice(words))
     }
 

@@ -1,6 +1,6 @@
 //! `y = act(alpha * x w^T + beta * c + bias)` with block-sparse weights, the CPU twin of the GPU's `bsr_matmul`.
 
-use crate::matmul::{multiply, multiply_tokens};
+use crate::matmul::{columns, multiply, multiply_tokens};
 use crate::{BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, MatrixView};
 
 /// `y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])` over the `k` of the blocks stored in the block row of `o`.
@@ -24,6 +24,21 @@ pub fn bsr_matmul<'a, X: Element, W: Element>(
     epilogue: &Epilogue,
 ) -> Result<MatmulReference, MatmulError> {
     multiply(x.into(), (w.rows(), w.cols()), epilogue, |o| terms(w, o))
+}
+
+/// `y = act(alpha * x w + beta * c + bias)`: as [`bsr_matmul`] with `w [k_in, n_out]`, whose blocks are what a column has.
+///
+/// # Errors
+/// Those of [`bsr_matmul`].
+pub fn bsr_matmul_transposed<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: &BsrMatrix<W>,
+    epilogue: &Epilogue,
+) -> Result<MatmulReference, MatmulError> {
+    let columns = columns(w.rows(), w.cols(), |row| terms(w, row));
+    multiply(x.into(), (w.cols(), w.rows()), epilogue, |o| {
+        columns[o].iter().copied()
+    })
 }
 
 /// As [`bsr_matmul`], of the rows `tokens` of `x` only, in this order.

@@ -209,6 +209,11 @@ impl<T> BsrMatrix<T> {
         self.layout().block_cols()
     }
 
+    /// Which blocks are stored.
+    pub fn selection(&self) -> &BlockSelection {
+        &self.selection
+    }
+
     /// Where each block row starts in [`indices`](Self::indices); `block_rows + 1` entries.
     pub fn indptr(&self) -> &[u32] {
         self.selection.indptr()

@@ -1,13 +1,15 @@
 //! Block-sparse matrices: whole `br x bc` blocks are stored or absent (block compressed sparse rows).
 
+mod columns;
 mod error;
 mod layout;
 mod matmul;
 mod matrix;
 mod selection;
 
+pub use columns::BlockColumns;
 pub use error::BsrError;
-pub use matmul::{bsr_matmul, bsr_matmul_tokens};
+pub use matmul::{bsr_matmul, bsr_matmul_tokens, bsr_matmul_transposed};
 pub use matrix::BsrMatrix;
 pub use selection::BlockSelection;
 

@@ -130,3 +130,19 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
     }
     Ok(reference)
 }
+
+/// What each of `cols` columns has, top to bottom, of a matrix whose row `r` has `terms(r)`, pairs of a column and a weight.
+pub(crate) fn columns<Terms: Iterator<Item = (usize, f64)>>(
+    rows: usize,
+    cols: usize,
+    terms: impl Fn(usize) -> Terms,
+) -> Vec<Vec<(usize, f64)>> {
+    let mut columns = vec![Vec::new(); cols];
+    // Without columns no row has anything, however many rows there are.
+    for row in 0..if cols == 0 { 0 } else { rows } {
+        for (column, weight) in terms(row) {
+            columns[column].push((row, weight));
+        }
+    }
+    columns
+}

@@ -1,6 +1,6 @@
 //! `y = act(alpha * x w^T + beta * c + bias)` with N:M weights, the CPU twin of the GPU's `nm_matmul`.
 
-use crate::matmul::{multiply, multiply_tokens};
+use crate::matmul::{columns, multiply, multiply_tokens};
 use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView, NmMatrix};
 
 /// `y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])` over the stored `k` of row `o`.
@@ -24,6 +24,21 @@ pub fn nm_matmul<'a, X: Element, W: Element>(
     epilogue: &Epilogue,
 ) -> Result<MatmulReference, MatmulError> {
     multiply(x.into(), (w.rows(), w.cols()), epilogue, |o| terms(w, o))
+}
+
+/// `y = act(alpha * x w + beta * c + bias)`: as [`nm_matmul`] with `w [k_in, n_out]`, whose rows have the pattern along `n_out`.
+///
+/// # Errors
+/// Those of [`nm_matmul`].
+pub fn nm_matmul_transposed<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: &NmMatrix<W>,
+    epilogue: &Epilogue,
+) -> Result<MatmulReference, MatmulError> {
+    let columns = columns(w.rows(), w.cols(), |row| terms(w, row));
+    multiply(x.into(), (w.cols(), w.rows()), epilogue, |o| {
+        columns[o].iter().copied()
+    })
 }
 
 /// As [`nm_matmul`], of the rows `tokens` of `x` only, in this order.

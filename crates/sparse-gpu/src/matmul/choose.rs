@@ -54,13 +54,12 @@ impl Shape {
 }
 
 /// The walk over k for `format`, with the reason where there was a choice.
-pub(crate) fn walk(
-    format: Format,
-    n_out: usize,
-    k_in: usize,
-    matvec: bool,
-) -> (Walk, Option<String>) {
-    match format {
+pub(crate) fn walk(problem: &MatmulProblem, matvec: bool) -> (Walk, Option<String>) {
+    let (n_out, k_in) = (problem.n_out, problem.k_in);
+    if problem.transposed.w {
+        return transposed_walk(problem.format, n_out, k_in);
+    }
+    match problem.format {
         Format::Dense => {
             let vector_weights = k_in.is_multiple_of(4);
             let note = (!vector_weights).then(|| {
@@ -123,6 +122,36 @@ pub(crate) fn walk(
     }
 }
 
+fn transposed_walk(format: Format, n_out: usize, k_in: usize) -> (Walk, Option<String>) {
+    let whole_steps = k_in.is_multiple_of(4);
+    match format {
+        Format::Dense => {
+            let vector_weights = n_out.is_multiple_of(4);
+            let note = (!vector_weights).then(|| {
+                format!("rows of {n_out} weights do not start at multiples of 4: weights are loaded one by one")
+            });
+            let walk = Walk::DenseTransposed {
+                vector_weights,
+                whole_steps,
+            };
+            (walk, note)
+        }
+        Format::Nm { pattern } => {
+            let walk = Walk::NmTransposed {
+                n: pattern.n(),
+                m: pattern.m(),
+                v: pattern.v(),
+                index_bits: pattern.index_bits(),
+                whole_steps,
+            };
+            let note = "the pattern runs along the outputs, whose lists of k have no fixed length: weights are put back in their \
+                        places on the way, which saves bytes but no multiplications";
+            (walk, Some(note.to_owned()))
+        }
+        Format::Bsr { block: (br, bc) } => (Walk::BsrTransposed { br, bc }, None),
+    }
+}
+
 /// Selects per row and step up to which expanding beats gathering.
 const MOST_SELECTS: usize = 4;
 /// Columns per stored weight up to which expanding, which multiplies all columns, beats gathering.
@@ -137,12 +166,12 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
         _ => (8, 32),
     };
     let mut tile = Tile {
-        rows: rows(walk.strip_rows(most), most),
+        rows: rows(walk.strip_rows(most), least(walk), most),
         cols: 8,
         lanes,
     };
     // What a step costs besides multiplying (a list of one row, weights put back in their places) is shared by more columns.
-    if tile.rows == 1 || matches!(walk, Walk::NmExpand { .. }) {
+    if tile.rows == 1 || matches!(walk, Walk::NmExpand { .. } | Walk::NmTransposed { .. }) {
         tile.cols = 16;
     }
     while tile.lanes > 8 && tile.panel() / 2 >= tokens {
@@ -161,7 +190,8 @@ pub(crate) fn matvec(walk: Walk, tokens: usize, class: AdapterClass) -> Shape {
         .into_iter()
         .find(|&panel| tokens <= panel)
         .unwrap_or(MatvecKernel::MAX_TOKENS);
-    let rows = rows(walk.strip_rows(8), if panel == 8 { 4 } else { 8 });
+    let most = if panel == 8 { 4 } else { 8 };
+    let rows = rows(walk.strip_rows(8), least(walk), most);
     Shape::Matvec {
         rows,
         panel,
@@ -188,12 +218,17 @@ const MOST_PARTS: usize = 16;
 
 /// Rows of a tile: the power of two up to `most` for which covering `strip_rows` costs least. A tile costs its rows, padding
 /// included, and about two more for what all of its rows share.
-fn rows(strip_rows: usize, most: usize) -> usize {
+fn rows(strip_rows: usize, least: usize, most: usize) -> usize {
     [16, 8, 4, 2, 1]
         .into_iter()
-        .filter(|&rows| rows <= most)
+        .filter(|&rows| (least..=most).contains(&rows))
         .min_by_key(|&rows| strip_rows.div_ceil(rows) * (rows + 2))
-        .unwrap_or(1)
+        .unwrap_or(least)
+}
+
+/// Rows of a tile, at least: transposed weights come in fours.
+fn least(walk: Walk) -> usize {
+    if walk.quads() { 4 } else { 1 }
 }
 
 #[cfg(test)]
@@ -203,10 +238,10 @@ mod tests {
     #[test]
     fn rows_cover_a_strip_with_little_waste() {
         let chosen: Vec<_> = [1, 2, 3, 4, 5, 7, 8, 12, 16, 20, 32]
-            .map(|v| rows(v, 8))
+            .map(|v| rows(v, 1, 8))
             .into();
         assert_eq!(chosen, [1, 2, 4, 4, 8, 8, 8, 4, 8, 8, 8]);
-        assert_eq!([8, 16, 20, 32].map(|v| rows(v, 16)), [8, 16, 8, 16]);
+        assert_eq!([8, 16, 20, 32].map(|v| rows(v, 1, 16)), [8, 16, 8, 16]);
     }
 
     #[test]

@@ -38,13 +38,20 @@ impl Default for MatmulTypes {
 pub struct Transposed {
     /// x is `[k_in, tokens]`: activations as columns.
     pub x: bool,
+    /// w is `[k_in, n_out]`: the product is `y = x w`. With the weights that the forward product has as `[n_out, k_in]`, and its two sizes
+    /// exchanged, this is the gradient `dx = dy w`. N:M weights have their pattern along `n_out` then.
+    pub w: bool,
     /// y is `[n_out, tokens]`, and so is a residual. With `x` too, the product is `y = w x`, sparse times dense.
     pub y: bool,
 }
 
 impl Transposed {
     /// All operands as the formula says.
-    pub const NONE: Self = Self { x: false, y: false };
+    pub const NONE: Self = Self {
+        x: false,
+        w: false,
+        y: false,
+    };
 }
 
 /// A leading dimension of x and y.

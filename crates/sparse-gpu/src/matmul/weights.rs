@@ -5,7 +5,8 @@ use std::ops::Range;
 use sparse_core::{DType, Nm};
 
 use crate::GpuTensor;
-use crate::sparse::{GpuBsr, GpuNm};
+use crate::bsr::{BsrLists, GpuBsr};
+use crate::sparse::GpuNm;
 
 /// How the weights of a problem are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,19 +83,11 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The buffer of the indices, if the format has one.
-    pub(crate) fn indices(&self) -> Option<&'a wgpu::Buffer> {
+    /// The lists of the strips, of block rows or, where w is transposed, of block columns.
+    pub(crate) fn lists(&self, transposed: bool) -> Option<&'a BsrLists> {
         match self {
-            Self::Dense(_) => None,
-            Self::Nm(nm) => Some(&nm.indices),
-            Self::Bsr(bsr) => Some(&bsr.indices),
-        }
-    }
-
-    /// The buffer of the row pointers, if the format has one.
-    pub(crate) fn indptr(&self) -> Option<&'a wgpu::Buffer> {
-        match self {
-            Self::Bsr(bsr) => Some(&bsr.indptr),
+            Self::Bsr(bsr) if transposed => Some(&bsr.by_column),
+            Self::Bsr(bsr) => Some(&bsr.by_row),
             _ => None,
         }
     }
@@ -130,20 +123,40 @@ impl Extent<'_> {
         rows.start as u64 * self.row_units..rows.end as u64 * self.row_units
     }
 
-    /// Words of the indices that `strips` need: packed positions, or one block column for each stored block.
-    pub(crate) fn indices(&self, strips: &Range<usize>) -> Option<Range<u64>> {
+    /// Words of the indices that `strips` need, or entries of their lists of blocks.
+    pub(crate) fn indices(&self, strips: &Range<usize>) -> Range<u64> {
         if let Some((indptr, _)) = self.blocks {
-            return Some(u64::from(indptr[strips.start])..u64::from(indptr[strips.end]));
+            return u64::from(indptr[strips.start])..u64::from(indptr[strips.end]);
         }
-        let (rows_per_strip, words) = self.index_strip?;
-        let rows = self.rows(strips);
+        self.index_words(&self.rows(strips))
+    }
+
+    /// Units of the values and words of the indices of some stored rows.
+    pub(crate) fn rows_of_w(&self, rows: &Range<usize>) -> (Range<u64>, Range<u64>) {
+        let values = rows.start as u64 * self.row_units..rows.end as u64 * self.row_units;
+        (values, self.index_words(rows))
+    }
+
+    fn index_words(&self, rows: &Range<usize>) -> Range<u64> {
+        let Some((rows_per_strip, words)) = self.index_strip else {
+            return 0..0;
+        };
         let first = rows.start / rows_per_strip;
         let last = rows.end.div_ceil(rows_per_strip);
-        Some(first as u64 * words..last as u64 * words)
+        first as u64 * words..last as u64 * words
     }
-}
 
-/// Bytes of a unit of values.
-pub(crate) const fn unit_bytes(dtype: DType, vectors: bool) -> u64 {
-    dtype.bytes() as u64 * if vectors { 4 } else { 1 }
+    /// Lists of blocks that there are.
+    pub(crate) fn lists(&self) -> usize {
+        self.blocks.map_or(0, |(indptr, _)| indptr.len() - 1)
+    }
+
+    /// Bytes of a unit of the indices.
+    pub(crate) fn index_bytes(&self, transposed: bool) -> u64 {
+        if transposed && self.blocks.is_some() {
+            8
+        } else {
+            4
+        }
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Engine {
     finish: Option<Finish>,
     /// Parts into which k is split.
     parts: usize,
+    /// The weights of all parts cannot be bound at once.
+    parts_apart: bool,
     packed_rows: usize,
     chunk_tokens: usize,
     explanation: Explanation,

@@ -95,6 +95,7 @@ impl Engine {
             types,
             format,
             batch,
+            transposed,
             ..
         } = self.asked;
         let (actual, shape, dtype) = weights.describe();
@@ -107,9 +108,14 @@ impl Engine {
                 actual,
             });
         }
+        let (rows, cols) = if transposed.w {
+            (k_in, n_out)
+        } else {
+            (n_out, k_in)
+        };
         let expected = match batch {
-            Batch::PerItem(items) => vec![items, n_out, k_in],
-            _ => vec![n_out, k_in],
+            Batch::PerItem(items) => vec![items, rows, cols],
+            _ => vec![rows, cols],
         };
         if shape != expected {
             return Err(Error::ShapeMismatch {

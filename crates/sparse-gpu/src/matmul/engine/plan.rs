@@ -8,7 +8,7 @@ use sparse_shaders::{
 };
 
 use super::check::{check_problem, normal};
-use super::layout::{packed_rows, steps};
+use super::layout::{packed_rows, steps, weight_row};
 use super::output::{Outputs, outputs};
 use super::{Engine, Finish, MatmulProblem, Pack};
 use crate::error::storage;
@@ -27,7 +27,7 @@ impl Engine {
         let problem = normal(asked.clone());
         let few = problem.few_tokens_only
             || (problem.tile.is_none() && problem.tokens <= choose::FEW_TOKENS);
-        let (walk, note) = choose::walk(problem.format, problem.n_out, problem.k_in, few);
+        let (walk, note) = choose::walk(&problem, few);
         let mut notes: Vec<String> = note.into_iter().collect();
         let mut shape = shape(gpu, &problem, walk, few);
         let packed_rows = packed_rows(walk, problem.k_in);
@@ -36,6 +36,8 @@ impl Engine {
             None if gpu.is_software() => 1,
             None => choose::split_k(&problem, shape, steps(walk, problem.k_in)),
         };
+        let least = least_parts(gpu, &problem, walk, packed_rows)?;
+        let (parts, parts_apart) = (parts.max(least), least > 1);
         let mut chunk_tokens = chunk_tokens(gpu, &problem, shape.panel(), packed_rows, parts);
         while chunk_tokens == 0 {
             shape = smaller(shape).ok_or_else(|| too_long_rows(gpu, &problem, packed_rows))?;
@@ -96,6 +98,7 @@ impl Engine {
             pack,
             finish,
             parts,
+            parts_apart,
             packed_rows,
             chunk_tokens,
             explanation,
@@ -177,6 +180,31 @@ fn too_long_rows(gpu: &Gpu, problem: &MatmulProblem, packed_rows: usize) -> Erro
         has: gpu.limits().max_storage_buffer_binding_size.to_string(),
         hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split k or n_out".to_owned(),
     }
+}
+
+/// Parts of k into which a transposed w has to be split so that the weights of each can be bound: its rows are the k.
+fn least_parts(
+    gpu: &Gpu,
+    problem: &MatmulProblem,
+    walk: Walk,
+    packed_rows: usize,
+) -> Result<usize, Error> {
+    if !matches!(
+        walk,
+        Walk::DenseTransposed { .. } | Walk::NmTransposed { .. }
+    ) {
+        return Ok(1);
+    }
+    // Values outweigh indices: 8 bits for each of at least 16.
+    let row = weight_row(walk, problem.n_out, problem.k_in) * problem.types.w.bytes();
+    let rows = window_bytes(gpu)
+        .checked_div(row as u64)
+        .unwrap_or(u64::MAX);
+    let fitting_steps = usize::try_from(rows / 4).unwrap_or(usize::MAX);
+    if fitting_steps == 0 {
+        return Err(too_long_rows(gpu, problem, packed_rows));
+    }
+    Ok(steps(walk, problem.k_in).div_ceil(fitting_steps).max(1))
 }
 
 fn odd_columns(gpu: &Gpu, problem: &MatmulProblem) -> Error {

@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
+use sparse_shaders::Walk;
+
 use super::output::{sums_stride, y_stride};
+use super::slices::Slice;
 use super::{Engine, Operands, word};
 use crate::Error;
 use crate::dispatch::dispatch;
 use crate::matmul::params::{FinishParams, MatmulParams, PackParams};
 use crate::matmul::problem::{Batch, MatmulProblem};
-use crate::matmul::weights::{Extent, Weights, unit_bytes};
+use crate::matmul::weights::{Extent, Weights};
 use crate::window::{Window, window_bytes};
 
 /// One item of a batch, and the tokens of it that are computed at once.
@@ -36,8 +39,8 @@ impl Engine {
                 let tokens = begin..(begin + self.chunk_tokens).min(problem.tokens);
                 let chunk = Chunk { item, tokens };
                 self.record_pack(pass, operands, &chunk);
-                for strips in &slices {
-                    self.record_main(pass, operands, &extent, strips, &chunk);
+                for slice in &slices {
+                    self.record_main(pass, operands, &extent, slice, &chunk);
                 }
                 self.record_finish(pass, operands, &chunk);
             }
@@ -117,27 +120,31 @@ impl Engine {
         pass: &mut wgpu::ComputePass<'_>,
         operands: &Operands<'_>,
         extent: &Extent<'_>,
-        strips: &Range<usize>,
+        slice: &Slice,
         chunk: &Chunk,
     ) {
         let gpu = &self.gpu;
+        let strips = &slice.strips;
         let problem = &self.problem;
         let tokens = &chunk.tokens;
         let (values, base) = operands.weights.values();
-        let vectors = if self.vector_weights() { 4 } else { 1 };
+        let unit_elements = self.weight_unit() as u64;
         let w_base = match problem.batch {
-            Batch::PerItem(_) => (chunk.item * problem.n_out * problem.k_in) as u64,
+            Batch::PerItem(_) => (chunk.item * problem.n_out * problem.k_in) as u64 / unit_elements,
             _ => 0,
         };
-        let units = extent.values(strips);
-        let units = units.start + w_base / vectors..units.end + w_base / vectors;
-        let unit = unit_bytes(problem.types.w, self.vector_weights());
+        let units = w_base + slice.values.start..w_base + slice.values.end;
+        let unit = unit_elements * problem.types.w.bytes() as u64;
         let w = Window::new(gpu, values, base, unit, units);
-        let index_words = extent.indices(strips).unwrap_or(0..0);
-        let indices = operands
-            .weights
-            .indices()
-            .map(|buffer| Window::new(gpu, buffer, 0, 4, index_words));
+        let lists = operands.weights.lists(problem.transposed.w);
+        let index_bytes = extent.index_bytes(problem.transposed.w);
+        let indices = match operands.weights {
+            Weights::Dense(_) => None,
+            Weights::Nm(nm) => Some(&nm.indices),
+            Weights::Bsr(_) => lists.map(|lists| &lists.entries),
+        };
+        let indices =
+            indices.map(|buffer| Window::new(gpu, buffer, 0, index_bytes, slice.indices.clone()));
         let x = operands.x;
         let packed = match &self.pack {
             Some(pack) => Window::whole(&pack.packed),
@@ -145,12 +152,8 @@ impl Engine {
         };
         let mut buffers = vec![("packed_x", packed.binding()), ("w", w.binding())];
         buffers.extend(indices.map(|window| ("indices", window.binding())));
-        buffers.extend(
-            operands
-                .weights
-                .indptr()
-                .map(|b| ("indptr", b.as_entire_binding())),
-        );
+        buffers.extend(lists.map(|lists| ("indptr", lists.indptr.as_entire_binding())));
+        buffers.extend(lists.map(|lists| ("order", lists.order.as_entire_binding())));
 
         // A strip may be longer than w: it is the only one then.
         let strip_rows = extent.strip_rows.min(problem.n_out);
@@ -161,6 +164,8 @@ impl Engine {
             row_tiles: word(row_tiles),
             strips: word(strips.len()),
             first_strip: word(strips.start),
+            // Behind the order of all lists come their own numbers, for slices of them.
+            order_first: if slice.whole { 0 } else { word(extent.lists()) },
             panels: word(panels),
             token_begin: word(tokens.start),
             token_end: word(tokens.end),
@@ -170,12 +175,19 @@ impl Engine {
             zero_row: word(self.packed_rows.saturating_sub(1)),
             steps: word(self.steps_of_strip()),
             parts: word(self.parts),
+            first_part: word(slice.parts.start),
             weight_stride: word(self.weight_stride()),
             words_per_strip: match operands.weights {
                 Weights::Nm(nm) => word(nm.words_per_strip),
                 _ => 0,
             },
-            w_first: relative(w.first, 1, w_base / vectors),
+            // Unlike all others, elements of a transposed dense w are numbered one by one.
+            w_first: match self.walk {
+                Walk::DenseTransposed { .. } => {
+                    relative(w.first, unit_elements, w_base * unit_elements)
+                }
+                _ => relative(w.first, 1, w_base),
+            },
             indices_first: indices.map_or(0, |window| window.first),
             ..MatmulParams::default()
         };
@@ -210,7 +222,7 @@ impl Engine {
             &self.main,
             params,
             &buffers,
-            word(row_tiles * panels * self.parts),
+            word(row_tiles * panels * slice.parts.len()),
             fmas,
         );
     }

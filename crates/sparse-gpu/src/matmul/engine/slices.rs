@@ -1,15 +1,34 @@
-//! Which rows of the weights can be bound at once.
+//! Which weights can be bound at once.
 
 use std::ops::Range;
 
+use sparse_shaders::Walk;
+
 use super::Engine;
 use crate::Error;
-use crate::matmul::weights::{Extent, Weights, unit_bytes};
+use crate::matmul::weights::{Extent, Weights};
 use crate::window::window_bytes;
+
+/// What one dispatch computes: these strips, over these parts of k.
+#[derive(Clone, Debug)]
+pub(super) struct Slice {
+    pub(super) strips: Range<usize>,
+    pub(super) parts: Range<usize>,
+    /// Of the values, in units of the walk, and of the indices.
+    pub(super) values: Range<u64>,
+    pub(super) indices: Range<u64>,
+    /// All strips, so that they may be taken in any order.
+    pub(super) whole: bool,
+}
 
 impl Engine {
     pub(super) fn extent<'a>(&self, weights: Weights<'a>) -> Extent<'a> {
-        let row_units = self.weight_row() as u64 / if self.vector_weights() { 4 } else { 1 };
+        let row_units = (self.weight_row() / self.weight_unit()) as u64;
+        let lists = weights.lists(self.problem.transposed.w);
+        let blocks = match weights {
+            Weights::Bsr(bsr) => (bsr.block_stride() / 4) as u64,
+            _ => 0,
+        };
         Extent {
             strip_rows: self.strip_rows(),
             n_out: self.problem.n_out,
@@ -18,30 +37,72 @@ impl Engine {
                 Weights::Nm(nm) => Some((nm.pattern().v(), nm.words_per_strip as u64)),
                 _ => None,
             },
-            blocks: match weights {
-                Weights::Bsr(bsr) => Some((&bsr.host_indptr, row_units * bsr.block().0 as u64)),
-                _ => None,
-            },
+            blocks: lists.map(|lists| (lists.host_indptr.as_slice(), blocks)),
         }
     }
 
-    /// Ranges of strips whose weights can be bound at once.
-    pub(super) fn slices(&self, extent: &Extent<'_>) -> Result<Vec<Range<usize>>, Error> {
+    /// Ranges of strips and parts whose weights can be bound at once.
+    pub(super) fn slices(&self, extent: &Extent<'_>) -> Result<Vec<Slice>, Error> {
+        let strips = self.problem.n_out.div_ceil(extent.strip_rows);
         let limit = window_bytes(&self.gpu);
-        let unit = unit_bytes(self.problem.types.w, self.vector_weights());
+        let unit = (self.weight_unit() * self.problem.types.w.bytes()) as u64;
+        let slice = |strips: Range<usize>, whole: bool| {
+            let parts = 0..self.parts;
+            match self.walk {
+                // Every strip reads all rows of w.
+                Walk::DenseTransposed { .. } | Walk::NmTransposed { .. } => {
+                    let (values, indices) = extent.rows_of_w(&self.k_of(&parts));
+                    Slice {
+                        strips,
+                        parts,
+                        values,
+                        indices,
+                        whole,
+                    }
+                }
+                // The blocks of a block column lie anywhere, its list with those of its neighbours.
+                Walk::BsrTransposed { .. } => Slice {
+                    values: extent.values(&(0..extent.lists())),
+                    indices: extent.indices(&strips),
+                    strips,
+                    parts,
+                    whole,
+                },
+                _ => Slice {
+                    values: extent.values(&strips),
+                    indices: extent.indices(&strips),
+                    strips,
+                    parts,
+                    whole,
+                },
+            }
+        };
+        if self.parts_apart {
+            let all = slice(0..strips, true);
+            let part = |part: usize| {
+                let parts = part..part + 1;
+                let (values, indices) = extent.rows_of_w(&self.k_of(&parts));
+                Slice {
+                    parts,
+                    values,
+                    indices,
+                    ..all.clone()
+                }
+            };
+            return Ok((0..self.parts).map(part).collect());
+        }
         // Rows of a transposed y that is written at once, and of its residual.
         let y_row = match (&self.finish, self.problem.transposed.y) {
             (None, true) => 4 * self.problem.tokens as u64,
             _ => 0,
         };
+        let index_bytes = extent.index_bytes(self.problem.transposed.w);
         let fits = |strips: &Range<usize>| {
-            let values = extent.values(strips);
-            let indices = extent.indices(strips).unwrap_or(0..0);
-            (values.end - values.start) * unit <= limit
-                && (indices.end - indices.start) * 4 <= limit
+            let slice = slice(strips.clone(), true);
+            (slice.values.end - slice.values.start) * unit <= limit
+                && (slice.indices.end - slice.indices.start) * index_bytes <= limit
                 && extent.rows(strips).len() as u64 * y_row <= limit
         };
-        let strips = self.problem.n_out.div_ceil(extent.strip_rows);
         let mut slices = Vec::new();
         let mut begin = 0;
         while begin < strips {
@@ -56,24 +117,30 @@ impl Engine {
                 }
             }
             if most == begin {
-                return Err(Error::Unavailable {
-                    what: format!(
-                        "{}: one strip of {} rows of w",
-                        self.problem.operation, extent.strip_rows
-                    ),
-                    needs: "max_storage_buffer_binding_size to hold its weights".to_owned(),
-                    has: self
-                        .gpu
-                        .limits()
-                        .max_storage_buffer_binding_size
-                        .to_string(),
-                    hint: "request a larger binding limit in the DeviceDescriptor, or split k"
-                        .to_owned(),
-                });
+                return Err(self.too_large(extent));
             }
-            slices.push(begin..most);
+            slices.push(slice(begin..most, begin == 0 && most == strips));
             begin = most;
         }
         Ok(slices)
+    }
+
+    fn too_large(&self, extent: &Extent<'_>) -> Error {
+        let operation = self.problem.operation;
+        let what = if matches!(self.walk, Walk::BsrTransposed { .. }) {
+            format!("{operation}: the blocks of a transposed w, all at once")
+        } else {
+            format!("{operation}: one strip of {} rows of w", extent.strip_rows)
+        };
+        Error::Unavailable {
+            what,
+            needs: "max_storage_buffer_binding_size to hold its weights".to_owned(),
+            has: self
+                .gpu
+                .limits()
+                .max_storage_buffer_binding_size
+                .to_string(),
+            hint: "request a larger binding limit in the DeviceDescriptor, or split k".to_owned(),
+        }
     }
 }

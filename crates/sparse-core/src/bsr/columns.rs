@@ -1,0 +1,44 @@
+//! The kept blocks by block column: what products with the transpose walk, without moving a value.
+
+use crate::BlockSelection;
+
+/// The kept blocks of each block column, top to bottom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockColumns {
+    /// Where each block column starts in `entries`; `block_cols + 1` entries.
+    pub indptr: Vec<u32>,
+    /// Of each kept block its block row and its number in storage order.
+    pub entries: Vec<[u32; 2]>,
+}
+
+impl BlockSelection {
+    /// The same blocks by block column.
+    ///
+    /// ```
+    /// use sparse_core::BlockSelection;
+    /// // Block row 0 has the columns 0 and 1, block row 1 has column 0.
+    /// let selection = BlockSelection::new(8, 8, (4, 4), vec![0, 2, 3], vec![0, 1, 0]);
+    /// let columns = selection.by_column();
+    /// assert_eq!(columns.indptr, [0, 2, 3]);
+    /// assert_eq!(columns.entries, [[0, 0], [1, 2], [0, 1]]);
+    /// ```
+    pub fn by_column(&self) -> BlockColumns {
+        let mut indptr = vec![0_u32; self.layout().block_cols() + 1];
+        for &column in self.indices() {
+            indptr[column as usize + 1] += 1;
+        }
+        for column in 1..indptr.len() {
+            indptr[column] += indptr[column - 1];
+        }
+        let mut next = indptr.clone();
+        let mut entries = vec![[0; 2]; self.count()];
+        // Storage order is by block row, so that each column's blocks come top to bottom.
+        for (number, (row, column)) in (0_u32..).zip(self.blocks()) {
+            let row = u32::try_from(row).unwrap_or(u32::MAX);
+            entries[next[column] as usize] = [row, number];
+            next[column] += 1;
+        }
+        BlockColumns { indptr, entries }
+    }
+}

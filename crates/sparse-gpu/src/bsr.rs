@@ -1,0 +1,168 @@
+//! Block-sparse operands in GPU memory.
+
+use sparse_core::{BlockSelection, BsrMatrix, DType, Element};
+
+use crate::{Error, Gpu};
+
+/// A block-sparse matrix in GPU memory: blocks `[nnz_blocks, br, bc]` with block rows padded to a multiple of 4 elements, the list of each
+/// block row, and the list of each block column, which points at the same blocks: products with the transpose copy no value.
+#[derive(Clone, Debug)]
+pub struct GpuBsr {
+    pub(crate) values: wgpu::Buffer,
+    pub(crate) by_row: BsrLists,
+    pub(crate) by_column: BsrLists,
+    rows: usize,
+    cols: usize,
+    block: (usize, usize),
+    dtype: DType,
+}
+
+/// Which blocks the block rows of a matrix have, or its block columns.
+#[derive(Clone, Debug)]
+pub(crate) struct BsrLists {
+    /// Where each list starts, and the end.
+    pub(crate) indptr: wgpu::Buffer,
+    /// Of each block of a row its block column; of a column its block row and its number among all blocks.
+    pub(crate) entries: wgpu::Buffer,
+    /// The lists in an order that shares out long and short ones, and then in their own.
+    pub(crate) order: wgpu::Buffer,
+    /// A copy for slicing.
+    pub(crate) host_indptr: Vec<u32>,
+}
+
+impl BsrLists {
+    fn bytes(&self) -> u64 {
+        self.indptr.size() + self.entries.size() + self.order.size()
+    }
+}
+
+impl GpuBsr {
+    /// `[rows, cols]` of the matrix.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// `(rows, columns)` of a block.
+    pub fn block(&self) -> (usize, usize) {
+        self.block
+    }
+
+    /// Storage type of the values.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Stored blocks.
+    pub fn nnz_blocks(&self) -> usize {
+        self.by_row.host_indptr.last().map_or(0, |&n| n as usize)
+    }
+
+    /// Bytes in GPU memory.
+    pub fn bytes(&self) -> u64 {
+        self.values.size() + self.by_row.bytes() + self.by_column.bytes()
+    }
+
+    /// Elements from one block to the next.
+    pub(crate) fn block_stride(&self) -> usize {
+        self.block.0 * self.block.1.next_multiple_of(4)
+    }
+}
+
+impl Gpu {
+    /// Copies a block-sparse matrix to the GPU.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    pub fn upload_bsr<T: Element>(&self, matrix: &BsrMatrix<T>) -> Result<GpuBsr, Error> {
+        let values = self.upload_padded("block values", matrix.values(), matrix.block().1)?;
+        self.bsr(values, matrix.selection(), T::DTYPE)
+    }
+
+    fn bsr(
+        &self,
+        values: wgpu::Buffer,
+        selection: &BlockSelection,
+        dtype: DType,
+    ) -> Result<GpuBsr, Error> {
+        let transpose = selection.by_column();
+        Ok(GpuBsr {
+            values,
+            by_row: self.lists(selection.indptr(), selection.indices())?,
+            by_column: self.lists(&transpose.indptr, bytemuck::cast_slice(&transpose.entries))?,
+            rows: selection.rows(),
+            cols: selection.cols(),
+            block: selection.block(),
+            dtype,
+        })
+    }
+
+    fn lists(&self, indptr: &[u32], entries: &[u32]) -> Result<BsrLists, Error> {
+        let order = order(indptr, self.is_software());
+        Ok(BsrLists {
+            indptr: self.upload_words("block pointers", indptr)?,
+            entries: self.upload_words("block indices", entries)?,
+            order: self.upload_words("order of block lists", &order)?,
+            host_indptr: indptr.to_vec(),
+        })
+    }
+}
+
+/// The numbers of the lists in the order in which workgroups take them, and after that in their own.
+///
+/// A GPU hands out workgroups one by one: the longest first, so that none is left at the end. A driver on a processor gives each thread a
+/// run of neighbours: ranks by length are dealt so that each run has its share of long and short ones (bit reversal).
+fn order(indptr: &[u32], runs: bool) -> Vec<u32> {
+    let own = || 0..u32::try_from(indptr.len() - 1).unwrap_or(u32::MAX);
+    let length = |list: u32| {
+        let list = list as usize;
+        indptr[list + 1] - indptr[list]
+    };
+    let mut ranked: Vec<u32> = own().collect();
+    ranked.sort_by_key(|&list| std::cmp::Reverse(length(list)));
+    let alike = ranked.first().map(|&list| length(list)) == ranked.last().map(|&list| length(list));
+    let mut order: Vec<u32> = if alike || !runs {
+        ranked
+    } else {
+        let bits = ranked.len().next_power_of_two().trailing_zeros();
+        (0..1_usize << bits)
+            .map(|i| i.reverse_bits() >> (usize::BITS - bits))
+            .filter_map(|rank| ranked.get(rank).copied())
+            .collect()
+    };
+    order.extend(own());
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_one_length_stay_in_their_order() {
+        for runs in [false, true] {
+            assert_eq!(order(&[0, 2, 4, 6], runs), [0, 1, 2, 0, 1, 2]);
+            assert_eq!(order(&[0], runs), [0_u32; 0]);
+            assert_eq!(order(&[0, 5], runs), [0, 0]);
+        }
+    }
+
+    #[test]
+    fn a_gpu_takes_the_longest_first() {
+        assert_eq!(order(&[0, 1, 4, 4, 6], false)[..4], [1, 3, 0, 2]);
+    }
+
+    #[test]
+    fn every_run_of_a_processor_has_its_share() {
+        // The first half of the lists is long, the other short.
+        let indptr: Vec<u32> = (0..=64)
+            .map(|i| if i < 32 { 10 * i } else { 320 + (i - 32) })
+            .collect();
+        let order = order(&indptr, true);
+        for run in order[..64].chunks(8) {
+            assert_eq!(run.iter().filter(|&&list| list < 32).count(), 4);
+        }
+        let mut all = order[..64].to_vec();
+        all.sort_unstable();
+        assert_eq!(all, order[64..]);
+    }
+}

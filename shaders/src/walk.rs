@@ -1,0 +1,303 @@
+//! Which k the weights of a strip visit, and how they are read.
+
+use serde::Serialize;
+
+use crate::kernel::{ConfigError, Storage, require};
+
+/// What a storage format adds to matmul and matvec: the list of k that a row of weights visits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Walk {
+    /// Every k.
+    Dense {
+        /// Rows start at multiples of four elements, so that weights load as vec4.
+        vector_weights: bool,
+    },
+    /// The N of every M columns that the V rows of a strip share.
+    Nm {
+        /// Stored weights of a group.
+        n: usize,
+        /// Columns of a group.
+        m: usize,
+        /// Rows that share one pattern.
+        v: usize,
+        /// Bits of a packed index.
+        index_bits: u32,
+    },
+    /// Every k, with N:M weights put back in their places on the way: for rows that do not share a pattern.
+    NmExpand {
+        /// Stored weights of a group.
+        n: usize,
+        /// Columns of a group.
+        m: usize,
+        /// Rows that share one pattern.
+        v: usize,
+        /// Bits of a packed index.
+        index_bits: u32,
+    },
+    /// As [`Walk::Nm`] for rows that do not share a pattern, each with a list of its own. For [`crate::MatvecKernel`] only.
+    NmGather {
+        /// Stored weights of a group.
+        n: usize,
+        /// Columns of a group.
+        m: usize,
+        /// Rows that share one pattern.
+        v: usize,
+        /// Bits of a packed index.
+        index_bits: u32,
+    },
+    /// Every k, of weights stored as `[k_in, n_out]`.
+    DenseTransposed {
+        /// Rows start at multiples of four elements, so that weights load as vec4.
+        vector_weights: bool,
+        /// The last step has four k, too.
+        whole_steps: bool,
+    },
+    /// Every k, of N:M weights stored as `[k_in, n_out]`, put back in their places on the way.
+    NmTransposed {
+        /// Stored weights of a group.
+        n: usize,
+        /// Columns of a group.
+        m: usize,
+        /// Rows that share one pattern.
+        v: usize,
+        /// Bits of a packed index.
+        index_bits: u32,
+        /// The last step has four k, too.
+        whole_steps: bool,
+    },
+    /// The rows of the stored blocks of a block column, of weights stored as `[k_in, n_out]`.
+    BsrTransposed {
+        /// Rows of a block.
+        br: usize,
+        /// Columns of a block.
+        bc: usize,
+    },
+    /// The columns of a block row's stored blocks.
+    Bsr {
+        /// Rows of a block.
+        br: usize,
+        /// Columns of a block.
+        bc: usize,
+    },
+}
+
+impl Walk {
+    /// File name in `walks/`, without the ending.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dense { .. } => "dense",
+            Self::Nm { .. } => "nm",
+            Self::NmExpand { .. } => "nm_expand",
+            Self::NmGather { .. } => "nm_gather",
+            Self::Bsr { .. } => "bsr",
+            Self::DenseTransposed { .. } => "dense_transposed",
+            Self::NmTransposed { .. } => "nm_transposed",
+            Self::BsrTransposed { .. } => "bsr_transposed",
+        }
+    }
+
+    /// Whether weights are stored as `[k_in, n_out]`: four outputs of one k are neighbours, rather than four k of one output.
+    pub const fn quads(self) -> bool {
+        matches!(
+            self,
+            Self::DenseTransposed { .. } | Self::NmTransposed { .. } | Self::BsrTransposed { .. }
+        )
+    }
+
+    /// Outputs that share one list of k, where a tile has `tile_rows` rows.
+    pub const fn strip_rows(self, tile_rows: usize) -> usize {
+        match self {
+            Self::Dense { .. }
+            | Self::NmExpand { .. }
+            | Self::NmGather { .. }
+            | Self::DenseTransposed { .. }
+            | Self::NmTransposed { .. } => tile_rows,
+            Self::BsrTransposed { bc, .. } => bc,
+            Self::Nm { v, .. } => v,
+            Self::Bsr { br, .. } => br,
+        }
+    }
+
+    pub(crate) fn label(self) -> String {
+        match self {
+            Self::Dense {
+                vector_weights: true,
+            } => "dense".to_owned(),
+            Self::Dense {
+                vector_weights: false,
+            } => "dense_unaligned".to_owned(),
+            Self::Nm { n, m, v, .. } => format!("nm_{v}:{n}:{m}"),
+            Self::NmExpand { n, m, v, .. } => format!("nm_expand_{v}:{n}:{m}"),
+            Self::NmGather { n, m, v, .. } => format!("nm_gather_{v}:{n}:{m}"),
+            Self::Bsr { br, bc } => format!("bsr_{br}x{bc}"),
+            Self::BsrTransposed { br, bc } => format!("bsr_transposed_{br}x{bc}"),
+            Self::DenseTransposed {
+                vector_weights,
+                whole_steps,
+            } => format!(
+                "dense_transposed{}{}",
+                if vector_weights { "" } else { "_unaligned" },
+                tail(whole_steps)
+            ),
+            Self::NmTransposed {
+                n,
+                m,
+                v,
+                whole_steps,
+                ..
+            } => format!("nm_transposed_{v}:{n}:{m}{}", tail(whole_steps)),
+        }
+    }
+
+    pub(crate) fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
+        match self {
+            Self::Dense { .. } | Self::DenseTransposed { .. } => Ok(()),
+            Self::Nm {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Self::NmExpand {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Self::NmGather {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Self::NmTransposed {
+                n,
+                m,
+                v,
+                index_bits,
+                ..
+            } => {
+                require((1..m).contains(&n), kernel, "n", n, "1 to m - 1")?;
+                require((2..=32).contains(&m), kernel, "m", m, "2 to 32")?;
+                require(v > 0, kernel, "v", v, "at least 1")?;
+                let holds = matches!(index_bits, 1 | 2 | 4 | 8) && (m - 1) >> index_bits == 0;
+                require(
+                    holds,
+                    kernel,
+                    "index_bits",
+                    index_bits as usize,
+                    "1, 2, 4 or 8, and m - 1 fits",
+                )
+            }
+            Self::Bsr { br, bc } | Self::BsrTransposed { br, bc } => {
+                require(br > 0, kernel, "block rows", br, "at least 1")?;
+                require(bc > 0, kernel, "block columns", bc, "at least 1")
+            }
+        }
+    }
+}
+
+impl Walk {
+    /// Whether tiles of `rows` rows can take this walk's weights.
+    pub(crate) fn check_rows(
+        self,
+        kernel: &dyn Fn() -> String,
+        rows: usize,
+    ) -> Result<(), ConfigError> {
+        let fours = !self.quads() || rows.is_multiple_of(4);
+        require(
+            fours,
+            kernel,
+            "rows",
+            rows,
+            "4, 8 or 16 where w is transposed",
+        )
+    }
+}
+
+const fn tail(whole_steps: bool) -> &'static str {
+    if whole_steps { "" } else { "_tail" }
+}
+
+/// The numbers of a walk as its template reads them (`config`).
+#[derive(Serialize)]
+pub(crate) struct WalkConfig {
+    weight: Storage,
+    vector_weights: bool,
+    n: usize,
+    m: usize,
+    v: usize,
+    index_bits: u32,
+    groups_per_step: usize,
+    br: usize,
+    br4: usize,
+    bc: usize,
+    bc4: usize,
+    whole_steps: bool,
+}
+
+impl WalkConfig {
+    pub(crate) fn new(walk: Walk, weight: Storage) -> Self {
+        let mut config = Self {
+            weight,
+            vector_weights: true,
+            n: 0,
+            m: 0,
+            v: 0,
+            index_bits: 0,
+            groups_per_step: 0,
+            br: 0,
+            br4: 0,
+            bc: 0,
+            bc4: 0,
+            whole_steps: true,
+        };
+        match walk {
+            Walk::Dense { vector_weights } => config.vector_weights = vector_weights,
+            Walk::Nm {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Walk::NmExpand {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Walk::NmGather {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Walk::NmTransposed {
+                n,
+                m,
+                v,
+                index_bits,
+                ..
+            } => {
+                (config.n, config.m, config.v, config.index_bits) = (n, m, v, index_bits);
+                // Four columns from any multiple of 4: within one group where 4 divides m, else at most this many.
+                config.groups_per_step = if m % 4 == 0 {
+                    1
+                } else {
+                    3_usize.div_ceil(m) + 1
+                };
+            }
+            Walk::Bsr { br, bc } | Walk::BsrTransposed { br, bc } => {
+                (config.br, config.br4) = (br, br.div_ceil(4));
+                (config.bc, config.bc4) = (bc, bc.div_ceil(4));
+            }
+            Walk::DenseTransposed { vector_weights, .. } => config.vector_weights = vector_weights,
+        }
+        if let Walk::DenseTransposed { whole_steps, .. } | Walk::NmTransposed { whole_steps, .. } =
+            walk
+        {
+            config.whole_steps = whole_steps;
+        }
+        config
+    }
+}

@@ -1,0 +1,153 @@
+//! Products with w stored as `[k_in, n_out]`: `y = x w`, and `dx = dy w` of the weights of the forward product.
+
+mod support;
+
+use half::{bf16, f16};
+use sparse_core::Nm;
+use sparse_gpu::{Activation, Tile, Transposed};
+use support::matmul::{Added, Case, EDGES, Format, check};
+
+const W: Transposed = Transposed {
+    w: true,
+    ..Transposed::NONE
+};
+
+fn nm(pattern: &str) -> Format {
+    Format::Nm(pattern.parse::<Nm>().unwrap_or_else(|e| panic!("{e}")))
+}
+
+fn integers(format: Format, shape: [usize; 3]) -> Case {
+    Case {
+        transposed: W,
+        integers: true,
+        ..Case::new(format, shape)
+    }
+}
+
+#[test]
+fn small_integers_are_exact_in_every_shape() {
+    for shape in EDGES {
+        for format in [
+            Format::Dense,
+            nm("2:4"),
+            Format::Bsr((4, 8), 0.5),
+            Format::Bsr((3, 5), 0.5),
+        ] {
+            check::<f32, f32, f32>(&integers(format, shape));
+        }
+    }
+}
+
+#[test]
+fn every_pattern() {
+    for (i, pattern) in [
+        "8:2:4", "8:2:8", "2:4", "12:3:7", "5:1:2", "2:1:3", "3:5:31", "1:8",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (j, shape) in [[40, 33, 35], [3, 24, 16]].into_iter().enumerate() {
+            check::<f32, f32, f32>(&integers(nm(pattern), shape));
+            let case = Case {
+                integers: false,
+                ..integers(nm(pattern), shape)
+            };
+            match (i + j) % 3 {
+                0 => check::<f32, f32, f32>(&case),
+                1 => check::<f32, f16, f16>(&case),
+                _ => check::<f16, bf16, bf16>(&case),
+            };
+        }
+    }
+}
+
+#[test]
+fn every_block() {
+    let blocks = [
+        (32, 32),
+        (64, 16),
+        (16, 64),
+        (128, 4),
+        (4, 128),
+        (4, 6),
+        (6, 4),
+        (5, 3),
+        (1, 1),
+        (2, 9),
+    ];
+    for (i, block) in blocks.into_iter().enumerate() {
+        for (j, shape) in [[40, 130, 135], [2, 64, 48]].into_iter().enumerate() {
+            let format = Format::Bsr(block, 0.4);
+            check::<f32, f32, f32>(&integers(format, shape));
+            let case = Case {
+                integers: false,
+                ..integers(format, shape)
+            };
+            match (i + j) % 3 {
+                0 => check::<f32, f32, f32>(&case),
+                1 => check::<f32, f16, f16>(&case),
+                _ => check::<f16, bf16, bf16>(&case),
+            };
+        }
+    }
+}
+
+#[test]
+fn the_bound_is_not_vacuous() {
+    let case = |k| Case {
+        transposed: W,
+        ..Case::new(Format::Dense, [64, 16, k])
+    };
+    let worst = [1, 2, 3]
+        .map(|k| check::<f32, f32, f32>(&case(k)))
+        .into_iter()
+        .fold(0.0, f64::max);
+    assert!(worst > 0.125, "an eighth of the bound would do: {worst}");
+}
+
+#[test]
+fn with_everything_else() {
+    for (format, shape) in [
+        (Format::Dense, [33, 32, 42]),
+        (Format::Dense, [9, 7, 130]),
+        (nm("2:4"), [33, 32, 42]),
+        (Format::Bsr((8, 16), 0.5), [18, 30, 64]),
+        (Format::Bsr((8, 16), 0.5), [2, 30, 64]),
+    ] {
+        for (split_k, all) in [(None, true), (Some(3), false), (Some(2), true)] {
+            let case = Case {
+                transposed: Transposed {
+                    x: all,
+                    w: true,
+                    y: all,
+                },
+                split_k,
+                alpha: 0.7,
+                addend: Added::Residual(1.5),
+                bias: true,
+                activation: Activation::Gelu,
+                ..Case::new(format, shape)
+            };
+            check::<f32, f32, f32>(&case);
+            check::<f16, f16, f16>(&case);
+        }
+    }
+}
+
+#[test]
+fn every_tile_computes_the_same() {
+    for rows in [4, 8, 16] {
+        let tile = Some(Tile {
+            rows,
+            cols: 8,
+            lanes: 16,
+        });
+        for format in [Format::Dense, nm("2:4"), Format::Bsr((8, 12), 0.5)] {
+            let case = Case {
+                tile,
+                ..integers(format, [70, 37, 40])
+            };
+            check::<f32, f32, f32>(&case);
+        }
+    }
+}
