@@ -7,99 +7,20 @@ mod goldens;
 mod support {
     pub(crate) mod gpu;
     pub(crate) mod xattention;
+    pub(crate) mod xattention_run;
 }
 
 use goldens::{Golden, load_everything};
 use half::{bf16, f16};
-use sparse_core::attention::{AttentionShape, block_attention};
-use sparse_core::bounds::{attention_bounds, block_score_bounds, compare, selection_tolerance};
+use sparse_core::attention::AttentionShape;
 use sparse_core::mask::{BlockGrid, BlockMask};
 use sparse_core::synthetic::{PlantedAttention, normal_tensor};
-use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions, block_scores};
+use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
 use sparse_core::{DType, Element, Tensor};
 use sparse_gpu::{AttentionTypes, BlockAttention, Error, XAttention};
 use support::gpu::{gpu, poisoned, read, submit};
-use support::xattention::mask_differences;
-
-/// All that a run leaves behind.
-struct Run {
-    out: Vec<f64>,
-    lse: Vec<f64>,
-    sums: Vec<f64>,
-    mask: BlockMask,
-}
-
-fn run<T: Element>([q, k, v]: [&Tensor<T>; 3], options: &XAttentionOptions) -> Run {
-    let gpu = gpu();
-    let problem = XAttention {
-        types: AttentionTypes::all(T::DTYPE),
-        ..XAttention::new(
-            AttentionShape::of_qkv(q.shape(), k.shape(), v.shape()).unwrap(),
-            options.clone(),
-        )
-    };
-    let plan = gpu.plan_blocking(&problem).unwrap();
-    let mut out = poisoned::<T>(gpu, q.shape());
-    let mut lse = poisoned::<f32>(gpu, &q.shape()[..3]);
-    let [q, k, v] = [q, k, v].map(|x| gpu.upload(x).unwrap());
-    submit(gpu, |pass| {
-        plan.record(pass, &q, &k, &v, &mut out, &mut lse).unwrap();
-    });
-    Run {
-        out: read::<T>(gpu, &out),
-        lse: read::<f32>(gpu, &lse),
-        sums: read::<f32>(gpu, plan.sums().unwrap()),
-        mask: gpu.read_mask_blocking(plan.mask().unwrap()).unwrap(),
-    }
-}
-
-/// Scores within their bounds, every row's choice a right one within the scores' bounds, and the attention over the chosen blocks within
-/// its bounds.
-fn check_exact<T: Element>(what: &str, qkv: [&Tensor<T>; 3], options: &XAttentionOptions) -> Run {
-    let result = run(qkv, options);
-    let [q, k, v] = qkv;
-    let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
-    let layout = options.layout(shape).unwrap();
-    let reference = block_scores(q, k, options).unwrap();
-    let bounds = block_score_bounds(&reference, &layout);
-    let scores = compare(
-        result.sums.iter().copied(),
-        reference.scores.data(),
-        &bounds,
-    );
-    assert!(scores.holds(), "{what} sums: {scores}");
-
-    let [_, heads, q_blocks, k_blocks] = result.mask.shape();
-    let tolerance = selection_tolerance(&reference, &layout);
-    for (row, &tolerance) in tolerance.iter().enumerate() {
-        let (b, h, i) = (
-            row / q_blocks / heads,
-            row / q_blocks % heads,
-            row % q_blocks,
-        );
-        let chosen: Vec<bool> = (0..k_blocks).map(|j| result.mask.get(b, h, i, j)).collect();
-        let scores = reference.scores.row(b, h, i);
-        layout
-            .exact_row(b, h, i)
-            .check_choice(scores, &chosen, tolerance)
-            .unwrap_or_else(|e| panic!("{what} {:?}: {e}", (b, h, i)));
-    }
-
-    let expected = block_attention(q, k, v, Some(&result.mask), &options.attention()).unwrap();
-    let largest_v = v
-        .data()
-        .iter()
-        .fold(0.0, |max: f64, x| max.max(x.to_f64().abs()));
-    let bounds = attention_bounds(&expected, largest_v, T::DTYPE);
-    for (name, actual, expected, bounds) in [
-        ("out", &result.out, &expected.out, &bounds.out),
-        ("lse", &result.lse, &expected.lse, &bounds.lse),
-    ] {
-        let comparison = compare(actual.iter().copied(), expected, bounds);
-        assert!(comparison.holds(), "{what} {name}: {comparison}");
-    }
-    result
-}
+use support::xattention::{mask_differences, refusal, small_problem};
+use support::xattention_run::{check_exact, inputs, rounded, run};
 
 fn largest_difference(actual: &[f64], expected: &[f32]) -> f64 {
     assert_eq!(actual.len(), expected.len());
@@ -125,11 +46,6 @@ fn relative_l2(actual: &[f64], expected: &[f32]) -> f64 {
             (error + (a - e).powi(2), norm + e.powi(2))
         });
     (error / norm).sqrt()
-}
-
-fn rounded<T: Element>(tensor: &Tensor<f32>) -> Tensor<T> {
-    let data = tensor.data().iter().map(|&x| T::from_f32(x)).collect();
-    Tensor::new(tensor.shape().to_vec(), data)
 }
 
 /// All files but those whose blocks the attention does not take: it wants multiples of 16 tokens.
@@ -256,15 +172,6 @@ fn exact_mode_on_the_inputs_of_the_golden_files() {
         goldens.is_empty() || counted == EXACT_BLOCKS.len(),
         "{counted} files"
     );
-}
-
-fn inputs<T: Element>(shape: AttentionShape) -> [Tensor<T>; 3] {
-    let [q, kv] = [shape.q_shape(), shape.kv_shape()].map(|shape| shape.to_vec());
-    let mut tensors = [(q, 1), (kv.clone(), 2), (kv, 3)]
-        .map(|(shape, seed)| normal_tensor::<f32>(shape, seed).unwrap());
-    // Peaked scores: with plain normal ones nearly every block is needed.
-    tensors[0].data_mut().iter_mut().for_each(|x| *x *= 3.0);
-    tensors.map(|tensor| rounded(&tensor))
 }
 
 #[test]
@@ -435,12 +342,7 @@ fn a_plan_is_recorded_many_times_and_says_what_it_does() {
 #[test]
 fn wrong_operands_are_refused_before_anything_is_recorded() {
     let gpu = gpu();
-    let shape = AttentionShape::try_new(1, 2, 1, 40, 50, 8).unwrap();
-    let options = XAttentionOptions {
-        block: 16,
-        stride: 4,
-        ..XAttentionOptions::default()
-    };
+    let (shape, options) = small_problem();
     let plan = gpu
         .plan_blocking(&XAttention::new(shape, options.clone()))
         .unwrap();
@@ -448,13 +350,8 @@ fn wrong_operands_are_refused_before_anything_is_recorded() {
     let k = poisoned::<f32>(gpu, &shape.kv_shape());
     let mut out = plan.new_out(gpu).unwrap();
     let mut lse = plan.new_lse(gpu).unwrap();
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let mut pass = encoder.begin_compute_pass(&Default::default());
-    let mut message = |v: &_, out: &mut _, lse: &mut _| {
-        plan.record(&mut pass, &q, &k, v, out, lse)
-            .unwrap_err()
-            .to_string()
-    };
+    let message =
+        |v: &_, out: &mut _, lse: &mut _| refusal(|pass| plan.record(pass, &q, &k, v, out, lse));
     assert_eq!(
         message(&q, &mut out, &mut lse),
         "xattention: v has shape [1, 2, 40, 8], the plan is for [1, 1, 50, 8]"

@@ -21,6 +21,7 @@ fn on_device(efficiency: f64) -> Policy {
     Policy::Auto(CostModel {
         efficiency,
         estimate_factor: 0.0,
+        pack_per_element: 0.0,
         select_per_block: 0.0,
         dispatch: 0.0,
         most_regret: 1.0,
@@ -272,6 +273,7 @@ fn a_plan_tells_what_it_predicts() {
     let shape = shape(512, 32);
     let model = CostModel {
         estimate_factor: 1.0,
+        pack_per_element: 0.0,
         dispatch: 0.0,
         select_per_block: 0.0,
         most_regret: 1.0,
@@ -317,6 +319,8 @@ fn numbers_that_are_no_costs_are_refused() {
     );
     let message = refusal(|m| m.estimate_factor = f64::NAN);
     assert!(message.contains("estimate_factor is NaN"), "{message}");
+    let message = refusal(|m| m.pack_per_element = -2.0);
+    assert!(message.contains("pack_per_element is -2"), "{message}");
     let message = refusal(|m| m.select_per_block = -1.0);
     assert!(message.contains("select_per_block is -1"), "{message}");
     let message = refusal(|m| m.dispatch = f64::INFINITY);

@@ -14,9 +14,9 @@ use sparse_core::bounds::block_score_bounds;
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{Mode, Pooling, ReferenceOptions, XAttentionOptions, block_scores};
 use sparse_core::{DType, Element, Tensor};
-use sparse_gpu::{Error, Tile, XAttentionScore};
+use sparse_gpu::{Tile, XAttentionScore};
 use support::gpu::{gpu, poisoned};
-use support::xattention::gpu_scores;
+use support::xattention::{gpu_scores, refusal, small_problem};
 
 /// Largest error in units of its bound; where that is above 1, fails with the place.
 fn check<T: Element>(
@@ -318,23 +318,14 @@ fn the_bound_is_not_vacuous() {
 #[test]
 fn wrong_operands_are_refused() {
     let gpu = gpu();
-    let shape = AttentionShape::try_new(1, 2, 1, 40, 50, 8).unwrap();
-    let options = XAttentionOptions {
-        block: 16,
-        stride: 4,
-        ..XAttentionOptions::default()
-    };
+    let (shape, options) = small_problem();
     let plan = gpu
         .plan_blocking(&XAttentionScore::new(shape, options.clone()))
         .unwrap();
     let q = poisoned::<f32>(gpu, &shape.q_shape());
     let k = poisoned::<f32>(gpu, &shape.kv_shape());
     let mut sums = poisoned::<f32>(gpu, &plan.sums_shape());
-    let message = |q, k, sums: &mut _| {
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        plan.record(&mut pass, q, k, sums).unwrap_err().to_string()
-    };
+    let message = |q, k, sums: &mut _| refusal(|pass| plan.record(pass, q, k, sums));
     assert_eq!(
         message(&k, &k, &mut sums),
         "xattention_score: q has shape [1, 1, 50, 8], the plan is for [1, 2, 40, 8]"
@@ -358,20 +349,10 @@ fn wrong_operands_are_refused() {
         .plan_blocking(&XAttentionScore::new(shape, small))
         .unwrap();
     let square = poisoned::<f32>(gpu, &[1, 1, 4, 4]);
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let mut pass = encoder.begin_compute_pass(&Default::default());
+    let k = poisoned::<f32>(gpu, &[1, 1, 4, 4]);
     assert_eq!(
-        plan.record(
-            &mut pass,
-            &square,
-            &poisoned::<f32>(gpu, &[1, 1, 4, 4]),
-            &mut square.clone()
-        ),
-        Err(Error::Aliased {
-            operation: "xattention_score",
-            output: "sums",
-            input: "q"
-        })
+        refusal(|pass| plan.record(pass, &square, &k, &mut square.clone())),
+        "xattention_score: sums shares its buffer with q; give the result a buffer of its own"
     );
 }
 

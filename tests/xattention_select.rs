@@ -16,11 +16,11 @@ use sparse_core::xattention::{
     BlockScores, Mode, ReferenceOptions, Threshold, XAttentionOptions, block_scores, select,
 };
 use sparse_core::{Element, Tensor};
-use sparse_gpu::{Error, GpuMask, GpuTensor, XAttentionSelect};
+use sparse_gpu::{Error, XAttentionSelect};
 use support::gpu::{gpu, poisoned};
 use support::xattention::{
     LANES, assert_same_as_reference, block_scores_of, gpu_scores, gpu_select, mask_differences,
-    poisoned_mask, sixteenths,
+    poisoned_mask, refusal, sixteenths, small_problem,
 };
 
 /// The masks agree, but for what the set's README says is undecided: o01 has equal scores only, and torch's sort is not stable; k01 has one
@@ -265,31 +265,22 @@ fn rows_longer_than_a_workgroup_and_scores_far_apart() {
 #[test]
 fn wrong_operands_are_refused() {
     let gpu = gpu();
-    let shape = AttentionShape::try_new(1, 2, 1, 40, 50, 8).unwrap();
-    let options = XAttentionOptions {
-        block: 16,
-        stride: 4,
-        ..XAttentionOptions::default()
-    };
+    let (shape, options) = small_problem();
     let problem = XAttentionSelect::new(shape, options.clone());
     let plan = gpu.plan_blocking(&problem).unwrap();
     let sums = poisoned::<f32>(gpu, &[1, 2, 3, 4]);
     let mut mask = poisoned_mask(gpu, problem.mask_shape().unwrap());
-    let refusal = |sums: &GpuTensor, mask: &mut GpuMask| {
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        plan.record(&mut pass, sums, mask).unwrap_err().to_string()
-    };
+    let message = |sums: &_, mask: &mut _| refusal(|pass| plan.record(pass, sums, mask));
     assert_eq!(
-        refusal(&poisoned::<f32>(gpu, &[1, 2, 4, 4]), &mut mask),
+        message(&poisoned::<f32>(gpu, &[1, 2, 4, 4]), &mut mask),
         "xattention_select: sums has shape [1, 2, 4, 4], the plan is for [1, 2, 3, 4]"
     );
     assert_eq!(
-        refusal(&poisoned::<f16>(gpu, &[1, 2, 3, 4]), &mut mask),
+        message(&poisoned::<f16>(gpu, &[1, 2, 3, 4]), &mut mask),
         "xattention_select: sums is stored as f16, the plan is for f32"
     );
     assert_eq!(
-        refusal(&sums, &mut poisoned_mask(gpu, [1, 2, 3, 5])),
+        message(&sums, &mut poisoned_mask(gpu, [1, 2, 3, 5])),
         "xattention_select: mask has shape [1, 2, 3, 5], the plan is for [1, 2, 3, 4]"
     );
     let wrong = XAttentionOptions {

@@ -5,7 +5,7 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::mask::BlockMask;
 use sparse_core::xattention::{BlockScores, XAttentionOptions, select};
 use sparse_core::{Element, Tensor};
-use sparse_gpu::{Gpu, GpuMask, Tile, XAttentionScore, XAttentionSelect};
+use sparse_gpu::{Error, Gpu, GpuMask, Tile, XAttentionScore, XAttentionSelect, wgpu};
 
 use super::gpu::{gpu, poisoned, read, submit};
 
@@ -121,4 +121,25 @@ pub(crate) fn assert_same_as_reference(
             "{shape:?} {options:?} {lanes:?}: {differences:?}"
         );
     }
+}
+
+/// Sizes that all differ, and options to go with them, for operands that do not fit: q `[1, 2, 40, 8]`, k `[1, 1, 50, 8]`, sums and mask
+/// `[1, 2, 3, 4]`.
+pub(crate) fn small_problem() -> (AttentionShape, XAttentionOptions) {
+    let options = XAttentionOptions {
+        block: 16,
+        stride: 4,
+        ..XAttentionOptions::default()
+    };
+    let shape = AttentionShape::try_new(1, 2, 1, 40, 50, 8).unwrap();
+    (shape, options)
+}
+
+/// Why `record` refuses its operands. What it recorded is never submitted.
+pub(crate) fn refusal(
+    record: impl FnOnce(&mut wgpu::ComputePass<'_>) -> Result<(), Error>,
+) -> String {
+    let mut encoder = gpu().device().create_command_encoder(&Default::default());
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    record(&mut pass).unwrap_err().to_string()
 }

@@ -26,15 +26,17 @@ impl Policy {
 ///
 /// Dense attention over `n` pairs of a query and a key costs `2 head_dim n`. Over a share `d` of the blocks the sparse kernel costs
 /// `d / efficiency` of that. Before it come the scores, `estimate_factor / (2 stride)` of dense attention (more where panels of queries reach
-/// over the diagonal of short sequences), the selection, and [`CostModel::DISPATCHES`] dispatches.
+/// over the diagonal of short sequences), the packing of q, the selection, and [`CostModel::DISPATCHES`] dispatches.
 ///
 /// Plain data: change what you know better. Efficiency and factor come out of any benchmark that times the steps on your device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CostModel {
     /// Rate of the sparse kernel, as a share of the dense one's: the density from which on dense attention is as fast.
     pub efficiency: f64,
-    /// Time of a multiply-add of the scores. Above 1, as it carries packing and reduction too.
+    /// Time of a multiply-add of the scores.
     pub estimate_factor: f64,
+    /// Time of packing one element of q.
+    pub pack_per_element: f64,
     /// Time of selecting from one block.
     pub select_per_block: f64,
     /// Fixed time of a dispatch.
@@ -47,28 +49,31 @@ pub struct CostModel {
 }
 
 impl CostModel {
-    /// Dispatches beyond those of dense attention: packing of q and k, scores, reduction, selection, count, decision, and the kernel that
-    /// finds its grid empty.
-    pub const DISPATCHES: u32 = 8;
+    /// Dispatches beyond those of dense attention: packing of q and k, scores, reduction, selection, count, decision, the kernel that finds
+    /// its grid empty, and two of the driver's own that check grids in buffers.
+    pub const DISPATCHES: u32 = 10;
 
     /// The numbers of a class of adapters.
     ///
-    /// Software: measured on lavapipe (`docs/TUNING.md`). The others are estimates, not measured: 0.9 for a list of blocks instead of all,
-    /// scores at two thirds of the dense kernel's rate, and 4 microseconds a dispatch at 5e12 multiply-adds a second.
+    /// Software: measured on lavapipe (`docs/TUNING.md`), each number on the careful side. The others are estimates, not measured: 0.9 for a
+    /// list of blocks instead of all, scores at two thirds of the dense kernel's rate, and at 5e12 multiply-adds a second 4 microseconds a
+    /// dispatch and 500 GB/s of memory.
     pub const fn of_class(class: AdapterClass) -> Self {
         match class {
             AdapterClass::Software => Self {
-                efficiency: 0.95,
-                estimate_factor: 1.25,
-                select_per_block: 400.0,
-                dispatch: 5e5,
+                efficiency: 0.93,
+                estimate_factor: 1.0,
+                pack_per_element: 30.0,
+                select_per_block: 2e3,
+                dispatch: 2e6,
                 most_regret: 0.04,
                 expected_density: None,
             },
             _ => Self {
                 efficiency: 0.9,
                 estimate_factor: 1.5,
-                select_per_block: 400.0,
+                pack_per_element: 80.0,
+                select_per_block: 1e3,
                 dispatch: 2e7,
                 most_regret: 0.04,
                 expected_density: None,
@@ -100,6 +105,12 @@ impl CostModel {
                 self.estimate_factor,
                 not_negative(self.estimate_factor),
                 "0 or more, about 1.3",
+            ),
+            (
+                "pack_per_element",
+                self.pack_per_element,
+                not_negative(self.pack_per_element),
+                "0 or more multiply-adds",
             ),
             (
                 "select_per_block",

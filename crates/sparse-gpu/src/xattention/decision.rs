@@ -108,10 +108,11 @@ impl Costs {
             * head_dim
             * layout.options().stride as f64
             * scored_pairs(layout, tile);
+        let pack = model.pack_per_element * heads * (shape.q_len() * shape.head_dim()) as f64;
         let select = model.select_per_block * heads * (q_blocks * k_blocks) as f64;
         let dispatches = model.dispatch * f64::from(CostModel::DISPATCHES);
         let estimate = if dense > 0.0 {
-            (scores + select + dispatches) / dense
+            (scores + pack + select + dispatches) / dense
         } else {
             0.0
         };
