@@ -7,8 +7,9 @@ mod support {
 
 use half::f16;
 use sparse_core::attention::AttentionShape;
+use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::{PlantedAttention, normal_tensor};
-use sparse_core::xattention::XAttentionOptions;
+use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
 use sparse_core::{Element, Tensor};
 use sparse_gpu::{
     Attended, AttentionTypes, BlockAttention, CostModel, Decision, Gpu, Policy, Tile, XAttention,
@@ -144,6 +145,39 @@ fn every_piece_of_a_dispatch_follows_the_decision() {
     check::<f32>(&device, &flat(shape(300, 32)), Attended::Dense);
     check::<f16>(&device, &planted(shape(300, 33)), Attended::Sparse);
     check::<f16>(&device, &flat(shape(300, 33)), Attended::Dense);
+}
+
+/// Blocks that no query can reach cost nothing, and do not count: Reference mode takes whatever it is forced to.
+#[test]
+fn blocks_out_of_reach_do_not_count() {
+    let shape = AttentionShape::try_new(1, 2, 1, 512, 512, 32).unwrap();
+    let inputs = planted::<f32>(shape);
+    let Policy::Auto(model) = on_device(1.5) else {
+        panic!("no model");
+    };
+    let auto = XAttention {
+        // Scores that cost half of dense attention: nothing is sure before they are known.
+        policy: Policy::Auto(CostModel {
+            estimate_factor: 6.0,
+            ..model
+        }),
+        options: XAttentionOptions {
+            mode: Mode::Reference(ReferenceOptions {
+                chunk: Some(64),
+                ..ReferenceOptions::default()
+            }),
+            forced: Some(BlockMask::dense(1, 2, 16, 16).unwrap()),
+            ..options()
+        },
+        ..problem::<f32>(shape, Policy::Sparse)
+    };
+    let plan = gpu().plan_blocking(&auto).unwrap();
+    assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
+    run_plan(gpu(), &plan, &inputs);
+    let outcome = plan.outcome_blocking(gpu()).unwrap();
+    // With those above the diagonal it would be 1.88.
+    assert_eq!(outcome.density(), Some(1.0));
+    assert_eq!(outcome.attended, Attended::Sparse, "{outcome}");
 }
 
 /// Recorded twice into one pass, each recording decides for itself.

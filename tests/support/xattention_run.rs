@@ -5,7 +5,7 @@ use sparse_core::attention::{AttentionShape, block_attention};
 use sparse_core::bounds::{attention_bounds, block_score_bounds, compare, selection_tolerance};
 use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::normal_tensor;
-use sparse_core::xattention::{XAttentionOptions, block_scores};
+use sparse_core::xattention::{XAttentionOptions, block_scores, select};
 use sparse_core::{Element, Tensor};
 use sparse_gpu::{AttentionTypes, GpuTensor, XAttention};
 
@@ -70,12 +70,22 @@ pub(crate) fn check_exact<T: Element>(
 
     let [_, heads, q_blocks, k_blocks] = result.mask.shape();
     let tolerance = selection_tolerance(&reference, &layout);
+    let selected = select(&reference.scores, &layout).unwrap();
     for (row, &tolerance) in tolerance.iter().enumerate() {
         let (b, h, i) = (
             row / q_blocks / heads,
             row / q_blocks % heads,
             row % q_blocks,
         );
+        if !options.is_sparse(h) {
+            // Nothing is selected by score.
+            assert!(
+                result.mask.row(b, h, i).eq(selected.row(b, h, i)),
+                "{what} {:?}",
+                (b, h, i)
+            );
+            continue;
+        }
         let chosen: Vec<bool> = (0..k_blocks).map(|j| result.mask.get(b, h, i, j)).collect();
         let scores = reference.scores.row(b, h, i);
         layout
