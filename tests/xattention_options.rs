@@ -149,7 +149,7 @@ fn auto_keeps_streaming_heads() {
         let mut lse = poisoned::<f32>(gpu, &q.shape()[..3]);
         let [q, k, v] = [&q, &k, &v].map(|x| gpu.upload(x).unwrap());
         submit(gpu, |pass| {
-            plan.record(pass, &q, &k, &v, &mut out, &mut lse).unwrap()
+            plan.record(pass, &q, &k, &v, &mut out, &mut lse).unwrap();
         });
         assert_eq!(
             plan.outcome_blocking(gpu).unwrap().attended,
