@@ -16,6 +16,7 @@
 
 mod attention;
 mod attention_variants;
+mod ceiling;
 mod expand;
 mod kernel;
 mod matmul;
@@ -30,6 +31,7 @@ mod xattention;
 mod xattention_decide;
 
 pub use attention::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
+pub use ceiling::{CEILING_LANES, CEILING_TILE, FmaCeilingKernel, ReadCeilingKernel};
 pub use expand::{ExpandError, expand};
 pub use kernel::{Activation, ConfigError, Kernel, Storage};
 pub use matmul::{MatmulKernel, Tile};

@@ -10,6 +10,8 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         "block_attention_tiled.wgsl",
         include_str!("../block_attention_tiled.wgsl"),
     ),
+    ("ceiling_fma.wgsl", include_str!("../ceiling_fma.wgsl")),
+    ("ceiling_read.wgsl", include_str!("../ceiling_read.wgsl")),
     ("convert.wgsl", include_str!("../convert.wgsl")),
     ("matmul.wgsl", include_str!("../matmul.wgsl")),
     ("matmul_finish.wgsl", include_str!("../matmul_finish.wgsl")),

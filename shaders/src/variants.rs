@@ -2,10 +2,10 @@
 
 use crate::attention_variants::attention_variants;
 use crate::{
-    Activation, Addend, ConvertKernel, ExpandError, MatmulFinishKernel, MatmulKernel, MatvecKernel,
-    NaiveMatmulKernel, Output, PackKernel, Source, Storage, Tile, Walk, XAttentionCountKernel,
-    XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
-    XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    Activation, Addend, ConvertKernel, ExpandError, FmaCeilingKernel, MatmulFinishKernel,
+    MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, ReadCeilingKernel, Source,
+    Storage, Tile, Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
+    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 const WALKS: [Walk; 23] = [
@@ -148,6 +148,19 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
         Err(ExpandError::Config(_)) => Ok(()),
         Err(error) => Err(error),
     };
+    for flag in [false, true] {
+        for chains in [1, 4, 8] {
+            add(expand(&FmaCeilingKernel {
+                chains,
+                fused: flag,
+                rounds: 16,
+                steps: 4,
+            }))?;
+        }
+        for workgroup in [false, true] {
+            add(expand(&ReadCeilingKernel::new(workgroup, flag, 16, 4)))?;
+        }
+    }
     for storage in Storage::ALL {
         for panel in [1, 4, 8, 64, 256] {
             for (vector_input, transposed) in

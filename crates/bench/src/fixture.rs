@@ -1,5 +1,6 @@
 //! Made-up records for the tests of tables and reports.
 
+use crate::ceilings::{Bound, Ceilings, ReadCeiling, Roofline};
 use crate::record::{Peer, Record, Shape, Timing};
 
 /// A row whose derived numbers agree with each other.
@@ -29,6 +30,27 @@ pub(crate) fn nm_matmul() -> Record {
         max_err_over_bound: 0.21,
         runs: 17,
         spread: 0.03,
+        roofline: Some(Roofline {
+            fmas: 1e9,
+            bytes: 1e6,
+            ceiling_ms: 16.0,
+            bound: Bound::Compute,
+            share: 0.5,
+        }),
+        contenders: Vec::new(),
+    }
+}
+
+/// A slow device with a cache of 1 MB.
+pub(crate) fn ceilings() -> Ceilings {
+    let read = |working_set, bytes_per_second| ReadCeiling {
+        working_set,
+        bytes_per_second,
+    };
+    Ceilings {
+        fmas_per_second: 1e9,
+        read: vec![read(1e6, 4e9), read(4e6, 1e9)],
+        workgroup_bytes_per_second: 8e9,
     }
 }
 

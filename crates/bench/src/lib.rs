@@ -4,12 +4,14 @@
 //! `compare` and a bench of the same name measure the same thing.
 
 pub mod calibrate;
+pub mod ceilings;
 pub mod cli;
 mod commands;
 pub mod compare;
 pub mod device;
 pub mod measure;
 pub mod memory;
+pub mod peers;
 pub mod presets;
 pub mod profile;
 pub mod progress;

@@ -60,6 +60,16 @@ impl<T: Element> PrunedWeights<T> {
         }
     }
 
+    /// Bytes of values and index arrays.
+    pub fn bytes(&self) -> usize {
+        let values = |count: usize| count * T::DTYPE.bytes();
+        match self {
+            Self::Dense(w) => values(w.data().len()),
+            Self::Nm(w) => values(w.values().len()) + 4 * w.packed_indices().len(),
+            Self::Bsr(w) => values(w.values().len()) + 4 * (w.indices().len() + w.indptr().len()),
+        }
+    }
+
     /// The weights as multiplied, zeros included.
     pub fn to_dense(&self) -> Matrix<T> {
         match self {

@@ -69,7 +69,7 @@ fn unknown_words_list_the_known_ones() {
     );
     refused(
         "compare --preset huge",
-        &["huge", "[possible values: quick, full, attention]"],
+        &["huge", "[possible values: quick, full, attention, peers]"],
     );
     refused(
         "compare --ops nm_matmul,spmm",

@@ -49,11 +49,12 @@ Examples:
   sparse-bench compare
   sparse-bench compare --ops nm_matmul,bsr_matmul --html report.html
   sparse-bench compare --preset full --adapter llvmpipe --json runs.json --csv runs.csv
+  sparse-bench compare --preset peers --peers
 
 Every row is checked against the CPU reference; the exit status is 1 where a row lies outside of its error bound.")]
 pub struct CompareArgs {
     /// Which shapes: quick (minutes), full (every model shape that suits the adapter), attention (long ones step by step, and all
-    /// lengths)
+    /// lengths), peers (what other libraries can do too)
     #[arg(long, value_enum, default_value = "quick")]
     pub preset: PresetName,
     /// Operations, comma-separated: `dense_matmul`, `nm_matmul`, `nm_matvec`, `bsr_matmul`, `block_attention`, xattention
@@ -69,6 +70,9 @@ pub struct CompareArgs {
     /// Real q, k, v instead of generated ones: a safetensors file with tensors of these names
     #[arg(long, value_name = "F")]
     pub qkv: Option<PathBuf>,
+    /// Other libraries on the same adapter, in the same run (needs a build with the feature `peers`)
+    #[arg(long)]
+    pub peers: bool,
     /// Write the records as a JSON array
     #[arg(long, value_name = "F")]
     pub json: Option<PathBuf>,
@@ -89,6 +93,8 @@ pub enum PresetName {
     Full,
     /// `XAttention` over long sequences step by step, and from 128 to 8192 tokens where it may go dense; with --qkv on its tensors.
     Attention,
+    /// What other libraries can do too: the rows to run with --peers.
+    Peers,
 }
 
 /// Options of `sparse-bench matmul`.

@@ -16,14 +16,20 @@ use crate::compare::bench::Bench;
 use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::{MatmulRow, rows_of_weights};
 use crate::device::class_of;
+use crate::peers::Peers;
 use crate::presets::{AttentionCase, Case, LayerCase, cases};
 use crate::progress;
 use crate::record::{Record, to_csv, to_json, to_table};
 use crate::report::{MaskMap, Report, to_html, utc_date_time};
 use crate::tensors::{Qkv, TensorFile, check_out, write_file};
 
-/// How long a row is timed.
-const ROW_TIME: Duration = Duration::from_secs(3);
+/// How long a row is timed. The full preset has ten times as many rows, whose picture is in their number.
+const fn row_time(preset: PresetName) -> Duration {
+    match preset {
+        PresetName::Quick | PresetName::Peers => Duration::from_secs(3),
+        PresetName::Full => Duration::from_millis(1200),
+    }
+}
 
 /// What has been measured so far.
 #[derive(Debug, Default)]
@@ -70,7 +76,12 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let operations = args.ops.clone().unwrap_or_default();
     let real_weights = args.weights.as_deref().map(rows_of_weights).transpose()?;
     let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
-    let bench = Bench::new(open(args.adapter.as_deref())?, ROW_TIME);
+    let mut bench = Bench::new(open(args.adapter.as_deref())?, row_time(args.preset));
+    if args.peers {
+        bench.open_peers()?;
+    }
+    bench.measure_ceilings()?;
+    let bench = bench;
     let class = class_of(bench.gpu.adapter().device_type);
     let generated = cases(args.preset, class, &operations);
     let rows = match args.preset {
@@ -92,10 +103,17 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     for shares in &results.shares {
         println!("{shares}");
     }
+    if let Some(ceilings) = &bench.ceilings {
+        println!("ceilings: {}", ceilings.words());
+    }
+    if let Some(peers) = &bench.peers {
+        println!("{}", peers.words());
+        print!("{}", contenders(&results.records));
+    }
     for failure in &results.failures {
         eprintln!("error: {failure:#}");
     }
-    write_reports(args, &results)?;
+    write_reports(args, &bench, &results)?;
     if results.failures.is_empty() {
         Ok(exit_code(&results.records))
     } else {
@@ -237,6 +255,7 @@ fn attend<T: Element>(
         shape,
         options: &case.options(),
         contest: match case.operation {
+            Operation::BlockAttention if case.dense => Contest::Dense,
             Operation::BlockAttention => Contest::Attend,
             _ => Contest::Whole,
         },
@@ -247,7 +266,22 @@ fn attend<T: Element>(
     Ok((result.record, masks))
 }
 
-fn write_reports(args: &CompareArgs, results: &Results) -> anyhow::Result<()> {
+/// What became of every strategy of other libraries, row by row.
+fn contenders(records: &[Record]) -> String {
+    let mut text = String::new();
+    for record in records.iter().filter(|r| !r.contenders.is_empty()) {
+        text.push_str(&format!(
+            "{} {} {}, ours {:.2} ms\n",
+            record.op, record.shape, record.pattern, record.sparse_ms
+        ));
+        for contender in &record.contenders {
+            text.push_str(&format!("    {}\n", contender.words()));
+        }
+    }
+    text
+}
+
+fn write_reports(args: &CompareArgs, bench: &Bench, results: &Results) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
         write_file(path, to_json(&results.records)?.as_bytes())?;
     }
@@ -260,6 +294,8 @@ fn write_reports(args: &CompareArgs, results: &Results) -> anyhow::Result<()> {
             command_line: command_line(),
             records: results.records.clone(),
             masks: results.masks.clone(),
+            ceilings: bench.ceilings.clone(),
+            peers: bench.peers.as_ref().map(Peers::words).unwrap_or_default(),
         };
         write_file(path, to_html(&report)?.as_bytes())?;
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use sparse_core::DType;
 use sparse_gpu::{Error, Gpu, GpuTensor, wgpu};
 
+use crate::ceilings::{CeilingError, Ceilings, Roofline, Work};
 use crate::cli::Operation;
 use crate::device::{AdapterWords, Timer};
 use crate::measure::{Budget, Summary, SystemClock, Timed, interleave};
-use crate::record::{Peer, Record, Shape};
+use crate::peers::{Contender, Finalists, Outcome, PeerError, Peers};
+use crate::record::{Peer, Record, Shape, Timing};
 
 /// A run shorter than this is repeated inside of one pass, so that the clock's grain does not show.
 const SHORTEST_RUN: Duration = Duration::from_millis(2);
@@ -28,6 +30,10 @@ pub struct Bench {
     pub words: AdapterWords,
     /// Time of a row.
     pub budget: Budget,
+    /// What the device can do at best, where it has been measured.
+    pub ceilings: Option<Ceilings>,
+    /// Other libraries, where they were asked for.
+    pub peers: Option<Peers>,
 }
 
 /// Records an operation into a pass.
@@ -58,6 +64,19 @@ pub struct RowWords {
     pub max_err_over_bound: f64,
     /// Name of the baseline where it is no kernel of ours for this operation.
     pub peer: Option<&'static str>,
+    /// What the row has to do at least, where a ceiling of the device holds for its kernel.
+    pub work: Option<Work>,
+}
+
+/// The times of a row.
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// Of our contenders, in their order.
+    pub ours: Vec<Summary>,
+    /// What became of the strategies of other libraries.
+    pub contenders: Vec<Contender>,
+    /// How all of them were timed.
+    pub timing: Timing,
 }
 
 impl Bench {
@@ -72,7 +91,27 @@ impl Bench {
                 ..Budget::of(row_time)
             },
             gpu,
+            ceilings: None,
+            peers: None,
         }
+    }
+
+    /// Measures the ceilings of the device, which takes some seconds.
+    ///
+    /// # Errors
+    /// Those of [`Ceilings::measure`].
+    pub fn measure_ceilings(&mut self) -> Result<(), CeilingError> {
+        self.ceilings = Some(Ceilings::measure(&self.gpu, &self.timer)?);
+        Ok(())
+    }
+
+    /// Opens the other libraries on the same adapter.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub fn open_peers(&mut self) -> Result<(), PeerError> {
+        self.peers = Some(Peers::open(&self.gpu)?);
+        Ok(())
     }
 
     /// Fills an f32 tensor with NaN, so that an element that is not written cannot pass for right.
@@ -100,22 +139,54 @@ impl Bench {
         recorders: &mut [Recorder<'_>],
         after_round: &mut dyn FnMut(usize, usize),
     ) -> anyhow::Result<Vec<Summary>> {
+        Ok(self
+            .time_beside(recorders, Finalists::default(), after_round)?
+            .ours)
+    }
+
+    /// Times the recorders by turns, and the finalists of other libraries with them. Where there are any, all are timed by the clock on
+    /// the wall around recording, submitting and waiting: what other libraries allow.
+    ///
+    /// # Errors
+    /// The first error of a contender or of the device.
+    pub fn time_beside(
+        &self,
+        recorders: &mut [Recorder<'_>],
+        mut finalists: Finalists,
+        after_round: &mut dyn FnMut(usize, usize),
+    ) -> anyhow::Result<Times> {
+        let timer = if finalists.is_empty() {
+            self.timer.clone()
+        } else {
+            self.timer.by_the_wall()
+        };
         let mut runs = recorders
             .iter_mut()
-            .map(|record| Repeated::new(&self.timer, &mut **record))
+            .map(|record| Repeated::new(&timer, &mut **record))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let mut contenders: Vec<&mut dyn Timed> =
+        let mut all: Vec<&mut dyn Timed> =
             runs.iter_mut().map(|run| run as &mut dyn Timed).collect();
-        interleave(
-            &mut contenders,
-            self.budget,
-            &SystemClock::start(),
-            after_round,
-        )
+        all.extend(finalists.racers(SHORTEST_RUN, MOST_REPEATS));
+        let clock = SystemClock::start();
+        let mut ours = interleave(&mut all, self.budget, &clock, after_round)?;
+        let theirs = ours.split_off(recorders.len());
+        Ok(Times {
+            ours,
+            contenders: finalists.finish(&theirs),
+            timing: timer.timing(),
+        })
     }
 
     /// The record of a row from the times of its baseline and of itself.
     pub fn record(&self, words: RowWords, baseline: Summary, own: Summary) -> Record {
+        let peer = words.peer.map(|name| Peer {
+            name: name.into(),
+            ms: baseline.median_ms,
+        });
+        let roofline = match (&self.ceilings, words.work) {
+            (Some(ceilings), Some(work)) => Some(Roofline::of(ceilings, work, own.median_ms)),
+            _ => None,
+        };
         let speedup = baseline.median_ms / own.median_ms;
         Record {
             op: words.operation.name(),
@@ -135,13 +206,36 @@ impl Bench {
             speedup,
             ideal_speedup: words.ideal_speedup,
             share_of_ideal: speedup / words.ideal_speedup,
-            peer: words.peer.map(|name| Peer {
-                name: name.into(),
-                ms: baseline.median_ms,
-            }),
+            peer,
             max_err_over_bound: words.max_err_over_bound,
             runs: own.runs,
             spread: baseline.spread.max(own.spread),
+            roofline,
+            contenders: Vec::new(),
+        }
+    }
+
+    /// The record of a row that ran beside other libraries: the best of them is the row's peer.
+    pub fn record_beside(
+        &self,
+        words: RowWords,
+        [baseline, own]: [Summary; 2],
+        contenders: Vec<Contender>,
+        timing: Timing,
+    ) -> Record {
+        let record = self.record(words, baseline, own);
+        let best = contenders.first().and_then(|best| match best.outcome {
+            Outcome::Raced(ms) => Some(Peer {
+                name: best.name.clone(),
+                ms,
+            }),
+            _ => None,
+        });
+        Record {
+            peer: best.or(record.peer),
+            contenders,
+            timing,
+            ..record
         }
     }
 }

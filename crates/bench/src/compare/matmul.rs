@@ -4,10 +4,12 @@ use sparse_core::bounds::{compare, matmul_bounds};
 use sparse_core::{Activation, DType, Element, Epilogue, Matrix};
 use sparse_gpu::{GpuTensor, NaiveMatmul};
 
-use super::bench::{Bench, Recorder, RowWords};
+use super::bench::{Bench, Recorder, RowWords, Times};
+use crate::ceilings::Work;
 use crate::cli::{Operation, Pattern};
 use crate::device::MatmulRun;
 use crate::measure::{Ideal, Summary};
+use crate::peers::Finalists;
 use crate::record::{Record, Shape};
 use crate::weights::PrunedWeights;
 
@@ -94,17 +96,25 @@ pub fn measure<T: Element>(
         .map(|bias| bias.iter().map(|&b| f64::from(b)).collect());
     let max_err_over_bound = check(&pruned, &job.x, &epilogue, &y)?;
 
+    let finalists = match &bench.peers {
+        // The other libraries multiply; nothing else is fused into their products.
+        Some(peers) if job.bias.is_none() && job.activation == Activation::None => {
+            let candidates = peers.matmul(&pruned, &job.x);
+            Finalists::of(candidates, &|y| check(&pruned, &job.x, &epilogue, y))
+        }
+        _ => Finalists::default(),
+    };
     let explanation = own.explain().clone();
-    let [baseline, own_time] = match job.baseline {
+    let times = match job.baseline {
         Baseline::Own => {
-            let summaries = bench.time(&mut [&mut |pass| own.record(pass)], after_round)?;
-            pair(vec![summaries[0]; 2])?
+            let recorders: &mut [Recorder<'_>] = &mut [&mut |pass| own.record(pass)];
+            bench.time_beside(recorders, finalists, after_round)?
         }
         Baseline::Dense => {
             let mut dense = MatmulRun::plan(gpu, &dense, &x, bias, on_gpu)?;
             let recorders: &mut [Recorder<'_>] =
                 &mut [&mut |pass| dense.record(pass), &mut |pass| own.record(pass)];
-            pair(bench.time(recorders, after_round)?)?
+            bench.time_beside(recorders, finalists, after_round)?
         }
         Baseline::Naive => {
             let plan = gpu.plan_blocking(&NaiveMatmul {
@@ -121,24 +131,36 @@ pub fn measure<T: Element>(
                 &mut [&mut |pass| plan.record(pass, &w, &x, &mut y), &mut |pass| {
                     own.record(pass)
                 }];
-            pair(bench.time(recorders, after_round)?)?
+            bench.time_beside(recorders, finalists, after_round)?
         }
     };
+    let Times {
+        ours,
+        contenders,
+        timing,
+    } = times;
+    let density = pruned.density();
     let words = RowWords {
         operation: job.operation,
         shape: Shape::matmul(tokens, n_out, k_in),
         dtype: T::DTYPE,
         pattern: job.pattern.to_string(),
-        density: pruned.density(),
-        ideal_speedup: Ideal::Density.speedup(pruned.density()),
+        density,
+        ideal_speedup: Ideal::Density.speedup(density),
         kernel: explanation.kernel,
         tile: explanation.tile,
         tier: explanation.tier.into(),
         max_err_over_bound,
         peer: (job.baseline == Baseline::Naive).then_some("naive"),
+        work: Some(Work::matmul(
+            [tokens, n_out, k_in],
+            density,
+            pruned.bytes(),
+            T::DTYPE.bytes(),
+        )),
     };
     Ok(MatmulResult {
-        record: bench.record(words, baseline, own_time),
+        record: bench.record_beside(words, pair(ours)?, contenders, timing),
         y,
         w: pruned,
         notes: explanation.notes,
@@ -150,9 +172,11 @@ fn result(bench: &Bench, tokens: usize, n_out: usize) -> Result<GpuTensor, spars
 }
 
 fn pair(summaries: Vec<Summary>) -> anyhow::Result<[Summary; 2]> {
-    summaries
-        .try_into()
-        .map_err(|_| anyhow::anyhow!("two contenders give two summaries"))
+    match summaries[..] {
+        [only] => Ok([only, only]),
+        [baseline, own] => Ok([baseline, own]),
+        _ => anyhow::bail!("{} contenders have no meaning here", summaries.len()),
+    }
 }
 
 /// Error over bound at as many evenly spread tokens as the CPU can take.

@@ -1,4 +1,4 @@
-//! The time of recorded work: by timestamps of the device where it has them, else by the clock around submit and wait.
+//! The time of recorded work: by timestamps of the device where it has them, else by the clock around recording, submitting and waiting.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ const STAMP_BYTES: u64 = 16;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Times passes on one device.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Timer {
     gpu: Gpu,
     stamps: Option<Stamps>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stamps {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
@@ -64,6 +64,15 @@ impl Timer {
         }
     }
 
+    /// The same device, by the clock on the wall around recording, submitting and waiting, whatever the device could do.
+    #[must_use]
+    pub fn by_the_wall(&self) -> Self {
+        Self {
+            gpu: self.gpu.clone(),
+            stamps: None,
+        }
+    }
+
     /// How times are taken.
     pub fn timing(&self) -> Timing {
         match self.stamps {
@@ -80,6 +89,7 @@ impl Timer {
         &self,
         record: &mut dyn FnMut(&mut wgpu::ComputePass<'_>) -> Result<(), Error>,
     ) -> anyhow::Result<Duration> {
+        let start = Instant::now();
         let mut encoder =
             self.gpu
                 .device()
@@ -106,7 +116,6 @@ impl Timer {
             encoder.copy_buffer_to_buffer(&stamps.resolved, 0, &stamps.readable, 0, STAMP_BYTES);
         }
         let commands = encoder.finish();
-        let start = Instant::now();
         self.gpu.queue().submit([commands]);
         self.gpu.wait(PATIENCE)?;
         let wall = start.elapsed();

@@ -73,6 +73,8 @@ pub struct AttentionCase {
     pub stride: usize,
     /// Share of the estimated mass that the selected blocks must reach.
     pub threshold: f64,
+    /// Every block is attended to: dense attention alone, which other libraries are compared with. Only for `block_attention`.
+    pub dense: bool,
 }
 
 impl Case {
@@ -127,6 +129,9 @@ impl Case {
                     Some("the heads of k and v divide the query heads")
                 }
                 c if !c.block.is_multiple_of(c.stride) => Some("the stride divides the block"),
+                c if c.dense && c.operation != Operation::BlockAttention => {
+                    Some("only block_attention is measured dense")
+                }
                 c if !(32..=256).contains(&c.head_dim) => Some("head dims are 32 to 256"),
                 _ => None,
             },

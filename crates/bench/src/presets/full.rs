@@ -1,4 +1,5 @@
-//! `--preset full`: linear layers and attention of published models, scaled by adapter class.
+//! `--preset full`: linear layers and attention of published models, scaled by adapter class. Every layer at one number of tokens in all
+//! patterns, for the plots against density; two of them also from one token to thousands.
 
 use sparse_core::DType;
 
@@ -7,8 +8,9 @@ use super::quick::{bsr, nm};
 use crate::cli::{Operation, Pattern};
 
 /// A linear layer of a published model: name, output features, input features.
-const LAYERS: [(&str, usize, usize); 6] = [
-    ("MiniLM-L6 up", 1536, 384),
+type Layer = (&'static str, usize, usize);
+
+const LAYERS: [Layer; 5] = [
     ("BERT-base up", 3072, 768),
     ("BERT-base down", 768, 3072),
     ("ViT-L/16 up", 4096, 1024),
@@ -16,130 +18,248 @@ const LAYERS: [(&str, usize, usize); 6] = [
     ("Llama-3 8B gate", 14336, 4096),
 ];
 
-/// An attention layer of a published model: name, query heads, heads of k and v, head dim, causal, tokens.
-const ATTENTION: [(&str, usize, usize, usize, bool, usize); 4] = [
-    ("ViT-L/16 at 1024 px", 16, 16, 64, false, 4096),
-    ("Llama-3 8B", 32, 8, 128, true, 8192),
-    ("Llama-3 8B", 32, 8, 128, true, 32768),
-    ("Gemma-3 270M", 4, 1, 256, true, 4096),
+/// The layers that are measured from one token on.
+const SWEPT: [Layer; 2] = [LAYERS[0], LAYERS[4]];
+
+/// An attention layer of a published model.
+#[derive(Clone, Copy, Debug)]
+struct Attention {
+    model: &'static str,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    causal: bool,
+    tokens: usize,
+}
+
+const ATTENTION: [Attention; 3] = [
+    Attention {
+        model: "ViT-L/16 at 1024 px",
+        heads: 16,
+        kv_heads: 16,
+        head_dim: 64,
+        causal: false,
+        tokens: 4096,
+    },
+    Attention {
+        model: "Llama-3 8B",
+        heads: 32,
+        kv_heads: 8,
+        head_dim: 128,
+        causal: true,
+        tokens: 8192,
+    },
+    Attention {
+        model: "Gemma-3 270M",
+        heads: 4,
+        kv_heads: 1,
+        head_dim: 256,
+        causal: true,
+        tokens: 4096,
+    },
 ];
 
-fn nm_patterns() -> [Pattern; 7] {
+/// More of the mass means more blocks: several densities of the same shape.
+const THRESHOLDS: [f64; 3] = [0.5, 0.8, 0.9];
+
+/// Densities from 1/2 to 1/8, and every number of rows that share a choice.
+fn nm_patterns() -> [Pattern; 9] {
     [
         nm(1, 2, 4),
+        nm(4, 2, 4),
         nm(8, 2, 4),
         nm(8, 2, 8),
         nm(8, 2, 16),
         nm(16, 2, 8),
+        nm(32, 2, 4),
         nm(32, 2, 8),
         nm(32, 2, 16),
     ]
 }
 
-const BSR_PATTERNS: [Pattern; 6] = [
+const BSR_PATTERNS: [Pattern; 8] = [
     bsr(16, 16, 0.25),
     bsr(32, 32, 0.5),
     bsr(32, 32, 0.25),
-    bsr(32, 32, 0.1),
+    bsr(32, 32, 0.125),
+    bsr(64, 64, 0.5),
     bsr(64, 64, 0.25),
-    bsr(64, 64, 0.1),
+    bsr(64, 64, 0.125),
+    bsr(128, 128, 0.25),
 ];
 
 pub(super) fn cases(class: AdapterClass) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (model, n_out, k_in) in LAYERS {
-        let (n_out, k_in) = scaled_layer(n_out, k_in, class);
-        let row = |operation, tokens, dtype, pattern| {
-            Case::Matmul(MatmulCase {
-                operation,
-                model,
-                tokens,
-                n_out,
-                k_in,
-                dtype,
-                pattern,
-            })
-        };
-        for &tokens in token_counts(class) {
-            cases.push(row(
-                Operation::DenseMatmul,
-                tokens,
-                DType::F32,
-                Pattern::Dense,
-            ));
-            cases.extend(
-                nm_patterns().map(|pattern| row(Operation::NmMatmul, tokens, DType::F32, pattern)),
-            );
-            cases.extend(
-                BSR_PATTERNS.map(|pattern| row(Operation::BsrMatmul, tokens, DType::F32, pattern)),
-            );
-        }
+    for layer in LAYERS {
+        let tokens = usual_tokens(class);
+        cases.push(linear(layer, class, tokens, Pattern::Dense));
+        let sparse = nm_patterns().into_iter().chain(BSR_PATTERNS);
+        cases.extend(sparse.map(|pattern| linear(layer, class, tokens, pattern)));
         for tokens in [1, 8] {
             for pattern in [nm(1, 2, 4), nm(8, 2, 8)] {
-                cases.push(row(Operation::NmMatvec, tokens, DType::F16, pattern));
+                cases.push(linear(layer, class, tokens, pattern));
             }
         }
     }
-    for layer in ATTENTION {
-        cases.push(attention(Operation::BlockAttention, layer, class));
-        cases.push(attention(Operation::Xattention, layer, class));
+    for layer in SWEPT {
+        for tokens in [1, 16, 64, 512, 2048] {
+            let patterns = [Pattern::Dense, nm(8, 2, 8), bsr(32, 32, 0.25)];
+            cases.extend(patterns.map(|pattern| linear(layer, class, tokens, pattern)));
+        }
     }
-    cases.dedup();
-    cases
+    for layer in ATTENTION {
+        cases.extend(attention(layer, class));
+    }
+    without_repetitions(cases)
 }
 
-/// Rows of x: one sequence, or a batch of them where the adapter is fast.
-fn token_counts(class: AdapterClass) -> &'static [usize] {
-    match class {
-        AdapterClass::Software => &[128, 512],
-        AdapterClass::Integrated => &[128, 512, 2048],
-        AdapterClass::Discrete => &[16, 128, 512, 2048],
+/// Some sizes of the sweep are measured anyway.
+fn without_repetitions(cases: Vec<Case>) -> Vec<Case> {
+    let mut kept: Vec<Case> = Vec::new();
+    for case in cases {
+        if !kept.contains(&case) {
+            kept.push(case);
+        }
     }
+    kept
+}
+
+/// Rows of x at which all patterns are measured: part of a sequence, or a batch of them where the adapter is fast.
+const fn usual_tokens(class: AdapterClass) -> usize {
+    match class {
+        AdapterClass::Software => 256,
+        AdapterClass::Integrated => 1024,
+        AdapterClass::Discrete => 2048,
+    }
+}
+
+/// f32 for products, which the processor's drivers do as fast as anything; f16 where every byte of the weights is read for a few tokens.
+fn linear(
+    (model, n_out, k_in): Layer,
+    class: AdapterClass,
+    tokens: usize,
+    pattern: Pattern,
+) -> Case {
+    let (n_out, k_in) = scaled(n_out, k_in, class);
+    let operation = match pattern {
+        Pattern::Dense => Operation::DenseMatmul,
+        Pattern::Nm(_) if tokens <= 8 => Operation::NmMatvec,
+        Pattern::Nm(_) => Operation::NmMatmul,
+        Pattern::Bsr { .. } => Operation::BsrMatmul,
+    };
+    Case::Matmul(MatmulCase {
+        operation,
+        model,
+        tokens,
+        n_out,
+        k_in,
+        dtype: match operation {
+            Operation::NmMatvec => DType::F16,
+            _ => DType::F32,
+        },
+        pattern,
+    })
 }
 
 /// Large layers shrink on slow adapters, both sides alike, so that their shape stays recognisable.
-fn scaled_layer(n_out: usize, k_in: usize, class: AdapterClass) -> (usize, usize) {
-    let divisor = match class {
-        AdapterClass::Software if n_out * k_in > 8 << 20 => 4,
-        AdapterClass::Integrated if n_out * k_in > 32 << 20 => 2,
-        _ => 1,
+const fn scaled(n_out: usize, k_in: usize, class: AdapterClass) -> (usize, usize) {
+    let most_weights = match class {
+        AdapterClass::Software => 4 << 20,
+        AdapterClass::Integrated => 32 << 20,
+        AdapterClass::Discrete => usize::MAX,
     };
+    let mut divisor = 1;
+    while (n_out / divisor) * (k_in / divisor) > most_weights {
+        divisor *= 2;
+    }
     (n_out / divisor, k_in / divisor)
 }
 
-fn attention(
-    operation: Operation,
-    (model, heads, kv_heads, head_dim, causal, tokens): (
-        &'static str,
-        usize,
-        usize,
-        usize,
-        bool,
-        usize,
-    ),
-    class: AdapterClass,
-) -> Case {
+/// Dense, then over given blocks and end to end at several densities.
+fn attention(layer: Attention, class: AdapterClass) -> Vec<Case> {
     let (most_tokens, most_heads) = match class {
-        AdapterClass::Software => (4096, 4),
+        AdapterClass::Software => (2048, 4),
         AdapterClass::Integrated => (8192, 16),
-        AdapterClass::Discrete => (tokens, heads),
+        AdapterClass::Discrete => (layer.tokens, layer.heads),
     };
-    let group = heads / kv_heads;
-    let heads = heads.min(most_heads.max(group));
-    let tokens = tokens.min(most_tokens);
-    Case::Attention(AttentionCase {
-        operation,
-        model,
+    let group = layer.heads / layer.kv_heads;
+    let heads = layer.heads.min(most_heads.max(group));
+    let tokens = layer.tokens.min(most_tokens);
+    let dense = AttentionCase {
+        operation: Operation::BlockAttention,
+        model: layer.model,
         batch: 1,
         heads,
         kv_heads: heads / group,
         q_len: tokens,
         k_len: tokens,
-        head_dim,
+        head_dim: layer.head_dim,
         dtype: DType::F16,
-        causal,
+        causal: layer.causal,
         block: 128,
         stride: 16,
         threshold: 0.9,
-    })
+        dense: true,
+    };
+    let mut cases = vec![Case::Attention(dense.clone())];
+    for threshold in THRESHOLDS {
+        for operation in [Operation::BlockAttention, Operation::Xattention] {
+            cases.push(Case::Attention(AttentionCase {
+                operation,
+                threshold,
+                dense: false,
+                ..dense.clone()
+            }));
+        }
+    }
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_shrink_to_what_the_adapter_can_do_and_keep_their_shape() {
+        assert_eq!(scaled(14336, 4096, AdapterClass::Software), (3584, 1024));
+        assert_eq!(scaled(14336, 4096, AdapterClass::Integrated), (7168, 2048));
+        assert_eq!(scaled(14336, 4096, AdapterClass::Discrete), (14336, 4096));
+        assert_eq!(scaled(3072, 768, AdapterClass::Software), (3072, 768));
+    }
+
+    #[test]
+    fn every_layer_has_a_line_of_densities_and_tokens_run_from_one_to_thousands() {
+        for class in [
+            AdapterClass::Software,
+            AdapterClass::Integrated,
+            AdapterClass::Discrete,
+        ] {
+            let all = cases(class);
+            for (model, ..) in LAYERS {
+                let mut densities: Vec<f64> = all
+                    .iter()
+                    .filter_map(|case| match case {
+                        Case::Matmul(m)
+                            if m.model == model && m.operation == Operation::NmMatmul =>
+                        {
+                            Some(m.pattern.density())
+                        }
+                        _ => None,
+                    })
+                    .collect();
+                densities.sort_by(f64::total_cmp);
+                densities.dedup();
+                assert_eq!(densities, [0.125, 0.25, 0.5], "{model}");
+            }
+            for tokens in [1, 8, 16, 64, 512, 2048] {
+                assert!(
+                    all.iter()
+                        .any(|case| matches!(case, Case::Matmul(m) if m.tokens == tokens))
+                );
+            }
+            for (i, case) in all.iter().enumerate() {
+                assert!(!all[..i].contains(case), "{case:?} is measured twice");
+            }
+        }
+    }
 }

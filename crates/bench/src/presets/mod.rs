@@ -3,6 +3,7 @@
 mod case;
 mod full;
 mod layers;
+mod peers;
 mod quick;
 
 pub use case::{AdapterClass, AttentionCase, Case, MatmulCase};
@@ -17,6 +18,7 @@ pub fn cases(preset: PresetName, class: AdapterClass, operations: &OperationList
         PresetName::Full => full::cases(class),
         // Its rows are layers: `planted_layers` and `auto_layers`.
         PresetName::Attention => Vec::new(),
+        PresetName::Peers => peers::cases(class),
     };
     cases.retain(|case| operations.contains(case.operation()));
     cases.sort_by_key(Case::operation);
@@ -36,7 +38,7 @@ mod tests {
 
     #[test]
     fn every_preset_has_every_operation_and_only_legal_shapes() {
-        for preset in [PresetName::Quick, PresetName::Full] {
+        for preset in [PresetName::Quick, PresetName::Full, PresetName::Peers] {
             for class in CLASSES {
                 let all = cases(preset, class, &OperationList::default());
                 for operation in Operation::ALL {

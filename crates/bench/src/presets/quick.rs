@@ -68,6 +68,7 @@ fn attention(operation: Operation, class: AdapterClass) -> Case {
         block: 128,
         stride: 16,
         threshold: 0.9,
+        dense: false,
     })
 }
 

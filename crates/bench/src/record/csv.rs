@@ -1,8 +1,9 @@
-//! The records as CSV: the fields of the JSON record, `shape` as one column of `name=size`, `peer` as two.
+//! The records as CSV: the fields of the JSON record, `shape` as one column of `name=size`, `peer` as two, `roofline` as four, empty where
+//! there is none.
 
 use super::Record;
 
-const HEADER: [&str; 22] = [
+const HEADER: [&str; 26] = [
     "op",
     "shape",
     "dtype",
@@ -25,6 +26,10 @@ const HEADER: [&str; 22] = [
     "max_err_over_bound",
     "runs",
     "spread",
+    "fmas",
+    "bytes",
+    "roofline_bound",
+    "roofline_share",
 ];
 
 /// The records as CSV with a header line.
@@ -41,6 +46,15 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
             .as_ref()
             .map(|peer| (peer.name.clone(), peer.ms.to_string()))
             .unwrap_or_default();
+        let roofline = r.roofline.map(|roofline| {
+            [
+                roofline.fmas.to_string(),
+                roofline.bytes.to_string(),
+                roofline.bound.name().into(),
+                roofline.share.to_string(),
+            ]
+        });
+        let roofline = roofline.unwrap_or_default();
         writer.write_record([
             r.op,
             &r.shape.to_string(),
@@ -64,6 +78,10 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
             &r.max_err_over_bound.to_string(),
             &r.runs.to_string(),
             &r.spread.to_string(),
+            &roofline[0],
+            &roofline[1],
+            &roofline[2],
+            &roofline[3],
         ])?;
     }
     writer.flush()?;
@@ -81,6 +99,7 @@ mod tests {
         let odd = Record {
             adapter: "a \"quoted\", name".into(),
             peer: None,
+            roofline: None,
             ..fixture::nm_matmul()
         };
         let bytes = to_csv(&[fixture::nm_matmul(), odd]).unwrap();
@@ -93,5 +112,7 @@ mod tests {
             ("3.75", "cubek", "140")
         );
         assert_eq!((&rows[1][5], &rows[1][17]), ("a \"quoted\", name", ""));
+        assert_eq!((&rows[0][24], &rows[0][25]), ("compute", "0.5"));
+        assert_eq!((&rows[1][22], &rows[1][25]), ("", ""));
     }
 }

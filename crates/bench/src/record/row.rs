@@ -4,6 +4,9 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use sparse_core::attention::AttentionShape;
 
+use crate::ceilings::Roofline;
+use crate::peers::Contender;
+
 /// One row of `compare`: an operation at one shape against its dense baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
@@ -41,7 +44,8 @@ pub struct Record {
     pub ideal_speedup: f64,
     /// `speedup / ideal_speedup`.
     pub share_of_ideal: f64,
-    /// Another implementation of the baseline in the same run.
+    /// Another implementation of the operation in the same run: the best of another library, or for `dense_matmul` alone the kernel
+    /// named `naive`.
     pub peer: Option<Peer>,
     /// Largest ratio of error to error bound over the checked elements; right where it is at most 1, not finite
     /// (null in JSON) where an element is not finite.
@@ -50,9 +54,20 @@ pub struct Record {
     pub runs: usize,
     /// The larger `(p75 - p25) / median` of baseline and operation.
     pub spread: f64,
+    /// What the device could do at best, where its ceilings have been measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roofline: Option<Roofline>,
+    /// Every implementation of other libraries that was tried, the peer among them. Empty where none was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contenders: Vec<Contender>,
 }
 
 impl Record {
+    /// How many times as long as the measured operation the peer takes.
+    pub fn speedup_over_peer(&self) -> Option<f64> {
+        self.peer.as_ref().map(|peer| peer.ms / self.sparse_ms)
+    }
+
     /// Whether every checked element lies within its bound.
     pub fn is_right(&self) -> bool {
         self.max_err_over_bound <= 1.0
@@ -141,12 +156,14 @@ impl Timing {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Gpu => "GPU timestamps",
-            Self::Wall => "wall clock around submit and wait (this adapter has no timestamps)",
+            Self::Wall => {
+                "wall clock around record, submit and wait (the adapter has no timestamps, or other libraries take part)"
+            }
         }
     }
 }
 
-/// Another implementation of the baseline.
+/// Another implementation of the operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Peer {
     /// Its name.
@@ -186,7 +203,8 @@ mod tests {
              \"tier\":\"Portable\",\"kernel\":\"matmul/nm\",\"tile\":\"64x64x16\",\"timing\":\"gpu\",\
              \"dense_ms\":120.0,\"sparse_ms\":32.0,\"speedup\":3.75,\"ideal_speedup\":4.0,\
              \"share_of_ideal\":0.9375,\"peer\":{\"name\":\"cubek\",\"ms\":140.0},\
-             \"max_err_over_bound\":0.21,\"runs\":17,\"spread\":0.03}\n]"
+             \"max_err_over_bound\":0.21,\"runs\":17,\"spread\":0.03,\
+             \"roofline\":{\"fmas\":1000000000.0,\"bytes\":1000000.0,\"ceiling_ms\":16.0,\"bound\":\"compute\",\"share\":0.5}}\n]"
         );
     }
 
@@ -195,11 +213,13 @@ mod tests {
         let record = Record {
             peer: None,
             max_err_over_bound: f64::NAN,
+            roofline: None,
             ..fixture::nm_matmul()
         };
-        assert!(!record.is_right());
+        assert!(!record.is_right() && record.speedup_over_peer().is_none());
         let json: serde_json::Value = serde_json::from_str(&to_json(&[record]).unwrap()).unwrap();
         assert!(json[0]["peer"].is_null() && json[0]["max_err_over_bound"].is_null());
+        assert!(json[0].get("roofline").is_none() && json[0].get("contenders").is_none());
         assert_eq!(to_json(&[]).unwrap().trim(), "[]");
     }
 

@@ -4,7 +4,7 @@ use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
 use super::Record;
 
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 14] = [
     "operation",
     "shape",
     "type",
@@ -15,6 +15,8 @@ const HEADER: [&str; 12] = [
     "speed-up",
     "ideal",
     "of ideal",
+    "of roofline",
+    "against peer",
     "error/bound",
     "spread",
 ];
@@ -62,6 +64,8 @@ fn cells(r: &Record) -> Vec<Cell> {
         }),
         Cell::new(ideal),
         Cell::new(share),
+        Cell::new(roofline(r)),
+        Cell::new(against_peer(r)),
         if r.is_right() {
             error
         } else {
@@ -69,6 +73,22 @@ fn cells(r: &Record) -> Vec<Cell> {
         },
         Cell::new(format!("{:.1} %", r.spread * 100.0)),
     ]
+}
+
+/// The share of what the device can do at best, and which of its rates binds.
+fn roofline(r: &Record) -> String {
+    r.roofline.map_or_else(
+        || "-".into(),
+        |roofline| format!("{:.0} % {}", roofline.share * 100.0, roofline.bound.name()),
+    )
+}
+
+/// How many times as fast as the best other implementation the operation is.
+fn against_peer(r: &Record) -> String {
+    match (&r.peer, r.speedup_over_peer()) {
+        (Some(peer), Some(speedup)) => format!("{speedup:.2}x {}", peer.name),
+        _ => "-".into(),
+    }
 }
 
 /// Milliseconds with three to four significant digits.
@@ -100,6 +120,8 @@ mod tests {
             "3.75x",
             "4.00x",
             "94 %",
+            "50 % compute",
+            "4.38x cubek",
             "0.210",
             "3.0 %",
         ] {

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::heatmap::{MaskMap, Picture, picture};
 use super::plot::{Plot, plots};
+use super::roofline::{RooflinePlot, roofline};
+use crate::ceilings::Ceilings;
+use crate::peers::Contender;
 use crate::record::{Record, milliseconds};
 
 /// Everything that a report shows.
@@ -19,6 +22,10 @@ pub struct Report {
     pub records: Vec<Record>,
     /// Masks of the attention rows.
     pub masks: Vec<MaskMap>,
+    /// What the device can do at best, where it has been measured.
+    pub ceilings: Option<Ceilings>,
+    /// Which other libraries took part and how; empty where none did.
+    pub peers: String,
 }
 
 /// The report as one HTML file that loads nothing.
@@ -42,6 +49,13 @@ pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
         wrong: report.records.iter().filter(|r| !r.is_right()).count(),
         plots: plots(&report.records),
         masks: report.masks.iter().map(Masks::of).collect(),
+        ceilings: report.ceilings.as_ref().map(Ceilings::words),
+        roofline: report
+            .ceilings
+            .as_ref()
+            .and_then(|ceilings| roofline(&report.records, ceilings)),
+        peers: &report.peers,
+        contenders: report.records.iter().filter_map(Contenders::of).collect(),
     };
     environment
         .get_template("report.html")?
@@ -59,6 +73,32 @@ struct Page<'a> {
     wrong: usize,
     plots: Vec<Plot>,
     masks: Vec<Masks>,
+    ceilings: Option<String>,
+    roofline: Option<RooflinePlot>,
+    peers: &'a str,
+    contenders: Vec<Contenders>,
+}
+
+/// What became of the strategies of other libraries in one row.
+#[derive(Debug, Serialize)]
+struct Contenders {
+    title: String,
+    lines: Vec<String>,
+}
+
+impl Contenders {
+    fn of(record: &Record) -> Option<Self> {
+        (!record.contenders.is_empty()).then(|| Self {
+            title: format!(
+                "{} {} {}, ours {} ms",
+                record.op,
+                record.shape,
+                record.pattern,
+                milliseconds(record.sparse_ms)
+            ),
+            lines: record.contenders.iter().map(Contender::words).collect(),
+        })
+    }
 }
 
 /// Where and how rows were measured. One of them unless reports of several adapters were joined.
@@ -105,6 +145,9 @@ struct Row {
     ideal: Option<String>,
     share: Option<String>,
     peer: Option<String>,
+    peer_ratio: Option<String>,
+    roofline: Option<String>,
+    bound: &'static str,
     error: String,
     right: bool,
     kernel: String,
@@ -133,6 +176,11 @@ impl Row {
                 .peer
                 .as_ref()
                 .map(|peer| format!("{} {}", peer.name, milliseconds(peer.ms))),
+            peer_ratio: r.speedup_over_peer().map(|ratio| format!("{ratio:.2}")),
+            roofline: r
+                .roofline
+                .map(|roofline| format!("{:.0}", roofline.share * 100.0)),
+            bound: r.roofline.map_or("", |roofline| roofline.bound.name()),
             error: format!("{:.3}", r.max_err_over_bound),
             right: r.is_right(),
             kernel: r.kernel.clone(),
@@ -176,6 +224,8 @@ mod tests {
                     .map(|h| causal(&format!("head {h}"), 32, 5 + 3 * h))
                     .collect(),
             }],
+            ceilings: Some(fixture::ceilings()),
+            peers: "peers: <another library>".into(),
         }
     }
 
@@ -207,6 +257,8 @@ mod tests {
             plots(&report.records).len()
         );
         assert_eq!(html.matches("<figure class=\"mask\"").count(), 4);
+        assert_eq!(html.matches("<figure class=\"roof plot-frame").count(), 1);
+        assert!(html.contains("another library&gt;") && html.contains("4.38x"));
         assert!(html.contains("GPU timestamps") && html.contains("2026-11-22 17:05 UTC"));
         assert!(html.contains("prefers-color-scheme: dark"));
     }
@@ -232,6 +284,8 @@ mod tests {
         let report = Report {
             records: Vec::new(),
             masks: Vec::new(),
+            ceilings: None,
+            peers: String::new(),
             ..example()
         };
         assert!(to_html(&report).unwrap().contains("</html>"));

@@ -3,6 +3,7 @@
 mod heatmap;
 mod html;
 mod plot;
+mod roofline;
 mod sheet;
 mod utc;
 

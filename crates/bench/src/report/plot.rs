@@ -1,9 +1,9 @@
-//! Geometry of the plots of speed-up against density, one per operation, both axes logarithmic.
+//! Geometry of the plots of speed-up against density, one for each shape of an operation, both axes logarithmic.
 
 use serde::Serialize;
 
 use crate::measure::Ideal;
-use crate::record::Record;
+use crate::record::{Record, Shape};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 280.0;
@@ -17,6 +17,8 @@ const IDEAL_STEPS: u32 = 48;
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Plot {
     op: &'static str,
+    /// The shape, where all points have the same.
+    shape: String,
     width: f64,
     height: f64,
     left: f64,
@@ -51,23 +53,39 @@ struct Point {
     title: String,
 }
 
-/// The plots of all operations that have a sparse row, in the order of the records.
+/// Fewer densities of a shape make no line; such rows share the plot of their operation.
+const LEAST_DENSITIES: usize = 3;
+
+/// A plot for each shape of an operation that was measured at several densities, and one for the other rows of the operation, in the order
+/// of the records.
 pub(super) fn plots(records: &[Record]) -> Vec<Plot> {
-    let mut ops: Vec<&'static str> = Vec::new();
+    let mut groups: Vec<(&'static str, Option<&Shape>, Vec<&Record>)> = Vec::new();
     for record in records.iter().filter(|record| is_plotted(record)) {
-        if !ops.contains(&record.op) {
-            ops.push(record.op);
+        let shape = has_line(records, record).then_some(&record.shape);
+        let group = groups
+            .iter_mut()
+            .find(|(op, of, _)| (*op, *of) == (record.op, shape));
+        match group {
+            Some((_, _, rows)) => rows.push(record),
+            None => groups.push((record.op, shape, vec![record])),
         }
     }
-    ops.into_iter()
-        .map(|op| {
-            let rows: Vec<&Record> = records
-                .iter()
-                .filter(|r| r.op == op && is_plotted(r))
-                .collect();
-            plot(op, &rows)
-        })
+    groups
+        .into_iter()
+        .map(|(op, shape, rows)| plot(op, shape, &rows))
         .collect()
+}
+
+/// Whether the shape of `record` was measured at several densities.
+fn has_line(records: &[Record], record: &Record) -> bool {
+    let mut densities: Vec<f64> = records
+        .iter()
+        .filter(|r| is_plotted(r) && (r.op, &r.shape) == (record.op, &record.shape))
+        .map(|r| r.density)
+        .collect();
+    densities.sort_by(f64::total_cmp);
+    densities.dedup();
+    densities.len() >= LEAST_DENSITIES
 }
 
 /// Dense rows have no place on an axis of density, and a logarithm needs a positive number.
@@ -78,7 +96,7 @@ fn is_plotted(record: &Record) -> bool {
         && record.speedup.is_finite()
 }
 
-fn plot(op: &'static str, rows: &[&Record]) -> Plot {
+fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
     let least = |values: &dyn Fn(&Record) -> f64, start: f64| {
         rows.iter().map(|r| values(r)).fold(start, f64::min)
     };
@@ -109,6 +127,7 @@ fn plot(op: &'static str, rows: &[&Record]) -> Plot {
     }
     Plot {
         op,
+        shape: shape.map_or_else(|| "several shapes".into(), ToString::to_string),
         width: WIDTH,
         height: HEIGHT,
         left: LEFT,
@@ -237,6 +256,32 @@ mod tests {
             assert!((plot.top..=plot.bottom).contains(&p.y), "{p:?}");
         }
         assert!((plot.top..=plot.bottom).contains(&plot.even_y));
+    }
+
+    #[test]
+    fn a_shape_with_several_densities_has_a_plot_of_its_own() {
+        let at = |tokens: usize, density: f64| Record {
+            shape: Shape::matmul(tokens, 8, 8),
+            density,
+            ..fixture::nm_matmul()
+        };
+        let records = [
+            at(1, 0.5),
+            at(2, 0.5),
+            at(1, 0.25),
+            at(3, 0.5),
+            at(1, 0.125),
+            at(1, 0.125),
+        ];
+        let plots = plots(&records);
+        let shapes: Vec<(&str, usize)> = plots
+            .iter()
+            .map(|plot| (plot.shape.as_str(), plot.points.len()))
+            .collect();
+        assert_eq!(
+            shapes,
+            [("tokens=1 n_out=8 k_in=8", 4), ("several shapes", 2)]
+        );
     }
 
     #[test]

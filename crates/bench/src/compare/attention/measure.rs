@@ -11,10 +11,12 @@ use sparse_gpu::{Explanation, GpuMask};
 
 use super::quality::{Quality, reachable};
 use super::{Checks, check};
+use crate::ceilings::{Work, attended_pairs};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords};
+use crate::compare::bench::{Bench, Recorder, RowWords, Times};
 use crate::device::{AttendRun, Attended, GpuQkv, XAttentionRun};
-use crate::measure::{Ideal, Summary};
+use crate::measure::Ideal;
+use crate::peers::Finalists;
 use crate::record::{Record, Shape};
 
 /// What is timed against dense attention.
@@ -134,13 +136,27 @@ pub fn measure<T: Element>(
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense_result)?;
 
     let explanation = explain(contest, &dense, &sparse);
-    let (times, parts) = time(bench, contest, &mut dense, sparse, after_round)?;
+    let finalists = match &bench.peers {
+        // The other libraries know dense attention only, scaled as usual.
+        Some(peers) if is_dense && options.scale.is_none() => {
+            let candidates = peers.attention(inputs, options.causal);
+            Finalists::of(candidates, &|out| check::output(inputs, &attention, out))
+        }
+        _ => Finalists::default(),
+    };
+    let (ours, parts) = time(bench, contest, &mut dense, sparse, finalists, after_round)?;
+    let work = work::<T>(shape, options, contest, &mask, &reachable);
     let density = if is_dense { 1.0 } else { quality.density };
     let ideal = match contest {
         Contest::Dense | Contest::Attend => Ideal::Density,
         Contest::Whole | Contest::WholeAndParts => Ideal::Xattention {
             stride: options.stride,
         },
+    };
+    let summaries = match ours.ours[..] {
+        [only] => [only, only],
+        [dense, own, ..] => [dense, own],
+        [] => anyhow::bail!("nothing was timed"),
     };
     let words = RowWords {
         operation: match contest {
@@ -157,9 +173,10 @@ pub fn measure<T: Element>(
         tier: explanation.tier.into(),
         max_err_over_bound: checks.worst(),
         peer: None,
+        work: Some(work),
     };
     Ok(AttentionResult {
-        record: bench.record(words, times[0], times[1]),
+        record: bench.record_beside(words, summaries, ours.contenders, ours.timing),
         parts,
         quality,
         checks,
@@ -184,8 +201,9 @@ fn time(
     contest: Contest,
     dense: &mut AttendRun,
     sparse: XAttentionRun,
+    finalists: Finalists,
     after_round: &mut dyn FnMut(usize, usize),
-) -> anyhow::Result<([Summary; 2], Option<PartTimes>)> {
+) -> anyhow::Result<(Times, Option<PartTimes>)> {
     // The steps and the whole work on the same memory, one after the other.
     let sparse = RefCell::new(sparse);
     let dense: Recorder<'_> = &mut |pass| dense.record(pass);
@@ -199,20 +217,38 @@ fn time(
         Contest::Whole => vec![dense, whole],
         Contest::WholeAndParts => vec![dense, whole, score, select, attend],
     };
-    let times = bench.time(&mut contenders, after_round)?;
-    Ok(match times[..] {
-        [only] => ([only, only], None),
-        [dense, own] => ([dense, own], None),
-        [dense, whole, score, select, attend] => {
-            let parts = PartTimes {
-                score_ms: score.median_ms,
-                select_ms: select.median_ms,
-                attend_ms: attend.median_ms,
+    let times = bench.time_beside(&mut contenders, finalists, after_round)?;
+    let parts = match times.ours[..] {
+        [_, _, score, select, attend] => Some(PartTimes {
+            score_ms: score.median_ms,
+            select_ms: select.median_ms,
+            attend_ms: attend.median_ms,
+        }),
+        _ => None,
+    };
+    Ok((times, parts))
+}
+
+/// What the contest has to do at least.
+fn work<T: Element>(
+    shape: AttentionShape,
+    options: &XAttentionOptions,
+    contest: Contest,
+    mask: &BlockMask,
+    reachable: &BlockMask,
+) -> Work {
+    let pairs = |mask| attended_pairs(shape, mask, options.block, options.causal);
+    let attention = Work::attention(shape, pairs(mask), T::DTYPE.bytes());
+    match contest {
+        Contest::Dense | Contest::Attend => attention,
+        Contest::Whole | Contest::WholeAndParts => {
+            let dense = Work::attention(shape, pairs(reachable), T::DTYPE.bytes()).fmas;
+            let score = Ideal::Xattention {
+                stride: options.stride,
             };
-            ([dense, whole], Some(parts))
+            attention.with_more_fmas(dense / score.speedup(0.0))
         }
-        _ => anyhow::bail!("{} contenders have no meaning here", times.len()),
-    })
+    }
 }
 
 fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRun) -> Explanation {

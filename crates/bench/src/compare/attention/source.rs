@@ -33,6 +33,7 @@ impl AttentionCase {
             block: usual.block,
             stride: 16,
             threshold: 0.9,
+            dense: false,
         }
     }
 

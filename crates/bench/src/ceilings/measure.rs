@@ -1,0 +1,161 @@
+//! The ceilings of a device and how they are taken: every micro-kernel checked by its sums, then timed; the best median counts.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sparse_gpu::Gpu;
+use sparse_shaders::CEILING_TILE;
+
+use super::CeilingError;
+use super::fma::best_fma;
+use super::kernels::MicroKernel;
+use super::reads::{Memory, Order, Words, best_read};
+use crate::device::Timer;
+use crate::measure::Summary;
+
+/// A run is made this long, so that starting it does not count.
+const LONG_ENOUGH: Duration = Duration::from_millis(10);
+/// Timed runs of each kernel.
+const RUNS: usize = 7;
+/// Workgroups at most: one row of a grid.
+const MOST_GROUPS: u32 = 32_768;
+/// Bytes of the buffers whose reading is measured: some caches hold the first two, hardly one holds the last.
+const WORKING_SETS: [usize; 3] = [2 << 20, 16 << 20, 128 << 20];
+
+/// How fast a buffer is read.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ReadCeiling {
+    /// Size of the buffer.
+    pub working_set: f64,
+    /// Bytes of it that are read in a second, over and over.
+    pub bytes_per_second: f64,
+}
+
+/// What a device does at best.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ceilings {
+    /// Multiply-adds in f32, in registers.
+    pub fmas_per_second: f64,
+    /// Reading storage buffers, by their size, ascending.
+    pub read: Vec<ReadCeiling>,
+    /// Reading workgroup memory.
+    pub workgroup_bytes_per_second: f64,
+}
+
+impl Ceilings {
+    /// Measures those of `gpu`, which takes some seconds.
+    ///
+    /// # Errors
+    /// [`CeilingError`]; above all where a kernel did less than it should have.
+    pub fn measure(gpu: &Gpu, timer: &Timer) -> Result<Self, CeilingError> {
+        let [.., largest] = WORKING_SETS;
+        let words = Words::new(gpu, largest)?;
+        let mut read = Vec::new();
+        // The order of reading that is the faster one in the smallest buffer is taken for all.
+        let mut orders = Order::ALL.to_vec();
+        for bytes in WORKING_SETS {
+            let (order, bytes_per_second) =
+                best_read(gpu, timer, &words, bytes, Memory::Storage, &orders)?;
+            orders = vec![order];
+            #[expect(clippy::cast_precision_loss, reason = "at most 2^27")]
+            read.push(ReadCeiling {
+                working_set: bytes as f64,
+                bytes_per_second,
+            });
+        }
+        let tile_bytes = 16 * CEILING_TILE;
+        let (_, workgroup_bytes_per_second) = best_read(
+            gpu,
+            timer,
+            &words,
+            tile_bytes,
+            Memory::Workgroup,
+            &Order::ALL,
+        )?;
+        Ok(Self {
+            fmas_per_second: best_fma(gpu, timer)?,
+            read,
+            workgroup_bytes_per_second,
+        })
+    }
+
+    /// Bytes a second at which `bytes` are read: that of the smallest buffer measured that holds them, else of the largest.
+    pub fn read_of(&self, bytes: f64) -> f64 {
+        let holds = self.read.iter().find(|read| read.working_set >= bytes);
+        holds
+            .or(self.read.last())
+            .map_or(f64::INFINITY, |read| read.bytes_per_second)
+    }
+
+    /// One line for people.
+    pub fn words(&self) -> String {
+        let read: Vec<String> = self
+            .read
+            .iter()
+            .map(|read| {
+                format!(
+                    "{:.1} GB/s of {:.0} MiB",
+                    read.bytes_per_second * 1e-9,
+                    read.working_set / f64::from(1 << 20)
+                )
+            })
+            .collect();
+        format!(
+            "multiply-adds in registers {:.1} GFLOP/s; reading {}; workgroup memory {:.1} GB/s",
+            2.0 * self.fmas_per_second * 1e-9,
+            read.join(", "),
+            self.workgroup_bytes_per_second * 1e-9
+        )
+    }
+}
+
+/// Runs a kernel until it runs long enough, twice as many workgroups each time, checks it, and gives workgroups and median seconds.
+pub(super) fn time(
+    timer: &Timer,
+    first_groups: u32,
+    make: &dyn Fn(u32) -> Result<MicroKernel, CeilingError>,
+    check: &dyn Fn(&MicroKernel) -> Result<(), CeilingError>,
+) -> Result<(u32, f64), CeilingError> {
+    let run = |kernel: &MicroKernel| {
+        let time = timer.time(&mut |pass| {
+            kernel.record(pass);
+            Ok(())
+        });
+        time.map_err(|error| CeilingError::Timing(format!("{error:#}")))
+    };
+    let mut groups = first_groups;
+    let mut kernel = make(groups)?;
+    // The first run compiles.
+    run(&kernel)?;
+    check(&kernel)?;
+    while run(&kernel)? < LONG_ENOUGH && groups <= MOST_GROUPS / 2 {
+        groups *= 2;
+        kernel = make(groups)?;
+        run(&kernel)?;
+        check(&kernel)?;
+    }
+    let runs: Vec<Duration> = (0..RUNS).map(|_| run(&kernel)).collect::<Result<_, _>>()?;
+    let summary = Summary::of(&runs).ok_or_else(|| CeilingError::Timing("nothing ran".into()))?;
+    Ok((groups, summary.median_ms * 1e-3))
+}
+
+/// Units a second where each of `groups` workgroups does `of_group` of them.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a rate, shown with three digits"
+)]
+pub(super) fn per_second(groups: u32, of_group: usize, seconds: f64) -> f64 {
+    f64::from(groups) * of_group as f64 / seconds
+}
+
+/// An error unless `actual` is `expected`.
+pub(super) fn expect(kernel: &MicroKernel, actual: f64, expected: f64) -> Result<(), CeilingError> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(CeilingError::Wrong {
+        kernel: kernel.name.clone(),
+        actual,
+        expected,
+    })
+}

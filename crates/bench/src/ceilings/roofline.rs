@@ -1,0 +1,98 @@
+//! Which share of what the device can do a row reaches.
+
+use serde::Serialize;
+
+use super::{Ceilings, Work};
+
+/// What keeps a row from being faster, however good its kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bound {
+    /// The rate of multiply-adds.
+    Compute,
+    /// The rate at which memory is read.
+    Memory,
+}
+
+impl Bound {
+    /// `compute` or `memory`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compute => "compute",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// A row under the roofline of its device.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Roofline {
+    /// Multiply-adds of the row.
+    pub fmas: f64,
+    /// Bytes of its operands and results.
+    pub bytes: f64,
+    /// Time that the slower of the two takes at best, in milliseconds.
+    pub ceiling_ms: f64,
+    /// Which of the two that is.
+    pub bound: Bound,
+    /// `ceiling_ms / sparse_ms`.
+    pub share: f64,
+}
+
+impl Roofline {
+    /// Of `work` done in `ms`.
+    pub fn of(ceilings: &Ceilings, work: Work, ms: f64) -> Self {
+        let compute_ms = 1e3 * work.fmas / ceilings.fmas_per_second;
+        let memory_ms = 1e3 * work.bytes / ceilings.read_of(work.bytes);
+        let (ceiling_ms, bound) = if compute_ms >= memory_ms {
+            (compute_ms, Bound::Compute)
+        } else {
+            (memory_ms, Bound::Memory)
+        };
+        Self {
+            fmas: work.fmas,
+            bytes: work.bytes,
+            ceiling_ms,
+            bound,
+            share: ceiling_ms / ms,
+        }
+    }
+
+    /// Multiply-adds a byte.
+    pub fn intensity(&self) -> f64 {
+        self.fmas / self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn the_slower_of_compute_and_memory_binds() {
+        // 1e9 multiply-adds a second; 4e9 bytes a second up to 1 MB, 1e9 beyond.
+        let ceilings = fixture::ceilings();
+        let compute = Work {
+            fmas: 2e6,
+            bytes: 1e6,
+        };
+        let row = Roofline::of(&ceilings, compute, 4.0);
+        assert_eq!(
+            (row.bound, row.ceiling_ms, row.share),
+            (Bound::Compute, 2.0, 0.5)
+        );
+        assert_eq!(row.intensity(), 2.0);
+        let cached = Work {
+            fmas: 1e3,
+            bytes: 1e6,
+        };
+        let row = Roofline::of(&ceilings, cached, 1.0);
+        assert_eq!((row.bound, row.ceiling_ms), (Bound::Memory, 0.25));
+        let large = Work {
+            fmas: 1e3,
+            bytes: 8e6,
+        };
+        assert_eq!(Roofline::of(&ceilings, large, 16.0).share, 0.5);
+    }
+}

@@ -1,0 +1,319 @@
+//! Finding the best of many strategies: each run, checked and timed, the fastest right ones run again beside ours.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::measure::{Summary, Timed};
+
+/// Runs of every right strategy that decide who takes part in the interleaved run.
+const QUALIFYING_RUNS: usize = 3;
+/// Strategies of the interleaved run.
+const FINALISTS: usize = 3;
+/// A strategy that takes this long is not run again to qualify.
+const TOO_LONG: Duration = Duration::from_secs(3);
+
+/// One strategy of another library for one problem, with its operands on the device.
+pub trait Candidate {
+    /// Library and strategy.
+    fn name(&self) -> String;
+
+    /// Makes sure that an earlier result cannot pass for that of the next run.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    fn prepare(&mut self) -> anyhow::Result<()>;
+
+    /// Starts so many runs, one after the other, and waits for their end.
+    ///
+    /// # Errors
+    /// Where the library refuses the problem or its device fails.
+    fn run(&mut self, repeats: u32) -> anyhow::Result<()>;
+
+    /// The result of the last run, as ours is laid out.
+    ///
+    /// # Errors
+    /// Where the library cannot read it back.
+    fn result(&mut self) -> anyhow::Result<Vec<f32>>;
+}
+
+/// What became of a strategy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Took part in the interleaved run: its median in milliseconds.
+    Raced(f64),
+    /// Was slower in the qualifying runs: their median in milliseconds.
+    Slower(f64),
+    /// Its result lies outside of the error bound: the largest error over the bound.
+    Wrong(f64),
+    /// It does not run here: what the library says.
+    Refused(String),
+}
+
+/// A strategy and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Contender {
+    /// Library and strategy.
+    pub name: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl Contender {
+    /// One line for people.
+    pub fn words(&self) -> String {
+        let outcome = match &self.outcome {
+            Outcome::Raced(ms) => format!("{ms:.2} ms"),
+            Outcome::Slower(ms) => format!("{ms:.2} ms, too slow for the interleaved run"),
+            Outcome::Wrong(ratio) => {
+                format!("wrong: its largest error is {ratio:.3e} of its bound")
+            }
+            Outcome::Refused(message) => format!("does not run: {message}"),
+        };
+        format!("{}: {outcome}", self.name)
+    }
+}
+
+/// The fastest right strategies, and what became of the others.
+#[derive(Default)]
+pub struct Finalists {
+    racing: Vec<Racer>,
+    others: Vec<Contender>,
+}
+
+impl std::fmt::Debug for Finalists {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Finalists")
+            .field("racing", &self.racing.len())
+            .field("others", &self.others)
+            .finish()
+    }
+}
+
+impl Finalists {
+    /// Runs every candidate. `error_over_bound` judges a result: right where it is at most 1.
+    pub fn of(
+        candidates: Vec<Box<dyn Candidate>>,
+        error_over_bound: &dyn Fn(&[f32]) -> anyhow::Result<f64>,
+    ) -> Self {
+        let mut finalists = Self::default();
+        for mut candidate in candidates {
+            let name = candidate.name();
+            match qualify(&mut *candidate, error_over_bound) {
+                Ok(once) => finalists.racing.push(Racer {
+                    name,
+                    candidate,
+                    once,
+                    repeats: 1,
+                }),
+                Err(outcome) => finalists.others.push(Contender { name, outcome }),
+            }
+        }
+        finalists.racing.sort_by_key(|racer| racer.once);
+        for slow in finalists
+            .racing
+            .drain(FINALISTS.min(finalists.racing.len())..)
+        {
+            finalists.others.push(Contender {
+                name: slow.name,
+                outcome: Outcome::Slower(1e3 * slow.once.as_secs_f64()),
+            });
+        }
+        finalists
+    }
+
+    /// Whether nobody runs beside ours.
+    pub fn is_empty(&self) -> bool {
+        self.racing.is_empty()
+    }
+
+    /// Those who run beside ours, each run as often inside of one measurement as makes it `shortest` long, at most `most` times.
+    pub fn racers(&mut self, shortest: Duration, most: u32) -> Vec<&mut dyn Timed> {
+        for racer in &mut self.racing {
+            let repeats = shortest.as_nanos().div_ceil(racer.once.as_nanos().max(1));
+            racer.repeats = u32::try_from(repeats).unwrap_or(u32::MAX).clamp(1, most);
+        }
+        let racers = self.racing.iter_mut();
+        racers.map(|racer| racer as &mut dyn Timed).collect()
+    }
+
+    /// Everybody, the fastest first, from the times of the racers in the order of [`Finalists::racers`].
+    pub fn finish(self, times: &[Summary]) -> Vec<Contender> {
+        let raced = self.racing.into_iter().zip(times);
+        let mut all: Vec<Contender> = raced
+            .map(|(racer, time)| Contender {
+                name: racer.name,
+                outcome: Outcome::Raced(time.median_ms),
+            })
+            .collect();
+        all.sort_by(|a, b| a.ms().total_cmp(&b.ms()));
+        let mut others = self.others;
+        others.sort_by(|a, b| a.ms().total_cmp(&b.ms()));
+        all.extend(others);
+        all
+    }
+}
+
+impl Contender {
+    /// Its time, infinite where it has none that counts.
+    fn ms(&self) -> f64 {
+        match self.outcome {
+            Outcome::Raced(ms) | Outcome::Slower(ms) => ms,
+            Outcome::Wrong(_) | Outcome::Refused(_) => f64::INFINITY,
+        }
+    }
+}
+
+/// The median time of a run, or what keeps the candidate from running on.
+fn qualify(
+    candidate: &mut dyn Candidate,
+    error_over_bound: &dyn Fn(&[f32]) -> anyhow::Result<f64>,
+) -> Result<Duration, Outcome> {
+    let refused = |error: anyhow::Error| Outcome::Refused(one_line(&format!("{error:#}")));
+    let result = guarded(|| {
+        candidate.prepare()?;
+        candidate.run(1)?;
+        candidate.result()
+    });
+    let ratio = result.and_then(|y| error_over_bound(&y)).map_err(refused)?;
+    if ratio > 1.0 || ratio.is_nan() {
+        return Err(Outcome::Wrong(ratio));
+    }
+    let mut runs = Vec::new();
+    while runs.len() < QUALIFYING_RUNS {
+        let start = Instant::now();
+        guarded(|| candidate.run(1)).map_err(refused)?;
+        runs.push(start.elapsed());
+        if start.elapsed() > TOO_LONG {
+            break;
+        }
+    }
+    runs.sort_unstable();
+    Ok(runs[runs.len() / 2])
+}
+
+/// What is another library's panic is its refusal, not the end of our measurement.
+fn guarded<T>(run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(anyhow::anyhow!(
+            "panicked: {}",
+            text.unwrap_or("without a word")
+        ))
+    })
+}
+
+/// Debug output of other libraries runs over many lines.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ")
+}
+
+struct Racer {
+    name: String,
+    candidate: Box<dyn Candidate>,
+    once: Duration,
+    repeats: u32,
+}
+
+impl Timed for Racer {
+    fn run(&mut self) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        guarded(|| self.candidate.run(self.repeats))?;
+        Ok(start.elapsed() / self.repeats)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fake {
+        name: &'static str,
+        y: f32,
+        time: Duration,
+        runs: u32,
+    }
+
+    impl Candidate for Fake {
+        fn name(&self) -> String {
+            self.name.into()
+        }
+
+        fn prepare(&mut self) -> anyhow::Result<()> {
+            Ok(())
+        }
+
+        fn run(&mut self, repeats: u32) -> anyhow::Result<()> {
+            assert!(self.name != "panics", "no such\n instruction");
+            anyhow::ensure!(self.name != "refuses", "no such\n instruction");
+            std::thread::sleep(self.time * repeats);
+            self.runs += repeats;
+            Ok(())
+        }
+
+        fn result(&mut self) -> anyhow::Result<Vec<f32>> {
+            Ok(vec![self.y])
+        }
+    }
+
+    fn fake(name: &'static str, y: f32, ms: u64) -> Box<dyn Candidate> {
+        let time = Duration::from_millis(ms);
+        Box::new(Fake {
+            name,
+            y,
+            time,
+            runs: 0,
+        })
+    }
+
+    /// Right is 1, up to a tenth.
+    fn judge(y: &[f32]) -> anyhow::Result<f64> {
+        Ok(f64::from((y[0] - 1.0).abs()) / 0.1)
+    }
+
+    #[test]
+    fn the_fastest_right_ones_race_and_the_others_are_named_with_what_became_of_them() {
+        let all = vec![
+            fake("slowest", 1.0, 40),
+            fake("third", 1.0, 20),
+            fake("fast but wrong", 2.0, 0),
+            fake("not a number", f32::NAN, 0),
+            fake("best", 1.05, 1),
+            fake("refuses", 1.0, 0),
+            fake("panics", 1.0, 0),
+            fake("second", 0.95, 8),
+        ];
+        let mut finalists = Finalists::of(all, &judge);
+        let racers = finalists.racers(Duration::from_millis(4), 64);
+        let times: Vec<Summary> = racers
+            .into_iter()
+            .map(|racer| Summary::of(&[racer.run().unwrap()]).unwrap())
+            .collect();
+        let contenders = finalists.finish(&times);
+        let names: Vec<&str> = contenders.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names[..4], ["best", "second", "third", "slowest"]);
+        assert!(matches!(contenders[0].outcome, Outcome::Raced(ms) if (1.0..8.0).contains(&ms)));
+        assert!(matches!(contenders[3].outcome, Outcome::Slower(ms) if ms >= 40.0));
+        let of = |name: &str| contenders.iter().find(|c| c.name == name).unwrap().words();
+        assert!(of("fast but wrong").contains("wrong: its largest error is 1.000e1"));
+        assert!(of("not a number").contains("NaN"));
+        assert_eq!(of("refuses"), "refuses: does not run: no such instruction");
+        assert!(of("panics").contains("panicked: no such instruction"));
+    }
+
+    #[test]
+    fn short_runs_are_repeated() {
+        let mut finalists = Finalists::of(vec![fake("short", 1.0, 1)], &judge);
+        let mut racers = finalists.racers(Duration::from_millis(20), 64);
+        let start = Instant::now();
+        let once = racers[0].run().unwrap();
+        assert!(start.elapsed() > 5 * once, "{once:?}");
+        assert!(Finalists::default().is_empty());
+    }
+}

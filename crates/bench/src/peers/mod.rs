@@ -1,0 +1,48 @@
+//! Other people's implementations on the same adapter, in the same interleaved run.
+//!
+//! The libraries are behind the feature `peers`, because they take long to build. Without it everything here is there but no peer is.
+//!
+//! A library has several strategies for a shape, and which is best is not known before: all of them are run, all results are checked
+//! against the CPU reference, and the fastest right ones take part in the interleaved run. Every strategy is named in the record with
+//! what became of it, errors included. Rows with peers are timed by the clock on the wall from recording to the end of waiting, ours
+//! alike, since that is what every library allows.
+
+mod contest;
+#[cfg(feature = "peers")]
+mod cubek;
+#[cfg(feature = "peers")]
+mod libraries;
+#[cfg(feature = "peers")]
+mod numr;
+#[cfg(not(feature = "peers"))]
+mod without;
+
+pub use contest::{Candidate, Contender, Finalists, Outcome};
+#[cfg(feature = "peers")]
+pub use libraries::Peers;
+#[cfg(not(feature = "peers"))]
+pub use without::Peers;
+
+/// Why there are no peers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// They were not built.
+    #[error(
+        "this sparse-bench was built without other libraries; build it with `cargo build --release --package sparse-bench --features peers` \
+         (Rust 1.95, some 200 crates more), or leave out --peers"
+    )]
+    NotBuilt,
+    /// A library does not open the adapter that we measure on.
+    #[error(
+        "{library} cannot run on {adapter}: {message}; choose another --adapter, or leave out --peers"
+    )]
+    Unavailable {
+        /// Name of the library.
+        library: &'static str,
+        /// Name of our adapter.
+        adapter: String,
+        /// What it says.
+        message: String,
+    },
+}

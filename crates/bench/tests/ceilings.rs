@@ -1,0 +1,34 @@
+//! The ceilings of whatever adapter the machine has; a software one is enough.
+
+use sparse_bench::ceilings::{Bound, Ceilings, Roofline, Work};
+use sparse_bench::device::Timer;
+use sparse_gpu::{Gpu, GpuOptions};
+
+#[test]
+fn every_ceiling_is_measured_by_a_kernel_that_did_its_work() {
+    let options = GpuOptions {
+        adapter: std::env::var("SPARSE_ADAPTER").ok(),
+        ..GpuOptions::default()
+    };
+    let gpu = Gpu::open_blocking(&options).unwrap();
+    // An error names a kernel whose sums say that it did less.
+    let ceilings = Ceilings::measure(&gpu, &Timer::new(&gpu)).unwrap();
+    let rates = ceilings.read.iter().map(|read| read.bytes_per_second);
+    let rates = rates.chain([
+        ceilings.fmas_per_second,
+        ceilings.workgroup_bytes_per_second,
+    ]);
+    // From an emulated device on a busy machine to the largest there is.
+    for rate in rates {
+        assert!((1e7..1e17).contains(&rate), "{ceilings:?}");
+    }
+    let sizes: Vec<f64> = ceilings.read.iter().map(|read| read.working_set).collect();
+    assert!(sizes.is_sorted() && sizes.len() == 3, "{ceilings:?}");
+    let work = Work {
+        fmas: ceilings.fmas_per_second,
+        bytes: 1.0,
+    };
+    let row = Roofline::of(&ceilings, work, 2000.0);
+    assert_eq!(row.bound, Bound::Compute);
+    assert!((row.share - 0.5).abs() < 1e-12, "{row:?}");
+}

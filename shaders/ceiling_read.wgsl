@@ -1,0 +1,43 @@
+// How many bytes a device reads in a second, of a storage buffer or of workgroup memory: sums of words, each read equally often,
+// so that the sum of all sums is known and tells that all of them were read.
+// A yardstick for the bench, never chosen by a plan.
+
+// A power of two of vec4.
+@group(0) @binding(0) var<storage, read> words: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> sums: array<u32>;
+{%- if workgroup %}
+
+const TILE: u32 = {{ tile }}u;
+var<workgroup> tile: array<vec4<u32>, TILE>;
+{%- endif %}
+
+@compute @workgroup_size(64, 1, 1)
+fn main(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    {%- if workgroup %}
+    for (var i = lane; i < TILE; i += 64u) { tile[i] = words[i]; }
+    workgroupBarrier();
+    {%- else %}
+    let mask = arrayLength(&words) - 1u;
+    {%- endif %}
+    var sum = vec4<u32>();
+    for (var round = 0u; round < {{ rounds }}u; round++) {
+        {%- for step in range(steps) %}
+        {%- set at = "round * " ~ steps ~ "u + " ~ step ~ "u" %}
+        {%- if workgroup and uniform %}
+        sum += tile[({{ at }} + group.x) & (TILE - 1u)];
+        {%- elif workgroup %}
+        sum += tile[(({{ at }}) * 64u + round + lane) & (TILE - 1u)];
+        {%- elif uniform %}
+        sum += words[(group.x * {{ rounds * steps }}u + {{ at }}) & mask];
+        {%- else %}
+        sum += words[(({{ at }}) * groups.x * 64u + id.x) & mask];
+        {%- endif %}
+        {%- endfor %}
+    }
+    sums[id.x] = sum.x + sum.y + sum.z + sum.w;
+}
