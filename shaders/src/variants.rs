@@ -348,7 +348,10 @@ mod tests {
                 .filter(|b| b.access != Access::Uniform)
                 .count();
             assert!(storage <= 8, "{name}: {storage} storage buffers");
-            assert_eq!(source.bindings[0].name, "params", "{name}");
+            // The bench dispatches the ceiling kernels itself; all others have a grid that is folded and cut by params.
+            if !name.starts_with("ceiling_") {
+                assert_eq!(source.bindings[0].name, "params", "{name}");
+            }
             assert!(!source.wgsl.contains("enable "), "{name}");
         }
         let mut names: Vec<_> = sources.iter().map(|s| &s.name).collect();
