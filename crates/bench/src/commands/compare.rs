@@ -26,7 +26,7 @@ use crate::tensors::{Qkv, TensorFile, check_out, write_file};
 /// How long a row is timed. The full preset has ten times as many rows, whose picture is in their number.
 const fn row_time(preset: PresetName) -> Duration {
     match preset {
-        PresetName::Quick | PresetName::Peers => Duration::from_secs(3),
+        PresetName::Quick | PresetName::Attention | PresetName::Peers => Duration::from_secs(3),
         PresetName::Full => Duration::from_millis(1200),
     }
 }

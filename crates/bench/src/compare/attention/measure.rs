@@ -145,7 +145,8 @@ pub fn measure<T: Element>(
         _ => Finalists::default(),
     };
     let (ours, parts) = time(bench, contest, &mut dense, sparse, finalists, after_round)?;
-    let work = work::<T>(shape, options, contest, &mask, &reachable);
+    let scored = matches!(contest, Contest::Whole | Contest::WholeAndParts);
+    let work = work::<T>(shape, options, &mask, &reachable, scored);
     let density = if is_dense { 1.0 } else { quality.density };
     let ideal = match contest {
         Contest::Dense | Contest::Attend => Ideal::Density,
@@ -229,26 +230,25 @@ fn time(
     Ok((times, parts))
 }
 
-/// What the contest has to do at least.
-fn work<T: Element>(
+/// What attention over `mask` has to do at least, with the score of everything `reachable` where there is one.
+pub(super) fn work<T: Element>(
     shape: AttentionShape,
     options: &XAttentionOptions,
-    contest: Contest,
     mask: &BlockMask,
     reachable: &BlockMask,
+    scored: bool,
 ) -> Work {
-    let pairs = |mask| attended_pairs(shape, mask, options.block, options.causal);
-    let attention = Work::attention(shape, pairs(mask), T::DTYPE.bytes());
-    match contest {
-        Contest::Dense | Contest::Attend => attention,
-        Contest::Whole | Contest::WholeAndParts => {
-            let dense = Work::attention(shape, pairs(reachable), T::DTYPE.bytes()).fmas;
-            let score = Ideal::Xattention {
-                stride: options.stride,
-            };
-            attention.with_more_fmas(dense / score.speedup(0.0))
-        }
+    let of_blocks = |blocks| {
+        let pairs = attended_pairs(shape, blocks, options.block, options.causal);
+        Work::attention(shape, pairs, T::DTYPE.bytes())
+    };
+    if !scored {
+        return of_blocks(mask);
     }
+    let score = Ideal::Xattention {
+        stride: options.stride,
+    };
+    of_blocks(mask).with_more_fmas(of_blocks(reachable).fmas / score.speedup(0.0))
 }
 
 fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRun) -> Explanation {

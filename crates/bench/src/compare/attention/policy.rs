@@ -7,7 +7,7 @@ use sparse_core::{BlockMask, Element};
 use sparse_gpu::{Attended as Kernel, Policy};
 
 use super::check;
-use super::measure::AttentionJob;
+use super::measure::{AttentionJob, work};
 use super::quality::{Quality, reachable};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords};
@@ -126,6 +126,7 @@ pub fn measure_policy<T: Element>(
         tier,
         max_err_over_bound: ratio,
         peer: None,
+        work: Some(work::<T>(shape, options, &mask, &reachable, is_sparse)),
     };
     let record = bench.record(words, dense, own);
     Ok(PolicyResult {
