@@ -29,7 +29,7 @@ const ROW4 = {{ row4 }}u;
 
 {{ walker.functions() }}
 
-{{ attention.row_functions(config, row4 % (piece // 4) == 0, row4 % split == 0) }}
+{{ attention.row_functions(config, row4 % (piece // 4) == 0) }}
 
 // Arrays of arrays: an index that is not a constant is checked each time it is used, so here only `mine`, `part` and their like are, which
 // never change and so are checked once; the constants go into the addresses of the instructions.
@@ -66,7 +66,6 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let part = lane % SPLIT;     // of the keys and of the dimensions
     let query = first_query + 4u * mine;
 {%- for i in range(4) %}
-    let seen_{{ i }} = keys_seen(work, min(query + {{ i }}u, last_query));
 {%- for n in range(outs) %}
     var out_{{ i }}_{{ n }} = vec4<f32>(0.0);
 {%- endfor %}
@@ -135,7 +134,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
             let keys = key + 4u * part + vec4<u32>(0u, 1u, 2u, 3u);
             if (!all_seen) {
 {%- for i in range(4) %}
-                score_{{ i }} = select(vec4<f32>(UNSEEN), score_{{ i }}, keys < vec4<u32>(seen_{{ i }}));
+                score_{{ i }} = select(vec4<f32>(UNSEEN), score_{{ i }}, keys < vec4<u32>(keys_seen(work, min(query + {{ i }}u, last_query))));
 {%- endfor %}
             }
             partial[part][mine] = vec4<f32>(highest_of(score_0), highest_of(score_1), highest_of(score_2), highest_of(score_3));
@@ -152,7 +151,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
             if (!all_seen) {
                 // Where no key has been seen yet, an unseen one scores as high as the highest: it must weigh nothing all the same.
 {%- for i in range(4) %}
-                p_{{ i }} = select(vec4<f32>(0.0), p_{{ i }}, keys < vec4<u32>(seen_{{ i }}));
+                p_{{ i }} = select(vec4<f32>(0.0), p_{{ i }}, keys < vec4<u32>(keys_seen(work, min(query + {{ i }}u, last_query))));
 {%- endfor %}
             }
             sum = fma(sum, fade, vec4<f32>(sum_of(p_0), sum_of(p_1), sum_of(p_2), sum_of(p_3)));
@@ -171,7 +170,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                     let p = weights[four][{{ c }}][mine];
                     let v_row = v_base + min(key + 4u * four + {{ c }}u, last_key) * K_STEP;
 {%- for n in range(outs) %}
-                    let v_{{ n }} = row_v(v_row, part + {{ n * split }}u);
+                    let v_{{ n }} = {{ "row_v" if (n + 1) * split <= row4 else "tail_v" }}(v_row, part + {{ n * split }}u);
 {%- for i in range(4) %}
                     out_{{ i }}_{{ n }} = fma(vec4<f32>(p[{{ i }}]), v_{{ n }}, out_{{ i }}_{{ n }});
 {%- endfor %}
@@ -196,7 +195,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     if (query + {{ i }}u < work.q_len) {
         let out_base = work.out + (query + {{ i }}u) * Q_STEP;
 {%- for n in range(outs) %}
-        store_row(out_base, part + {{ n * split }}u, out_{{ i }}_{{ n }} / divisor[{{ i }}]);
+        {{ "store_row" if (n + 1) * split <= row4 else "store_tail" }}(out_base, part + {{ n * split }}u, out_{{ i }}_{{ n }} / divisor[{{ i }}]);
 {%- endfor %}
         if (part == 0u) { store_lse(work.lse + query + {{ i }}u, highest[{{ i }}], divisor[{{ i }}], empty[{{ i }}]); }
     }

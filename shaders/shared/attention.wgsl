@@ -139,34 +139,20 @@ store2_out(({{ base }}{{ " * 4u" if c.vectors else "" }} + {{ i }}u) / 2u, {{ va
 {%- endif -%}
 {%- endmacro %}
 
-{#- The same with a `d` that is not known before it runs: row_q, row_k, row_v and store_row. Past the end of the row there are zeros, and
-    nothing is written; no test is made where the pieces of q and k, or the parts of v and the output, fit the row evenly. -#}
-{% macro row_functions(c, even_pieces, even_parts) -%}
-{%- for name in ["q", "k", "v"] %}
-{%- if c.vectors and (even_parts if name == "v" else even_pieces) %}
-fn row_{{ name }}(base: u32, d: u32) -> vec4<f32> { return load4_{{ name }}(base + d); }
-{%- elif c.vectors %}
-fn row_{{ name }}(base: u32, d: u32) -> vec4<f32> {
-    return select(vec4<f32>(0.0), load4_{{ name }}(base + min(d, ROW - 1u)), d < ROW);
-}
-{%- else %}
-fn element_{{ name }}(base: u32, i: u32) -> f32 { return select(0.0, load_{{ name }}(base + min(i, ROW - 1u)), i < ROW); }
-fn row_{{ name }}(base: u32, d: u32) -> vec4<f32> {
-    return vec4<f32>(element_{{ name }}(base, 4u * d), element_{{ name }}(base, 4u * d + 1u), element_{{ name }}(base, 4u * d + 2u), element_{{ name }}(base, 4u * d + 3u));
-}
-{%- endif %}
-{%- endfor %}
+{#- The same with a `d` that is not known before it runs. row_q, row_k: zeros past the end of the row, untested where pieces fit it evenly;
+    row_v, store_row: inside of the row; tail_v, store_tail: perhaps past its end, where zeros are read and nothing is written. -#}
+{% macro row_functions(c, even_pieces) -%}
+{{ row_reader("row_q", "q", c, even_pieces) }}
+{{ row_reader("row_k", "k", c, even_pieces) }}
+{{ row_reader("row_v", "v", c, true) }}
+{{ row_reader("tail_v", "v", c, false) }}
 
 fn store_row(base: u32, d: u32, value: vec4<f32>) {
-{%- if c.vectors %}
-    {% if not even_parts %}if (d < ROW) {% endif %}{
-{%- if c.out == "f32" %}
-        store4_out(base + d, value);
-{%- else %}
-        store2_out((base + d) * 2u, value.xy);
-        store2_out((base + d) * 2u + 1u, value.zw);
-{%- endif %}
-    }
+{%- if c.out == "f32" and c.vectors %}
+    store4_out(base + d, value);
+{%- elif c.vectors %}
+    store2_out((base + d) * 2u, value.xy);
+    store2_out((base + d) * 2u + 1u, value.zw);
 {%- elif c.out == "f32" %}
 {%- for i in range(4) %}
     if (4u * d + {{ i }}u < ROW) { store_out(base + 4u * d + {{ i }}u, value[{{ i }}]); }
@@ -176,4 +162,24 @@ fn store_row(base: u32, d: u32, value: vec4<f32>) {
     if (4u * d + 2u < ROW) { store2_out((base + 4u * d + 2u) / 2u, value.zw); }
 {%- endif %}
 }
+
+fn store_tail(base: u32, d: u32, value: vec4<f32>) {
+    if (d < {{ (c.head_dim + 3) // 4 }}u) { store_row(base, d, value); }
+}
+{%- endmacro %}
+
+{#- Rows that do not start at multiples of four are tested element by element in any case. -#}
+{% macro row_reader(function, name, c, inside) -%}
+{%- if c.vectors and inside %}
+fn {{ function }}(base: u32, d: u32) -> vec4<f32> { return load4_{{ name }}(base + d); }
+{%- elif c.vectors %}
+fn {{ function }}(base: u32, d: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), load4_{{ name }}(base + min(d, ROW - 1u)), d < ROW);
+}
+{%- else %}
+fn {{ function }}(base: u32, d: u32) -> vec4<f32> {
+    return vec4<f32>({% for i in range(4) %}{{ function }}_element(base, 4u * d + {{ i }}u){% if not loop.last %}, {% endif %}{% endfor %});
+}
+fn {{ function }}_element(base: u32, i: u32) -> f32 { return select(0.0, load_{{ name }}(base + min(i, ROW - 1u)), i < ROW); }
+{%- endif %}
 {%- endmacro %}

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::driver::Driver;
-use crate::survey::survey;
+use crate::kernels::{self, Tiled};
+use crate::survey::{rows, survey};
 use crate::table::{self, Row, Table};
 use crate::vulkan::Chip;
 
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// Only kernels whose name contains this, with everything that the driver says about them.
     #[arg(long, value_name = "PART")]
     dump: Option<String>,
+    /// All tiles of one operation instead of the default ones, for choosing these.
+    #[arg(long, value_enum, value_name = "OPERATION")]
+    tiles: Option<Tiled>,
 }
 
 impl Arguments {
@@ -40,6 +44,9 @@ impl Arguments {
         println!("{}, {}", description.name.trim(), description.driver_text);
         if let Some(part) = &self.dump {
             return dump(&chip, part);
+        }
+        if let Some(operation) = self.tiles {
+            return tiles(&chip, operation);
         }
         let (table, broken) = survey(&chip, &mut |_| {})?;
         println!("{}", text(&table));
@@ -91,10 +98,20 @@ fn check(expected: &Table, actual: &Table) -> bool {
     differences.is_empty()
 }
 
+fn tiles(chip: &Chip, operation: Tiled) -> Result<ExitCode> {
+    let driver = Driver::of(chip.description().driver)?;
+    let mut table = Table::default();
+    for entry in operation.list()? {
+        table.rows.extend(rows(chip, driver, &entry.source)?);
+    }
+    println!("{}", text(&table));
+    Ok(ExitCode::SUCCESS)
+}
+
 fn dump(chip: &Chip, part: &str) -> Result<ExitCode> {
     let class = sparse_gpu::AdapterClass::of_vendor(chip.description().vendor);
     let driver = Driver::of(chip.description().driver)?;
-    let mut entries = crate::kernels::list(class)?;
+    let mut entries = kernels::list(class)?;
     entries.retain(|entry| entry.source.name.contains(part));
     if entries.is_empty() {
         bail!("no kernel of the list for {class} has {part:?} in its name");

@@ -2,7 +2,10 @@
 
 mod attention;
 mod matmul;
+mod tiles;
 mod xattention;
+
+pub use tiles::Tiled;
 
 use sparse_gpu::AdapterClass;
 use sparse_shaders::{Kernel, Source, expand};

@@ -2,6 +2,7 @@
 
 use sparse_shaders::AttentionTile;
 
+use super::tiles;
 use crate::loops::LLVMPIPE_ROUNDS;
 use crate::{AdapterClass, BlockAttention};
 
@@ -26,9 +27,7 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTi
             .find(fits)
             .unwrap_or(direct(16));
     }
-    // Tiles of 64 queries read k and v half as often as tiles of 32. An invocation holds 4 queries by head_dim / split of the output, 64
-    // registers at most where the block is long enough.
-    let (queries, split) = if head_dim <= 128 { (64, 8) } else { (32, 16) };
+    let (queries, split) = tiles::widest(class, head_dim);
     AttentionTile::Tiled {
         queries: 2 * divisor(block, queries / 2),
         split: divisor(block, 2 * split) / 2,

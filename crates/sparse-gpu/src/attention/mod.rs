@@ -7,5 +7,6 @@ mod plan;
 pub(crate) mod record;
 pub(crate) mod scale;
 pub(crate) mod slices;
+mod tiles;
 
 pub use sparse_shaders::AttentionTile;
