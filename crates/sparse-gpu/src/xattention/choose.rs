@@ -7,6 +7,10 @@ use crate::AdapterClass;
 /// The register tile of `xattention_score.wgsl`: rows are key groups, columns query groups.
 pub(crate) fn tile(query_groups: usize, class: AdapterClass) -> Tile {
     let mut tile = widest(class);
+    // Wider panels read keys half as often, and reach further over the diagonal.
+    if class == AdapterClass::Software && query_groups >= LONG {
+        tile.cols = 8;
+    }
     while tile.lanes > 8 && tile.panel() / 2 >= query_groups {
         tile.lanes /= 2;
     }
@@ -16,6 +20,9 @@ pub(crate) fn tile(query_groups: usize, class: AdapterClass) -> Tile {
     }
     tile
 }
+
+/// Query groups of a head from which on a processor gains from panels of 64: 12 % at 512 groups, nothing at half of that (lavapipe).
+const LONG: usize = 512;
 
 /// On a processor one subgroup of 8 is a workgroup, and 16 rows share what its lanes load from different places; a GPU has registers for
 /// 8 x 4 and wants whole subgroups of 32.
