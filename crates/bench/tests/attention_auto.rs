@@ -80,3 +80,38 @@ fn a_choice_that_is_made_leaves_nothing_to_decide() {
     let folder = folder(32);
     refused(&line(&folder, "--auto --dense"), &["--auto", "--dense"]);
 }
+
+#[test]
+fn compare_runs_a_layer_at_many_lengths_and_repeats_its_tokens_where_there_are_too_few() {
+    let folder = folder(200);
+    let json = folder.path("rows.json");
+    let compare = |options: &str| {
+        format!(
+            "compare --lengths 64,300 --ops xattention --qkv {} --json {} {options}",
+            folder.file().display(),
+            json.display()
+        )
+    };
+    sparse_bench(&compare("--preset attention"))
+        .assert()
+        .success();
+    let rows: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for (row, tokens) in rows.iter().zip([64, 300]) {
+        assert_eq!(
+            (&row["op"], &row["shape"]["k_len"]),
+            (&"xattention".into(), &tokens.into())
+        );
+        assert_eq!(row["shape"]["heads"], 2);
+        assert!(
+            row["pattern"].as_str().unwrap().ends_with("auto: dense"),
+            "{row}"
+        );
+        assert!(row["max_err_over_bound"].as_f64().unwrap() <= 1.0);
+    }
+    refused(
+        &compare(""),
+        &["--lengths has no meaning", "--preset attention"],
+    );
+}

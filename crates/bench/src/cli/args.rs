@@ -50,6 +50,7 @@ Examples:
   sparse-bench compare --ops nm_matmul,bsr_matmul --html report.html
   sparse-bench compare --preset full --adapter llvmpipe --json runs.json --csv runs.csv
   sparse-bench compare --preset peers --peers
+  sparse-bench compare --preset attention --ops xattention --lengths 1024,4096 --qkv layer11.safetensors
 
 Every row is checked against the CPU reference; the exit status is 1 where a row lies outside of its error bound.")]
 pub struct CompareArgs {
@@ -73,6 +74,10 @@ pub struct CompareArgs {
     /// Other libraries on the same adapter, in the same run (needs a build with the feature `peers`)
     #[arg(long)]
     pub peers: bool,
+    /// Tokens of the layer that --preset attention runs at many lengths, comma-separated; tensors of --qkv are cut, or repeated
+    /// [default: 128 to 8192]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count)]
+    pub lengths: Option<Vec<usize>>,
     /// Write the records as a JSON array
     #[arg(long, value_name = "F")]
     pub json: Option<PathBuf>,

@@ -53,7 +53,7 @@ impl Row {
         match self {
             Self::Matmul(row) => row.case.operation,
             Self::Attention(case) => case.operation,
-            Self::Layer(_) => Operation::Xattention,
+            Self::Layer(case) => case.operation(),
         }
     }
 
@@ -73,6 +73,10 @@ impl Row {
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     check_reports(args)?;
+    anyhow::ensure!(
+        args.lengths.is_none() || args.preset == PresetName::Attention,
+        "--lengths has no meaning in this preset; add --preset attention or leave it out"
+    );
     let operations = args.ops.clone().unwrap_or_default();
     let real_weights = args.weights.as_deref().map(rows_of_weights).transpose()?;
     let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
@@ -86,8 +90,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let generated = cases(args.preset, class, &operations);
     let rows = match args.preset {
         PresetName::Attention => {
-            let layers = layers::layers(class, qkv.as_ref());
-            layers.into_iter().map(Row::Layer).collect()
+            let layers = layers::layers(class, qkv.as_ref(), args.lengths.as_deref());
+            let rows = layers.into_iter().map(Row::Layer);
+            rows.filter(|row| operations.contains(row.operation()))
+                .collect()
         }
         _ => rows(generated, real_weights, qkv.as_ref(), &operations),
     };

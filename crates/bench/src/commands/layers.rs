@@ -10,7 +10,7 @@ use crate::compare::attention::{
     step_rows,
 };
 use crate::compare::bench::Bench;
-use crate::presets::{AdapterClass, LayerCase, LayerTask, auto_layers, planted_layers};
+use crate::presets::{AdapterClass, LENGTHS, LayerCase, LayerTask, auto_layers, planted_layers};
 use crate::record::Record;
 use crate::report::MaskMap;
 use crate::tensors::Qkv;
@@ -25,21 +25,21 @@ pub(super) struct LayerRows {
 }
 
 /// The planted layers, and one layer at all lengths: that of `qkv`, or a planted one.
-pub(super) fn layers(class: AdapterClass, qkv: Option<&Qkv>) -> Vec<LayerCase> {
-    let mut layers = planted_layers(class);
-    let lengths = match qkv {
+pub(super) fn layers(
+    class: AdapterClass,
+    qkv: Option<&Qkv>,
+    lengths: Option<&[usize]>,
+) -> Vec<LayerCase> {
+    let (heads, dtype) = match qkv {
         Some(qkv) => {
             let shape = qkv.shape;
-            auto_layers(
-                shape.q_heads(),
-                shape.kv_heads(),
-                shape.head_dim(),
-                qkv.dtype(),
-            )
+            let heads = [shape.q_heads(), shape.kv_heads(), shape.head_dim()];
+            (heads, qkv.dtype())
         }
-        None => auto_layers(2, 1, 64, DType::F32),
+        None => ([2, 1, 64], DType::F32),
     };
-    layers.extend(lengths);
+    let mut layers = planted_layers(class);
+    layers.extend(auto_layers(heads, dtype, lengths.unwrap_or(&LENGTHS)));
     layers
 }
 

@@ -5,6 +5,7 @@ use sparse_core::attention::{AttentionShape, AttentionShapeError};
 use sparse_core::xattention::XAttentionOptions;
 
 use super::case::AdapterClass;
+use crate::cli::Operation;
 
 /// What is measured of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,8 +38,8 @@ pub struct LayerCase {
 
 /// Tokens of the planted layers.
 const LONG: usize = 8192;
-/// Lengths of the layer that may go dense.
-const LENGTHS: [usize; 7] = [128, 256, 512, 1024, 2048, 4096, 8192];
+/// Usual lengths of the layer that may go dense.
+pub const LENGTHS: [usize; 7] = [128, 256, 512, 1024, 2048, 4096, 8192];
 
 impl LayerCase {
     /// Its sizes, checked.
@@ -54,6 +55,14 @@ impl LayerCase {
             self.tokens,
             self.head_dim,
         )
+    }
+
+    /// The operation of `--ops` that it belongs to: steps to attention over blocks, which they begin with, the policy to the whole.
+    pub fn operation(&self) -> Operation {
+        match self.task {
+            LayerTask::Steps { .. } => Operation::BlockAttention,
+            LayerTask::Auto => Operation::Xattention,
+        }
     }
 
     /// The usual block and threshold, stride 16.
@@ -86,9 +95,13 @@ pub fn planted_layers(class: AdapterClass) -> Vec<LayerCase> {
         .collect()
 }
 
-/// A layer with these heads at every length.
-pub fn auto_layers(heads: usize, kv_heads: usize, head_dim: usize, dtype: DType) -> Vec<LayerCase> {
-    let of = |tokens| LayerCase {
+/// A layer with these heads at each of `lengths`.
+pub fn auto_layers(
+    [heads, kv_heads, head_dim]: [usize; 3],
+    dtype: DType,
+    lengths: &[usize],
+) -> Vec<LayerCase> {
+    let of = |&tokens: &usize| LayerCase {
         task: LayerTask::Auto,
         heads,
         kv_heads,
@@ -96,7 +109,7 @@ pub fn auto_layers(heads: usize, kv_heads: usize, head_dim: usize, dtype: DType)
         head_dim,
         dtype,
     };
-    LENGTHS.map(of).into()
+    lengths.iter().map(of).collect()
 }
 
 #[cfg(test)]
@@ -112,7 +125,9 @@ mod tests {
         ] {
             let layers = planted_layers(class);
             assert_eq!(layers.len(), 4);
-            for case in layers.into_iter().chain(auto_layers(4, 1, 256, DType::F16)) {
+            let auto = auto_layers([4, 1, 256], DType::F16, &LENGTHS);
+            assert_eq!(auto.len(), 7);
+            for case in layers.into_iter().chain(auto) {
                 let layout = case.options().layout(case.shape().unwrap());
                 assert!(layout.is_ok(), "{case:?}");
             }

@@ -7,7 +7,7 @@ mod peers;
 mod quick;
 
 pub use case::{AdapterClass, AttentionCase, Case, MatmulCase};
-pub use layers::{LayerCase, LayerTask, auto_layers, planted_layers};
+pub use layers::{LENGTHS, LayerCase, LayerTask, auto_layers, planted_layers};
 
 use crate::cli::{OperationList, PresetName};
 

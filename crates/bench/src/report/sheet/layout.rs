@@ -30,10 +30,17 @@ pub struct AttentionMap {
 pub struct HeadMap {
     /// Mask, name and what it keeps.
     pub mask: HeadMask,
-    /// Row-major `[q_blocks, k_blocks]`: estimated mass of each block.
+    /// Row-major `[q_blocks, k_blocks]`: estimated mass of each block; 0 everywhere where the head is not scored.
     pub scores: Vec<f32>,
     /// What decided about its blocks, in ASCII words: `threshold 0.900`.
     pub rule: String,
+}
+
+impl HeadMap {
+    /// Whether any block has mass: a row of a scored head sums to a positive number.
+    pub(super) fn is_scored(&self) -> bool {
+        self.scores.iter().any(|score| *score != 0.0)
+    }
 }
 
 impl AttentionMap {

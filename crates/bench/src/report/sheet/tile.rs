@@ -14,6 +14,9 @@ const PANEL_GAP: u32 = 14;
 const CAPTION_HEIGHT: u32 = 44;
 const LINE: u32 = 19;
 
+/// In the place of scores that nobody computed.
+const NOT_SCORED: &str = "not scored";
+
 /// Shapes of one head from its own upper left corner.
 #[derive(Debug)]
 pub(super) struct Tile {
@@ -72,10 +75,19 @@ pub(super) fn tile(head: &HeadMap) -> Tile {
     }
     let at = [1, CAPTION_HEIGHT + 1];
     let shares = shares(head);
-    let colours = (0..SCORE_LEVELS).map(score_colour);
-    shapes.extend(panel(at, cells, colours, &|row, column| {
-        score_cell(head, &shares, cells.blocks, row, column)
-    }));
+    if head.is_scored() {
+        let colours = (0..SCORE_LEVELS).map(score_colour);
+        shapes.extend(panel(at, cells, colours, &|row, column| {
+            score_cell(head, &shares, cells.blocks, row, column)
+        }));
+    } else if width > TextStyle::Soft.width(NOT_SCORED) {
+        shapes.push(Shape::Text {
+            x: (width - TextStyle::Soft.width(NOT_SCORED)) / 2,
+            y: at[1] + (height / 2).saturating_sub(LINE / 2),
+            text: NOT_SCORED.into(),
+            style: TextStyle::Soft,
+        });
+    }
     let colours = (0..=SHADES).map(|shade| kept_colour(shade, SHADES));
     shapes.extend(panel(
         [second + 1, at[1]],
@@ -239,6 +251,16 @@ mod tests {
             .sum();
         // 32 * 33 / 2 blocks of 8 x 8 pixels, twice.
         assert_eq!(area, 2 * 32 * 33 / 2 * 64);
+    }
+
+    #[test]
+    fn a_head_that_is_not_scored_says_so() {
+        let mut head = map(1).heads[0].clone();
+        head.scores.fill(0.0);
+        let shapes = tile(&head).shapes;
+        let is_words =
+            |shape: &Shape| matches!(shape, Shape::Text { text, .. } if text == NOT_SCORED);
+        assert!(shapes.iter().any(is_words));
     }
 
     #[test]
