@@ -3,7 +3,6 @@
 pub(crate) mod adapters;
 pub(crate) mod attention;
 pub(crate) mod compare;
-mod layers;
 pub(crate) mod matmul;
 pub(crate) mod memory;
 

@@ -52,6 +52,8 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
             share_of_ideal: speedup * work,
             kernel: part(&whole.kernel),
             tile: part(&whole.tile),
+            // That of the whole is none of a step.
+            roofline: None,
             ..whole.clone()
         }
     };
@@ -155,6 +157,7 @@ mod tests {
         );
         for row in &rows {
             assert_eq!(row.dense_ms, whole.dense_ms);
+            assert_eq!(row.roofline.is_some(), row.op == "xattention");
             assert!((row.speedup - row.dense_ms / row.sparse_ms).abs() < 1e-12);
             assert!((row.share_of_ideal - row.speedup / row.ideal_speedup).abs() < 1e-12);
         }

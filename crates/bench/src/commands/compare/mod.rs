@@ -1,27 +1,29 @@
 //! `sparse-bench compare`: the rows of a preset or of real tensors, one after the other, then the reports.
 
-use std::path::Path;
+mod layers;
+mod reports;
+
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use half::{bf16, f16};
 use indicatif::ProgressBar;
 use sparse_core::{Activation, DType, Element};
 
-use super::{exit_code, layers, open};
+use super::{exit_code, open};
 use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
-use crate::compare::attention::{self, AttentionJob, Contest, StepShares, planted};
+use crate::compare::attention::{self, AttentionJob, Contest, planted};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::{MatmulRow, rows_of_weights};
 use crate::device::class_of;
-use crate::peers::Peers;
 use crate::presets::{AttentionCase, Case, LayerCase, cases};
 use crate::progress;
-use crate::record::{Record, to_csv, to_json, to_table};
-use crate::report::{MaskMap, Report, to_html, utc_date_time};
-use crate::tensors::{Qkv, TensorFile, check_out, write_file};
+use crate::record::{Record, to_table};
+use crate::report::MaskMap;
+use crate::tensors::{Qkv, TensorFile};
+use reports::{Results, check_reports, contenders, write_reports};
 
 /// How long a row is timed. The full preset has ten times as many rows, whose picture is in their number.
 const fn row_time(preset: PresetName) -> Duration {
@@ -29,15 +31,6 @@ const fn row_time(preset: PresetName) -> Duration {
         PresetName::Quick | PresetName::Attention | PresetName::Peers => Duration::from_secs(3),
         PresetName::Full => Duration::from_millis(1200),
     }
-}
-
-/// What has been measured so far.
-#[derive(Debug, Default)]
-struct Results {
-    records: Vec<Record>,
-    masks: Vec<MaskMap>,
-    shares: Vec<StepShares>,
-    failures: Vec<anyhow::Error>,
 }
 
 /// A row and where its numbers come from.
@@ -125,18 +118,6 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     } else {
         Ok(ExitCode::FAILURE)
     }
-}
-
-/// Minutes of measuring must not end at a folder that is not there, or in a file that was read.
-fn check_reports(args: &CompareArgs) -> anyhow::Result<()> {
-    let inputs: Vec<&Path> = [&args.weights, &args.qkv]
-        .into_iter()
-        .filter_map(|input| input.as_deref())
-        .collect();
-    for report in [&args.json, &args.csv, &args.html].into_iter().flatten() {
-        check_out(report, &inputs)?;
-    }
-    Ok(())
 }
 
 /// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them.
@@ -270,49 +251,4 @@ fn attend<T: Element>(
     let title = format!("{} {}", result.record.op, result.record.shape);
     let masks = MaskMap::of(title, &result.mask, &result.reachable, &result.quality);
     Ok((result.record, masks))
-}
-
-/// What became of every strategy of other libraries, row by row.
-fn contenders(records: &[Record]) -> String {
-    let mut text = String::new();
-    for record in records.iter().filter(|r| !r.contenders.is_empty()) {
-        text.push_str(&format!(
-            "{} {} {}, ours {:.2} ms\n",
-            record.op, record.shape, record.pattern, record.sparse_ms
-        ));
-        for contender in &record.contenders {
-            text.push_str(&format!("    {}\n", contender.words()));
-        }
-    }
-    text
-}
-
-fn write_reports(args: &CompareArgs, bench: &Bench, results: &Results) -> anyhow::Result<()> {
-    if let Some(path) = &args.json {
-        write_file(path, to_json(&results.records)?.as_bytes())?;
-    }
-    if let Some(path) = &args.csv {
-        write_file(path, &to_csv(&results.records)?)?;
-    }
-    if let Some(path) = &args.html {
-        let report = Report {
-            date: utc_date_time(SystemTime::now()),
-            command_line: command_line(),
-            records: results.records.clone(),
-            masks: results.masks.clone(),
-            ceilings: bench.ceilings.clone(),
-            peers: bench.peers.as_ref().map(Peers::words).unwrap_or_default(),
-        };
-        write_file(path, to_html(&report)?.as_bytes())?;
-    }
-    Ok(())
-}
-
-/// The command as it was typed, the program without its folder.
-fn command_line() -> String {
-    let arguments = std::env::args_os().skip(1);
-    std::iter::once("sparse-bench".into())
-        .chain(arguments.map(|argument| argument.to_string_lossy().into_owned()))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
