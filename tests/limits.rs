@@ -7,12 +7,12 @@ use half::f16;
 use sparse_core::bounds::compare;
 use sparse_core::bsr::bsr_matmul_tokens;
 use sparse_core::matmul::dense_matmul_tokens;
-use sparse_core::nm::nm_matmul_tokens;
+use sparse_core::nm::{nm_matmul_tokens, nm_matmul_transposed};
 use sparse_core::synthetic::integer_matrix;
 use sparse_core::{BsrMatrix, DType, Element, Epilogue, MatmulReference, Matrix, Nm, NmMatrix};
 use sparse_gpu::{
     BsrMatmul, DenseMatmul, Gpu, GpuTensor, MatmulPlan, MatmulTypes, NmMatmul, Problem, Tile,
-    Weights,
+    Transposed, Weights,
 };
 use support::gpu::{gpu, poisoned, submit};
 
@@ -269,15 +269,7 @@ fn few_tokens_and_weights_larger_than_a_binding() {
 #[test]
 fn few_tokens_go_in_smaller_panels_where_rows_are_long() {
     // 8 tokens of sums do not fit a binding, 4 do.
-    let (tokens, n_out, k_in) = (8, 5_000_000, 4);
-    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
-    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
-    let problem = DenseMatmul::new(tokens, n_out, k_in);
-    let actual = multiply(&problem, &gw, &gx, n_out, &[0, 3, 4, 7]);
-    assert_equal(
-        actual,
-        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &[0, 3, 4, 7]).unwrap(),
-    );
+    dense_equals_the_reference([8, 5_000_000, 4], &[0, 3, 4, 7]);
 }
 
 fn assert_equal(actual: Vec<f64>, expected: &MatmulReference) {
@@ -286,79 +278,100 @@ fn assert_equal(actual: Vec<f64>, expected: &MatmulReference) {
     assert!(comparison.holds(), "{comparison}");
 }
 
+/// A dense product of small integers, compared at some tokens.
+fn dense_equals_the_reference([tokens, n_out, k_in]: [usize; 3], sampled: &[usize]) {
+    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
+    let problem = DenseMatmul::new(tokens, n_out, k_in);
+    let actual = multiply(&problem, &gw, &gx, n_out, sampled);
+    assert_equal(
+        actual,
+        &dense_matmul_tokens(&x, &w, &Epilogue::default(), sampled).unwrap(),
+    );
+}
+
 #[test]
 fn dense_weights_larger_than_a_binding() {
     let (tokens, n_out, k_in) = (10, 8200, 4128);
     assert!(n_out * k_in * 4 > BINDING);
-    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
+    dense_equals_the_reference([tokens, n_out, k_in], &[0, 9]);
+}
+
+/// x and w transposed: rows of k are bound some at a time, those of w in parts whose sums meet.
+fn transposed_equals_the_reference([tokens, n_out, k_in]: [usize; 3], sampled: &[usize]) {
+    let (x, w) = (integers(k_in, tokens, 1), integers(k_in, n_out, 2));
     let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
-    let actual = multiply(
-        &DenseMatmul::new(tokens, n_out, k_in),
-        &gw,
-        &gx,
-        n_out,
-        &[0, 9],
-    );
+    let problem = DenseMatmul {
+        transposed: Transposed {
+            x: true,
+            w: true,
+            y: true,
+        },
+        ..DenseMatmul::new(tokens, n_out, k_in)
+    };
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let mut y = poisoned::<f32>(gpu(), &[n_out, tokens]);
+    submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
+    let y = gpu().read_blocking::<f32>(&y).unwrap();
+    let actual = sampled
+        .iter()
+        .flat_map(|&t| (0..n_out).map(move |o| o * tokens + t))
+        .map(|i| f64::from(y.data()[i]))
+        .collect();
+    let (x, w) = (x.view().transposed(), w.view().transposed());
     assert_equal(
         actual,
-        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &[0, 9]).unwrap(),
+        &dense_matmul_tokens(x, w, &Epilogue::default(), sampled).unwrap(),
+    );
+}
+
+#[test]
+fn transposed_operands_larger_than_a_binding() {
+    // w of 200 MiB, x, y; and rows that do not start at vec4s.
+    transposed_equals_the_reference([9, 12_800, 4096], &[0, 8]);
+    transposed_equals_the_reference([70_001, 3, 500], &[0, 33_551, 33_552, 70_000]);
+    transposed_equals_the_reference([70_001, 500, 3], &[0, 33_551, 33_552, 70_000]);
+}
+
+#[test]
+fn transposed_nm_weights_larger_than_a_binding() {
+    let (tokens, n_out, k_in) = (9, 4128, 16_403);
+    let w = nm_integers(k_in, n_out, Nm::TWO_FOUR);
+    assert!(w.values().len() * 4 > BINDING);
+    let x = integers(tokens, k_in, 1);
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_nm(&w).unwrap());
+    let problem = NmMatmul {
+        transposed: Transposed {
+            w: true,
+            ..Transposed::NONE
+        },
+        ..NmMatmul::new(tokens, n_out, k_in, Nm::TWO_FOUR)
+    };
+    let tokens: Vec<usize> = (0..tokens).collect();
+    let actual = multiply(&problem, &gw, &gx, n_out, &tokens);
+    assert_equal(
+        actual,
+        &nm_matmul_transposed(&x, &w, &Epilogue::default()).unwrap(),
     );
 }
 
 #[test]
 fn unaligned_dense_weights_larger_than_a_binding() {
-    let (tokens, n_out, k_in) = (1, 8209, 4127);
-    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
-    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
-    let actual = multiply(
-        &DenseMatmul::new(tokens, n_out, k_in),
-        &gw,
-        &gx,
-        n_out,
-        &[0],
-    );
-    assert_equal(
-        actual,
-        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &[0]).unwrap(),
-    );
+    dense_equals_the_reference([1, 8209, 4127], &[0]);
 }
 
 #[test]
 fn activations_larger_than_a_binding() {
     let (tokens, n_out, k_in) = (70_001, 3, 500);
     assert!(tokens * k_in * 4 > BINDING);
-    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
-    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
-    let actual = multiply(
-        &DenseMatmul::new(tokens, n_out, k_in),
-        &gw,
-        &gx,
-        n_out,
-        &[0, 40_000, 70_000],
-    );
-    assert_equal(
-        actual,
-        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &[0, 40_000, 70_000]).unwrap(),
-    );
+    dense_equals_the_reference([tokens, n_out, k_in], &[0, 40_000, 70_000]);
 }
 
 #[test]
 fn a_result_larger_than_a_binding() {
     let (tokens, n_out, k_in) = (70_001, 500, 4);
     assert!(tokens * n_out * 4 > BINDING);
-    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
-    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
-    let actual = multiply(
-        &DenseMatmul::new(tokens, n_out, k_in),
-        &gw,
-        &gx,
-        n_out,
-        &[0, 35_555, 70_000],
-    );
-    assert_equal(
-        actual,
-        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &[0, 35_555, 70_000]).unwrap(),
-    );
+    dense_equals_the_reference([tokens, n_out, k_in], &[0, 35_555, 70_000]);
 }
 
 /// An N:M matrix of small integers, made without a dense one of twice its size.
@@ -436,15 +449,7 @@ fn blocks_larger_than_a_binding() {
 
 #[test]
 fn more_workgroups_than_one_dimension_has() {
-    let (tokens, n_out, k_in) = (9, 600_000, 4);
-    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
-    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
-    let problem = DenseMatmul::new(tokens, n_out, k_in);
-    let actual = multiply(&problem, &gw, &gx, n_out, &[0, 8]);
-    assert_equal(
-        actual,
-        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &[0, 8]).unwrap(),
-    );
+    dense_equals_the_reference([9, 600_000, 4], &[0, 8]);
 }
 
 #[test]

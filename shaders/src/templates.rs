@@ -10,6 +10,7 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         "block_attention_tiled.wgsl",
         include_str!("../block_attention_tiled.wgsl"),
     ),
+    ("bsr_sddmm.wgsl", include_str!("../bsr_sddmm.wgsl")),
     ("ceiling_fma.wgsl", include_str!("../ceiling_fma.wgsl")),
     ("ceiling_read.wgsl", include_str!("../ceiling_read.wgsl")),
     ("convert.wgsl", include_str!("../convert.wgsl")),

@@ -3,9 +3,10 @@
 use crate::attention_variants::attention_variants;
 use crate::{
     Activation, Addend, ConvertKernel, ExpandError, FmaCeilingKernel, MatmulFinishKernel,
-    MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, ReadCeilingKernel, Source,
-    Storage, Tile, Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
-    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, ReadCeilingKernel,
+    SddmmKernel, Source, Storage, Tile, Walk, XAttentionCountKernel, XAttentionDecideKernel,
+    XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
+    XAttentionSelectKernel, expand,
 };
 
 const WALKS: [Walk; 23] = [
@@ -212,6 +213,27 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
             add(expand(&kernel))?;
         }
         epilogues(storage, &mut add)?;
+        for (block, aligned) in [
+            ((32, 32), true),
+            ((64, 16), true),
+            ((4, 4), true),
+            ((5, 3), false),
+        ] {
+            for (lanes, rows, accumulate) in [(8, 8, false), (64, 4, true)] {
+                add(expand(&SddmmKernel {
+                    block,
+                    rows,
+                    lanes,
+                    dy: storage,
+                    vector_dy: aligned,
+                    x: storage,
+                    vector_x: aligned,
+                    out: storage,
+                    scaled: accumulate,
+                    accumulate,
+                }))?;
+            }
+        }
     }
     xattention(&mut add)?;
     Ok(sources)

@@ -2,7 +2,7 @@
 
 use sparse_core::{BlockSelection, BsrMatrix, DType, Element};
 
-use crate::{Error, Gpu};
+use crate::{Error, Gpu, GpuTensor};
 
 /// A block-sparse matrix in GPU memory: blocks `[nnz_blocks, br, bc]` with block rows padded to a multiple of 4 elements, the list of each
 /// block row, and the list of each block column, which points at the same blocks: products with the transpose copy no value.
@@ -11,9 +11,9 @@ pub struct GpuBsr {
     pub(crate) values: wgpu::Buffer,
     pub(crate) by_row: BsrLists,
     pub(crate) by_column: BsrLists,
-    rows: usize,
-    cols: usize,
-    block: (usize, usize),
+    /// Block row and block column of each block.
+    pub(crate) places: wgpu::Buffer,
+    selection: BlockSelection,
     dtype: DType,
 }
 
@@ -39,12 +39,17 @@ impl BsrLists {
 impl GpuBsr {
     /// `[rows, cols]` of the matrix.
     pub fn shape(&self) -> [usize; 2] {
-        [self.rows, self.cols]
+        [self.selection.rows(), self.selection.cols()]
     }
 
     /// `(rows, columns)` of a block.
     pub fn block(&self) -> (usize, usize) {
-        self.block
+        self.selection.block()
+    }
+
+    /// Which blocks are stored.
+    pub fn selection(&self) -> &BlockSelection {
+        &self.selection
     }
 
     /// Storage type of the values.
@@ -54,17 +59,41 @@ impl GpuBsr {
 
     /// Stored blocks.
     pub fn nnz_blocks(&self) -> usize {
-        self.by_row.host_indptr.last().map_or(0, |&n| n as usize)
+        self.selection.count()
     }
 
     /// Bytes in GPU memory.
     pub fn bytes(&self) -> u64 {
-        self.values.size() + self.by_row.bytes() + self.by_column.bytes()
+        self.values.size() + self.by_row.bytes() + self.by_column.bytes() + self.places.size()
     }
 
     /// Elements from one block to the next.
     pub(crate) fn block_stride(&self) -> usize {
-        self.block.0 * self.block.1.next_multiple_of(4)
+        let (br, bc) = self.block();
+        br * bc.next_multiple_of(4)
+    }
+}
+
+impl GpuBsr {
+    /// The values with their padding.
+    fn values_tensor(&self) -> Result<GpuTensor, Error> {
+        let len = self.nnz_blocks() * self.block_stride();
+        GpuTensor::from_buffer(self.values.clone(), 0, &[len], self.dtype)
+    }
+
+    fn host<T: Element>(&self, padded: &[T]) -> Result<BsrMatrix<T>, Error> {
+        let bc = self.block().1;
+        let rows = padded.chunks(bc.next_multiple_of(4));
+        let values = rows.flat_map(|row| &row[..bc]).copied().collect();
+        let selection = &self.selection;
+        let (indptr, indices) = (selection.indptr().to_vec(), selection.indices().to_vec());
+        let shape = (selection.rows(), selection.cols());
+        BsrMatrix::try_new(shape.0, shape.1, self.block(), indptr, indices, values).map_err(|e| {
+            Error::Readback {
+                bytes: self.values.size(),
+                message: e.to_string(),
+            }
+        })
     }
 }
 
@@ -78,6 +107,48 @@ impl Gpu {
         self.bsr(values, matrix.selection(), T::DTYPE)
     }
 
+    /// A block-sparse matrix of zeros, for an operation to write.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    pub fn empty_bsr(&self, selection: &BlockSelection, dtype: DType) -> Result<GpuBsr, Error> {
+        let (br, bc) = selection.block();
+        let bytes = [br, bc.next_multiple_of(4), dtype.bytes()]
+            .iter()
+            .try_fold(selection.count() as u64, |bytes, &n| {
+                bytes.checked_mul(n as u64)
+            });
+        let bytes = bytes.ok_or_else(|| {
+            let reason = format!(
+                "{} blocks of {br} x {bc} have more bytes than can be addressed",
+                selection.count()
+            );
+            Error::invalid("empty_bsr", reason)
+        })?;
+        let values = self.allocate("block values", bytes, GpuTensor::USAGES)?;
+        self.bsr(values, selection, dtype)
+    }
+
+    /// Copies a block-sparse matrix back once everything submitted so far is done.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::read`], and [`Error::Readback`] where elements outside of the matrix are not zero: an operation that should have
+    /// written the matrix did not.
+    pub async fn read_bsr<T: Element>(&self, matrix: &GpuBsr) -> Result<BsrMatrix<T>, Error> {
+        let values = self.read::<T>(&matrix.values_tensor()?).await?;
+        matrix.host(values.data())
+    }
+
+    /// As [`Gpu::read_bsr`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::read_bsr`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_bsr_blocking<T: Element>(&self, matrix: &GpuBsr) -> Result<BsrMatrix<T>, Error> {
+        let values = self.read_blocking::<T>(&matrix.values_tensor()?)?;
+        matrix.host(values.data())
+    }
+
     fn bsr(
         &self,
         values: wgpu::Buffer,
@@ -85,13 +156,16 @@ impl Gpu {
         dtype: DType,
     ) -> Result<GpuBsr, Error> {
         let transpose = selection.by_column();
+        let place = |(row, column): (usize, usize)| {
+            [row, column].map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+        };
+        let places: Vec<u32> = selection.blocks().flat_map(place).collect();
         Ok(GpuBsr {
             values,
             by_row: self.lists(selection.indptr(), selection.indices())?,
             by_column: self.lists(&transpose.indptr, bytemuck::cast_slice(&transpose.entries))?,
-            rows: selection.rows(),
-            cols: selection.cols(),
-            block: selection.block(),
+            places: self.upload_words("places of blocks", &places)?,
+            selection: selection.clone(),
             dtype,
         })
     }

@@ -2,14 +2,16 @@
 
 use sparse_shaders::{
     AttentionKernel, AttentionTile, BlockWalk, ConvertKernel, Kernel, MatmulFinishKernel,
-    MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, Storage, Tile, Walk,
-    XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel,
-    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, SddmmKernel, Storage, Tile,
+    Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
+    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 use crate::attention::params::AttentionParams;
 use crate::dispatch::Params;
-use crate::matmul::params::{ConvertParams, FinishParams, MatmulParams, NaiveParams, PackParams};
+use crate::matmul::params::{
+    ConvertParams, FinishParams, MatmulParams, NaiveParams, PackParams, SddmmParams,
+};
 use crate::xattention::params::{
     CountParams, DecideParams, PackGroupsParams, ReduceParams, ScoreParams, SelectParams,
 };
@@ -66,6 +68,18 @@ fn uniforms_have_the_layout_of_their_wgsl() {
     });
     assert_same_layout::<FinishParams>(&MatmulFinishKernel {
         output: Output::of(Storage::F16),
+    });
+    assert_same_layout::<SddmmParams>(&SddmmKernel {
+        block: (8, 8),
+        rows: 4,
+        lanes: 64,
+        dy: Storage::F32,
+        vector_dy: true,
+        x: Storage::F32,
+        vector_x: true,
+        out: Storage::F16,
+        scaled: true,
+        accumulate: true,
     });
     assert_same_layout::<NaiveParams>(&NaiveMatmulKernel {
         input: Storage::F32,

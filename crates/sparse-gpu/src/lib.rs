@@ -64,7 +64,10 @@ pub use matmul::{Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, Matmul
 pub use matmul::{Tile, Transposed, Weights};
 pub use ops::XAttention;
 pub use ops::{AttentionTypes, BlockAttention, BlockAttentionPlan};
-pub use ops::{BsrMatmul, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec};
+pub use ops::{
+    BsrMatmul, BsrSddmm, BsrSddmmPlan, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul,
+    NmMatvec,
+};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
 pub use problem::{Explanation, Problem};
 pub use sparse::{GpuMask, GpuNm};

@@ -32,6 +32,20 @@ pub enum MatmulError {
         /// Numbers given.
         actual: usize,
     },
+    /// Operands of a sampled product that do not fit its blocks, or blocks that differ.
+    #[error(
+        "blocks of a {} x {} matrix want dy with {} and x with {} columns and as many rows each, and a previous matrix of the same \
+         blocks; dy is {} x {}, x is {} x {}",
+        selected.0, selected.1, selected.0, selected.1, dy.0, dy.1, x.0, x.1
+    )]
+    SampledShape {
+        /// Rows and columns of dy.
+        dy: (usize, usize),
+        /// Rows and columns of x.
+        x: (usize, usize),
+        /// Rows and columns of the matrix that has the blocks.
+        selected: (usize, usize),
+    },
     /// A sampled token that does not exist.
     #[error("token {token} was asked for, but x has {tokens} rows")]
     TokenOutOfRange {

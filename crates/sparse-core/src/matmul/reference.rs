@@ -22,6 +22,42 @@ pub struct MatmulReference {
     pub epilogue_gain: f64,
 }
 
+impl MatmulReference {
+    /// Nothing but zeros yet. The caller has checked that so many numbers can be addressed.
+    pub(crate) fn zeros(tokens: usize, n_out: usize, epilogue: &Epilogue) -> Self {
+        let len = tokens * n_out;
+        Self {
+            tokens,
+            n_out,
+            y: vec![0.0; len],
+            pre: vec![0.0; len],
+            magnitude: vec![0.0; len],
+            epilogue_roundings: usize::from(epilogue.alpha != 1.0)
+                + usize::from(epilogue.addend.is_some()),
+            epilogue_gain: epilogue.alpha.abs().max(1.0),
+        }
+    }
+
+    /// The output whose products sum to `sum`, and their absolute values to `magnitude`; `added` is its place in the addend.
+    pub(crate) fn set(
+        &mut self,
+        output: usize,
+        added: usize,
+        bias: f64,
+        sum: f64,
+        magnitude: f64,
+        epilogue: &Epilogue,
+    ) {
+        // A factor of 0 takes nothing, of infinities and NaN neither.
+        let scaled = |factor: f64, value: f64| if factor == 0.0 { 0.0 } else { factor * value };
+        let addend = epilogue.addend.as_ref();
+        let added = addend.map_or(0.0, |addend| scaled(addend.beta, addend.c[added]));
+        self.pre[output] = scaled(epilogue.alpha, sum) + added + bias;
+        self.magnitude[output] = scaled(epilogue.alpha.abs(), magnitude) + added.abs() + bias.abs();
+        self.y[output] = epilogue.activation.apply(self.pre[output]);
+    }
+}
+
 /// All tokens of `x` times a matrix whose row `o` has the weights `terms(o)`, pairs of `k` and a weight.
 ///
 /// What `terms` leaves out never touches `x`, so an infinity in `x` does not turn into NaN there.
@@ -90,15 +126,7 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
             tokens: token_count,
             n_out,
         })?;
-    let mut reference = MatmulReference {
-        tokens: token_count,
-        n_out,
-        y: vec![0.0; len],
-        pre: vec![0.0; len],
-        magnitude: vec![0.0; len],
-        epilogue_roundings: usize::from(epilogue.alpha != 1.0) + usize::from(addend.is_some()),
-        epilogue_gain: epilogue.alpha.abs().max(1.0),
-    };
+    let mut reference = MatmulReference::zeros(token_count, n_out, epilogue);
     if len == 0 {
         return Ok(reference);
     }
@@ -106,8 +134,6 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
     let x_rows: Vec<(usize, Vec<f64>)> = tokens
         .map(|t| (t, (0..k_in).map(|k| x.get(t, k).to_f64()).collect()))
         .collect();
-    // A factor of 0 takes nothing, of infinities and NaN neither.
-    let scaled = |factor: f64, value: f64| if factor == 0.0 { 0.0 } else { factor * value };
     for o in 0..n_out {
         let weights: Vec<(usize, f64)> = terms(o).collect();
         let bias = epilogue.bias.as_ref().map_or(0.0, |bias| bias[o]);
@@ -118,14 +144,8 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
                 sum += x_row[k] * weight;
                 magnitude += (x_row[k] * weight).abs();
             }
-            let added = addend.map_or(0.0, |addend| {
-                scaled(addend.beta, addend.c[token * n_out + o])
-            });
             let output = sample * n_out + o;
-            reference.pre[output] = scaled(epilogue.alpha, sum) + added + bias;
-            reference.magnitude[output] =
-                scaled(epilogue.alpha.abs(), magnitude) + added.abs() + bias.abs();
-            reference.y[output] = epilogue.activation.apply(reference.pre[output]);
+            reference.set(output, token * n_out + o, bias, sum, magnitude, epilogue);
         }
     }
     Ok(reference)

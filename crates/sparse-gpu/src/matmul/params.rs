@@ -93,6 +93,23 @@ params! {
 }
 
 params! {
+    /// Of `bsr_sddmm.wgsl`.
+    SddmmParams {
+        first_block,
+        blocks_end,
+        tokens,
+        n_out,
+        k_in,
+        y_stride,
+        y_first,
+        /// The bits of an f32.
+        alpha,
+        /// The bits of an f32.
+        beta,
+    }
+}
+
+params! {
     /// Of `naive.wgsl`.
     NaiveParams { tokens, n_out, k_in }
 }

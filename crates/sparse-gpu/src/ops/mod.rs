@@ -2,6 +2,7 @@
 
 pub(crate) mod block_attention;
 mod bsr_matmul;
+mod bsr_sddmm;
 mod dense_matmul;
 mod naive_matmul;
 mod nm_matmul;
@@ -12,6 +13,7 @@ mod xattention_select;
 
 pub use block_attention::{AttentionTypes, BlockAttention, BlockAttentionPlan};
 pub use bsr_matmul::BsrMatmul;
+pub use bsr_sddmm::{BsrSddmm, BsrSddmmPlan};
 pub use dense_matmul::DenseMatmul;
 pub use naive_matmul::{NaiveMatmul, NaiveMatmulPlan};
 pub use nm_matmul::NmMatmul;

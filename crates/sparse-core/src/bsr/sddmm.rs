@@ -1,0 +1,66 @@
+//! A dense product of which only some blocks are computed: the CPU twin of the GPU's `bsr_sddmm`.
+
+use crate::matmul::Epilogue;
+use crate::{BlockSelection, BsrMatrix, Element, MatmulError, MatmulReference, Matrix, MatrixView};
+
+/// `out[i, j] = alpha * sum_t dy[t, i] * x[t, j] + beta * previous[i, j]`, `dy^T x`, at the blocks of `selection` only: the gradient of
+/// block-sparse weights `[n_out, k_in]`, of `dy [tokens, n_out]` and `x [tokens, k_in]`.
+///
+/// The result has the blocks' elements `[count * br, bc]` as its rows, in storage order; those outside of the matrix are zero. `beta` times
+/// a `previous` matrix of the same blocks is added where it is given.
+///
+/// ```
+/// use sparse_core::{BlockSelection, BsrMatrix, Matrix, bsr::bsr_sddmm};
+/// let dy = Matrix::new(2, 2, vec![1.0_f32, 2.0, 3.0, 4.0]); // [tokens, n_out]
+/// let x = Matrix::new(2, 4, vec![0.0_f32, 0.0, 5.0, 6.0, 0.0, 0.0, 7.0, 8.0]); // [tokens, k_in]
+/// let selection = BlockSelection::new(2, 4, (2, 2), vec![0, 1], vec![1]);
+/// let none = None::<&BsrMatrix<f32>>;
+/// assert_eq!(bsr_sddmm(&dy, &x, &selection, 1.0, 0.0, none)?.y, [26.0, 30.0, 38.0, 44.0]);
+/// # Ok::<(), sparse_core::MatmulError>(())
+/// ```
+///
+/// # Errors
+/// [`MatmulError::SampledShape`] where dy, x, the selection and the previous matrix do not fit together.
+pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
+    dy: impl Into<MatrixView<'a, Y>>,
+    x: impl Into<MatrixView<'a, X>>,
+    selection: &BlockSelection,
+    alpha: f32,
+    beta: f32,
+    previous: Option<&BsrMatrix<W>>,
+) -> Result<MatmulReference, MatmulError> {
+    let (dy, x) = (dy.into(), x.into());
+    let same_blocks = previous.is_none_or(|previous| previous.selection() == selection);
+    let fits =
+        dy.rows() == x.rows() && (dy.cols(), x.cols()) == (selection.rows(), selection.cols());
+    if !(fits && same_blocks) {
+        return Err(MatmulError::SampledShape {
+            dy: (dy.rows(), dy.cols()),
+            x: (x.rows(), x.cols()),
+            selected: (selection.rows(), selection.cols()),
+        });
+    }
+    let (layout, (br, bc)) = (selection.layout(), selection.block());
+    let len = selection.count() * layout.block_len();
+    let mut epilogue = Epilogue::NONE.with_alpha(alpha);
+    if let Some(previous) = previous {
+        let values = Matrix::new(selection.count() * br, bc, previous.values().to_vec());
+        epilogue = epilogue.with_addend(beta, &values);
+    }
+    let mut reference = MatmulReference::zeros(selection.count() * br, bc, &epilogue);
+    debug_assert_eq!(reference.y.len(), len);
+    for (block, (block_row, block_col)) in selection.blocks().enumerate() {
+        for (a, row) in layout.rows_of(block_row).enumerate() {
+            for (b, col) in layout.cols_of(block_col).enumerate() {
+                let products =
+                    (0..dy.rows()).map(|t| dy.get(t, row).to_f64() * x.get(t, col).to_f64());
+                let (sum, magnitude) = products.fold((0.0, 0.0), |(sum, magnitude), product| {
+                    (sum + product, magnitude + product.abs())
+                });
+                let output = block * layout.block_len() + a * bc + b;
+                reference.set(output, output, 0.0, sum, magnitude, &epilogue);
+            }
+        }
+    }
+    Ok(reference)
+}

@@ -1,0 +1,122 @@
+{%- import "shared/storage.wgsl" as storage -%}
+{%- import "shared/grid.wgsl" as grid -%}
+{%- import "shared/epilogue.wgsl" as epilogue -%}
+// out[p][a][b] = alpha * sum_t dy[t, i * {{ br }} + a] * x[t, j * {{ bc }} + b] + beta * out[p][a][b], for the stored blocks p = (i, j) only.
+//
+// An invocation owns {{ rows }} rows by four columns of a block in registers; one token = {{ rows // 4 }} vec4 of dy and one of x. Neighbours own
+// neighbouring columns. Both operands lie as they are: for one token, the elements of a block are neighbours in memory.
+
+struct Params {
+    first_group: u32,
+    group_end: u32,
+    first_block: u32,   // of this dispatch
+    blocks_end: u32,    // one past its last
+    tokens: u32,
+    n_out: u32,         // columns of dy
+    k_in: u32,          // columns of x
+    y_stride: u32,      // elements from one row of a block to the next
+    y_first: u32,       // element that the bound window of the result starts with
+    alpha: f32,
+    beta: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+{% if vector_dy -%}
+{{ storage.vec4_reader(1, "dy", dy) }}
+{%- else -%}
+{{ storage.scalar_reader(1, "dy", dy) }}
+{%- endif %}
+{{ epilogue.bindings(storage, output) }}
+{% if vector_x -%}
+{{ storage.vec4_reader(3, "x", x) }}
+{%- else -%}
+{{ storage.scalar_reader(3, "x", x) }}
+{%- endif %}
+// Block row and block column of each stored block.
+@group(0) @binding(4) var<storage, read> places: array<vec2<u32>>;
+
+const BR = {{ br }}u;
+const BC = {{ bc }}u;
+const BC4 = {{ bc4 }}u;
+const LANES = {{ lanes }}u;
+const ROW_TILES = {{ row_tiles }}u;
+
+{{ grid.index() }}
+
+{{ epilogue.functions(output) }}
+
+// dy[token, row .. row + 3]; rows that do not exist give anything.
+fn dy4(token: u32, row: u32) -> vec4<f32> {
+{%- if vector_dy %}
+    return load4_dy((token * params.n_out + min(row, params.n_out - 4u)) / 4u);
+{%- else %}
+    let first = token * params.n_out;
+    let last = params.n_out - 1u;
+    return vec4<f32>(load_dy(first + min(row, last)), load_dy(first + min(row + 1u, last)), load_dy(first + min(row + 2u, last)), load_dy(first + min(row + 3u, last)));
+{%- endif %}
+}
+
+// x[token, column .. column + 3]; columns that do not exist give anything.
+fn x4(token: u32, column: u32) -> vec4<f32> {
+{%- if vector_x %}
+    return load4_x((token * params.k_in + min(column, params.k_in - 4u)) / 4u);
+{%- else %}
+    let first = token * params.k_in;
+    let last = params.k_in - 1u;
+    return vec4<f32>(load_x(first + min(column, last)), load_x(first + min(column + 1u, last)), load_x(first + min(column + 2u, last)), load_x(first + min(column + 3u, last)));
+{%- endif %}
+}
+{% macro multiply_add(token) %}
+        let x_{{ token }} = x4(token + {{ token }}u, column);
+{%- for g in range(rows // 4) %}
+        let dy_{{ token }}_{{ g }} = dy4(token + {{ token }}u, row + {{ 4 * g }}u);
+{%- for r in range(4) %}
+        acc_{{ 4 * g + r }} = fma(vec4<f32>(dy_{{ token }}_{{ g }}[{{ r }}]), x_{{ token }}, acc_{{ 4 * g + r }});
+{%- endfor %}{% endfor %}
+{%- endmacro %}
+@compute @workgroup_size({{ lanes }}, 1, 1)
+fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = group_index(group_id);
+    if (group >= params.group_end) { return; }
+{%- if one_block %}
+    // A workgroup lies within one row tile of one block: its rows of dy are the same for all invocations.
+    let quad = group % (BC4 / LANES) * LANES + lane;
+    let tile = group / (BC4 / LANES);
+{%- else %}
+    let item = group * LANES + lane;
+    let quad = item % BC4;
+    let tile = item / BC4;
+{%- endif %}
+    let block = params.first_block + tile / ROW_TILES;
+    if (block >= params.blocks_end) { return; }
+    let block_row = tile % ROW_TILES * {{ rows }}u;
+    let place = places[block];
+    let row = place.x * BR + block_row;
+    let column = place.y * BC + 4u * quad;
+{%- for r in range(rows) %}
+    var acc_{{ r }} = vec4<f32>(0.0);
+{%- endfor %}
+    var token = 0u;
+    for (; token + 4u <= params.tokens; token += 4u) {
+{%- for t in range(4) %}{{ multiply_add(t) }}{% endfor %}
+    }
+    for (; token < params.tokens; token++) {
+{{- multiply_add(0) }}
+    }
+    // Elements of an edge block outside of the matrix, and the padding of its rows, are zero.
+    let columns = 4u * quad + vec4<u32>(0u, 1u, 2u, 3u);
+    let inside = (columns < vec4<u32>(BC)) & (columns + place.y * BC < vec4<u32>(params.k_in));
+    let first = (block * BR + block_row) * params.y_stride + 4u * quad;
+{%- for r in range(rows) %}
+    if (block_row + {{ r }}u < BR) {
+        let i = first + {{ r }}u * params.y_stride;
+        let sums = select(vec4<f32>(0.0), acc_{{ r }}, inside & vec4<bool>(row + {{ r }}u < params.n_out));
+{%- if output.storage == "f32" %}
+        put4(i, 0u, sums);
+{%- else %}
+        put2(i, 0u, sums.xy);
+        put2(i + 2u, 0u, sums.zw);
+{%- endif %}
+    }
+{%- endfor %}
+}

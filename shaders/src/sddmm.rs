@@ -1,0 +1,145 @@
+//! `bsr_sddmm.wgsl`: a dense product of which only some blocks are computed.
+
+use serde::Serialize;
+
+use crate::kernel::{ConfigError, Kernel, Storage, require};
+use crate::output::{Addend, Output};
+
+/// `out = alpha * dy^T x + beta * out` at the stored blocks of a block-sparse matrix; see `bsr_sddmm.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SddmmKernel {
+    /// Rows and columns of a block.
+    pub block: (usize, usize),
+    /// Rows of a block that an invocation computes: 4 or 8.
+    pub rows: usize,
+    /// Invocations of a workgroup: a power of two, at most 256.
+    pub lanes: usize,
+    /// Storage of dy.
+    pub dy: Storage,
+    /// Blocks of dy start at multiples of four elements.
+    pub vector_dy: bool,
+    /// Storage of x.
+    pub x: Storage,
+    /// Blocks of x start at multiples of four elements.
+    pub vector_x: bool,
+    /// Storage of the result.
+    pub out: Storage,
+    /// alpha is not 1.
+    pub scaled: bool,
+    /// The result is added to what is there, times beta.
+    pub accumulate: bool,
+}
+
+impl SddmmKernel {
+    const fn bc4(&self) -> usize {
+        self.block.1.div_ceil(4)
+    }
+
+    const fn row_tiles(&self) -> usize {
+        self.block.0.div_ceil(self.rows)
+    }
+
+    /// Invocations that a block needs.
+    pub const fn items_per_block(&self) -> usize {
+        self.row_tiles() * self.bc4()
+    }
+}
+
+impl Serialize for SddmmKernel {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Variables {
+            br: usize,
+            bc: usize,
+            bc4: usize,
+            rows: usize,
+            row_tiles: usize,
+            lanes: usize,
+            one_block: bool,
+            dy: Storage,
+            vector_dy: bool,
+            x: Storage,
+            vector_x: bool,
+            output: Output,
+        }
+        Variables {
+            br: self.block.0,
+            bc: self.block.1,
+            bc4: self.bc4(),
+            rows: self.rows,
+            row_tiles: self.row_tiles(),
+            lanes: self.lanes,
+            one_block: self.bc4().is_multiple_of(self.lanes),
+            dy: self.dy,
+            vector_dy: self.vector_dy,
+            x: self.x,
+            vector_x: self.vector_x,
+            output: Output {
+                vectors: self.out == Storage::F32,
+                scaled: self.scaled,
+                addend: if self.accumulate {
+                    Addend::Previous
+                } else {
+                    Addend::None
+                },
+                ..Output::of(self.out)
+            },
+        }
+        .serialize(serializer)
+    }
+}
+
+impl Kernel for SddmmKernel {
+    fn template(&self) -> &'static str {
+        "bsr_sddmm.wgsl"
+    }
+
+    fn name(&self) -> String {
+        let flag = |on: bool, name: &'static str| if on { name } else { "" };
+        format!(
+            "bsr_sddmm_{}x{}_{}x{}_dy-{}{}_x-{}{}_out-{}{}{}",
+            self.block.0,
+            self.block.1,
+            self.rows,
+            self.lanes,
+            self.dy.name(),
+            flag(!self.vector_dy, "-unaligned"),
+            self.x.name(),
+            flag(!self.vector_x, "-unaligned"),
+            self.out.name(),
+            flag(self.scaled, "_alpha"),
+            flag(self.accumulate, "_beta"),
+        )
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let name = || self.name();
+        let (br, bc) = self.block;
+        require(br > 0, &name, "block rows", br, "at least 1")?;
+        require(bc > 0, &name, "block columns", bc, "at least 1")?;
+        require(
+            matches!(self.rows, 4 | 8),
+            &name,
+            "rows",
+            self.rows,
+            "4 or 8",
+        )?;
+        let lanes = self.lanes.is_power_of_two() && self.lanes <= 256;
+        require(
+            lanes,
+            &name,
+            "lanes",
+            self.lanes,
+            "a power of two up to 256",
+        )?;
+        let aligned =
+            (!self.vector_dy || br.is_multiple_of(4)) && (!self.vector_x || bc.is_multiple_of(4));
+        require(
+            aligned,
+            &name,
+            "rows and columns of a block",
+            br.min(bc),
+            "multiples of 4, for vec4 operands",
+        )
+    }
+}

@@ -1,0 +1,250 @@
+//! `bsr_sddmm` against its CPU reference.
+
+mod support;
+
+use half::{bf16, f16};
+use sparse_core::bounds::{Comparison, compare, matmul_bounds};
+use sparse_core::bsr::bsr_sddmm;
+use sparse_core::prune::BlockBudget;
+use sparse_core::synthetic::{integer_matrix, normal_matrix};
+use sparse_core::{Activation, BlockSelection, BsrMatrix, DType, Element, Matrix};
+use sparse_gpu::{BsrSddmm, GpuBsr, GpuTensor, MatmulTypes};
+use support::gpu::{gpu, submit};
+
+struct Case {
+    shape: [usize; 3],
+    block: (usize, usize),
+    density: f64,
+    integers: bool,
+    alpha: f32,
+    beta: f32,
+}
+
+impl Case {
+    fn new(shape: [usize; 3], block: (usize, usize)) -> Self {
+        Self {
+            shape,
+            block,
+            density: 0.5,
+            integers: false,
+            alpha: 1.0,
+            beta: 0.0,
+        }
+    }
+
+    fn random<T: Element>(&self, rows: usize, cols: usize, seed: u64) -> Matrix<T> {
+        let matrix = if self.integers {
+            integer_matrix(rows, cols, 1, seed)
+        } else {
+            normal_matrix(rows, cols, seed)
+        };
+        matrix.unwrap()
+    }
+}
+
+fn run<Y: Element, X: Element, W: Element>(case: &Case) -> Comparison {
+    let [tokens, n_out, k_in] = case.shape;
+    let (dy, x) = (
+        case.random::<Y>(tokens, n_out, 1),
+        case.random::<X>(tokens, k_in, 2),
+    );
+    let budget = BlockBudget::Density(case.density);
+    let previous = BsrMatrix::prune(&case.random::<W>(n_out, k_in, 3), case.block, budget).unwrap();
+    let selection = previous.selection();
+    let added = (case.beta != 0.0).then_some(&previous);
+    let reference = bsr_sddmm(&dy, &x, selection, case.alpha, case.beta, added).unwrap();
+    let problem = BsrSddmm {
+        types: MatmulTypes {
+            x: X::DTYPE,
+            w: W::DTYPE,
+            y: Y::DTYPE,
+        },
+        alpha: case.alpha,
+        beta: case.beta,
+        ..BsrSddmm::new(tokens, n_out, k_in, case.block)
+    };
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let (dy, x) = (gpu().upload(&dy).unwrap(), gpu().upload(&x).unwrap());
+    let mut out = if case.beta == 0.0 {
+        poisoned::<W>(selection)
+    } else {
+        gpu().upload_bsr(&previous).unwrap()
+    };
+    submit(gpu(), |pass| plan.record(pass, &dy, &x, &mut out).unwrap());
+    let out = gpu().read_bsr_blocking::<W>(&out).unwrap();
+    let bounds = if case.integers {
+        vec![0.0; reference.y.len()]
+    } else {
+        matmul_bounds(&reference, tokens, Activation::None, W::DTYPE)
+    };
+    compare(
+        out.values().iter().map(|v| v.to_f64()),
+        &reference.y,
+        &bounds,
+    )
+}
+
+/// Blocks full of NaN inside of the matrix.
+fn poisoned<T: Element>(selection: &BlockSelection) -> GpuBsr {
+    let (rows, cols) = (selection.rows(), selection.cols());
+    let dense = Matrix::new(rows, cols, vec![T::from_f32(f32::NAN); rows * cols]);
+    gpu()
+        .upload_bsr(&BsrMatrix::from_selection(&dense, selection).unwrap())
+        .unwrap()
+}
+
+fn check<Y: Element, X: Element, W: Element>(case: &Case) -> f64 {
+    let comparison = run::<Y, X, W>(case);
+    assert!(
+        comparison.holds(),
+        "{:?} in blocks of {:?}: {comparison}",
+        case.shape,
+        case.block
+    );
+    comparison.ratio
+}
+
+const BLOCKS: [(usize, usize); 10] = [
+    (32, 32),
+    (64, 16),
+    (16, 64),
+    (4, 128),
+    (128, 4),
+    (4, 4),
+    (4, 6),
+    (6, 4),
+    (5, 3),
+    (1, 1),
+];
+
+#[test]
+fn small_integers_are_exact_in_every_block_and_shape() {
+    for (i, block) in BLOCKS.into_iter().enumerate() {
+        for shape in [[9, 130, 135], [17, 64, 96], [4, 7, 5]] {
+            let case = Case {
+                integers: true,
+                density: [0.3, 0.6, 1.0][i % 3],
+                ..Case::new(shape, block)
+            };
+            check::<f32, f32, f32>(&case);
+        }
+    }
+}
+
+#[test]
+fn empty_sizes() {
+    for shape in [[0, 8, 8], [3, 0, 8], [3, 8, 0], [1, 1, 1]] {
+        check::<f32, f32, f32>(&Case {
+            integers: true,
+            ..Case::new(shape, (4, 4))
+        });
+    }
+    check::<f32, f32, f32>(&Case {
+        density: 0.0,
+        ..Case::new([5, 8, 8], (4, 4))
+    });
+}
+
+#[test]
+fn every_storage_type_alpha_and_beta() {
+    for block in [(32, 32), (8, 4), (5, 3)] {
+        for (alpha, beta) in [(1.0, 0.0), (1.3, -0.7)] {
+            let case = Case {
+                alpha,
+                beta,
+                ..Case::new([33, 40, 70], block)
+            };
+            check::<f32, f32, f32>(&case);
+            check::<f16, f16, f16>(&case);
+            check::<bf16, f32, bf16>(&case);
+        }
+    }
+}
+
+#[test]
+fn the_bound_is_not_vacuous() {
+    let worst = [1, 2, 3]
+        .map(|tokens| check::<f32, f32, f32>(&Case::new([tokens, 64, 64], (8, 8))))
+        .into_iter()
+        .fold(0.0, f64::max);
+    assert!(worst > 0.125, "an eighth of the bound would do: {worst}");
+}
+
+#[test]
+fn many_tokens() {
+    check::<f32, f32, f32>(&Case {
+        integers: true,
+        ..Case::new([70_000, 8, 12], (4, 4))
+    });
+}
+
+#[test]
+fn a_result_larger_than_a_binding() {
+    let (tokens, n_out, k_in) = (2, 6400, 6400);
+    let case = Case {
+        integers: true,
+        density: 1.0,
+        ..Case::new([tokens, n_out, k_in], (64, 64))
+    };
+    assert!(n_out * k_in * 4 > 128 << 20);
+    check::<f32, f32, f32>(&case);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let problem = BsrSddmm::new(4, 8, 8, (4, 4));
+    let plan_error = |problem: BsrSddmm| gpu().plan_blocking(&problem).unwrap_err().to_string();
+    assert_eq!(
+        plan_error(BsrSddmm {
+            alpha: f32::NAN,
+            ..problem
+        }),
+        "bsr_sddmm: alpha = NaN; it is a finite number"
+    );
+    assert!(plan_error(BsrSddmm::new(4, 8, 8, (0, 4))).contains("blocks of 0 x 4"));
+    assert!(
+        plan_error(BsrSddmm::new(1 << 20, 64, 8, (4, 4)))
+            .contains("run it over some tokens at a time with beta = 1")
+    );
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let tensor = |rows, cols| gpu().empty_tensor(&[rows, cols], DType::F32).unwrap();
+    let full = |n, block| {
+        let dense = Matrix::new(n, n, vec![1.0_f32; n * n]);
+        gpu()
+            .upload_bsr(&BsrMatrix::from_dense(&dense, block).unwrap())
+            .unwrap()
+    };
+    let refused = |dy: &GpuTensor, x: &GpuTensor, mut out: GpuBsr| {
+        let mut message = String::new();
+        submit(gpu(), |pass| {
+            message = plan.record(pass, dy, x, &mut out).unwrap_err().to_string();
+        });
+        message
+    };
+    let (dy, x) = (tensor(4, 8), tensor(4, 8));
+    assert_eq!(
+        refused(&tensor(3, 8), &x, full(8, (4, 4))),
+        "bsr_sddmm: dy has shape [3, 8], the plan is for [4, 8]"
+    );
+    assert_eq!(
+        refused(&dy, &x, full(8, (4, 8))),
+        "bsr_sddmm: out has pattern blocks of 4 x 8, the plan is for blocks of 4 x 4"
+    );
+    assert_eq!(
+        refused(&dy, &x, full(12, (4, 4))),
+        "bsr_sddmm: out has shape [12, 12], the plan is for [8, 8]"
+    );
+    let mut half = gpu()
+        .empty_bsr(full(8, (4, 4)).selection(), DType::F16)
+        .unwrap();
+    submit(gpu(), |pass| {
+        let error = plan
+            .record(pass, &dy, &x, &mut half)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "bsr_sddmm: out is stored as f16, the plan is for f32"
+        );
+    });
+}
