@@ -30,6 +30,7 @@ mod variants;
 mod walk;
 mod xattention;
 mod xattention_decide;
+mod xattention_select;
 
 pub use attention::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
 pub use ceiling::{CEILING_LANES, CEILING_TILE, FmaCeilingKernel, ReadCeilingKernel};
@@ -45,6 +46,6 @@ pub use variants::expand_all_variants;
 pub use walk::Walk;
 pub use xattention::{
     XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
-    XAttentionSelectKernel,
 };
 pub use xattention_decide::{XAttentionCountKernel, XAttentionDecideKernel};
+pub use xattention_select::XAttentionSelectKernel;

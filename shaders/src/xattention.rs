@@ -1,4 +1,4 @@
-//! The kernels of XAttention before the attention itself: packing token groups, scoring, reducing to block scores, selecting.
+//! The kernels of XAttention that make block scores: packing token groups, scoring, reducing.
 
 use serde::Serialize;
 
@@ -80,7 +80,7 @@ pub struct XAttentionRules {
 }
 
 impl XAttentionRules {
-    fn label(self) -> String {
+    pub(crate) fn label(self) -> String {
         let mode = if self.exact { "exact" } else { "reference" };
         format!("{mode}-{}", if self.causal { "causal" } else { "full" })
     }
@@ -240,72 +240,6 @@ impl Kernel for XAttentionReduceKernel {
 
     fn check(&self) -> Result<(), ConfigError> {
         check_groups(self.groups_per_block, &|| self.name())
-    }
-}
-
-/// The blocks to keep of every block row; see `xattention_select.wgsl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct XAttentionSelectKernel {
-    /// The rule of selection.
-    pub rules: XAttentionRules,
-    /// Invocations of a row, 1 to 256.
-    pub row_lanes: usize,
-    /// Rows of a workgroup; 1 unless a row has one invocation.
-    pub rows: usize,
-    /// A fixed count of blocks per row instead of a share of the mass; Exact mode only.
-    pub top_k: bool,
-    /// A mask of forced blocks is bound.
-    pub forced_mask: bool,
-}
-
-impl Serialize for XAttentionSelectKernel {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Variables {
-            exact: bool,
-            causal: bool,
-            row_lanes: usize,
-            rows: usize,
-            top_k: bool,
-            forced_mask: bool,
-        }
-        Variables {
-            exact: self.rules.exact,
-            causal: self.rules.causal,
-            row_lanes: self.row_lanes,
-            rows: self.rows,
-            top_k: self.top_k,
-            forced_mask: self.forced_mask,
-        }
-        .serialize(serializer)
-    }
-}
-
-impl Kernel for XAttentionSelectKernel {
-    fn template(&self) -> &'static str {
-        "xattention_select.wgsl"
-    }
-
-    fn name(&self) -> String {
-        format!(
-            "xattention_select_{}_{}x{}{}{}",
-            self.rules.label(),
-            self.rows,
-            self.row_lanes,
-            if self.top_k { "_top-k" } else { "" },
-            if self.forced_mask { "_forced" } else { "" },
-        )
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        let name = || self.name();
-        let (lanes, rows) = (self.row_lanes, self.rows);
-        let ok = (1..=256).contains(&lanes);
-        require(ok, &name, "invocations of a row", lanes, "1 to 256")?;
-        let ok = self.rules.exact || !self.top_k;
-        require(ok, &name, "top_k", 1, "0 in Reference mode")?;
-        let ok = rows == 1 || (lanes == 1 && (1..=256).contains(&rows));
-        require(ok, &name, "rows", rows, "1, or up to 256 of one invocation")
     }
 }
 

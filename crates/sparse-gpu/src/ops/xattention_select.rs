@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sparse_core::DType;
-use sparse_core::attention::{AttentionShape, HeadKind};
+use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_shaders::XAttentionSelectKernel;
 use wgpu::util::DeviceExt;
@@ -14,6 +14,7 @@ use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
 use crate::window::{Window, window_bytes};
 use crate::xattention::params::SelectParams;
+use crate::xattention::select::head_rule;
 use crate::xattention::{check_counts, rules, word};
 use crate::{Error, Gpu, GpuMask, GpuTensor};
 
@@ -126,69 +127,6 @@ impl Problem for XAttentionSelect {
             explanation,
         })
     }
-}
-
-/// Loop iterations of an invocation of `lanes` that share a row of `blocks`: the rounds of the bisections and a few more, each through the
-/// invocation's blocks and through the other invocations' parts.
-const fn iterations(blocks: usize, lanes: usize) -> usize {
-    let rounds = 40 + (usize::BITS - blocks.leading_zeros()) as usize;
-    rounds.saturating_mul(blocks / lanes + lanes + 2)
-}
-
-impl XAttentionSelect {
-    /// Invocations of a row of `blocks`, and why.
-    fn row_lanes(&self, gpu: &Gpu, blocks: usize) -> Result<(usize, &'static str), Error> {
-        let check = |lanes: usize| {
-            let what = format!("{OPERATION} of rows of {blocks} blocks by {lanes} invocation(s)");
-            gpu.check_loops(what, iterations(blocks, lanes))
-        };
-        match self.row_lanes {
-            Some(lanes) => check(lanes.max(1)).map(|()| (lanes, "as the caller asked")),
-            // Barriers are what costs a processor most.
-            None if gpu.is_software() && iterations(blocks, 1) <= 1 << 15 => {
-                check(1).map(|()| (1, "one invocation per row needs no barriers"))
-            }
-            None if iterations(blocks, 32) <= 1 << 15 => {
-                check(32).map(|()| (32, "a subgroup's worth of invocations per row"))
-            }
-            None => check(256).map(|()| (256, "rows are long")),
-        }
-    }
-}
-
-/// What the kernel wants to know of a head: its share or count, its kind, blocks of sinks and recent blocks.
-fn head_rule(options: &XAttentionOptions, head: usize, k_blocks: usize) -> [u32; 4] {
-    let wanted = match options.top_k {
-        // More blocks than there are change nothing.
-        Some(count) => word(count.min(k_blocks)),
-        None => fixed(options.threshold.of_head(head)),
-    };
-    match options.kind_of_head(head) {
-        HeadKind::Sparse => [wanted, 0, 0, 0],
-        HeadKind::Dense => [wanted, 1, 0, 0],
-        HeadKind::Streaming {
-            sink_blocks,
-            recent_blocks,
-        } => [
-            wanted,
-            2,
-            word(sink_blocks.min(k_blocks)),
-            word(recent_blocks.min(1 << 30)),
-        ],
-    }
-}
-
-/// A share in units of 2^-32, rounded down; all ones for 1.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the layout has checked that shares are from 0 to 1, and shares below 1 are kept below all ones"
-)]
-fn fixed(share: f64) -> u32 {
-    if share >= 1.0 {
-        return u32::MAX;
-    }
-    ((share * 4_294_967_296.0) as u32).min(u32::MAX - 1)
 }
 
 impl XAttentionSelectPlan {
@@ -319,16 +257,5 @@ impl XAttentionSelectPlan {
         let work = rounds * (self.rows * score_blocks) as u64;
         let count = word(rows.len().div_ceil(self.rows));
         dispatch(&self.gpu, pass, &self.kernel, params, &buffers, count, work);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_rounded_down_and_one_stands_apart() {
-        assert_eq!([0.0, 0.5, 1.0].map(fixed), [0, 1 << 31, u32::MAX]);
-        assert_eq!(fixed(1.0 - f64::EPSILON), u32::MAX - 1);
     }
 }

@@ -9,6 +9,8 @@ pub(crate) mod params;
 pub(crate) mod parts;
 mod plan;
 pub(crate) mod score;
+pub(crate) mod select;
+mod steps;
 mod switch;
 
 pub use cost::{CostModel, Policy};

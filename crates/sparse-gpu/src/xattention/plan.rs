@@ -9,11 +9,10 @@ use super::choose;
 use super::cost::{CostModel, Costs, Policy};
 use super::decision::{Decision, decide};
 use super::outcome::{Attended, Outcome, count};
+use super::steps::SparseSteps;
 use super::switch::{Switch, is_indirect_possible};
 use crate::attention::record::Operands;
-use crate::ops::{
-    AttentionTypes, BlockAttentionPlan, XAttention, XAttentionScorePlan, XAttentionSelectPlan,
-};
+use crate::ops::{AttentionTypes, BlockAttentionPlan, XAttention};
 use crate::problem::Explanation;
 use crate::{Error, Gpu, GpuMask, GpuTensor};
 
@@ -32,42 +31,6 @@ pub struct XAttentionPlan {
     /// Where the device decides.
     switch: Option<Switch>,
     explanation: Explanation,
-}
-
-/// Score, select, attend.
-#[derive(Debug)]
-struct SparseSteps {
-    score: XAttentionScorePlan,
-    select: XAttentionSelectPlan,
-    attention: BlockAttentionPlan,
-    /// Whether any head reads the mask.
-    masked: bool,
-    sums: GpuTensor,
-    mask: GpuMask,
-}
-
-impl SparseSteps {
-    async fn plan(gpu: &Gpu, problem: &XAttention) -> Result<Self, Error> {
-        let score = gpu.plan(&problem.score()).await?;
-        let select = gpu.plan(&problem.select()).await?;
-        let attention = problem.attention();
-        Ok(Self {
-            masked: attention.masked,
-            attention: gpu.plan(&attention).await?,
-            sums: gpu.empty_tensor(&score.sums_shape(), DType::F32)?,
-            mask: gpu.empty_mask(select.mask_shape())?,
-            score,
-            select,
-        })
-    }
-
-    fn explain(&self) -> [&Explanation; 3] {
-        [
-            self.score.explain(),
-            self.select.explain(),
-            self.attention.explain(),
-        ]
-    }
 }
 
 impl XAttentionPlan {

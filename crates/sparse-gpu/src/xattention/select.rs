@@ -1,0 +1,87 @@
+//! What selection tells its kernel of each head, and how many invocations share a row.
+
+use sparse_core::attention::HeadKind;
+use sparse_core::xattention::XAttentionOptions;
+
+use super::word;
+use crate::ops::XAttentionSelect;
+use crate::{Error, Gpu};
+
+/// Loop iterations of an invocation of `lanes` that share a row of `blocks`: the rounds of the bisections and a few more, each through the
+/// invocation's blocks and through the other invocations' parts.
+const fn iterations(blocks: usize, lanes: usize) -> usize {
+    let rounds = 40 + (usize::BITS - blocks.leading_zeros()) as usize;
+    rounds.saturating_mul(blocks / lanes + lanes + 2)
+}
+
+impl XAttentionSelect {
+    /// Invocations of a row of `blocks`, and why.
+    pub(crate) fn row_lanes(
+        &self,
+        gpu: &Gpu,
+        blocks: usize,
+    ) -> Result<(usize, &'static str), Error> {
+        let check = |lanes: usize| {
+            let what =
+                format!("xattention_select of rows of {blocks} blocks by {lanes} invocation(s)");
+            gpu.check_loops(what, iterations(blocks, lanes))
+        };
+        match self.row_lanes {
+            Some(lanes) => check(lanes.max(1)).map(|()| (lanes, "as the caller asked")),
+            // Barriers are what costs a processor most.
+            None if gpu.is_software() && iterations(blocks, 1) <= 1 << 15 => {
+                check(1).map(|()| (1, "one invocation per row needs no barriers"))
+            }
+            None if iterations(blocks, 32) <= 1 << 15 => {
+                check(32).map(|()| (32, "a subgroup's worth of invocations per row"))
+            }
+            None => check(256).map(|()| (256, "rows are long")),
+        }
+    }
+}
+
+/// What the kernel wants to know of a head: its share or count, its kind, blocks of sinks and recent blocks.
+pub(crate) fn head_rule(options: &XAttentionOptions, head: usize, k_blocks: usize) -> [u32; 4] {
+    let wanted = match options.top_k {
+        // More blocks than there are change nothing.
+        Some(count) => word(count.min(k_blocks)),
+        None => fixed(options.threshold.of_head(head)),
+    };
+    match options.kind_of_head(head) {
+        HeadKind::Sparse => [wanted, 0, 0, 0],
+        HeadKind::Dense => [wanted, 1, 0, 0],
+        HeadKind::Streaming {
+            sink_blocks,
+            recent_blocks,
+        } => [
+            wanted,
+            2,
+            word(sink_blocks.min(k_blocks)),
+            word(recent_blocks.min(1 << 30)),
+        ],
+    }
+}
+
+/// A share in units of 2^-32, rounded down; all ones for 1.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the layout has checked that shares are from 0 to 1, and shares below 1 are kept below all ones"
+)]
+fn fixed(share: f64) -> u32 {
+    if share >= 1.0 {
+        return u32::MAX;
+    }
+    ((share * 4_294_967_296.0) as u32).min(u32::MAX - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_rounded_down_and_one_stands_apart() {
+        assert_eq!([0.0, 0.5, 1.0].map(fixed), [0, 1 << 31, u32::MAX]);
+        assert_eq!(fixed(1.0 - f64::EPSILON), u32::MAX - 1);
+    }
+}

@@ -1,0 +1,43 @@
+//! The steps of sparse attention, planned, with what passes from one to the next.
+
+use sparse_core::DType;
+
+use crate::ops::{BlockAttentionPlan, XAttention, XAttentionScorePlan, XAttentionSelectPlan};
+use crate::problem::Explanation;
+use crate::{Error, Gpu, GpuMask, GpuTensor};
+
+/// Score, select, attend.
+#[derive(Debug)]
+pub(super) struct SparseSteps {
+    pub(super) score: XAttentionScorePlan,
+    pub(super) select: XAttentionSelectPlan,
+    pub(super) attention: BlockAttentionPlan,
+    /// Whether any head reads the mask.
+    pub(super) masked: bool,
+    pub(super) sums: GpuTensor,
+    pub(super) mask: GpuMask,
+}
+
+impl SparseSteps {
+    pub(super) async fn plan(gpu: &Gpu, problem: &XAttention) -> Result<Self, Error> {
+        let score = gpu.plan(&problem.score()).await?;
+        let select = gpu.plan(&problem.select()).await?;
+        let attention = problem.attention();
+        Ok(Self {
+            masked: attention.masked,
+            attention: gpu.plan(&attention).await?,
+            sums: gpu.empty_tensor(&score.sums_shape(), DType::F32)?,
+            mask: gpu.empty_mask(select.mask_shape())?,
+            score,
+            select,
+        })
+    }
+
+    pub(super) fn explain(&self) -> [&Explanation; 3] {
+        [
+            self.score.explain(),
+            self.select.explain(),
+            self.attention.explain(),
+        ]
+    }
+}

@@ -1,0 +1,161 @@
+//! What scores, selection and the whole of XAttention refuse, and what they say of it.
+
+mod support {
+    pub(crate) mod gpu;
+    pub(crate) mod xattention;
+}
+
+use half::f16;
+use sparse_core::attention::AttentionShape;
+use sparse_core::xattention::{Threshold, XAttentionOptions};
+use sparse_gpu::{Error, XAttention, XAttentionScore, XAttentionSelect};
+use support::gpu::{gpu, poisoned};
+use support::xattention::{poisoned_mask, refusal, small_problem};
+
+#[test]
+fn wrong_operands_of_the_scores() {
+    let gpu = gpu();
+    let (shape, options) = small_problem();
+    let plan = gpu
+        .plan_blocking(&XAttentionScore::new(shape, options.clone()))
+        .unwrap();
+    let q = poisoned::<f32>(gpu, &shape.q_shape());
+    let k = poisoned::<f32>(gpu, &shape.kv_shape());
+    let mut sums = poisoned::<f32>(gpu, &plan.sums_shape());
+    let message = |q, k, sums: &mut _| refusal(|pass| plan.record(pass, q, k, sums));
+    assert_eq!(
+        message(&k, &k, &mut sums),
+        "xattention_score: q has shape [1, 1, 50, 8], the plan is for [1, 2, 40, 8]"
+    );
+    let halves = poisoned::<f16>(gpu, &shape.kv_shape());
+    assert_eq!(
+        message(&q, &halves, &mut sums),
+        "xattention_score: k is stored as f16, the plan is for f32"
+    );
+    assert_eq!(
+        message(&q, &k, &mut k.clone()),
+        "xattention_score: sums has shape [1, 1, 50, 8], the plan is for [1, 2, 3, 4]"
+    );
+    let shape = AttentionShape::try_new(1, 1, 1, 4, 4, 4).unwrap();
+    let small = XAttentionOptions {
+        block: 1,
+        stride: 1,
+        ..options.clone()
+    };
+    let plan = gpu
+        .plan_blocking(&XAttentionScore::new(shape, small))
+        .unwrap();
+    let square = poisoned::<f32>(gpu, &[1, 1, 4, 4]);
+    let k = poisoned::<f32>(gpu, &[1, 1, 4, 4]);
+    assert_eq!(
+        refusal(|pass| plan.record(pass, &square, &k, &mut square.clone())),
+        "xattention_score: sums shares its buffer with q; give the result a buffer of its own"
+    );
+}
+
+#[test]
+fn impossible_problems_of_the_scores() {
+    let gpu = gpu();
+    let refusal = |shape: [usize; 6], options: XAttentionOptions| {
+        let [b, hq, hkv, lq, lk, d] = shape;
+        let shape = AttentionShape::try_new(b, hq, hkv, lq, lk, d).unwrap();
+        let plan = gpu.plan_blocking(&XAttentionScore::new(shape, options));
+        plan.err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    let stride = XAttentionOptions {
+        stride: 12,
+        ..XAttentionOptions::default()
+    };
+    assert_eq!(
+        refusal([1, 1, 1, 8, 8, 8], stride),
+        "stride 12 does not divide block 128; give a divisor of the block, such as 8 or 16"
+    );
+    let message = refusal(
+        [64, 32, 32, 65536, 65536, 128],
+        XAttentionOptions::default(),
+    );
+    assert!(message.contains("at most 2^32 - 1 elements"), "{message}");
+    let long = XAttentionOptions {
+        block: 1 << 20,
+        stride: 1 << 20,
+        ..XAttentionOptions::default()
+    };
+    let message = refusal([1, 1, 1, 1 << 20, 1 << 20, 64], long);
+    assert!(message.contains("take a smaller stride"), "{message}");
+}
+
+#[test]
+fn wrong_operands_of_the_selection() {
+    let gpu = gpu();
+    let (shape, options) = small_problem();
+    let problem = XAttentionSelect::new(shape, options.clone());
+    let plan = gpu.plan_blocking(&problem).unwrap();
+    let sums = poisoned::<f32>(gpu, &[1, 2, 3, 4]);
+    let mut mask = poisoned_mask(gpu, problem.mask_shape().unwrap());
+    let message = |sums: &_, mask: &mut _| refusal(|pass| plan.record(pass, sums, mask));
+    assert_eq!(
+        message(&poisoned::<f32>(gpu, &[1, 2, 4, 4]), &mut mask),
+        "xattention_select: sums has shape [1, 2, 4, 4], the plan is for [1, 2, 3, 4]"
+    );
+    assert_eq!(
+        message(&poisoned::<f16>(gpu, &[1, 2, 3, 4]), &mut mask),
+        "xattention_select: sums is stored as f16, the plan is for f32"
+    );
+    assert_eq!(
+        message(&sums, &mut poisoned_mask(gpu, [1, 2, 3, 5])),
+        "xattention_select: mask has shape [1, 2, 3, 5], the plan is for [1, 2, 3, 4]"
+    );
+    let wrong = XAttentionOptions {
+        threshold: Threshold::PerHead(vec![0.5; 3]),
+        ..options
+    };
+    let error = gpu
+        .plan_blocking(&XAttentionSelect::new(shape, wrong))
+        .err();
+    assert!(matches!(error, Some(Error::XAttention(_))), "{error:?}");
+    let lanes = XAttentionSelect {
+        row_lanes: Some(257),
+        ..problem
+    };
+    let message = gpu.plan_blocking(&lanes).err().unwrap().to_string();
+    assert!(
+        message.contains("is 257, possible is 1 to 256"),
+        "{message}"
+    );
+}
+
+#[test]
+fn wrong_operands_of_all_steps_before_anything_is_recorded() {
+    let gpu = gpu();
+    let (shape, options) = small_problem();
+    let plan = gpu
+        .plan_blocking(&XAttention::new(shape, options.clone()))
+        .unwrap();
+    let q = poisoned::<f32>(gpu, &shape.q_shape());
+    let k = poisoned::<f32>(gpu, &shape.kv_shape());
+    let mut out = plan.new_out(gpu).unwrap();
+    let mut lse = plan.new_lse(gpu).unwrap();
+    let message =
+        |v: &_, out: &mut _, lse: &mut _| refusal(|pass| plan.record(pass, &q, &k, v, out, lse));
+    assert_eq!(
+        message(&q, &mut out, &mut lse),
+        "xattention: v has shape [1, 2, 40, 8], the plan is for [1, 1, 50, 8]"
+    );
+    assert_eq!(
+        message(&k, &mut poisoned::<f16>(gpu, &shape.q_shape()), &mut lse),
+        "xattention: out is stored as f16, the plan is for f32"
+    );
+    assert_eq!(
+        message(&k, &mut q.clone(), &mut lse),
+        "xattention: out shares its buffer with q; give the result a buffer of its own"
+    );
+    let odd = XAttentionOptions {
+        block: 20,
+        ..options
+    };
+    let error = gpu.plan_blocking(&XAttention::new(shape, odd)).err();
+    assert!(
+        matches!(error, Some(Error::InvalidProblem { .. })),
+        "{error:?}"
+    );
+}
