@@ -50,6 +50,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
     let work = work_of(group);
+{%- if config.order == "rows" %}
+    if (work.first_query >= work.q_len) { return; }
+{%- endif %}
     let first_query = work.first_query;
     let q_base = work.q;
     let k_base = work.k;

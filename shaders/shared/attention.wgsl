@@ -10,7 +10,7 @@ struct Params {
     first_head: u32,       // number of the slice's first query head; heads are counted through all items
     q_heads: u32,          // query heads of an item
     heads_per_key_head: u32,
-    q_len: u32,
+    q_len: u32,            // of packed items: of all together
     k_len: u32,
     q_tiles: u32,          // workgroups of a head
     scale_bits: u32,       // the bits of an f32: softmax scale * log2(e), or with a soft cap softmax scale / cap * 2 log2(e)
@@ -23,6 +23,7 @@ struct Params {
     mask_first: u32,
     query_blocks: u32,     // rows of a head's mask
     words_per_row: u32,    // of the mask
+    list_first: u32,       // of the work list, where the slice's begins
     alternate: u32,        // 1: tiles of a head with many and with few keys take turns; 0: those with most keys come first
 }
 {%- endmacro %}
@@ -41,15 +42,17 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> lse: array<u32>;
 
 const ROW = {{ c.row }}u;   // units of a row of D elements
-const Q_STEP = ROW;   // from a token of q and out to the next
-const K_STEP = ROW;   // from a token of k and v to the next
-const BLOCK = {{ c.block }}u;    // tokens of a mask block
+const Q_STEP = {{ c.q_step }}u;   // from a token of q and out to the next
+const K_STEP = {{ c.k_step }}u;   // from a token of k and v to the next
 // What a key that must not be seen scores: finite, because infinities and NaN may be optimised away.
 const UNSEEN = -3.0e38;
 const LN_2 = 0.6931471805599453;
 {%- endmacro %}
 
-{% macro functions(c) -%}
+{#- Which queries a workgroup has, and which keys they see: what walks are made of. -#}
+{% macro work(c) -%}
+const BLOCK = {{ c.block }}u;    // tokens of a mask block
+
 // The queries of a workgroup, and where their head begins in each operand, in units.
 struct Work {
     head: u32,          // query head, counted through all items
@@ -63,6 +66,17 @@ struct Work {
     lse: u32,
 }
 
+// How many keys there are up to where a query stands. Sequences end together.
+fn keys_until(work: Work, query: u32) -> u32 {
+    return min(max(query + 1u + work.k_len, work.q_len) - work.q_len, work.k_len);
+}
+
+// How many keys a query sees: those before this one.
+fn keys_seen(work: Work, query: u32) -> u32 { return {{ "keys_until(work, query)" if c.causal else "work.k_len" }}; }
+{%- endmacro %}
+
+{#- Tiles of queries, numbered. -#}
+{% macro computed_order(c) -%}
 // (query head of the slice, tile of queries) of a workgroup. Heads go in batches of heads_together, whose keys and values fit a cache. In
 // a batch the last tiles, which see most keys, start first, so that no long row is left for the end; where each thread of a driver takes
 // its share of the workgroups beforehand, long and short rows take turns, so that every share holds as much work.
@@ -78,23 +92,78 @@ fn work_item(group: u32) -> vec2<u32> {
 
 fn work_of(group: u32) -> Work {
     let item = work_item(group);
-    let head = params.first_head + item.x;
-    let key_row = head / params.heads_per_key_head * params.k_len * ROW;
-    let row = head * params.q_len;
+    return work_at(params.first_head + item.x, item.y * TILE);
+}
+{%- endmacro %}
+
+{#- Tiles of queries in the order in which a list has their rows of blocks. A last row that is not full has workgroups without queries. -#}
+{% macro rows_order(c) -%}
+// Rows of blocks, numbered through the heads of the slice.
+@group(0) @binding(8) var<storage, read> work_list: array<u32>;
+
+const TILES = BLOCK / TILE;    // of a row of blocks
+
+fn work_of(group: u32) -> Work {
+    let row = work_list[params.list_first + group / TILES];
+    let tile = row % params.query_blocks * TILES + (TILES - 1u - group % TILES);
+    return work_at(params.first_head + row / params.query_blocks, tile * TILE);
+}
+{%- endmacro %}
+
+{#- Tiles of queries of packed items, from a list. -#}
+{% macro items_order(c) -%}
+struct Tile {
+    item: u32,
+    first_query: u32,
+    q_start: u32,       // tokens of q before the item
+    q_len: u32,
+    k_start: u32,
+    k_len: u32,
+}
+@group(0) @binding(8) var<storage, read> work_list: array<Tile>;
+
+fn work_of(group: u32) -> Work {
+    let tile = work_list[params.list_first + group / {{ c.q_heads }}u];
+    let head = group % {{ c.q_heads }}u;
+    let row = (tile.q_start * {{ c.q_heads }}u + head) * ROW;
+    let key_row = (tile.k_start * {{ c.kv_heads }}u + head / {{ c.q_heads // c.kv_heads }}u) * ROW;
     return Work(
-        head, item.y * TILE, params.q_len, params.k_len,
-        row * ROW - params.q_first, key_row - params.k_first, key_row - params.v_first, row * ROW - params.out_first,
-        row - params.lse_first,
+        tile.item * {{ c.q_heads }}u + head, tile.first_query, tile.q_len, tile.k_len,
+        row - params.q_first, key_row - params.k_first, key_row - params.v_first, row - params.out_first,
+        head * params.q_len + tile.q_start - params.lse_first,
     );
 }
+{%- endmacro %}
 
-// How many keys there are up to where a query stands. Sequences end together.
-fn keys_until(work: Work, query: u32) -> u32 {
-    return min(max(query + 1u + work.k_len, work.q_len) - work.q_len, work.k_len);
+{#- The work of a head, counted through all items, from a query on. -#}
+{% macro work_at(c) -%}
+fn work_at(head: u32, first_query: u32) -> Work {
+{%- if c.q_heads %}
+    let item = head / {{ c.q_heads }}u;
+    let place = head % {{ c.q_heads }}u;
+    let row = (item * params.q_len * {{ c.q_heads }}u + place) * ROW;
+    let key_row = (item * params.k_len * {{ c.kv_heads }}u + place / {{ c.q_heads // c.kv_heads }}u) * ROW;
+{%- else %}
+    let row = head * params.q_len * ROW;
+    let key_row = head / params.heads_per_key_head * params.k_len * ROW;
+{%- endif %}
+    return Work(
+        head, first_query, params.q_len, params.k_len,
+        row - params.q_first, key_row - params.k_first, key_row - params.v_first, row - params.out_first,
+        head * params.q_len - params.lse_first,
+    );
 }
+{%- endmacro %}
 
-// How many keys a query sees: those before this one.
-fn keys_seen(work: Work, query: u32) -> u32 { return {{ "keys_until(work, query)" if c.causal else "work.k_len" }}; }
+{% macro functions(c) -%}
+{{ work(c) }}
+{% if c.order == "items" %}
+{{ items_order(c) }}
+{%- else %}
+{{ work_at(c) }}
+
+{{ rows_order(c) if c.order == "rows" else computed_order(c) }}
+{%- endif %}
 {%- if c.soft_cap %}
 
 // Scores under a soft cap, in powers of two: cap * tanh(z / cap), of r = 2 log2(e) z / cap. exp2 of a negative number cannot overflow; where

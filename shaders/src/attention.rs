@@ -41,6 +41,36 @@ impl BlockWalk {
     }
 }
 
+/// How workgroups find their queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttentionOrder {
+    /// By their number.
+    Computed,
+    /// In a list of rows of blocks.
+    Rows,
+    /// In a list of tiles of packed items, which have lengths of their own; token-major only.
+    Items,
+}
+
+impl AttentionOrder {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Computed => "computed",
+            Self::Rows => "rows",
+            Self::Items => "items",
+        }
+    }
+}
+
+/// Heads that lie side by side in every token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenHeads {
+    /// Query heads: a multiple of the key/value heads.
+    pub q: usize,
+    /// Key/value heads.
+    pub kv: usize,
+}
+
 /// How the queries of a workgroup are divided among its invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttentionTile {
@@ -185,6 +215,10 @@ pub struct AttentionKernel {
     pub causal: bool,
     /// Whether scores are capped.
     pub soft_cap: bool,
+    /// How workgroups find their queries.
+    pub order: AttentionOrder,
+    /// The heads of a token where tokens are rows of the tensors (token-major). None: each head is a matrix of its own.
+    pub token_heads: Option<TokenHeads>,
     /// The division of the work.
     pub tile: AttentionTile,
     /// Storage of q.
@@ -218,8 +252,14 @@ impl Serialize for AttentionKernel {
             causal: bool,
             soft_cap: bool,
             vectors: bool,
-            /// Units of a row.
+            order: &'static str,
+            /// Heads of a token, 0 where each head is a matrix of its own.
+            q_heads: usize,
+            kv_heads: usize,
+            /// Units of a row, from a token of q to the next, of k.
             row: usize,
+            q_step: usize,
+            k_step: usize,
             q: Storage,
             k: Storage,
             v: Storage,
@@ -253,6 +293,7 @@ impl Serialize for AttentionKernel {
             AttentionTile::Direct { queries, .. } => (queries, 1),
             AttentionTile::Tiled { queries, split } => (queries, split),
         };
+        let row = self.head_dim / self.unit();
         let row4 = self.head_dim.div_ceil(4);
         Variables {
             walk: self.walk.name(),
@@ -262,7 +303,12 @@ impl Serialize for AttentionKernel {
                 causal: self.causal,
                 soft_cap: self.soft_cap,
                 vectors: self.vectors(),
-                row: self.head_dim / self.unit(),
+                order: self.order.name(),
+                q_heads: self.token_heads.map_or(0, |heads| heads.q),
+                kv_heads: self.token_heads.map_or(0, |heads| heads.kv),
+                row,
+                q_step: row * self.token_heads.map_or(1, |heads| heads.q),
+                k_step: row * self.token_heads.map_or(1, |heads| heads.kv),
                 q: self.q,
                 k: self.k,
                 v: self.v,
@@ -299,8 +345,16 @@ impl Kernel for AttentionKernel {
     }
 
     fn name(&self) -> String {
+        let order = match self.order {
+            AttentionOrder::Computed => "",
+            AttentionOrder::Rows => "_ordered",
+            AttentionOrder::Items => "_items",
+        };
+        let heads = self.token_heads.map_or_else(String::new, |heads| {
+            format!("_token-major-{}-{}", heads.q, heads.kv)
+        });
         format!(
-            "block_attention_{}_{}{}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
+            "block_attention_{}_{}{}{order}{heads}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
             self.walk.name(),
             if self.causal { "causal" } else { "full" },
             if self.soft_cap { "_soft-cap" } else { "" },
@@ -321,6 +375,18 @@ impl Kernel for AttentionKernel {
         let block = self.block > 0 && self.block.is_multiple_of(16);
         require(block, &name, "block", self.block, "a multiple of 16")?;
         self.tile.check(self.block, &name)?;
+        let heads = self.token_heads.unwrap_or(TokenHeads { q: 1, kv: 1 });
+        let shared = heads.kv > 0 && heads.q > 0 && heads.q.is_multiple_of(heads.kv);
+        let possible = "a multiple of the key/value heads";
+        require(shared, &name, "query heads", heads.q, possible)?;
+        let step = self.head_dim.saturating_mul(heads.q);
+        let fits = step <= u32::MAX as usize;
+        require(fits, &name, "elements of a token", step, "less than 2^32")?;
+        if self.order == AttentionOrder::Items {
+            let packed = usize::from(self.token_heads.is_some());
+            let possible = "1: packed items are token-major";
+            require(packed == 1, &name, "token-major", packed, possible)?;
+        }
         let pairs = self.out == Storage::F32 || self.head_dim.is_multiple_of(2);
         require(
             pairs,

@@ -1,6 +1,6 @@
 //! Attention kernels of every kind, for [`crate::expand_all_variants`].
 
-use crate::{AttentionKernel, AttentionTile, BlockWalk, Storage};
+use crate::{AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, Storage, TokenHeads};
 
 const ATTENTION_TILES: [AttentionTile; 7] = [
     AttentionTile::Direct {
@@ -63,6 +63,8 @@ pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = Atten
                     (BlockWalk::Mixed, false, true),
                 ]
                 .map(|(walk, causal, soft_cap)| AttentionKernel {
+                    order: AttentionOrder::Computed,
+                    token_heads: None,
                     walk,
                     head_dim,
                     block,
@@ -80,5 +82,36 @@ pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = Atten
                     },
                 })
             })
+    })
+}
+
+/// Every way to find the queries and to lay out the tokens, with both templates; rows of vec4s and of elements.
+pub(crate) fn ordered_variants() -> impl Iterator<Item = AttentionKernel> {
+    let heads = Some(TokenHeads { q: 6, kv: 2 });
+    let tiles = [ATTENTION_TILES[0], ATTENTION_TILES[4]];
+    tiles.into_iter().flat_map(move |tile| {
+        [64, 5].into_iter().flat_map(move |head_dim| {
+            [
+                (AttentionOrder::Computed, heads, BlockWalk::All),
+                (AttentionOrder::Rows, None, BlockWalk::Mask),
+                (AttentionOrder::Rows, heads, BlockWalk::Mixed),
+                (AttentionOrder::Items, heads, BlockWalk::All),
+                (AttentionOrder::Items, heads, BlockWalk::Mixed),
+            ]
+            .map(|(order, token_heads, walk)| AttentionKernel {
+                walk,
+                head_dim,
+                block: 128,
+                causal: true,
+                soft_cap: false,
+                order,
+                token_heads,
+                tile,
+                q: Storage::F16,
+                k: Storage::Bf16,
+                v: Storage::F32,
+                out: Storage::F32,
+            })
+        })
     })
 }

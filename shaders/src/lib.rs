@@ -15,6 +15,7 @@
 #![warn(unused_crate_dependencies, clippy::print_stdout)]
 
 mod attention;
+mod attention_rows;
 mod attention_variants;
 mod ceiling;
 mod expand;
@@ -32,7 +33,10 @@ mod xattention;
 mod xattention_decide;
 mod xattention_select;
 
-pub use attention::{AttentionKernel, AttentionTile, BlockWalk, MAX_HEAD_DIM};
+pub use attention::{
+    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, MAX_HEAD_DIM, TokenHeads,
+};
+pub use attention_rows::{RowOrderKernel, RowWeightsKernel};
 pub use ceiling::{CEILING_LANES, CEILING_TILE, FmaCeilingKernel, ReadCeilingKernel};
 pub use expand::{ExpandError, expand};
 pub use kernel::{Activation, ConfigError, Kernel, Storage};

@@ -3,6 +3,14 @@
 /// `(file, text)` of every template.
 pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     (
+        "attention_row_order.wgsl",
+        include_str!("../attention_row_order.wgsl"),
+    ),
+    (
+        "attention_row_weights.wgsl",
+        include_str!("../attention_row_weights.wgsl"),
+    ),
+    (
         "block_attention.wgsl",
         include_str!("../block_attention.wgsl"),
     ),

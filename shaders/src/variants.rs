@@ -1,12 +1,12 @@
 //! One kernel of every kind that the templates can make: what the validation tests and the external compilers go through.
 
-use crate::attention_variants::attention_variants;
+use crate::attention_variants::{attention_variants, ordered_variants};
 use crate::{
-    Activation, Addend, ConvertKernel, ExpandError, FmaCeilingKernel, MatmulFinishKernel,
-    MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, ReadCeilingKernel,
-    SddmmKernel, Source, Storage, Tile, Walk, XAttentionCountKernel, XAttentionDecideKernel,
-    XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
-    XAttentionSelectKernel, expand,
+    Activation, Addend, BlockWalk, ConvertKernel, ExpandError, FmaCeilingKernel,
+    MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel,
+    ReadCeilingKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage, Tile, Walk,
+    XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel,
+    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 const WALKS: [Walk; 23] = [
@@ -233,6 +233,25 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
                     accumulate,
                 }))?;
             }
+        }
+    }
+    for kernel in ordered_variants() {
+        add(expand(&kernel))?;
+    }
+    add(expand(&RowOrderKernel::DEFAULT))?;
+    for walk in [
+        BlockWalk::All,
+        BlockWalk::Mask,
+        BlockWalk::Streaming,
+        BlockWalk::Mixed,
+    ] {
+        for causal in [false, true] {
+            let block = 128;
+            add(expand(&RowWeightsKernel {
+                walk,
+                block,
+                causal,
+            }))?;
         }
     }
     xattention(&mut add)?;

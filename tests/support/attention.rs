@@ -7,7 +7,7 @@ use sparse_core::attention::{
 use sparse_core::bounds::{AttentionBounds, attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::{BlockMask, DType, Element, Tensor};
-use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, Explanation};
+use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, Explanation, TokenLayout};
 
 use super::gpu::{gpu, poisoned, read, submit};
 
@@ -87,7 +87,14 @@ impl Case {
         let plan = gpu
             .plan_blocking(&self.problem)
             .unwrap_or_else(|e| panic!("{:?}: {e}", self.problem));
+        let token_major = self.problem.layout == TokenLayout::TokenMajor;
         let upload = |x: &Tensor<f32>, dtype| {
+            let turned = if token_major {
+                heads_and_tokens_swapped(x)
+            } else {
+                x.clone()
+            };
+            let x = &turned;
             match dtype {
                 DType::F32 => gpu.upload(x),
                 DType::F16 => gpu.upload(&x.cast::<half::f16>()),
@@ -101,22 +108,27 @@ impl Case {
             .as_ref()
             .map(|mask| gpu.upload_mask(mask).unwrap_or_else(|e| panic!("{e}")));
         let shape = self.q.shape();
+        let out_shape = q.shape().to_vec();
         let mut result = match out {
-            DType::F32 => poisoned::<f32>(gpu, shape),
-            DType::F16 => poisoned::<half::f16>(gpu, shape),
-            DType::Bf16 => poisoned::<half::bf16>(gpu, shape),
+            DType::F32 => poisoned::<f32>(gpu, &out_shape),
+            DType::F16 => poisoned::<half::f16>(gpu, &out_shape),
+            DType::Bf16 => poisoned::<half::bf16>(gpu, &out_shape),
         };
         let mut lse = poisoned::<f32>(gpu, &shape[..3]);
         submit(gpu, |pass| {
             plan.record(pass, &q, &k, &v, mask.as_ref(), &mut result, &mut lse)
                 .unwrap_or_else(|e| panic!("{e}"));
         });
+        let mut out = match out {
+            DType::F32 => read::<f32>(gpu, &result),
+            DType::F16 => read::<half::f16>(gpu, &result),
+            DType::Bf16 => read::<half::bf16>(gpu, &result),
+        };
+        if token_major {
+            out = swapped(&out, result.shape());
+        }
         let outcome = Outcome {
-            out: match out {
-                DType::F32 => read::<f32>(gpu, &result),
-                DType::F16 => read::<half::f16>(gpu, &result),
-                DType::Bf16 => read::<half::bf16>(gpu, &result),
-            },
+            out,
             lse: read::<f32>(gpu, &lse),
         };
         (outcome, plan.explain().clone())
@@ -142,6 +154,25 @@ impl Case {
             comparison.ratio
         })
     }
+}
+
+/// `[batch, a, b, dim]` as `[batch, b, a, dim]`.
+pub(crate) fn swapped<T: Copy>(x: &[T], shape: &[usize]) -> Vec<T> {
+    let &[batch, a, b, dim] = shape else {
+        panic!("{shape:?} is not of rank 4");
+    };
+    let rows = (0..batch * b * a).map(|n| (n / (a * b), n % a, n / a % b));
+    rows.flat_map(|(item, i, j)| {
+        let first = ((item * a + i) * b + j) * dim;
+        x[first..first + dim].to_vec()
+    })
+    .collect()
+}
+
+fn heads_and_tokens_swapped(x: &Tensor<f32>) -> Tensor<f32> {
+    let shape = x.shape();
+    let data = swapped(x.data(), shape);
+    Tensor::new(vec![shape[0], shape[2], shape[1], shape[3]], data)
 }
 
 /// The nearest numbers that the storage type holds.

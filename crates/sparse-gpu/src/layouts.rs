@@ -1,13 +1,14 @@
 //! Host structs against WGSL structs, through naga: names, order, offsets and size of every uniform.
 
 use sparse_shaders::{
-    AttentionKernel, AttentionTile, BlockWalk, ConvertKernel, Kernel, MatmulFinishKernel,
-    MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel, SddmmKernel, Storage, Tile,
-    Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
-    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, Kernel,
+    MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel,
+    RowOrderKernel, RowWeightsKernel, SddmmKernel, Storage, Tile, Walk, XAttentionCountKernel,
+    XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
+    XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
-use crate::attention::params::AttentionParams;
+use crate::attention::params::{AttentionParams, RowOrderParams};
 use crate::dispatch::Params;
 use crate::matmul::params::{
     ConvertParams, FinishParams, MatmulParams, NaiveParams, PackParams, SddmmParams,
@@ -148,6 +149,8 @@ fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
         block: 16,
         causal: true,
         soft_cap: true,
+        order: AttentionOrder::Computed,
+        token_heads: None,
         tile: AttentionTile::Direct {
             lanes: 8,
             queries: 1,
@@ -158,4 +161,10 @@ fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
         v: Storage::F32,
         out: Storage::F32,
     });
+    assert_same_layout::<AttentionParams>(&RowWeightsKernel {
+        walk: BlockWalk::Mixed,
+        block: 16,
+        causal: true,
+    });
+    assert_same_layout::<RowOrderParams>(&RowOrderKernel::DEFAULT);
 }

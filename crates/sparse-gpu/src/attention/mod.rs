@@ -2,6 +2,7 @@
 
 pub(crate) mod choose;
 pub(crate) mod kinds;
+pub(crate) mod order;
 pub(crate) mod params;
 mod plan;
 pub(crate) mod record;
@@ -9,4 +10,5 @@ pub(crate) mod scale;
 pub(crate) mod slices;
 mod tiles;
 
+pub use order::RowOrder;
 pub use sparse_shaders::AttentionTile;

@@ -24,6 +24,17 @@ params! {
         mask_first,
         query_blocks,
         words_per_row,
+        list_first,
         alternate,
+    }
+}
+
+params! {
+    /// Of `attention_row_order.wgsl`.
+    RowOrderParams {
+        rows,
+        rows_together,
+        shift,
+        parts,
     }
 }

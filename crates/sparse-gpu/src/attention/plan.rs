@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
-use sparse_shaders::ConvertKernel;
+use sparse_core::DType;
+use sparse_shaders::{AttentionTile, BlockWalk, ConvertKernel, RowOrderKernel, RowWeightsKernel};
 
+use super::order::{FEWEST_ROWS, RowOrder, RowSort};
 use super::slices::HeadBytes;
 use crate::error::storage;
-use crate::ops::block_attention::{BlockAttention, Convert, OPERATION};
+use crate::ops::block_attention::{BlockAttention, Convert, OPERATION, TokenLayout};
 use crate::window::window_bytes;
 use crate::{Error, Gpu};
 
@@ -14,6 +16,11 @@ use crate::{Error, Gpu};
 const MOST_SCRATCH_BYTES: u64 = 64 << 20;
 
 impl BlockAttention {
+    /// Whether rows of the output share words, so that they are computed in f32 and rounded afterwards.
+    pub(crate) fn converts(&self) -> bool {
+        self.types.out != DType::F32 && !self.head_dim.is_multiple_of(2)
+    }
+
     pub(crate) fn head_bytes(&self, converts: bool) -> HeadBytes {
         let (q_elements, k_elements) = (
             (self.q_len * self.head_dim) as u64,
@@ -33,19 +40,19 @@ impl BlockAttention {
         }
     }
 
-    pub(crate) fn slices(
-        &self,
-        gpu: &Gpu,
-        bytes: &HeadBytes,
-        converts: bool,
-    ) -> Result<Vec<Range<usize>>, Error> {
+    pub(crate) fn slices(&self, gpu: &Gpu, bytes: &HeadBytes) -> Result<Vec<Range<usize>>, Error> {
         let heads = self.batch * self.q_heads;
+        // Token-major slices are whole items.
+        let (converts, step) = (
+            self.converts(),
+            match self.layout {
+                TokenLayout::HeadMajor => 1,
+                TokenLayout::TokenMajor => self.q_heads,
+            },
+        );
         // Rounded slices start at whole words.
-        let step = if converts && !self.q_len.is_multiple_of(2) {
-            2
-        } else {
-            1
-        };
+        let halves = converts && !(step * self.q_len).is_multiple_of(2);
+        let step = if halves { 2 * step } else { step };
         let limit = window_bytes(gpu);
         let scratch = if converts {
             limit.min(MOST_SCRATCH_BYTES.max(step as u64 * bytes.query))
@@ -69,6 +76,70 @@ impl BlockAttention {
                        the parts by their lse"
                     .to_owned(),
             })
+    }
+
+    /// The order asked for, or one by what rows may differ in.
+    pub(crate) fn choose_order(
+        &self,
+        gpu: &Gpu,
+        (walk, tile): (BlockWalk, AttentionTile),
+        slices: &[Range<usize>],
+        notes: &mut Vec<String>,
+    ) -> Result<RowOrder, Error> {
+        let (rows, k_blocks) = self.sorted_rows(slices);
+        let possible = || {
+            let sort = format!("{OPERATION} with {rows} rows of blocks by weight");
+            gpu.check_loops(sort, RowOrderKernel::DEFAULT.loop_rounds(rows))?;
+            let tiles = rows.checked_mul(self.block / tile.queries());
+            match tiles.map(u32::try_from) {
+                Some(Ok(_)) => Ok(()),
+                _ => Err(Error::invalid(
+                    OPERATION,
+                    format!(
+                        "{rows} rows of blocks of {} tokens by weight are more tiles than can be numbered; take shorter blocks",
+                        self.block
+                    ),
+                )),
+            }
+        };
+        match self.order {
+            Some(RowOrder::ByWeight) => return possible().map(|()| RowOrder::ByWeight),
+            Some(RowOrder::ByPosition) => return Ok(RowOrder::ByPosition),
+            None => {}
+        }
+        if walk == BlockWalk::All || rows < FEWEST_ROWS || k_blocks < 2 {
+            return Ok(RowOrder::ByPosition);
+        }
+        if let Err(error) = possible() {
+            notes.push(format!("rows of blocks start by position: {error}"));
+            return Ok(RowOrder::ByPosition);
+        }
+        notes.push(format!(
+            "rows of blocks start by weight, up to {rows} at a time: the longest rows of a mask must not come last"
+        ));
+        Ok(RowOrder::ByWeight)
+    }
+
+    /// Rows of the longest slice, and their key blocks.
+    fn sorted_rows(&self, slices: &[Range<usize>]) -> (usize, usize) {
+        let heads = slices.iter().map(Range::len).max().unwrap_or(0);
+        let [_, _, q_blocks, k_blocks] = self.mask_shape();
+        (heads * q_blocks, k_blocks)
+    }
+
+    pub(crate) async fn plan_sort(
+        &self,
+        gpu: &Gpu,
+        walk: BlockWalk,
+        slices: &[Range<usize>],
+    ) -> Result<RowSort, Error> {
+        let (rows, k_blocks) = self.sorted_rows(slices);
+        let weigh = RowWeightsKernel {
+            walk,
+            block: self.block,
+            causal: self.causal,
+        };
+        RowSort::plan(gpu, &weigh, rows, k_blocks).await
     }
 
     pub(crate) async fn plan_convert(

@@ -25,14 +25,15 @@ pub(crate) struct Operands<'a> {
 impl BlockAttentionPlan {
     pub(crate) fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
         let types = self.problem.types;
-        let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
+        let [q_shape, kv_shape] = self.problem.tensor_shapes();
+        let lse_shape = &self.shape.q_shape()[..3];
         operands.q.expect(OPERATION, "q", &q_shape, types.q)?;
         operands.k.expect(OPERATION, "k", &kv_shape, types.k)?;
         operands.v.expect(OPERATION, "v", &kv_shape, types.v)?;
         operands.out.expect(OPERATION, "out", &q_shape, types.out)?;
         operands
             .lse
-            .expect(OPERATION, "lse", &q_shape[..3], DType::F32)?;
+            .expect(OPERATION, "lse", lse_shape, DType::F32)?;
         let masked = self.problem.masked;
         if masked != operands.mask.is_some() {
             let word = |with: bool| if with { "with" } else { "without" };
@@ -115,16 +116,12 @@ impl BlockAttentionPlan {
         let mask = operands
             .mask
             .map(|mask| Window::new(&self.gpu, &mask.words, 0, 4, elements(heads, mask_words)));
-        let mut buffers = vec![
-            ("q", q.binding()),
-            ("k", k.binding()),
-            ("v", v.binding()),
-            ("out", out.binding()),
-            ("lse", lse.binding()),
-        ];
-        buffers.extend(mask.map(|window| ("mask", window.binding())));
+        let mut walk: Vec<_> = mask
+            .map(|window| ("mask", window.binding()))
+            .into_iter()
+            .collect();
         let kinds = self.kinds.as_ref();
-        buffers.extend(kinds.map(|kinds| ("kinds", kinds.as_entire_binding())));
+        walk.extend(kinds.map(|kinds| ("kinds", kinds.as_entire_binding())));
 
         let q_tiles = q_len.div_ceil(self.tile.queries());
         let params = AttentionParams {
@@ -151,7 +148,35 @@ impl BlockAttentionPlan {
             ..AttentionParams::default()
         };
         let fmas = 2 * (self.tile.queries() * head_dim) as u64 * k_len as u64;
-        let groups = word(heads.len() * q_tiles);
+        let mut groups = heads.len() * q_tiles;
+        let mut buffers = vec![
+            ("q", q.binding()),
+            ("k", k.binding()),
+            ("v", v.binding()),
+            ("out", out.binding()),
+            ("lse", lse.binding()),
+        ];
+        if let Some(sort) = &self.sort {
+            let rows = heads.len() * query_blocks;
+            // A processor keeps no keys from one row to the next, and its threads take heads of their own.
+            let together = if self.gpu.is_software() {
+                rows
+            } else {
+                self.heads_together().min(heads.len()) * query_blocks
+            };
+            sort.record(
+                &self.gpu,
+                recorder,
+                params,
+                &walk,
+                word(rows),
+                word(together),
+            );
+            buffers.push(("work_list", sort.list.as_entire_binding()));
+            groups = rows * (self.problem.block / self.tile.queries());
+        }
+        buffers.extend(walk);
+        let groups = word(groups);
         dispatch(
             &self.gpu, recorder, &self.main, params, &buffers, groups, fmas,
         );

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_core::attention::{AttentionShape, HeadKind};
-use sparse_shaders::{AttentionKernel, AttentionTile, MAX_HEAD_DIM};
+use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, MAX_HEAD_DIM, TokenHeads};
 
+use crate::attention::order::{RowOrder, RowSort};
 use crate::attention::record::Operands;
 use crate::attention::scale::ScoreFactors;
 use crate::attention::slices::HeadBytes;
@@ -48,10 +49,20 @@ impl Default for AttentionTypes {
     }
 }
 
+/// Where the heads of a token lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TokenLayout {
+    /// `[batch, heads, tokens, head_dim]`: each head is a matrix of its own.
+    #[default]
+    HeadMajor,
+    /// `[batch, tokens, heads, head_dim]`: all heads of a token lie side by side, as projections write them.
+    TokenMajor,
+}
+
 /// `out[t] = sum_j p_j v[j]`, `p = softmax(scale <q[t], k[j]>)` over the keys `j` whose block a mask selects for the block of `t`.
 ///
 /// q and out `[batch, q_heads, q_len, head_dim]`, k and v `[batch, kv_heads, k_len, head_dim]`, lse `[batch, q_heads, q_len]`, all row-major;
-/// any lengths, 0 included. Query head `h` uses key head `h / (q_heads / kv_heads)`; keys and values are never copied for it. A query
+/// any lengths, 0 included; `layout` has the heads of a token side by side instead, in all but lse. Query head `h` uses key head `h / (q_heads / kv_heads)`; keys and values are never copied for it. A query
 /// without keys gets `out = 0` and `lse = -inf`. Accumulates in f32. Without a mask the same kernel visits all key blocks and reads no
 /// index: the dense baseline. The kernel is `block_attention.wgsl` on processors and `block_attention_tiled.wgsl` on GPUs, as
 /// the tile says; the CPU twin is [`sparse_core::attention::block_attention`].
@@ -109,6 +120,10 @@ pub struct BlockAttention {
     pub masked: bool,
     /// Storage types.
     pub types: AttentionTypes,
+    /// Where the heads of a token lie, in q, k, v and out.
+    pub layout: TokenLayout,
+    /// In which order rows of blocks start; none: by weight where a mask or head kinds make rows differ and there are enough of them.
+    pub order: Option<RowOrder>,
     /// How a workgroup divides its queries; none: chosen by the plan.
     pub tile: Option<AttentionTile>,
 }
@@ -137,6 +152,8 @@ impl BlockAttention {
             head_kinds: None,
             masked: false,
             types: AttentionTypes::default(),
+            layout: TokenLayout::HeadMajor,
+            order: None,
             tile: None,
         }
     }
@@ -155,6 +172,18 @@ impl BlockAttention {
             self.q_heads,
             blocks(self.q_len),
             blocks(self.k_len),
+        ]
+    }
+
+    /// Shapes of q and out, and of k and v.
+    pub(crate) fn tensor_shapes(&self) -> [[usize; 4]; 2] {
+        let shape = |tokens, heads| match self.layout {
+            TokenLayout::HeadMajor => [self.batch, heads, tokens, self.head_dim],
+            TokenLayout::TokenMajor => [self.batch, tokens, heads, self.head_dim],
+        };
+        [
+            shape(self.q_len, self.q_heads),
+            shape(self.k_len, self.kv_heads),
         ]
     }
 
@@ -217,6 +246,8 @@ pub struct BlockAttentionPlan {
     pub(crate) kinds: Option<wgpu::Buffer>,
     pub(crate) main: Arc<CompiledKernel>,
     pub(crate) convert: Option<Convert>,
+    /// What sorts the rows of blocks, where they start by weight.
+    pub(crate) sort: Option<RowSort>,
     pub(crate) bytes: HeadBytes,
     pub(crate) slices: Vec<Range<usize>>,
     pub(crate) explanation: Explanation,
@@ -253,13 +284,24 @@ impl Problem for BlockAttention {
             format!("{OPERATION} with k_len = {} and tile {tile}", self.k_len),
             tile.loop_rounds(self.head_dim, self.k_len, self.block),
         )?;
-        let converts = self.types.out != DType::F32 && !self.head_dim.is_multiple_of(2);
+        let bytes = self.head_bytes(self.converts());
+        let slices = self.slices(gpu, &bytes)?;
+        let order = self.choose_order(gpu, (walk, tile), &slices, &mut notes)?;
+        let converts = self.converts();
         let kernel = AttentionKernel {
             walk,
             head_dim: self.head_dim,
             block: self.block,
             causal: self.causal,
             soft_cap: self.soft_cap.is_some(),
+            order: match order {
+                RowOrder::ByPosition => AttentionOrder::Computed,
+                RowOrder::ByWeight => AttentionOrder::Rows,
+            },
+            token_heads: (self.layout == TokenLayout::TokenMajor).then_some(TokenHeads {
+                q: self.q_heads,
+                kv: self.kv_heads,
+            }),
             tile,
             q: storage(self.types.q),
             k: storage(self.types.k),
@@ -272,8 +314,6 @@ impl Problem for BlockAttention {
                 self.head_dim
             ));
         }
-        let bytes = self.head_bytes(converts);
-        let slices = self.slices(gpu, &bytes, converts)?;
         if slices.len() > 1 {
             notes.push(format!(
                 "{} slices of heads, so that operands and scratch memory can be bound",
@@ -287,13 +327,19 @@ impl Problem for BlockAttention {
         } else {
             None
         };
+        let sort = match order {
+            RowOrder::ByPosition => None,
+            RowOrder::ByWeight => Some(self.plan_sort(gpu, walk, &slices).await?),
+        };
+        let scratch_bytes =
+            convert.as_ref().map_or(0, |c| c.sums.size()) + sort.as_ref().map_or(0, RowSort::bytes);
         let explanation = Explanation {
             operation: OPERATION,
             kernel: main.name().to_owned(),
             tile: tile.to_string(),
             tier: "portable",
             adapter: gpu.adapter().name.clone(),
-            scratch_bytes: convert.as_ref().map_or(0, |c| c.sums.size()),
+            scratch_bytes,
             notes,
         };
         Ok(BlockAttentionPlan {
@@ -306,6 +352,7 @@ impl Problem for BlockAttention {
             kinds: gpu.upload_kinds(kinds, walk)?,
             main,
             convert,
+            sort,
             bytes,
             slices,
             explanation,
@@ -356,6 +403,12 @@ impl BlockAttentionPlan {
             self.record_main(recorder, operands, heads);
             self.record_convert(recorder, operands.out, heads);
         }
+    }
+
+    /// Where rows of blocks start by weight: their numbers, u32, in the order of the last slice that was recorded, once that has run. Rows
+    /// are counted through the heads of the slice.
+    pub fn row_order(&self) -> Option<&wgpu::Buffer> {
+        self.sort.as_ref().map(|sort| &sort.list)
     }
 
     /// Which kernel and tile were chosen, and why.

@@ -11,7 +11,7 @@ mod xattention;
 mod xattention_score;
 mod xattention_select;
 
-pub use block_attention::{AttentionTypes, BlockAttention, BlockAttentionPlan};
+pub use block_attention::{AttentionTypes, BlockAttention, BlockAttentionPlan, TokenLayout};
 pub use bsr_matmul::BsrMatmul;
 pub use bsr_sddmm::{BsrSddmm, BsrSddmmPlan};
 pub use dense_matmul::DenseMatmul;

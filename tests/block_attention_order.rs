@@ -1,0 +1,217 @@
+//! `block_attention`: the order of its rows, and the layout of its tokens.
+#![expect(
+    unused_crate_dependencies,
+    reason = "a test binary uses a part of the crate's dependencies"
+)]
+
+mod support;
+
+use sparse_core::attention::HeadKind;
+use sparse_core::{BlockMask, DType};
+use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, GpuTensor, RowOrder, TokenLayout};
+use support::attention::{Case, scattered};
+use support::gpu::{gpu, poisoned, submit};
+
+const DIRECT: AttentionTile = AttentionTile::Direct {
+    lanes: 8,
+    queries: 2,
+    keys: 4,
+};
+const TILED: AttentionTile = AttentionTile::Tiled {
+    queries: 16,
+    split: 4,
+};
+
+/// Six query heads in two items, two key heads each, blocks of 32.
+fn problem(q_len: usize, k_len: usize, tile: AttentionTile) -> BlockAttention {
+    BlockAttention {
+        block: 32,
+        tile: Some(tile),
+        ..BlockAttention::new(2, 6, 2, q_len, k_len, 8)
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_order() {
+    for tile in [DIRECT, TILED] {
+        for (q_len, k_len) in [(1, 1), (33, 150), (150, 33), (161, 161)] {
+            for layout in [TokenLayout::HeadMajor, TokenLayout::TokenMajor] {
+                let by = |order| {
+                    let problem = BlockAttention {
+                        order: Some(order),
+                        layout,
+                        ..problem(q_len, k_len, tile)
+                    };
+                    let mask = scattered(&problem, 40);
+                    let case = Case::new(&problem, Some(mask));
+                    case.check();
+                    case.run().0
+                };
+                assert_eq!(by(RowOrder::ByWeight), by(RowOrder::ByPosition));
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_can_be_ordered_too() {
+    let window = HeadKind::Streaming {
+        sink_blocks: 1,
+        recent_blocks: 1,
+    };
+    let kinds = vec![
+        HeadKind::Dense,
+        window,
+        window,
+        HeadKind::Dense,
+        window,
+        window,
+    ];
+    let ordered = BlockAttention {
+        head_kinds: Some(kinds),
+        order: Some(RowOrder::ByWeight),
+        ..problem(100, 100, DIRECT)
+    };
+    Case::new(&ordered, None).check();
+    let dense = BlockAttention {
+        order: Some(RowOrder::ByWeight),
+        ..problem(100, 100, DIRECT)
+    };
+    Case::new(&dense, None).check();
+}
+
+/// The rows of one head in the order in which they start, for a mask with `count(row)` blocks a row.
+fn order_of(rows: usize, causal: bool, count: impl Fn(usize) -> usize) -> Vec<u32> {
+    let gpu = gpu();
+    let problem = BlockAttention {
+        block: 16,
+        causal,
+        masked: true,
+        order: Some(RowOrder::ByWeight),
+        ..BlockAttention::new(1, 1, 1, rows * 16, rows * 16, 4)
+    };
+    let mask = BlockMask::from_fn(1, 1, rows, rows, |_, _, i, j| j < count(i)).unwrap();
+    let plan = gpu.plan_blocking(&problem).unwrap();
+    let x = poisoned::<f32>(gpu, &[1, 1, rows * 16, 4]);
+    let mut out = poisoned::<f32>(gpu, &[1, 1, rows * 16, 4]);
+    let mut lse = poisoned::<f32>(gpu, &[1, 1, rows * 16]);
+    let mask = gpu.upload_mask(&mask).unwrap();
+    submit(gpu, |pass| {
+        plan.record(pass, &x, &x, &x, Some(&mask), &mut out, &mut lse)
+            .unwrap();
+    });
+    let list = plan.row_order().unwrap().clone();
+    let list = GpuTensor::from_buffer(list, 0, &[rows], DType::F32).unwrap();
+    let list = gpu.read_blocking::<f32>(&list).unwrap();
+    list.data().iter().map(|word| word.to_bits()).collect()
+}
+
+/// The rows from which a thread of the driver, or a GPU that takes them as they come, starts.
+fn parts() -> usize {
+    if gpu().is_software() {
+        std::thread::available_parallelism().unwrap().get()
+    } else {
+        1
+    }
+}
+
+#[test]
+fn the_heaviest_rows_start_first_and_equals_in_their_order() {
+    // More rows than are placed at a time, many of the same weight.
+    let count = |row: usize| row * 7 % 5;
+    for (rows, causal) in [(1, false), (3, true), (64, false), (65, false), (150, true)] {
+        let weight = |row: usize| {
+            if causal {
+                count(row).min(row + 1)
+            } else {
+                count(row).min(rows)
+            }
+        };
+        let mut sorted: Vec<usize> = (0..rows).collect();
+        // The sort of the standard library is stable.
+        sorted.sort_by_key(|&row| std::cmp::Reverse(weight(row)));
+        let (parts, mut dealt) = (parts(), vec![Vec::new(); parts()]);
+        for (rank, row) in sorted.into_iter().enumerate() {
+            let (turn, place) = (rank / parts, rank % parts);
+            let part = if turn % 2 == 1 {
+                parts - 1 - place
+            } else {
+                place
+            };
+            dealt[part].push(u32::try_from(row).unwrap());
+        }
+        assert_eq!(order_of(rows, causal, count), dealt.concat(), "{rows} rows");
+    }
+}
+
+#[test]
+fn long_masks_are_ordered_unless_they_are_small() {
+    for (rows, masked, ordered) in [(8, true, false), (64, true, true), (64, false, false)] {
+        let problem = BlockAttention {
+            block: 16,
+            masked,
+            ..BlockAttention::new(1, 1, 1, rows * 16, rows * 16, 4)
+        };
+        let plan = gpu().plan_blocking(&problem).unwrap();
+        assert_eq!(plan.row_order().is_some(), ordered, "{rows} rows");
+        let explanation = plan.explain().to_string();
+        assert_eq!(explanation.contains("by weight"), ordered, "{explanation}");
+    }
+}
+
+#[test]
+fn more_tiles_than_can_be_numbered_are_refused() {
+    let problem = BlockAttention {
+        block: 1 << 30,
+        order: Some(RowOrder::ByWeight),
+        ..BlockAttention::new(1000, 1, 1, 1, 1, 4)
+    };
+    let error = gpu().plan_blocking(&problem).unwrap_err().to_string();
+    assert!(error.contains("take shorter blocks"), "{error}");
+}
+
+#[test]
+fn heads_side_by_side_in_every_token() {
+    for tile in [DIRECT, TILED] {
+        // Rows of vec4s, of whole words, and of halves of words.
+        for (head_dim, dtype) in [
+            (8, DType::F16),
+            (6, DType::Bf16),
+            (5, DType::F16),
+            (5, DType::F32),
+        ] {
+            for masked in [false, true] {
+                let problem = BlockAttention {
+                    layout: TokenLayout::TokenMajor,
+                    head_dim,
+                    types: AttentionTypes::all(dtype),
+                    ..problem(35, 67, tile)
+                };
+                Case::new(&problem, masked.then(|| scattered(&problem, 50))).check();
+            }
+        }
+    }
+}
+
+#[test]
+fn token_major_operands_above_a_binding_go_in_whole_items() {
+    let problem = BlockAttention {
+        layout: TokenLayout::TokenMajor,
+        tile: Some(TILED),
+        ..BlockAttention::new(3, 2, 1, 3, 100_000, 128)
+    };
+    Case::new(&problem, Some(scattered(&problem, 30))).check();
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let explanation = plan.explain();
+    assert!(
+        explanation.to_string().contains("slices of heads"),
+        "{explanation}"
+    );
+    // One item of two key heads is above the limit, one head is not.
+    let wide = BlockAttention {
+        layout: TokenLayout::TokenMajor,
+        ..BlockAttention::new(1, 2, 2, 3, 200_000, 127)
+    };
+    let error = gpu().plan_blocking(&wide).unwrap_err().to_string();
+    assert!(error.contains("for 2 head(s)"), "{error}");
+}
