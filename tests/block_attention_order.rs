@@ -197,7 +197,7 @@ fn heads_side_by_side_in_every_token() {
 fn token_major_operands_above_a_binding_go_in_whole_items() {
     let problem = BlockAttention {
         layout: TokenLayout::TokenMajor,
-        tile: Some(TILED),
+        block: 128,
         ..BlockAttention::new(3, 2, 1, 3, 100_000, 128)
     };
     Case::new(&problem, Some(scattered(&problem, 30))).check();

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use sparse_gpu::{AdapterClass, BlockAttention, defaults};
-use sparse_shaders::{AttentionKernel, BlockWalk, Storage};
+use sparse_shaders::{AttentionKernel, AttentionOrder, BlockWalk, Storage};
 
 use super::{Entry, entry};
 
@@ -44,6 +44,13 @@ fn one(
         block: BLOCK,
         causal,
         soft_cap: false,
+        // Long masks have their rows sorted.
+        order: if walk == BlockWalk::Mask {
+            AttentionOrder::Rows
+        } else {
+            AttentionOrder::Computed
+        },
+        token_heads: None,
         tile: defaults::attention_tile(&problem, class),
         q: storage,
         k: storage,
