@@ -7,7 +7,9 @@ use sparse_core::attention::{
 use sparse_core::bounds::{AttentionBounds, attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::{BlockMask, DType, Element, Tensor};
-use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, Explanation, TokenLayout};
+use sparse_gpu::{
+    AttentionTile, AttentionTypes, BlockAttention, Explanation, GpuTensor, TokenLayout,
+};
 
 use super::gpu::{gpu, poisoned, read, submit};
 
@@ -89,18 +91,11 @@ impl Case {
             .unwrap_or_else(|e| panic!("{:?}: {e}", self.problem));
         let token_major = self.problem.layout == TokenLayout::TokenMajor;
         let upload = |x: &Tensor<f32>, dtype| {
-            let turned = if token_major {
-                heads_and_tokens_swapped(x)
+            if token_major {
+                upload_as(&heads_and_tokens_swapped(x), dtype)
             } else {
-                x.clone()
-            };
-            let x = &turned;
-            match dtype {
-                DType::F32 => gpu.upload(x),
-                DType::F16 => gpu.upload(&x.cast::<half::f16>()),
-                DType::Bf16 => gpu.upload(&x.cast::<half::bf16>()),
+                upload_as(x, dtype)
             }
-            .unwrap_or_else(|e| panic!("{e}"))
         };
         let (q, k, v) = (upload(&self.q, q), upload(&self.k, k), upload(&self.v, v));
         let mask = self
@@ -108,22 +103,13 @@ impl Case {
             .as_ref()
             .map(|mask| gpu.upload_mask(mask).unwrap_or_else(|e| panic!("{e}")));
         let shape = self.q.shape();
-        let out_shape = q.shape().to_vec();
-        let mut result = match out {
-            DType::F32 => poisoned::<f32>(gpu, &out_shape),
-            DType::F16 => poisoned::<half::f16>(gpu, &out_shape),
-            DType::Bf16 => poisoned::<half::bf16>(gpu, &out_shape),
-        };
+        let mut result = poisoned_as(q.shape(), out);
         let mut lse = poisoned::<f32>(gpu, &shape[..3]);
         submit(gpu, |pass| {
             plan.record(pass, &q, &k, &v, mask.as_ref(), &mut result, &mut lse)
                 .unwrap_or_else(|e| panic!("{e}"));
         });
-        let mut out = match out {
-            DType::F32 => read::<f32>(gpu, &result),
-            DType::F16 => read::<half::f16>(gpu, &result),
-            DType::Bf16 => read::<half::bf16>(gpu, &result),
-        };
+        let mut out = read_as(&result, out);
         if token_major {
             out = swapped(&out, result.shape());
         }
@@ -175,8 +161,36 @@ fn heads_and_tokens_swapped(x: &Tensor<f32>) -> Tensor<f32> {
     Tensor::new(vec![shape[0], shape[2], shape[1], shape[3]], data)
 }
 
+/// Numbers that the storage type holds, on the GPU.
+pub(crate) fn upload_as(x: &Tensor<f32>, dtype: DType) -> GpuTensor {
+    match dtype {
+        DType::F32 => gpu().upload(x),
+        DType::F16 => gpu().upload(&x.cast::<half::f16>()),
+        DType::Bf16 => gpu().upload(&x.cast::<half::bf16>()),
+    }
+    .unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A tensor of NaN.
+pub(crate) fn poisoned_as(shape: &[usize], dtype: DType) -> GpuTensor {
+    match dtype {
+        DType::F32 => poisoned::<f32>(gpu(), shape),
+        DType::F16 => poisoned::<half::f16>(gpu(), shape),
+        DType::Bf16 => poisoned::<half::bf16>(gpu(), shape),
+    }
+}
+
+/// A tensor, widened.
+pub(crate) fn read_as(tensor: &GpuTensor, dtype: DType) -> Vec<f64> {
+    match dtype {
+        DType::F32 => read::<f32>(gpu(), tensor),
+        DType::F16 => read::<half::f16>(gpu(), tensor),
+        DType::Bf16 => read::<half::bf16>(gpu(), tensor),
+    }
+}
+
 /// The nearest numbers that the storage type holds.
-fn rounded(x: &Tensor<f32>, dtype: DType) -> Tensor<f32> {
+pub(crate) fn rounded(x: &Tensor<f32>, dtype: DType) -> Tensor<f32> {
     match dtype {
         DType::F32 => x.clone(),
         DType::F16 => x.cast::<half::f16>().cast(),

@@ -5,3 +5,4 @@ pub(crate) mod attention;
 pub(crate) mod gpu;
 pub(crate) mod matmul;
 pub(crate) mod product;
+pub(crate) mod varlen;

@@ -3,12 +3,13 @@
 use sparse_shaders::{
     AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, Kernel,
     MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel,
-    RowOrderKernel, RowWeightsKernel, SddmmKernel, Storage, Tile, Walk, XAttentionCountKernel,
-    XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
-    XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    RowOrderKernel, RowWeightsKernel, SddmmKernel, Storage, Tile, TokenHeads, Walk,
+    XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel,
+    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 use crate::attention::params::{AttentionParams, RowOrderParams};
+use crate::attention::varlen::PackedTile;
 use crate::dispatch::Params;
 use crate::matmul::params::{
     ConvertParams, FinishParams, MatmulParams, NaiveParams, PackParams, SddmmParams,
@@ -167,4 +168,35 @@ fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
         causal: true,
     });
     assert_same_layout::<RowOrderParams>(&RowOrderKernel::DEFAULT);
+}
+
+#[test]
+fn the_tiles_of_packed_items_have_the_layout_of_their_wgsl() {
+    let kernel = AttentionKernel {
+        walk: BlockWalk::All,
+        head_dim: 8,
+        block: 16,
+        causal: true,
+        soft_cap: false,
+        order: AttentionOrder::Items,
+        token_heads: Some(TokenHeads { q: 4, kv: 2 }),
+        tile: AttentionTile::Direct {
+            lanes: 8,
+            queries: 1,
+            keys: 4,
+        },
+        q: Storage::F32,
+        k: Storage::F32,
+        v: Storage::F32,
+        out: Storage::F32,
+    };
+    let module = naga::front::wgsl::parse_str(&expand(&kernel).unwrap().wgsl).unwrap();
+    let tile = module.types.iter().map(|(_, ty)| ty);
+    let mut tile = tile.filter(|ty| ty.name.as_deref() == Some("Tile"));
+    let naga::TypeInner::Struct { members, span } = &tile.next().unwrap().inner else {
+        panic!("Tile is no struct");
+    };
+    let actual: Vec<_> = members.iter().map(|m| m.name.clone().unwrap()).collect();
+    assert_eq!(actual, PackedTile::FIELDS);
+    assert_eq!(*span as usize, size_of::<PackedTile>());
 }

@@ -68,6 +68,7 @@ pub use ops::{
     BsrMatmul, BsrSddmm, BsrSddmmPlan, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul,
     NmMatvec,
 };
+pub use ops::{VarlenAttention, VarlenAttentionPlan};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
 pub use problem::{Explanation, Problem};
 pub use sparse::{GpuMask, GpuNm};

@@ -52,6 +52,24 @@ pub enum AttentionShapeError {
         /// Key/value heads.
         kv_heads: usize,
     },
+    /// q and k are packed from different numbers of items.
+    #[error("q is packed from {q} items and k from {k}; give both the same")]
+    Items {
+        /// Items of q.
+        q: usize,
+        /// Items of k.
+        k: usize,
+    },
+    /// A packed tensor is not `[tokens, heads, head_dim]` of its packing.
+    #[error("{tensor} has shape {shape:?}; these packed sequences need {expected:?}")]
+    Packed {
+        /// `q`, `k` or `v`.
+        tensor: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The shape that it needs.
+        expected: [usize; 3],
+    },
     /// A sequence is longer than [`MAX_TOKENS`].
     #[error(
         "{tokens} tokens are more than the {MAX_TOKENS} that attention accepts; split the sequence"

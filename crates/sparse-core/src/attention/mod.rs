@@ -4,12 +4,16 @@ mod dot;
 mod error;
 mod kinds;
 mod options;
+mod packing;
 mod reference;
 mod shape;
+mod varlen;
 
 pub(crate) use dot::{Dot, HeadRows};
 pub use error::{AttentionError, AttentionShapeError};
 pub use kinds::{HeadKind, mask_of_kinds};
 pub use options::AttentionOptions;
+pub use packing::{PackedShape, Packing, PackingError};
 pub use reference::{AttentionReference, block_attention, block_attention_of_queries};
 pub use shape::{AttentionShape, MAX_TOKENS};
+pub use varlen::varlen_attention;

@@ -1,5 +1,6 @@
 //! What block attention is planned and recorded with: the kernels' parameters, the choice of a tile, slices of heads that can be bound.
 
+pub(crate) mod check;
 pub(crate) mod choose;
 pub(crate) mod kinds;
 pub(crate) mod order;
@@ -9,6 +10,7 @@ pub(crate) mod record;
 pub(crate) mod scale;
 pub(crate) mod slices;
 mod tiles;
+pub(crate) mod varlen;
 
 pub use order::RowOrder;
 pub use sparse_shaders::AttentionTile;

@@ -34,50 +34,8 @@ impl BlockAttentionPlan {
         operands
             .lse
             .expect(OPERATION, "lse", lse_shape, DType::F32)?;
-        let masked = self.problem.masked;
-        if masked != operands.mask.is_some() {
-            let word = |with: bool| if with { "with" } else { "without" };
-            return Err(Error::OperandMismatch {
-                operation: OPERATION,
-                tensor: "a mask",
-                planned: word(masked),
-                given: word(!masked),
-            });
-        }
-        let expected = self.problem.mask_shape();
-        if let Some(mask) = operands.mask.filter(|mask| mask.shape() != expected) {
-            return Err(Error::ShapeMismatch {
-                operation: OPERATION,
-                tensor: "mask",
-                expected: expected.to_vec(),
-                actual: mask.shape().to_vec(),
-            });
-        }
-        let read = [
-            ("q", Some(operands.q.buffer())),
-            ("k", Some(operands.k.buffer())),
-            ("v", Some(operands.v.buffer())),
-            ("the mask", operands.mask.map(|mask| &mask.words)),
-        ];
-        for (output, written) in [("out", operands.out), ("lse", operands.lse)] {
-            for (input, buffer) in read {
-                if buffer == Some(written.buffer()) {
-                    return Err(Error::Aliased {
-                        operation: OPERATION,
-                        output,
-                        input,
-                    });
-                }
-            }
-        }
-        if operands.out.buffer() == operands.lse.buffer() {
-            return Err(Error::Aliased {
-                operation: OPERATION,
-                output: "out",
-                input: "lse",
-            });
-        }
-        Ok(())
+        operands.check_mask(OPERATION, self.problem.masked, self.problem.mask_shape())?;
+        operands.check_aliases(OPERATION)
     }
 
     pub(crate) fn record_main(

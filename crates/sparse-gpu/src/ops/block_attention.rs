@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_core::attention::{AttentionShape, HeadKind};
-use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, MAX_HEAD_DIM, TokenHeads};
+use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, TokenHeads};
 
 use crate::attention::order::{RowOrder, RowSort};
 use crate::attention::record::Operands;
 use crate::attention::scale::ScoreFactors;
 use crate::attention::slices::HeadBytes;
-use crate::attention::{choose, kinds};
+use crate::attention::{check, choose, kinds};
 use crate::dispatch::Recorder;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
@@ -198,36 +198,17 @@ impl BlockAttention {
             self.head_dim,
         )
         .map_err(|e| Error::invalid(OPERATION, e.to_string()))?;
-        if self.head_dim > MAX_HEAD_DIM {
-            let reason = format!(
-                "head_dim is {}; the kernels take 1 to {MAX_HEAD_DIM}",
-                self.head_dim
-            );
-            return Err(Error::invalid(OPERATION, reason));
-        }
-        if self.block == 0 || !self.block.is_multiple_of(16) || self.block > LONGEST_BLOCK {
-            let reason = format!(
-                "block is {}; possible are multiples of 16: 16, 32, 64, 128, .. 2^30",
-                self.block
-            );
-            return Err(Error::invalid(OPERATION, reason));
-        }
-        if let Some(kinds) = &self.head_kinds {
-            HeadKind::check_all(kinds, self.q_heads, self.masked)
-                .map_err(|e| Error::invalid(OPERATION, e.to_string()))?;
-        }
-        for (name, [batch, heads, tokens, dim]) in [
-            ("q", shape.q_shape()),
-            ("k", shape.kv_shape()),
-            ("mask", self.mask_shape()),
-        ] {
-            if u32::try_from(batch * heads * tokens * dim).is_err() {
-                let reason = format!(
-                    "{name} is {batch} x {heads} x {tokens} x {dim}; an operand has at most 2^32 - 1 elements, split the batch"
-                );
-                return Err(Error::invalid(OPERATION, reason));
-            }
-        }
+        let kinds = self.head_kinds.as_deref();
+        let (block, masked) = (self.block, self.masked);
+        check::numbers(OPERATION, self.head_dim, block, kinds, self.q_heads, masked)?;
+        check::countable(
+            OPERATION,
+            &[
+                ("q", &shape.q_shape()),
+                ("k", &shape.kv_shape()),
+                ("mask", &self.mask_shape()),
+            ],
+        )?;
         Ok(shape)
     }
 }
@@ -261,9 +242,6 @@ pub(crate) struct Convert {
 }
 
 pub(crate) const OPERATION: &str = "block_attention";
-
-/// The kernels count tokens up to the end of a block in 32 bits.
-const LONGEST_BLOCK: usize = 1 << 30;
 
 impl Problem for BlockAttention {
     type Plan = BlockAttentionPlan;

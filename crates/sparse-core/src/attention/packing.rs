@@ -1,0 +1,270 @@
+//! Sequences of different lengths, packed one after the other.
+
+use std::ops::Range;
+
+use super::{AttentionShape, AttentionShapeError};
+
+/// Where packed sequences begin: item `i` has the tokens `offsets[i]..offsets[i + 1]` (what other libraries call `cu_seqlens`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packing {
+    offsets: Vec<usize>,
+}
+
+/// Offsets that do not describe packed sequences.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackingError {
+    /// Not even the end of the last item.
+    #[error("there are no offsets; give [0] for no items, [0, n] for one of n tokens")]
+    NoOffsets,
+    /// The first item does not begin at 0.
+    #[error("the first offset is {first}; the first item begins at 0")]
+    Start {
+        /// The first offset.
+        first: usize,
+    },
+    /// An item that ends before it begins.
+    #[error("item {item} has the offsets {begin}..{end}; offsets must not fall")]
+    Falling {
+        /// The item.
+        item: usize,
+        /// Its first token.
+        begin: usize,
+        /// One past its last token.
+        end: usize,
+    },
+    /// More tokens than this machine can count.
+    #[error("the lengths of the first {items} items have a sum that this machine cannot count")]
+    TooLong {
+        /// Items whose sum is too large.
+        items: usize,
+    },
+}
+
+impl Packing {
+    /// Checks the offsets: the first is 0, and none is below the one before.
+    ///
+    /// # Errors
+    /// [`PackingError`], the first rule broken.
+    ///
+    /// ```
+    /// use sparse_core::attention::Packing;
+    /// let packing = Packing::try_new(vec![0, 5, 5, 12])?;
+    /// assert_eq!(packing.ranges().collect::<Vec<_>>(), [0..5, 5..5, 5..12]);
+    /// assert_eq!((packing.items(), packing.total(), packing.longest()), (3, 12, 7));
+    /// # Ok::<(), sparse_core::attention::PackingError>(())
+    /// ```
+    pub fn try_new(offsets: Vec<usize>) -> Result<Self, PackingError> {
+        match offsets.first() {
+            None => return Err(PackingError::NoOffsets),
+            Some(&first) if first != 0 => return Err(PackingError::Start { first }),
+            _ => {}
+        }
+        for (item, pair) in offsets.windows(2).enumerate() {
+            if let &[begin, end] = pair
+                && end < begin
+            {
+                return Err(PackingError::Falling { item, begin, end });
+            }
+        }
+        Ok(Self { offsets })
+    }
+
+    /// Items of these lengths, one after the other.
+    ///
+    /// # Errors
+    /// [`PackingError::TooLong`].
+    pub fn of_lengths(lengths: &[usize]) -> Result<Self, PackingError> {
+        let mut offsets = vec![0_usize];
+        let mut end = 0_usize;
+        for (item, &length) in lengths.iter().enumerate() {
+            end = end
+                .checked_add(length)
+                .ok_or(PackingError::TooLong { items: item + 1 })?;
+            offsets.push(end);
+        }
+        Ok(Self { offsets })
+    }
+
+    /// The offsets, one more than items.
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// Number of items.
+    pub fn items(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Tokens of each item, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let ends = self.offsets.iter().skip(1);
+        self.offsets
+            .iter()
+            .zip(ends)
+            .map(|(&begin, &end)| begin..end)
+    }
+
+    /// Tokens of all items together.
+    pub fn total(&self) -> usize {
+        self.offsets.last().copied().unwrap_or(0)
+    }
+
+    /// Tokens of the longest item.
+    pub fn longest(&self) -> usize {
+        self.ranges().map(|range| range.len()).max().unwrap_or(0)
+    }
+}
+
+/// Sizes of attention over packed sequences: q `[q.total(), q_heads, head_dim]`, k and v `[k.total(), kv_heads, head_dim]`.
+///
+/// Items are independent; each is an [`AttentionShape`] of batch 1, with its own lengths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedShape {
+    q_heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    q: Packing,
+    k: Packing,
+}
+
+impl PackedShape {
+    /// Checks the sizes. There may be no items, and items may have no queries or no keys.
+    ///
+    /// # Errors
+    /// `Items`, `Heads`, `EmptyHead`, `TooLong` or `TooLarge` of [`AttentionShapeError`].
+    pub fn try_new(
+        q_heads: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        q: Packing,
+        k: Packing,
+    ) -> Result<Self, AttentionShapeError> {
+        if q.items() != k.items() {
+            return Err(AttentionShapeError::Items {
+                q: q.items(),
+                k: k.items(),
+            });
+        }
+        // The totals bound every item and every tensor.
+        AttentionShape::try_new(1, q_heads, kv_heads, q.total(), k.total(), head_dim)?;
+        Ok(Self {
+            q_heads,
+            kv_heads,
+            head_dim,
+            q,
+            k,
+        })
+    }
+
+    /// Query heads.
+    pub fn q_heads(&self) -> usize {
+        self.q_heads
+    }
+
+    /// Key/value heads.
+    pub fn kv_heads(&self) -> usize {
+        self.kv_heads
+    }
+
+    /// Elements of one token in one head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// `1 / sqrt(head_dim)`, the softmax scale where the caller gives none.
+    pub fn default_scale(&self) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "head dimensions are far below 2^53"
+        )]
+        let head_dim = self.head_dim as f64;
+        head_dim.sqrt().recip()
+    }
+
+    /// The queries of each item.
+    pub fn q(&self) -> &Packing {
+        &self.q
+    }
+
+    /// The keys of each item.
+    pub fn k(&self) -> &Packing {
+        &self.k
+    }
+
+    /// `[q.total(), q_heads, head_dim]`, of q and of the output.
+    pub fn q_shape(&self) -> [usize; 3] {
+        [self.q.total(), self.q_heads, self.head_dim]
+    }
+
+    /// `[k.total(), kv_heads, head_dim]`, of k and of v.
+    pub fn kv_shape(&self) -> [usize; 3] {
+        [self.k.total(), self.kv_heads, self.head_dim]
+    }
+
+    /// `[items, q_heads, query blocks, key blocks]` of a block mask with room for the longest item. Blocks count from an item's own
+    /// first token; a shorter item has its blocks in front, and what follows them is not looked at. 0 blocks where `block` is 0.
+    pub fn mask_shape(&self, block: usize) -> [usize; 4] {
+        let blocks = |packing: &Packing| match block {
+            0 => 0,
+            block => packing.longest().div_ceil(block),
+        };
+        [
+            self.q.items(),
+            self.q_heads,
+            blocks(&self.q),
+            blocks(&self.k),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_broken_rule_has_its_own_error() {
+        use PackingError as E;
+        assert_eq!(Packing::try_new(vec![]), Err(E::NoOffsets));
+        assert_eq!(Packing::try_new(vec![1, 2]), Err(E::Start { first: 1 }));
+        let (item, begin, end) = (1, 4, 3);
+        assert_eq!(
+            Packing::try_new(vec![0, 4, 3]),
+            Err(E::Falling { item, begin, end })
+        );
+        assert_eq!(
+            Packing::of_lengths(&[1, usize::MAX]),
+            Err(E::TooLong { items: 2 })
+        );
+        let packing = |lengths: &[usize]| Packing::of_lengths(lengths).unwrap();
+        assert_eq!(
+            PackedShape::try_new(1, 1, 1, packing(&[1, 2]), packing(&[3])),
+            Err(AttentionShapeError::Items { q: 2, k: 1 })
+        );
+        assert_eq!(
+            PackedShape::try_new(3, 2, 1, packing(&[1]), packing(&[3])),
+            Err(AttentionShapeError::Heads {
+                q_heads: 3,
+                kv_heads: 2
+            })
+        );
+    }
+
+    #[test]
+    fn no_items_and_empty_items() {
+        let none = Packing::try_new(vec![0]).unwrap();
+        assert_eq!((none.items(), none.total(), none.longest()), (0, 0, 0));
+        assert_eq!(none, Packing::of_lengths(&[]).unwrap());
+        let some = Packing::of_lengths(&[0, 3, 0]).unwrap();
+        assert_eq!(some.offsets(), [0, 0, 3, 3]);
+    }
+
+    #[test]
+    fn a_mask_has_room_for_the_longest_item() {
+        let packing = |lengths: &[usize]| Packing::of_lengths(lengths).unwrap();
+        let shape = PackedShape::try_new(4, 2, 8, packing(&[5, 33]), packing(&[64, 1])).unwrap();
+        assert_eq!(shape.mask_shape(16), [2, 4, 3, 4]);
+        assert_eq!(shape.q_shape(), [38, 4, 8]);
+        assert_eq!(shape.kv_shape(), [65, 2, 8]);
+    }
+}

@@ -1,0 +1,89 @@
+//! Numbers checked, and items cut into ranges that can be bound.
+
+use std::ops::Range;
+
+use super::slices::{ItemBytes, tokens};
+use crate::attention::check;
+use crate::ops::varlen_attention::{OPERATION, VarlenAttention};
+use crate::window::window_bytes;
+use crate::{BlockAttention, Error, Gpu};
+
+impl VarlenAttention {
+    /// The problem of the longest item.
+    pub(crate) fn longest(&self) -> BlockAttention {
+        let shape = &self.shape;
+        let (heads, kv_heads) = (shape.q_heads(), shape.kv_heads());
+        let (q_len, k_len) = (shape.q().longest(), shape.k().longest());
+        BlockAttention {
+            block: self.block,
+            causal: self.causal,
+            types: self.types,
+            ..BlockAttention::new(1, heads, kv_heads, q_len, k_len, shape.head_dim())
+        }
+    }
+
+    /// Checks the numbers.
+    pub(crate) fn check_numbers(&self) -> Result<(), Error> {
+        let shape = &self.shape;
+        let (kinds, masked) = (self.head_kinds.as_deref(), self.masked);
+        let (head_dim, heads) = (shape.head_dim(), shape.q_heads());
+        check::numbers(OPERATION, head_dim, self.block, kinds, heads, masked)?;
+        check::countable(
+            OPERATION,
+            &[
+                ("q", &shape.q_shape()),
+                ("k", &shape.kv_shape()),
+                ("mask", &self.mask_shape()),
+            ],
+        )
+    }
+
+    /// Ranges of items that can be bound at once.
+    pub(crate) fn slices(&self, gpu: &Gpu) -> Result<Vec<Range<usize>>, Error> {
+        let shape = &self.shape;
+        let converts = self.longest().converts();
+        let out = if converts { 4 } else { self.types.out.bytes() };
+        let token = shape.q_heads() * shape.head_dim();
+        let [_, _, q_blocks, k_blocks] = self.mask_shape();
+        let bytes = ItemBytes {
+            query: (token * self.types.q.bytes().max(out)) as u64,
+            key: (shape.kv_heads() * shape.head_dim()) as u64
+                * self.types.k.bytes().max(self.types.v.bytes()) as u64,
+            mask: 4 * (shape.q_heads() * q_blocks * k_blocks.div_ceil(32)) as u64,
+            step: if converts && !token.is_multiple_of(2) {
+                2
+            } else {
+                1
+            },
+        };
+        let limit = window_bytes(gpu);
+        let unavailable = |what: String, needs: String| {
+            Error::Unavailable {
+            what,
+            needs,
+            has: limit.to_string(),
+            hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split the items over several plans"
+                .to_owned(),
+        }
+        };
+        let lse = 4 * (shape.q_heads() * shape.q().total()) as u64;
+        if lse > limit {
+            let what = format!("{OPERATION} with {} queries in all", shape.q().total());
+            return Err(unavailable(
+                what,
+                format!("a binding of {lse} bytes for lse"),
+            ));
+        }
+        bytes.slices(shape, limit).map_err(|item| {
+            let one = item..item + 1;
+            let [q_len, k_len] =
+                [shape.q(), shape.k()].map(|packing| tokens(packing.offsets(), &one).len());
+            let what =
+                format!("{OPERATION} with item {item} of q_len = {q_len} and k_len = {k_len}");
+            let needs = (q_len as u64 * bytes.query)
+                .max(k_len as u64 * bytes.key)
+                .max(bytes.mask);
+            unavailable(what, format!("bindings of {needs} bytes or more"))
+        })
+    }
+}

@@ -1,0 +1,283 @@
+//! `varlen_attention`: block attention over sequences of different lengths, packed one after the other.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sparse_core::DType;
+use sparse_core::attention::{HeadKind, PackedShape};
+use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, ConvertKernel, TokenHeads};
+
+use crate::attention::order::parts;
+use crate::attention::record::Operands;
+use crate::attention::scale::ScoreFactors;
+use crate::attention::varlen::slices::tokens;
+use crate::attention::varlen::work_list;
+use crate::attention::{choose, kinds};
+use crate::error::storage;
+use crate::kernel::CompiledKernel;
+use crate::ops::block_attention::Convert;
+use crate::problem::{Explanation, Problem};
+use crate::window::window_bytes;
+use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
+
+/// [`BlockAttention`](crate::BlockAttention) of items with lengths of their own, packed without padding: one dispatch for all of them.
+///
+/// q and out `[total_q, q_heads, head_dim]`, k and v `[total_k, kv_heads, head_dim]`: all heads of a token side by side, all tokens of an item
+/// one after the other, all items one after the other; lse `[q_heads, total_q]`. Item `i` has the queries
+/// `q_offsets[i]..q_offsets[i + 1]` and the keys `k_offsets[i]..k_offsets[i + 1]`; either may be none. Items are independent: what one
+/// holds has no influence on another. Causality and blocks count from an item's own tokens, causality from their ends: query `t` sees the
+/// item's keys `<= t + k_len - q_len`. The lengths are part of the plan. The CPU twin is [`sparse_core::attention::varlen_attention`].
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::attention::{PackedShape, Packing};
+/// use sparse_gpu::sparse_core::{DType, Tensor};
+/// use sparse_gpu::{Gpu, VarlenAttention};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// // Three sequences; the second is one new token on top of 511 cached ones.
+/// let (q_len, k_len) = (Packing::of_lengths(&[300, 1, 77])?, Packing::of_lengths(&[300, 512, 77])?);
+/// let shape = PackedShape::try_new(8, 2, 64, q_len, k_len)?;
+/// let plan = gpu.plan_blocking(&VarlenAttention::new(shape.clone()))?;
+///
+/// let tensor = |shape: [usize; 3]| Tensor::new(shape.to_vec(), vec![0.5_f32; shape.iter().product()]);
+/// let q = gpu.upload(&tensor(shape.q_shape()))?;
+/// let [k, v] = [gpu.upload(&tensor(shape.kv_shape()))?, gpu.upload(&tensor(shape.kv_shape()))?];
+/// let mut out = gpu.empty_tensor(&shape.q_shape(), DType::F32)?;
+/// let mut lse = gpu.empty_tensor(&[8, shape.q().total()], DType::F32)?;
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// plan.record(&mut pass, &q, &k, &v, None, &mut out, &mut lse)?;
+/// drop(pass);
+/// gpu.queue().submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct VarlenAttention {
+    /// Heads, head dimension (1 to 256), and the lengths of all items.
+    pub shape: PackedShape,
+    /// Tokens of a block of the mask, of queries and of keys: a multiple of 16. Blocks begin with each item.
+    pub block: usize,
+    /// Whether query `t` of an item sees its keys `<= t + k_len - q_len` only.
+    pub causal: bool,
+    /// Softmax scale; none: `1 / sqrt(head_dim)`.
+    pub scale: Option<f64>,
+    /// Soft cap `c`: a logit `z = scale <q, k>` becomes `c tanh(z / c)` before the softmax. None: off.
+    pub soft_cap: Option<f64>,
+    /// One kind per query head, the same in every item. None: all [`HeadKind::Sparse`] where `masked`, else all [`HeadKind::Dense`].
+    pub head_kinds: Option<Vec<HeadKind>>,
+    /// Whether a block mask of [`VarlenAttention::mask_shape`] is given; without one all key blocks are visited.
+    pub masked: bool,
+    /// Storage types.
+    pub types: AttentionTypes,
+    /// How a workgroup divides its queries; none: chosen by the plan.
+    pub tile: Option<AttentionTile>,
+}
+
+impl VarlenAttention {
+    /// Dense causal attention in f32, blocks of 128, the usual scale.
+    pub fn new(shape: PackedShape) -> Self {
+        Self {
+            shape,
+            block: 128,
+            causal: true,
+            scale: None,
+            soft_cap: None,
+            head_kinds: None,
+            masked: false,
+            types: AttentionTypes::default(),
+            tile: None,
+        }
+    }
+
+    /// Shape of a mask of this problem, [`PackedShape::mask_shape`].
+    pub fn mask_shape(&self) -> [usize; 4] {
+        self.shape.mask_shape(self.block)
+    }
+}
+
+/// A planned [`VarlenAttention`].
+#[derive(Debug)]
+pub struct VarlenAttentionPlan {
+    pub(crate) gpu: Gpu,
+    pub(crate) problem: VarlenAttention,
+    pub(crate) tile: AttentionTile,
+    /// Elements of a unit of the kernel's rows.
+    pub(crate) unit: usize,
+    pub(crate) factors: ScoreFactors,
+    /// Two words per query head, where heads are of several kinds.
+    pub(crate) kinds: Option<wgpu::Buffer>,
+    pub(crate) main: Arc<CompiledKernel>,
+    pub(crate) convert: Option<Convert>,
+    /// The tiles of all slices.
+    pub(crate) list: wgpu::Buffer,
+    pub(crate) slices: Vec<ItemSlice>,
+    explanation: Explanation,
+}
+
+/// Items that are bound at once.
+#[derive(Clone, Debug)]
+pub(crate) struct ItemSlice {
+    pub(crate) items: Range<usize>,
+    /// Their part of the work list.
+    pub(crate) tiles: Range<usize>,
+}
+
+pub(crate) const OPERATION: &str = "varlen_attention";
+
+impl Problem for VarlenAttention {
+    type Plan = VarlenAttentionPlan;
+
+    async fn plan(&self, gpu: &Gpu) -> Result<VarlenAttentionPlan, Error> {
+        self.check_numbers()?;
+        let shape = &self.shape;
+        let longest = self.longest();
+        let scale = self.scale.unwrap_or_else(|| shape.default_scale());
+        let factors = ScoreFactors::try_new(OPERATION, scale, self.soft_cap)?;
+        let kinds = self.head_kinds.as_deref();
+        let walk = kinds::walk(kinds, self.masked);
+        if let Some(tile) = self.tile {
+            tile.check(self.block, &|| tile.to_string())
+                .map_err(|e| Error::tile(OPERATION, &e))?;
+        }
+        let tile = self
+            .tile
+            .unwrap_or_else(|| choose::tile(&longest, gpu.class()));
+        gpu.check_loops(
+            format!("{OPERATION} with k_len = {} and tile {tile}", longest.k_len),
+            tile.loop_rounds(shape.head_dim(), longest.k_len, self.block),
+        )?;
+        let converts = longest.converts();
+        let kernel = AttentionKernel {
+            walk,
+            head_dim: shape.head_dim(),
+            block: self.block,
+            causal: self.causal,
+            soft_cap: self.soft_cap.is_some(),
+            order: AttentionOrder::Items,
+            token_heads: Some(TokenHeads {
+                q: shape.q_heads(),
+                kv: shape.kv_heads(),
+            }),
+            tile,
+            q: storage(self.types.q),
+            k: storage(self.types.k),
+            v: storage(self.types.v),
+            out: storage(if converts { DType::F32 } else { self.types.out }),
+        };
+        let (mut slices, mut list) = (Vec::new(), Vec::new());
+        for items in self.slices(gpu)? {
+            let begin = list.len();
+            list.extend(work_list(
+                shape,
+                &items,
+                tile.queries(),
+                self.causal,
+                parts(gpu),
+            ));
+            slices.push(ItemSlice {
+                items,
+                tiles: begin..list.len(),
+            });
+        }
+        let list_bytes: &[u8] = bytemuck::cast_slice(&list);
+        let limit = window_bytes(gpu);
+        if list_bytes.len() as u64 > limit {
+            return Err(Error::Unavailable {
+                what: format!("{OPERATION} with {} tiles of queries", list.len()),
+                needs: format!("a binding of {} bytes for their list", list_bytes.len()),
+                has: limit.to_string(),
+                hint: "split the items over several plans".to_owned(),
+            });
+        }
+        let main = gpu.compile(&kernel).await?;
+        let mut notes = vec![format!(
+            "{} tiles of queries of {} items in one list, those with the most keys first",
+            list.len(),
+            shape.q().items()
+        )];
+        if slices.len() > 1 {
+            notes.push(format!(
+                "{} slices of items, so that operands can be bound",
+                slices.len()
+            ));
+        }
+        let convert = if converts {
+            notes.push("rows of the output do not start at whole words: sums are kept in f32 and rounded by a second kernel".to_owned());
+            let queries = |slice: &ItemSlice| tokens(shape.q().offsets(), &slice.items).len();
+            let most = slices.iter().map(queries).max().unwrap_or(0);
+            let bytes = 4 * (most * shape.q_heads() * shape.head_dim()) as u64;
+            let output = storage(self.types.out);
+            Some(Convert {
+                kernel: gpu.compile(&ConvertKernel { output }).await?,
+                sums: gpu.allocate("f32 outputs", bytes, wgpu::BufferUsages::STORAGE)?,
+            })
+        } else {
+            None
+        };
+        let list = gpu.upload_bytes("tiles of queries", list_bytes)?;
+        let explanation = Explanation {
+            operation: OPERATION,
+            kernel: main.name().to_owned(),
+            tile: tile.to_string(),
+            tier: "portable",
+            adapter: gpu.adapter().name.clone(),
+            scratch_bytes: convert.as_ref().map_or(0, |c| c.sums.size()) + list.size(),
+            notes,
+        };
+        Ok(VarlenAttentionPlan {
+            gpu: gpu.clone(),
+            problem: self.clone(),
+            tile,
+            unit: kernel.unit(),
+            factors,
+            kinds: gpu.upload_kinds(kinds, walk)?,
+            main,
+            convert,
+            list,
+            slices,
+            explanation,
+        })
+    }
+}
+
+impl VarlenAttentionPlan {
+    /// Records the attention into the caller's pass; it runs when the caller submits. `mask` is given where the problem is `masked`; it may
+    /// be one that an operation of the same pass writes.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::OperandMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "attention has these operands, and a struct of them would only move the list"
+    )]
+    pub fn record(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        q: &GpuTensor,
+        k: &GpuTensor,
+        v: &GpuTensor,
+        mask: Option<&GpuMask>,
+        out: &mut GpuTensor,
+        lse: &mut GpuTensor,
+    ) -> Result<(), Error> {
+        let operands = Operands {
+            q,
+            k,
+            v,
+            mask,
+            out,
+            lse,
+        };
+        self.check(&operands)?;
+        for slice in &self.slices {
+            self.record_main(pass, &operands, slice);
+            self.record_convert(pass, operands.out, slice);
+        }
+        Ok(())
+    }
+
+    /// Which kernel and tile were chosen, and why.
+    pub fn explain(&self) -> &Explanation {
+        &self.explanation
+    }
+}
