@@ -1,8 +1,7 @@
 //! Every tile that an operation could take, for choosing the default of a make.
 
 use anyhow::Result;
-use sparse_shaders::{
-    AttentionKernel, AttentionTile, BlockWalk, Kernel as _, MatmulKernel, MatvecKernel, Output,
+use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, Kernel as _, MatmulKernel, MatvecKernel, Output,
     Storage, Tile, Walk, XAttentionRules, XAttentionScoreKernel,
 };
 
@@ -47,6 +46,8 @@ fn attention() -> Result<Vec<Entry>> {
                     block: 128,
                     causal: true,
                     soft_cap: false,
+                    order: AttentionOrder::Computed,
+                    token_heads: None,
                     tile: AttentionTile::Tiled { queries, split },
                     q: Storage::F32,
                     k: Storage::F32,
