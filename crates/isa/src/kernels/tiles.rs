@@ -1,8 +1,9 @@
 //! Every tile that an operation could take, for choosing the default of a make.
 
 use anyhow::Result;
-use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, Kernel as _, MatmulKernel, MatvecKernel, Output,
-    Storage, Tile, Walk, XAttentionRules, XAttentionScoreKernel,
+use sparse_shaders::{
+    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, Kernel as _, MatmulKernel,
+    MatvecKernel, Output, Storage, Tile, Walk, XAttentionRules, XAttentionScoreKernel,
 };
 
 use super::{Entry, entry};
