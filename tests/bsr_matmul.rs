@@ -5,7 +5,7 @@ mod support;
 use sparse_gpu::{Activation, Tile};
 use support::matmul::{Case, EDGES, FEW, Format, check};
 
-const BLOCKS: [(usize, usize); 9] = [
+const BLOCKS: [(usize, usize); 11] = [
     (32, 32),
     (64, 64),
     (16, 8),
@@ -15,6 +15,8 @@ const BLOCKS: [(usize, usize); 9] = [
     (5, 3),
     (1, 1),
     (128, 4),
+    (4, 128),
+    (128, 128),
 ];
 
 #[test]

@@ -448,6 +448,30 @@ fn blocks_larger_than_a_binding() {
 }
 
 #[test]
+fn transposed_blocks_larger_than_a_binding_are_refused() {
+    let (n, block) = (6400, (64, 64));
+    let w = BsrMatrix::from_dense(&integers(n, n, 2), block).unwrap();
+    assert!(w.values().len() * 4 > BINDING);
+    let (x, w) = (
+        gpu().upload(&integers(9, n, 1)).unwrap(),
+        gpu().upload_bsr(&w).unwrap(),
+    );
+    let problem = BsrMatmul {
+        transposed: Transposed {
+            w: true,
+            ..Transposed::NONE
+        },
+        ..BsrMatmul::new(9, n, n, block)
+    };
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let mut y = poisoned::<f32>(gpu(), &[9, n]);
+    submit(gpu(), |pass| {
+        let error = plan.record(pass, &w, &x, &mut y).unwrap_err().to_string();
+        assert!(error.starts_with("bsr_matmul: the blocks of a transposed w, all at once needs max_storage_buffer_binding_size"), "{error}");
+    });
+}
+
+#[test]
 fn more_workgroups_than_one_dimension_has() {
     dense_equals_the_reference([9, 600_000, 4], &[0, 8]);
 }
