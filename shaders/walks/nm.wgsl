@@ -18,8 +18,13 @@ fn walk_k(strip: u32, step: u32) -> vec4<u32> {
     let word = indices[strip * params.words_per_strip + (bit >> 5u) - params.indices_first] >> (bit & 31u);
     let shifts = vec4<u32>(0u, INDEX_BITS, 2u * INDEX_BITS, 3u * INDEX_BITS);
     let index = (vec4<u32>(word) >> shifts) & vec4<u32>((1u << INDEX_BITS) - 1u);
+{%- if 4 % c.n == 0 %}
+    // A step holds whole groups: their first columns lie at constant distances.
+    return {{ 4 // c.n * c.m }}u * step + vec4<u32>({% for i in range(4) %}{{ i // c.n * c.m }}u{% if not loop.last %}, {% endif %}{% endfor %}) + index;
+{%- else %}
     let group = (4u * step + vec4<u32>(0u, 1u, 2u, 3u)) / {{ c.n }}u;
     return group * {{ c.m }}u + index;
+{%- endif %}
 }
 
 fn walk_row(strip: u32, row: u32) -> u32 { return (strip * STRIP_ROWS + row) * params.weight_stride - params.w_first; }

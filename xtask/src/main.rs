@@ -38,7 +38,7 @@ enum Command {
     Ci(ci::CiArguments),
     /// Compiles the kernels through a GPU's driver, hardware or not, and says what their machine code holds.
     Isa(isa::IsaArguments),
-    /// Expands every shader variant and validates it with naga.
+    /// Expands every shader variant, validates it with naga, writes it in all shader languages, and hands it to the compilers that are here.
     Shaders,
 }
 

@@ -31,6 +31,9 @@ pub struct Arguments {
     /// All tiles of one operation instead of the default ones, for choosing these.
     #[arg(long, value_enum, value_name = "OPERATION")]
     tiles: Option<Tiled>,
+    /// Instead: every variant through naga's writers and the compilers behind them that are here; no device is needed.
+    #[arg(long)]
+    shaders: bool,
 }
 
 impl Arguments {
@@ -39,6 +42,14 @@ impl Arguments {
     /// # Errors
     /// No adapter that can be asked, a kernel that does not compile, a file that cannot be read or written.
     pub fn run(&self) -> Result<ExitCode> {
+        if self.shaders {
+            let taken = crate::shaders::check()?;
+            return Ok(if taken {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
         let chip = Chip::open(self.adapter.as_deref())?;
         let description = chip.description();
         println!("{}, {}", description.name.trim(), description.driver_text);

@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod command;
 pub mod driver;
 pub mod kernels;
+pub mod shaders;
 pub mod spirv;
 pub mod survey;
 pub mod table;

@@ -3,6 +3,7 @@
 use sparse_shaders::{MatvecKernel, Tile, Walk};
 
 use super::problem::MatmulProblem;
+use super::tiles;
 use super::weights::Format;
 use crate::AdapterClass;
 
@@ -157,28 +158,28 @@ const MOST_SELECTS: usize = 4;
 /// Columns per stored weight up to which expanding, which multiplies all columns, beats gathering.
 const MOST_EXPANSION: usize = 4;
 
-/// The register tile. On a processor one subgroup of 8 is enough for a workgroup and small panels stay in its cache; what its lanes load from
-/// different places is the dearest part of a step, and 16 rows share it. A GPU has registers for 8 rows and wants whole subgroups of 32 and
-/// enough panels to fill it.
+/// The register tile: the widest of the class, with as many rows as fit a strip and as few columns as the tokens need.
 pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
-    let (most, lanes) = match class {
-        AdapterClass::Software => (16, 8),
-        _ => (8, 32),
-    };
+    let expands = matches!(walk, Walk::NmExpand { .. } | Walk::NmTransposed { .. });
+    let widest = tiles::widest(class, expands);
     let mut tile = Tile {
-        rows: rows(walk.strip_rows(most), least(walk), most),
-        cols: 8,
-        lanes,
+        rows: rows(walk.strip_rows(widest.rows), least(walk), widest.rows),
+        ..widest
     };
-    // What a step costs besides multiplying (a list of one row, weights put back in their places) is shared by more columns.
-    if tile.rows == 1 || matches!(walk, Walk::NmExpand { .. } | Walk::NmTransposed { .. }) {
+    // What a list of one row costs besides multiplying is shared by more columns.
+    if tile.rows == 1 {
         tile.cols = 16;
     }
-    while tile.lanes > 8 && tile.panel() / 2 >= tokens {
-        tile.lanes /= 2;
-    }
-    while tile.cols > 4 && tile.panel() / 2 >= tokens {
-        tile.cols /= 2;
+    while tile.panel() / 2 >= tokens {
+        if tile.lanes > tiles::subgroup(class) {
+            tile.lanes /= 2;
+        } else if tile.cols > 4 {
+            tile.cols /= 2;
+        } else if tile.lanes > 8 {
+            tile.lanes /= 2;
+        } else {
+            break;
+        }
     }
     tile
 }
@@ -249,7 +250,7 @@ mod tests {
         let dense = Walk::Dense {
             vector_weights: true,
         };
-        assert_eq!(tile(dense, 1024, AdapterClass::Amd).panel(), 256);
+        assert_eq!(tile(dense, 1024, AdapterClass::Amd).panel(), 512);
         assert_eq!(tile(dense, 100, AdapterClass::Amd).panel(), 128);
         assert_eq!(
             tile(dense, 9, AdapterClass::Amd),

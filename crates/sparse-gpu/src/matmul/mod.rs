@@ -5,6 +5,7 @@ mod engine;
 pub(crate) mod params;
 mod plan;
 mod problem;
+mod tiles;
 mod weights;
 
 pub(crate) use engine::Engine;

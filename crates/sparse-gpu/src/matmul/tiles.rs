@@ -1,0 +1,43 @@
+//! The register tiles of the products, per class of adapter.
+
+use sparse_shaders::Tile;
+
+use crate::AdapterClass;
+
+/// The tile for many tokens and long strips; `expands` where a step also puts weights back in their places, which more columns share.
+///
+/// What decides: an invocation keeps `rows * cols` sums, four k of its columns and of its rows' weights in registers; and a workgroup of fewer
+/// lanes than a subgroup leaves the others idle. Figures are of the drivers' compilers, f32 (`docs/isa`).
+pub(crate) const fn widest(class: AdapterClass, expands: bool) -> Tile {
+    let (rows, cols, lanes) = match (class, expands) {
+        // Measured on lavapipe: one subgroup of 8 is enough for a workgroup and small panels stay in its cache; what its lanes load from
+        // different places is the dearest part of a step, and 16 rows share it.
+        (AdapterClass::Software, false) => (16, 8, 8),
+        (AdapterClass::Software, true) => (16, 16, 8),
+        // RDNA2 to RDNA4: 84 of 256 registers, 98 % of the vector work are multiply-adds. Drivers may choose subgroups of 64, which 32 lanes
+        // leave half empty.
+        (AdapterClass::Amd, false) => (8, 8, 64),
+        (AdapterClass::Amd, true) => (8, 16, 64),
+        // Ampere: 112 to 128 registers, 16 warps; 8 x 16 takes 232 and leaves 8.
+        (AdapterClass::Nvidia, false) => (8, 8, 32),
+        // 152 registers, 12 warps; half the scalar work a multiply-add that 8 columns have.
+        (AdapterClass::Nvidia, true) => (8, 16, 32),
+        // DG2 and Battlemage: 8 x 8 spills 108 to 180 registers in the dense product, 4 x 8 none with 91 of 128 live.
+        (AdapterClass::Intel, _) => (4, 8, 32),
+        // Adreno 730: 32 of 48 registers, 6 waves; its subgroups have 64 lanes, 32 would leave half of them idle.
+        (AdapterClass::Adreno, false) => (8, 8, 64),
+        // 48 registers, 4 waves, no spills.
+        (AdapterClass::Adreno, true) => (8, 16, 64),
+        // 64 registers an invocation on Valhall, 32 of them sums. Not compiled here; others likewise.
+        (AdapterClass::Mali | AdapterClass::Apple | AdapterClass::Other, _) => (4, 8, 32),
+    };
+    Tile { rows, cols, lanes }
+}
+
+/// Lanes below which a workgroup is not cut for few tokens while it has columns to give up instead: a subgroup of most GPUs.
+pub(crate) const fn subgroup(class: AdapterClass) -> usize {
+    match class {
+        AdapterClass::Software => 8,
+        _ => 32,
+    }
+}
