@@ -11,7 +11,7 @@ use cubek_attention::forward::launch::{Strategy, launch_ref};
 use sparse_core::Tensor;
 use sparse_core::synthetic::AttentionInputs;
 
-use super::route::{Route, tensor};
+use super::route::{Route, prepared, tensor};
 use super::strategies::attention_strategies;
 use crate::peers::Candidate;
 
@@ -21,7 +21,6 @@ struct Operands {
     q: Handle,
     k: Handle,
     v: Handle,
-    out: Handle,
     q_shape: [usize; 4],
     k_shape: [usize; 4],
     causal: bool,
@@ -31,6 +30,7 @@ struct CubekAttention {
     operands: Rc<Operands>,
     strategy: Strategy,
     name: String,
+    out: Option<Handle>,
 }
 
 /// Every strategy for dense attention, by every route. Heads of k and v that several query heads share are repeated beforehand.
@@ -57,7 +57,6 @@ pub(in crate::peers) fn attention(
             q: route.upload(inputs.q.data()),
             k: route.upload(&k),
             v: route.upload(&v),
-            out: route.poisoned(inputs.q.data().len()),
             q_shape: [batch, heads, q_len, head_dim],
             k_shape: [batch, heads, k_len, head_dim],
             causal,
@@ -67,6 +66,7 @@ pub(in crate::peers) fn attention(
                 operands: Rc::clone(&operands),
                 strategy,
                 name: format!("cubek attention {name}, {}", route.name),
+                out: None,
             }));
         }
     }
@@ -84,13 +84,9 @@ impl Candidate for CubekAttention {
     }
 
     fn prepare(&mut self) -> anyhow::Result<()> {
-        let Operands {
-            route,
-            out,
-            q_shape,
-            ..
-        } = &*self.operands;
-        route.poison(out, q_shape.iter().product())
+        let Operands { route, q_shape, .. } = &*self.operands;
+        self.out = Some(route.poisoned(q_shape.iter().product()));
+        Ok(())
     }
 
     fn run(&mut self, repeats: u32) -> anyhow::Result<()> {
@@ -99,11 +95,11 @@ impl Candidate for CubekAttention {
             q,
             k,
             v,
-            out,
             q_shape,
             k_shape,
             causal,
         } = &*self.operands;
+        let out = prepared(self.out.as_ref())?;
         let (q_strides, k_strides) = (strides(*q_shape), strides(*k_shape));
         let types = AttentionGlobalTypes::from_single_float_dtype(
             f32::elem_type_native(),
@@ -130,6 +126,6 @@ impl Candidate for CubekAttention {
     }
 
     fn result(&mut self) -> anyhow::Result<Vec<f32>> {
-        self.operands.route.read(&self.operands.out)
+        self.operands.route.read(prepared(self.out.as_ref())?)
     }
 }

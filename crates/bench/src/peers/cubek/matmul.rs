@@ -10,7 +10,7 @@ use cubek_matmul::strategy::Strategy;
 use cubek_std::InputBinding;
 use sparse_core::Matrix;
 
-use super::route::{Route, tensor};
+use super::route::{Route, prepared, tensor};
 use super::strategies::matmul_strategies;
 use crate::peers::Candidate;
 
@@ -20,7 +20,6 @@ struct Operands {
     route: Route,
     x: Handle,
     w: Handle,
-    out: Handle,
     /// Of w as `[k_in, n_out]`: as a layer stores it, or turned beforehand.
     w_strides: [usize; 2],
     order: &'static str,
@@ -31,6 +30,7 @@ struct Operands {
 struct CubekMatmul {
     operands: Rc<Operands>,
     strategy: Strategy,
+    out: Option<Handle>,
 }
 
 /// Every strategy for `y = x w^T`, by every route, with w as a layer stores it and turned beforehand.
@@ -52,7 +52,6 @@ pub(in crate::peers) fn matmul(
                 route: route.clone(),
                 x: route.upload(x.data()),
                 w: route.upload(numbers),
-                out: route.poisoned(tokens * n_out),
                 w_strides,
                 order,
                 sizes: [tokens, n_out, k_in],
@@ -61,6 +60,7 @@ pub(in crate::peers) fn matmul(
                 candidates.push(Box::new(CubekMatmul {
                     operands: Rc::clone(&operands),
                     strategy,
+                    out: None,
                 }));
             }
         }
@@ -76,10 +76,9 @@ impl Candidate for CubekMatmul {
     }
 
     fn prepare(&mut self) -> anyhow::Result<()> {
-        let Operands {
-            route, out, sizes, ..
-        } = &*self.operands;
-        route.poison(out, sizes[0] * sizes[1])
+        let Operands { route, sizes, .. } = &*self.operands;
+        self.out = Some(route.poisoned(sizes[0] * sizes[1]));
+        Ok(())
     }
 
     fn run(&mut self, repeats: u32) -> anyhow::Result<()> {
@@ -87,11 +86,11 @@ impl Candidate for CubekMatmul {
             route,
             x,
             w,
-            out,
             w_strides,
             sizes: [tokens, n_out, k_in],
             ..
         } = &*self.operands;
+        let out = prepared(self.out.as_ref())?;
         let f32_type = f32::elem_type_native();
         for _ in 0..repeats {
             launch_ref(
@@ -108,6 +107,6 @@ impl Candidate for CubekMatmul {
     }
 
     fn result(&mut self) -> anyhow::Result<Vec<f32>> {
-        self.operands.route.read(&self.operands.out)
+        self.operands.route.read(prepared(self.out.as_ref())?)
     }
 }

@@ -2,26 +2,31 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cubecl::Runtime;
 use cubecl::client::Client;
-use cubecl::environment::bytes::Bytes;
 use cubecl::prelude::TensorBinding;
 use cubecl::server::Handle;
 use cubecl::wgpu::{
     AutoCompiler, WgpuCompiler, WgpuDevice, WgpuDeviceKind, WgpuRuntime, WgslCompiler,
 };
 use cubecl::zspace::Tiling;
+use cubecl_runtime::runtime::Runtime;
 use sparse_gpu::{Gpu, wgpu};
 
 /// Adapters of one kind that are looked at for ours.
 const MOST_ADAPTERS: usize = 8;
 
 /// A device that cubecl has opened for itself: ours lacks the features that it would like to have, such as SPIR-V of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(in crate::peers) struct Route {
     pub(super) client: Client,
     /// Runtime and compiler, as cubecl calls them.
     pub(in crate::peers) name: &'static str,
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Route").field("name", &self.name).finish()
+    }
 }
 
 /// Every compiler that runs on the adapter of `gpu`; what keeps the others away.
@@ -73,13 +78,6 @@ impl Route {
         self.upload(&vec![f32::NAN; numbers])
     }
 
-    /// Fills a buffer with NaN again, an earlier result with it.
-    pub(super) fn poison(&self, out: &Handle, numbers: usize) -> anyhow::Result<()> {
-        let nan = vec![f32::NAN; numbers];
-        self.client.write(out, Bytes::from_elems(nan));
-        self.wait(out)
-    }
-
     /// Waits for all work, and fails where the work that writes `out` failed.
     pub(super) fn wait(&self, out: &Handle) -> anyhow::Result<()> {
         let waiting = AssertUnwindSafe(|| pollster::block_on(self.client.sync_buffers([out])));
@@ -102,4 +100,9 @@ pub(super) fn tensor(handle: &Handle, shape: &[usize], strides: &[usize]) -> Ten
         shape: shape.iter().copied().into(),
         tiling: Tiling::UNTILED,
     }
+}
+
+/// The buffer that `prepare` makes.
+pub(super) fn prepared(out: Option<&Handle>) -> anyhow::Result<&Handle> {
+    out.ok_or_else(|| anyhow::anyhow!("a strategy runs after it was prepared"))
 }
