@@ -37,7 +37,7 @@ mod libraries {
         };
         let gpu = Gpu::open_blocking(&options).unwrap();
         let mut bench = Bench::new(gpu, Duration::from_millis(1));
-        bench.open_peers().unwrap();
+        bench.open_peers(&[]).unwrap();
         bench
     }
 

@@ -78,6 +78,9 @@ pub struct CompareArgs {
     /// [default: 128 to 8192]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count)]
     pub lengths: Option<Vec<usize>>,
+    /// Only the strategies of other libraries whose name contains one of these texts, comma-separated: to run the best ones again
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "peers")]
+    pub strategies: Vec<String>,
     /// Write the records as a JSON array
     #[arg(long, value_name = "F")]
     pub json: Option<PathBuf>,

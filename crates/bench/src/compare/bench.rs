@@ -34,6 +34,8 @@ pub struct Bench {
     pub ceilings: Option<Ceilings>,
     /// Other libraries, where they were asked for.
     pub peers: Option<Peers>,
+    /// Parts of the names of their strategies that run; all where there are none.
+    pub strategies: Vec<String>,
 }
 
 /// Records an operation into a pass.
@@ -93,6 +95,7 @@ impl Bench {
             gpu,
             ceilings: None,
             peers: None,
+            strategies: Vec::new(),
         }
     }
 
@@ -105,12 +108,13 @@ impl Bench {
         Ok(())
     }
 
-    /// Opens the other libraries on the same adapter.
+    /// Opens the other libraries on the same adapter, for the strategies whose names contain one of `strategies`, or for all of them.
     ///
     /// # Errors
     /// [`PeerError`].
-    pub fn open_peers(&mut self) -> Result<(), PeerError> {
+    pub fn open_peers(&mut self, strategies: &[String]) -> Result<(), PeerError> {
         self.peers = Some(Peers::open(&self.gpu)?);
+        self.strategies = strategies.to_vec();
         Ok(())
     }
 

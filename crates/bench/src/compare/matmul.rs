@@ -99,7 +99,7 @@ pub fn measure<T: Element>(
     let finalists = match &bench.peers {
         // The other libraries multiply; nothing else is fused into their products.
         Some(peers) if job.bias.is_none() && job.activation == Activation::None => {
-            let candidates = peers.matmul(&pruned, &job.x);
+            let candidates = Finalists::named(peers.matmul(&pruned, &job.x), &bench.strategies);
             Finalists::of(candidates, &|y| check(&pruned, &job.x, &epilogue, y))
         }
         _ => Finalists::default(),

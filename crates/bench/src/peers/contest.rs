@@ -11,8 +11,8 @@ use crate::measure::{Summary, Timed};
 const QUALIFYING_RUNS: usize = 3;
 /// Strategies of the interleaved run.
 const FINALISTS: usize = 3;
-/// A strategy that takes this long is not run again to qualify.
-const TOO_LONG: Duration = Duration::from_secs(3);
+/// A strategy that takes this many times as long as the slowest finalist so far is not run again to qualify.
+const HOPELESS: u32 = 2;
 
 /// One strategy of another library for one problem, with its operands on the device.
 pub trait Candidate {
@@ -93,6 +93,15 @@ impl std::fmt::Debug for Finalists {
 }
 
 impl Finalists {
+    /// Those candidates whose name contains one of `parts`; all where there are no parts.
+    pub fn named(candidates: Vec<Box<dyn Candidate>>, parts: &[String]) -> Vec<Box<dyn Candidate>> {
+        let is_meant = |candidate: &Box<dyn Candidate>| {
+            let name = candidate.name();
+            parts.is_empty() || parts.iter().any(|part| name.contains(part))
+        };
+        candidates.into_iter().filter(is_meant).collect()
+    }
+
     /// Runs every candidate. `error_over_bound` judges a result: right where it is at most 1.
     pub fn of(
         candidates: Vec<Box<dyn Candidate>>,
@@ -101,7 +110,8 @@ impl Finalists {
         let mut finalists = Self::default();
         for mut candidate in candidates {
             let name = candidate.name();
-            match qualify(&mut *candidate, error_over_bound) {
+            let to_beat = finalists.to_beat();
+            match qualify(&mut *candidate, error_over_bound, to_beat) {
                 Ok(once) => finalists.racing.push(Racer {
                     name,
                     candidate,
@@ -122,6 +132,13 @@ impl Finalists {
             });
         }
         finalists
+    }
+
+    /// The time that a candidate has to beat to be a finalist.
+    fn to_beat(&self) -> Duration {
+        let mut times: Vec<Duration> = self.racing.iter().map(|racer| racer.once).collect();
+        times.sort_unstable();
+        times.get(FINALISTS - 1).copied().unwrap_or(Duration::MAX)
     }
 
     /// Whether nobody runs beside ours.
@@ -170,6 +187,7 @@ impl Contender {
 fn qualify(
     candidate: &mut dyn Candidate,
     error_over_bound: &dyn Fn(&[f32]) -> anyhow::Result<f64>,
+    to_beat: Duration,
 ) -> Result<Duration, Outcome> {
     let refused = |error: anyhow::Error| Outcome::Refused(one_line(&format!("{error:#}")));
     let result = guarded(|| {
@@ -186,7 +204,7 @@ fn qualify(
         let start = Instant::now();
         guarded(|| candidate.run(1)).map_err(refused)?;
         runs.push(start.elapsed());
-        if start.elapsed() > TOO_LONG {
+        if start.elapsed() / HOPELESS > to_beat {
             break;
         }
     }
@@ -305,6 +323,18 @@ mod tests {
         assert!(of("not a number").contains("NaN"));
         assert_eq!(of("refuses"), "refuses: does not run: no such instruction");
         assert!(of("panics").contains("panicked: no such instruction"));
+    }
+
+    #[test]
+    fn only_the_strategies_that_are_named_run() {
+        let all = || vec![fake("one two", 1.0, 0), fake("three", 1.0, 0)];
+        let names = |parts: &[&str]| -> Vec<String> {
+            let parts: Vec<String> = parts.iter().map(|part| (*part).into()).collect();
+            let kept = Finalists::named(all(), &parts);
+            kept.iter().map(|candidate| candidate.name()).collect()
+        };
+        assert_eq!(names(&[]), ["one two", "three"]);
+        assert_eq!(names(&["two", "four"]), ["one two"]);
     }
 
     #[test]

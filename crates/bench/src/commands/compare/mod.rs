@@ -75,7 +75,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
     let mut bench = Bench::new(open(args.adapter.as_deref())?, row_time(args.preset));
     if args.peers {
-        bench.open_peers()?;
+        bench.open_peers(&args.strategies)?;
     }
     bench.measure_ceilings()?;
     let bench = bench;
@@ -205,6 +205,8 @@ fn multiply<T: Element>(
         activation: Activation::None,
         pattern: row.case.pattern,
         baseline: match row.case.operation {
+            // Beside other libraries nobody asks for the naive kernel, which takes ten times as long as all of them.
+            Operation::DenseMatmul if args.peers => Baseline::Own,
             Operation::DenseMatmul => Baseline::Naive,
             _ => Baseline::Dense,
         },

@@ -139,7 +139,8 @@ pub fn measure<T: Element>(
     let finalists = match &bench.peers {
         // The other libraries know dense attention only, scaled as usual.
         Some(peers) if is_dense && options.scale.is_none() => {
-            let candidates = peers.attention(inputs, options.causal);
+            let all = peers.attention(inputs, options.causal);
+            let candidates = Finalists::named(all, &bench.strategies);
             Finalists::of(candidates, &|out| check::output(inputs, &attention, out))
         }
         _ => Finalists::default(),

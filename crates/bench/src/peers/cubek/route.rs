@@ -12,6 +12,8 @@ use cubecl::zspace::Tiling;
 use cubecl_runtime::runtime::Runtime;
 use sparse_gpu::{Gpu, wgpu};
 
+/// What cubecl calls its runtime where it compiles to WGSL.
+const WGSL: &str = "wgpu<wgsl>";
 /// Adapters of one kind that are looked at for ours.
 const MOST_ADAPTERS: usize = 8;
 
@@ -32,7 +34,13 @@ impl std::fmt::Debug for Route {
 /// Every compiler that runs on the adapter of `gpu`; what keeps the others away.
 pub(in crate::peers) fn routes(gpu: &Gpu) -> (Vec<Route>, Vec<String>) {
     let (mut routes, mut refusals) = (Vec::new(), Vec::new());
-    for opened in [open::<AutoCompiler>(gpu), open::<WgslCompiler>(gpu)] {
+    let auto = open::<AutoCompiler>(gpu).map(|client| Route {
+        name: client.name(),
+        client,
+    });
+    // A client calls itself after what its adapter could do, not after the compiler that it was asked for.
+    let wgsl = open::<WgslCompiler>(gpu).map(|client| Route { client, name: WGSL });
+    for opened in [auto, wgsl] {
         match opened {
             // Where cubecl has no compiler but that of WGSL, both are the same.
             Ok(route) if routes.iter().any(|r: &Route| r.name == route.name) => {}
@@ -44,7 +52,7 @@ pub(in crate::peers) fn routes(gpu: &Gpu) -> (Vec<Route>, Vec<String>) {
 }
 
 /// The client of the adapter that has the name of ours.
-fn open<C: WgpuCompiler>(gpu: &Gpu) -> Result<Route, String> {
+fn open<C: WgpuCompiler>(gpu: &Gpu) -> Result<Client, String> {
     let wanted = &gpu.adapter().name;
     for index in 0..MOST_ADAPTERS {
         let kind = match gpu.adapter().device_type {
@@ -58,8 +66,7 @@ fn open<C: WgpuCompiler>(gpu: &Gpu) -> Result<Route, String> {
         let client = catch_unwind(|| WgpuRuntime::<C>::client(&WgpuDevice::new(kind)));
         let client = client.map_err(|_| format!("cubecl finds no adapter {wanted:?}"))?;
         if client.properties().identity.name == *wanted {
-            let name = client.name();
-            return Ok(Route { client, name });
+            return Ok(client);
         }
     }
     Err(format!(
