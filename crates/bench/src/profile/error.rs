@@ -59,16 +59,29 @@ pub enum ProfileError {
         /// The file.
         path: PathBuf,
     },
-    /// A threshold is no share.
+    /// A threshold or a density is no share.
     #[error(
-        "damaged profile: the threshold of head {head} is {threshold}, it must lie between 0 and 1: {}",
+        "damaged profile: the {field} of head {head} is {value:?}, it must lie between 0 and 1; calibrate again: {}",
         path.display()
     )]
-    Threshold {
+    Share {
         /// The head.
         head: usize,
-        /// Its threshold.
-        threshold: f64,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A chunk in exact mode.
+    #[error(
+        "damaged profile: it has chunk {chunk} in mode exact, which has no chunks; calibrate again: {}",
+        path.display()
+    )]
+    Chunk {
+        /// Tokens of a chunk.
+        chunk: usize,
         /// The file.
         path: PathBuf,
     },

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{FORMAT, Profile, ProfileError, VERSION};
+use crate::cli::ScoreMode;
 
 /// What is read first, so that another version is refused as such and not for its fields.
 #[derive(Deserialize)]
@@ -54,12 +55,20 @@ impl Profile {
                 path: path.into(),
             });
         }
-        let shares = self.heads.iter().map(|head| head.threshold);
-        for (head, threshold) in shares.enumerate() {
-            if !(0.0..=1.0).contains(&threshold) {
-                return Err(ProfileError::Threshold {
+        if let (ScoreMode::Exact, Some(chunk)) = (self.options.mode, self.options.chunk) {
+            return Err(ProfileError::Chunk {
+                chunk,
+                path: path.into(),
+            });
+        }
+        for (head, entry) in self.heads.iter().enumerate() {
+            let shares = [("threshold", entry.threshold), ("density", entry.density)];
+            let is_share = |&(_, value): &(_, f64)| (0.0..=1.0).contains(&value);
+            if let Some((field, value)) = shares.into_iter().find(|share| !is_share(share)) {
+                return Err(ProfileError::Share {
                     head,
-                    threshold,
+                    field,
+                    value,
                     path: path.into(),
                 });
             }
@@ -116,6 +125,18 @@ mod tests {
             (
                 refusal(|p| p["heads"][1]["threshold"] = json!(1.5)),
                 ["head 1", "1.5"],
+            ),
+            (
+                refusal(|p| p["heads"][0]["density"] = json!(-5.0)),
+                ["the density of head 0", "-5"],
+            ),
+            (
+                refusal(|p| drop(p["options"].as_object_mut().unwrap().remove("soft_cap"))),
+                ["no profile", "missing field `soft_cap`"],
+            ),
+            (
+                refusal(|p| p["options"]["chunk"] = json!(64)),
+                ["chunk 64", "exact"],
             ),
             (
                 refusal(|p| p["layer"]["heads"] = json!(3)),

@@ -3,12 +3,17 @@
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::{Mode, ReferenceOptions, Threshold, XAttentionOptions};
 use sparse_core::{BlockGrid, BlockMask, MaskError};
 
 use crate::cli::{HeadKinds, ScoreMode};
+
+/// `null` for nothing, but not left out: a profile that lost a field must not run with what is usual.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(from)
+}
 
 /// Options of scores, selection and attention, all but the thresholds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,20 +26,27 @@ pub struct Settings {
     /// Whether the attention is causal.
     pub causal: bool,
     /// Softmax scale; none: `1 / sqrt(head_dim)`.
+    #[serde(deserialize_with = "given")]
     pub scale: Option<f64>,
     /// How is scored and selected.
     pub mode: ScoreMode,
     /// Chunk of the reference mode in tokens; none: by length, as the published wrapper does.
+    #[serde(deserialize_with = "given")]
     pub chunk: Option<usize>,
     /// Soft cap of the attention's logits; none: off.
+    #[serde(deserialize_with = "given")]
     pub soft_cap: Option<f64>,
     /// The blocks of this many first keys are always selected; none: 0.
+    #[serde(deserialize_with = "given")]
     pub sink_tokens: Option<usize>,
     /// The blocks of this many keys up to each query are always selected; none: 0.
+    #[serde(deserialize_with = "given")]
     pub window_tokens: Option<usize>,
     /// Blocks at regular distances are always selected; none: nothing.
+    #[serde(deserialize_with = "given")]
     pub dilated: Option<Dilated>,
     /// One per query head; none: all sparse.
+    #[serde(deserialize_with = "given")]
     pub head_kinds: Option<HeadKinds>,
 }
 

@@ -22,7 +22,7 @@ impl ScoreFactors {
     ) -> Result<Self, Error> {
         if !usable(scale) || !usable(scale * LOG2_E) {
             let reason = format!(
-                "softmax scale {scale} is not positive and finite in f32; leave it out for 1 / sqrt(head_dim)"
+                "softmax scale {scale:?} is not positive and finite in f32; leave it out for 1 / sqrt(head_dim)"
             );
             return Err(Error::invalid(operation, reason));
         }
@@ -34,14 +34,14 @@ impl ScoreFactors {
         };
         if !usable(cap) || !usable(cap * LOG2_E) {
             let reason = format!(
-                "soft cap {cap} is not positive and finite in f32; leave it out for uncapped logits"
+                "soft cap {cap:?} is not positive and finite in f32; leave it out for uncapped logits"
             );
             return Err(Error::invalid(operation, reason));
         }
         let inner = 2.0 * LOG2_E * scale / cap;
         if !usable(inner) {
             let reason = format!(
-                "softmax scale {scale} over soft cap {cap} is not positive and finite in f32; models use caps of 20 to 50"
+                "softmax scale {scale:?} over soft cap {cap:?} is not positive and finite in f32; models use caps of 20 to 50"
             );
             return Err(Error::invalid(operation, reason));
         }
@@ -93,6 +93,8 @@ mod tests {
         for cap in [0.0, -1.0, f64::NAN, 1e-50, 1e39, 3e38] {
             assert!(refused(1.0, Some(cap)).contains("soft cap"), "{cap}");
         }
+        // Not three hundred digits.
+        assert!(refused(1e300, None).contains("softmax scale 1e300 is"));
         assert!(refused(1e30, Some(1e-30)).contains("over soft cap"));
         assert!(refused(1e-30, Some(1e30)).contains("over soft cap"));
     }

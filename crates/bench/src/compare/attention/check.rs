@@ -5,7 +5,7 @@ use sparse_core::attention::{AttentionOptions, block_attention_of_queries};
 use sparse_core::bounds::{attention_bounds, block_score_bounds, compare, selection_tolerance};
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::{
-    BlockScores, ScoreReference, XAttentionLayout, block_scores, select,
+    BlockScores, ScoreReference, XAttentionError, XAttentionLayout, block_scores, select,
 };
 use sparse_core::{BlockMask, DType, Element, Tensor};
 
@@ -132,7 +132,8 @@ pub(crate) fn scores<T: Element>(
             .then(|| ScoreRow::cut(&inputs.q, &inputs.k, layout, place))
             .transpose()?;
         if let Some(row) = row.flatten() {
-            let reference = block_scores(&row.q, &row.k, &row.options)?;
+            let reference = block_scores(&row.q, &row.k, &row.options)
+                .map_err(|error| at_place(error, place))?;
             let seen = reference.scores.row(0, 0, 0);
             expected[..seen.len()].copy_from_slice(seen);
             let own = block_score_bounds(&reference, layout);
@@ -141,6 +142,18 @@ pub(crate) fn scores<T: Element>(
         worst = worst.max(compare(actual, &expected, &bounds).ratio);
     }
     Ok(worst)
+}
+
+/// The error of a row that was cut out, with the place that the row has in the whole.
+fn at_place(error: XAttentionError, place: [usize; 3]) -> XAttentionError {
+    let [item, head, q_block] = place;
+    match error {
+        XAttentionError::NotAMass { position, value } => XAttentionError::NotAMass {
+            position: [item, head, q_block, position[3]],
+            value,
+        },
+        error => error,
+    }
 }
 
 /// Rows of `mask` that are no right choice by `scores [batch, heads, q_blocks, k_blocks]`, which it was made from. Every row is checked.
@@ -266,6 +279,20 @@ mod tests {
             assert!(scores(&inputs, &layout, &actual).unwrap() > 1.0, "{at}");
             actual[at] = before;
         }
+    }
+
+    #[test]
+    fn a_score_that_is_no_mass_is_named_by_its_place_in_the_whole() {
+        let mut inputs = inputs();
+        // Token 40 of the second key head, which query heads 2 and 3 read.
+        let mut k = inputs.k.data().to_vec();
+        k[(50 + 40) * 16] = f32::NAN;
+        inputs.k = Tensor::new(vec![1, 2, 50, 16], k);
+        let shape = AttentionShape::of_qk(inputs.q.shape(), inputs.k.shape()).unwrap();
+        let layout = options().layout(shape).unwrap();
+        let error = scores(&inputs, &layout, &[0.0; 4 * 7 * 7]).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("at [0, 2, 5, 0]"), "{message}");
     }
 
     #[test]
