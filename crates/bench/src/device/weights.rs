@@ -18,8 +18,8 @@ pub enum GpuWeights {
     Dense(GpuTensor),
     /// N of every M.
     Nm(GpuNm),
-    /// Blocks.
-    Bsr(GpuBsr),
+    /// Blocks; boxed, since their lists make them much larger than the others.
+    Bsr(Box<GpuBsr>),
 }
 
 impl GpuWeights {
@@ -31,7 +31,7 @@ impl GpuWeights {
         Ok(match weights {
             PrunedWeights::Dense(w) => Self::Dense(gpu.upload(w)?),
             PrunedWeights::Nm(w) => Self::Nm(gpu.upload_nm(w)?),
-            PrunedWeights::Bsr(w) => Self::Bsr(gpu.upload_bsr(w)?),
+            PrunedWeights::Bsr(w) => Self::Bsr(Box::new(gpu.upload_bsr(w)?)),
         })
     }
 
@@ -139,7 +139,7 @@ impl MatmulRun {
         match &self.weights {
             GpuWeights::Dense(w) => plan.record_with(pass, w, x, extras, y),
             GpuWeights::Nm(w) => plan.record_with(pass, w, x, extras, y),
-            GpuWeights::Bsr(w) => plan.record_with(pass, w, x, extras, y),
+            GpuWeights::Bsr(w) => plan.record_with(pass, &**w, x, extras, y),
         }
     }
 
