@@ -95,11 +95,12 @@ impl std::fmt::Debug for Finalists {
 impl Finalists {
     /// Those candidates whose name contains one of `parts`; all where there are no parts.
     pub fn named(candidates: Vec<Box<dyn Candidate>>, parts: &[String]) -> Vec<Box<dyn Candidate>> {
-        let is_meant = |candidate: &Box<dyn Candidate>| {
-            let name = candidate.name();
-            parts.is_empty() || parts.iter().any(|part| name.contains(part))
-        };
-        candidates.into_iter().filter(is_meant).collect()
+        let is_meant =
+            |name: &str| parts.is_empty() || parts.iter().any(|part| name.contains(part));
+        let candidates = candidates.into_iter();
+        candidates
+            .filter(|candidate| is_meant(&candidate.name()))
+            .collect()
     }
 
     /// Runs every candidate. `error_over_bound` judges a result: right where it is at most 1.
