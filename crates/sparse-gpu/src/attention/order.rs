@@ -90,7 +90,7 @@ impl RowSort {
             shift: (0..32)
                 .find(|&shift| self.k_blocks >> shift < bins)
                 .unwrap_or(31),
-            parts: u32::try_from(self.parts).unwrap_or(1),
+            parts: u32::try_from(self.parts.min(bins)).unwrap_or(1),
             ..RowOrderParams::default()
         };
         let buffers = [
