@@ -62,6 +62,14 @@ pub struct Contender {
 }
 
 impl Contender {
+    /// Its name and time, or what keeps it from running.
+    fn line(&self) -> String {
+        match self.outcome {
+            Outcome::Slower(ms) => format!("{}: {ms:.2} ms", self.name),
+            _ => self.words(),
+        }
+    }
+
     /// One line for people.
     pub fn words(&self) -> String {
         let outcome = match &self.outcome {
@@ -112,14 +120,24 @@ impl Finalists {
         for mut candidate in candidates {
             let name = candidate.name();
             let to_beat = finalists.to_beat();
-            match qualify(&mut *candidate, error_over_bound, to_beat) {
-                Ok(once) => finalists.racing.push(Racer {
-                    name,
-                    candidate,
-                    once,
-                    repeats: 1,
-                }),
-                Err(outcome) => finalists.others.push(Contender { name, outcome }),
+            let outcome = match qualify(&mut *candidate, error_over_bound, to_beat) {
+                Ok(once) => {
+                    finalists.racing.push(Racer {
+                        name: name.clone(),
+                        candidate,
+                        once,
+                        repeats: 1,
+                    });
+                    Outcome::Slower(1e3 * once.as_secs_f64())
+                }
+                Err(outcome) => outcome,
+            };
+            let contender = Contender { name, outcome };
+            // Minutes pass until all have run.
+            eprintln!("{}", contender.line());
+            match contender.outcome {
+                Outcome::Slower(_) => {}
+                _ => finalists.others.push(contender),
             }
         }
         finalists.racing.sort_by_key(|racer| racer.once);
