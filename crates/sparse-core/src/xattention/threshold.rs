@@ -13,7 +13,7 @@ impl Threshold {
     /// The share of query head `head`.
     ///
     /// # Panics
-    /// Where there is no such head; [`XAttentionOptions::layout`] checks the count.
+    /// Where there is no such head; [`super::XAttentionOptions::layout`] checks the count.
     #[track_caller]
     pub fn of_head(&self, head: usize) -> f64 {
         match self {
