@@ -16,6 +16,7 @@
 
 mod attention;
 mod attention_rows;
+mod attention_tile;
 mod attention_variants;
 mod ceiling;
 mod expand;
@@ -33,10 +34,9 @@ mod xattention;
 mod xattention_decide;
 mod xattention_select;
 
-pub use attention::{
-    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, MAX_HEAD_DIM, TokenHeads,
-};
+pub use attention::{AttentionKernel, AttentionOrder, BlockWalk, MAX_HEAD_DIM, TokenHeads};
 pub use attention_rows::{RowOrderKernel, RowWeightsKernel};
+pub use attention_tile::AttentionTile;
 pub use ceiling::{CEILING_LANES, CEILING_TILE, FmaCeilingKernel, ReadCeilingKernel};
 pub use expand::{ExpandError, expand};
 pub use kernel::{Activation, ConfigError, Kernel, Storage};

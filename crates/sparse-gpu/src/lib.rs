@@ -56,14 +56,14 @@ mod xattention;
 pub use adapter::adapters_blocking;
 pub use adapter::{AdapterSummary, adapters};
 pub use adapter_class::AdapterClass;
-pub use attention::{AttentionTile, RowOrder};
+pub use attention::{AttentionTile, AttentionTypes, RowOrder, TokenLayout};
 pub use bsr::GpuBsr;
 pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
 pub use matmul::{Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, MatmulTypes};
 pub use matmul::{Tile, Transposed, Weights};
 pub use ops::XAttention;
-pub use ops::{AttentionTypes, BlockAttention, BlockAttentionPlan, TokenLayout};
+pub use ops::{BlockAttention, BlockAttentionPlan};
 pub use ops::{
     BsrMatmul, BsrSddmm, BsrSddmmPlan, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul,
     NmMatvec,

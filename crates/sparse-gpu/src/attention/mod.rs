@@ -10,7 +10,9 @@ pub(crate) mod record;
 pub(crate) mod scale;
 pub(crate) mod slices;
 mod tiles;
+mod types;
 pub(crate) mod varlen;
 
 pub use order::RowOrder;
 pub use sparse_shaders::AttentionTile;
+pub use types::{AttentionTypes, TokenLayout};

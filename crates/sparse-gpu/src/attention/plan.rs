@@ -3,19 +3,46 @@
 use std::ops::Range;
 
 use sparse_core::DType;
+use sparse_core::attention::AttentionShape;
 use sparse_shaders::{AttentionTile, BlockWalk, ConvertKernel, RowOrderKernel, RowWeightsKernel};
 
+use super::check;
 use super::order::{FEWEST_ROWS, RowOrder, RowSort};
 use super::slices::HeadBytes;
 use crate::error::storage;
-use crate::ops::block_attention::{BlockAttention, Convert, OPERATION, TokenLayout};
+use crate::ops::block_attention::{BlockAttention, Convert, OPERATION};
 use crate::window::window_bytes;
-use crate::{Error, Gpu};
+use crate::{Error, Gpu, TokenLayout};
 
 /// Scratch memory for f32 outputs is kept below this where it can; more heads go in slices.
 const MOST_SCRATCH_BYTES: u64 = 64 << 20;
 
 impl BlockAttention {
+    /// Checks the numbers, and gives them as a shape.
+    pub(crate) fn check_numbers(&self) -> Result<AttentionShape, Error> {
+        let shape = AttentionShape::try_new(
+            self.batch,
+            self.q_heads,
+            self.kv_heads,
+            self.q_len,
+            self.k_len,
+            self.head_dim,
+        )
+        .map_err(|e| Error::invalid(OPERATION, e.to_string()))?;
+        let kinds = self.head_kinds.as_deref();
+        let (block, masked) = (self.block, self.masked);
+        check::numbers(OPERATION, self.head_dim, block, kinds, self.q_heads, masked)?;
+        check::countable(
+            OPERATION,
+            &[
+                ("q", &shape.q_shape()),
+                ("k", &shape.kv_shape()),
+                ("mask", &self.mask_shape()),
+            ],
+        )?;
+        Ok(shape)
+    }
+
     /// Whether rows of the output share words, so that they are computed in f32 and rounded afterwards.
     pub(crate) fn converts(&self) -> bool {
         self.types.out != DType::F32 && !self.head_dim.is_multiple_of(2)

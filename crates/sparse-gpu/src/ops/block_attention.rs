@@ -11,53 +11,12 @@ use crate::attention::order::{RowOrder, RowSort};
 use crate::attention::record::Operands;
 use crate::attention::scale::ScoreFactors;
 use crate::attention::slices::HeadBytes;
-use crate::attention::{check, choose, kinds};
+use crate::attention::{choose, kinds};
 use crate::dispatch::Recorder;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
-use crate::{Error, Gpu, GpuMask, GpuTensor};
-
-/// Storage types of the operands of attention; each may be any. Log-sum-exps are always f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AttentionTypes {
-    /// Of the queries.
-    pub q: DType,
-    /// Of the keys.
-    pub k: DType,
-    /// Of the values.
-    pub v: DType,
-    /// Of the output.
-    pub out: DType,
-}
-
-impl AttentionTypes {
-    /// The same storage type for everything.
-    pub const fn all(dtype: DType) -> Self {
-        Self {
-            q: dtype,
-            k: dtype,
-            v: dtype,
-            out: dtype,
-        }
-    }
-}
-
-impl Default for AttentionTypes {
-    fn default() -> Self {
-        Self::all(DType::F32)
-    }
-}
-
-/// Where the heads of a token lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum TokenLayout {
-    /// `[batch, heads, tokens, head_dim]`: each head is a matrix of its own.
-    #[default]
-    HeadMajor,
-    /// `[batch, tokens, heads, head_dim]`: all heads of a token lie side by side, as projections write them.
-    TokenMajor,
-}
+use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, TokenLayout};
 
 /// `out[t] = sum_j p_j v[j]`, `p = softmax(scale <q[t], k[j]>)` over the keys `j` whose block a mask selects for the block of `t`.
 ///
@@ -186,31 +145,6 @@ impl BlockAttention {
             shape(self.k_len, self.kv_heads),
         ]
     }
-
-    /// Checks the numbers, and gives them as a shape.
-    fn check(&self) -> Result<AttentionShape, Error> {
-        let shape = AttentionShape::try_new(
-            self.batch,
-            self.q_heads,
-            self.kv_heads,
-            self.q_len,
-            self.k_len,
-            self.head_dim,
-        )
-        .map_err(|e| Error::invalid(OPERATION, e.to_string()))?;
-        let kinds = self.head_kinds.as_deref();
-        let (block, masked) = (self.block, self.masked);
-        check::numbers(OPERATION, self.head_dim, block, kinds, self.q_heads, masked)?;
-        check::countable(
-            OPERATION,
-            &[
-                ("q", &shape.q_shape()),
-                ("k", &shape.kv_shape()),
-                ("mask", &self.mask_shape()),
-            ],
-        )?;
-        Ok(shape)
-    }
 }
 
 /// A planned [`BlockAttention`].
@@ -247,7 +181,7 @@ impl Problem for BlockAttention {
     type Plan = BlockAttentionPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<BlockAttentionPlan, Error> {
-        let shape = self.check()?;
+        let shape = self.check_numbers()?;
         let scale = self.scale.unwrap_or_else(|| shape.default_scale());
         let factors = ScoreFactors::try_new(OPERATION, scale, self.soft_cap)?;
         let kinds = self.head_kinds.as_deref();

@@ -12,7 +12,7 @@ mod xattention;
 mod xattention_score;
 mod xattention_select;
 
-pub use block_attention::{AttentionTypes, BlockAttention, BlockAttentionPlan, TokenLayout};
+pub use block_attention::{BlockAttention, BlockAttentionPlan};
 pub use bsr_matmul::BsrMatmul;
 pub use bsr_sddmm::{BsrSddmm, BsrSddmmPlan};
 pub use dense_matmul::DenseMatmul;

@@ -3,12 +3,12 @@
 use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_core::xattention::XAttentionOptions;
 
-use super::{AttentionTypes, BlockAttention, XAttentionScore, XAttentionSelect};
+use super::{BlockAttention, XAttentionScore, XAttentionSelect};
 use crate::attention::AttentionTile;
 use crate::matmul::Tile;
 use crate::problem::Problem;
 use crate::xattention::{Policy, XAttentionPlan};
-use crate::{Error, Gpu};
+use crate::{AttentionTypes, Error, Gpu};
 
 /// Attention over the key blocks that an estimate says matter: [`XAttentionScore`], [`XAttentionSelect`] and [`BlockAttention`] in one plan,
 /// without reading anything back in between.

@@ -12,9 +12,9 @@ use super::outcome::{Attended, Outcome, count};
 use super::steps::SparseSteps;
 use super::switch::{Switch, is_indirect_possible};
 use crate::attention::record::Operands;
-use crate::ops::{AttentionTypes, BlockAttentionPlan, XAttention};
+use crate::ops::{BlockAttentionPlan, XAttention};
 use crate::problem::Explanation;
-use crate::{Error, Gpu, GpuMask, GpuTensor};
+use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
 
 /// A planned [`XAttention`]. It owns the scores and the mask of the last recording that has run.
 #[derive(Debug)]
