@@ -22,7 +22,7 @@
 const STRIP_ROWS = {{ strip_rows }}u;
 const ROWS = {{ rows }}u;
 const LANES = {{ lanes }}u;
-const PANEL4 = {{ panel // 4 }}u;
+{{ shared.x_stride(config) }}
 
 {{ grid.index() }}
 
@@ -39,12 +39,23 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     {{ shared.rows(rows, quads) }}
 {{ registers.accumulators(rows, vectors) }}
 
-    let panel_base = panel * params.packed_rows * PANEL4 + lane;
+    let panel_base = panel * params.packed_rows * X_STRIDE + lane;
     {{ shared.steps(split, "group / params.row_tiles / params.panels") }}
+    let list = walk_list(strip);
+{%- if config.reads_ahead %}
+    var word = walk_word(list, steps.x);
+{%- endif %}
     for (var step = steps.x; step < steps.y; step++) {
-        let k = panel_base + walk_k(strip, step) * PANEL4;
+{%- if not config.reads_ahead %}
+        let word = walk_word(list, step);
+{%- endif %}
+        let k = walk_x(panel_base, word, step);
 {{- shared.weights(rows, quads) }}
 {{ registers.multiply_add(rows, vectors, lanes, "packed_x") }}
+{%- if config.reads_ahead %}
+        // Behind the last step lies another strip's word, or none: it is not used.
+        word = walk_word(list, step + 1u);
+{%- endif %}
     }
 
     let first_token = params.token_begin + panel * {{ panel }}u + 4u * lane;

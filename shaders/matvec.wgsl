@@ -2,28 +2,13 @@
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/epilogue.wgsl" as epilogue -%}
 {%- import "shared/matmul_rows.wgsl" as shared -%}
-{#- x at the four k of a step, for all tokens. -#}
-{%- macro gather(panel, vectors) %}
-{%- if panel == 1 %}
-        let x = vec4<f32>(packed_x[k.x], packed_x[k.y], packed_x[k.z], packed_x[k.w]);
-{%- else %}{% for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
-        let x_{{ c }}_{{ v }} = packed_x[k.{{ c }} * {{ vectors }}u + {{ v }}u];
-{%- endfor %}{% endfor %}{% endif %}
-{%- endmacro -%}
-{#- The step's products of row r. -#}
-{%- macro multiply(r, panel, vectors) %}
-{%- if panel == 1 %}
-        acc_{{ r }} = fma(w_{{ r }}, x, acc_{{ r }});
-{%- else %}{% for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
-        acc_{{ r }}_{{ v }} = fma(vec4<f32>(w_{{ r }}.{{ c }}), x_{{ c }}_{{ v }}, acc_{{ r }}_{{ v }});
-{%- endfor %}{% endfor %}{% endif %}
-{%- endmacro -%}
+{%- import "shared/few_tokens.wgsl" as tokens -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]) for at most {{ panel }} tokens, the sum over the k that the walk visits ({{ walk }}).
 //
 // Few tokens are bound by the bytes of w, so the invocations of a workgroup share out k and read neighbouring weights: a workgroup
 // owns {{ rows }} rows, invocation l the steps l, l + {{ lanes }}, ... of each. One step = one vec4 of weights per row, read once, and four
-// loads of x that all rows share (where they share a list of k). The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
+// loads of x that all rows share (where they share a list of k; nm_select: four vec4 of weights, and all x that they may meet). The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
 
 {{ shared.params() }}
 
@@ -36,6 +21,7 @@ const STRIP_ROWS = {{ strip_rows }}u;
 const ROWS = {{ rows }}u;
 const LANES = {{ lanes }}u;
 const PANEL = {{ panel }}u;
+{{ shared.x_stride(config) }}
 
 {{ grid.index() }}
 
@@ -67,21 +53,18 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- endfor %}
 
     {{ shared.steps(split, "group / params.row_tiles") }}
+{%- if not own_lists %}
+    let list = walk_list(strip);
+{%- endif %}
     for (var step = steps.x + lane; step < steps.y; step += LANES) {
-{{- shared.weights(rows, quads) }}
 {%- if own_lists %}
-{%- for r in range(rows) %}
-        {
-            let k = walk_row_k(row_{{ r }}, step);
-{{- gather(panel, vectors) }}
-{{- multiply(r, panel, vectors) }}
-        }
-{%- endfor %}
+{{- walker.own_step(rows, panel, vectors, config) }}
 {%- else %}
-        let k = walk_k(strip, step);
-{{- gather(panel, vectors) }}
+{{- shared.weights(rows, quads) }}
+        let k = walk_x(0u, walk_word(list, step), step);
+{{- tokens.gather(panel, vectors) }}
 {%- for r in range(rows) %}
-{{- multiply(r, panel, vectors) }}
+{{- tokens.multiply(r, panel, vectors) }}
 {%- endfor %}
 {%- endif %}
     }

@@ -276,7 +276,7 @@ fn an_infinity_does_not_leak_through_a_weight_that_is_not_stored() {
             .unwrap();
         assert_eq!(product(&plan, &nm, &x, 8), [12.0; 72]);
     }
-    // Few tokens, one pattern per row: x is gathered.
+    // Few tokens, one pattern per row: each row selects its x.
     let nm = gpu()
         .upload_nm(&NmMatrix::prune(&w, Nm::TWO_FOUR).unwrap())
         .unwrap();

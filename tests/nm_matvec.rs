@@ -26,7 +26,9 @@ fn every_number_of_tokens_and_storage_type() {
 
 #[test]
 fn edges_of_rows_and_columns() {
-    for pattern in ["2:4", "1:2", "16:4:16", "5:2:7", "3:16:32"] {
+    for pattern in [
+        "2:4", "4:2:4", "1:4", "3:1:4", "1:2", "16:4:16", "5:2:7", "3:16:32",
+    ] {
         for shape in [
             [1, 1, 1],
             [1, 0, 5],

@@ -30,6 +30,14 @@ struct Params {
 }
 {%- endmacro %}
 
+{#- How packed x is walked: from one k to the next, in elements of `packed_x`. -#}
+{% macro x_stride(config) -%}
+const X_STRIDE = {{ config.x_stride }}u;
+
+// Four k that follow each other, the first of which lies at `first`.
+fn x_of_four(first: u32) -> vec4<u32> { return first + vec4<u32>(0u, X_STRIDE, 2u * X_STRIDE, 3u * X_STRIDE); }
+{%- endmacro %}
+
 {#- The rows of the workgroup's tile: row_begin .. row_end of y, and row_R where the walk finds each of them, or quad_G each four of them.
     Neighbouring workgroups take different strips, so that a long strip is shared out by drivers that give a thread neighbours.
     Rows past the end of the strip are the last ones again: computed twice, not stored. -#}

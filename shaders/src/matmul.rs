@@ -102,7 +102,7 @@ impl Serialize for MatmulKernel {
         MatmulVariables {
             walk: self.walk.name(),
             quads: self.walk.quads(),
-            config: WalkConfig::new(self.walk, self.weight),
+            config: WalkConfig::new(self.walk, self.weight, self.tile.panel() / 4),
             rows: self.tile.rows,
             cols: self.tile.cols,
             lanes: self.tile.lanes,
@@ -137,7 +137,7 @@ impl Kernel for MatmulKernel {
         self.tile.check(&name)?;
         self.walk.check(&name)?;
         self.walk.check_rows(&name, self.tile.rows)?;
-        let shared = !matches!(self.walk, Walk::NmGather { .. });
+        let shared = !self.walk.own_lists();
         require(
             shared,
             &name,

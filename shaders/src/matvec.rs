@@ -67,8 +67,8 @@ impl Serialize for MatvecKernel {
         Variables {
             walk: self.walk.name(),
             quads: self.walk.quads(),
-            own_lists: matches!(self.walk, Walk::NmGather { .. }),
-            config: WalkConfig::new(self.walk, self.weight),
+            own_lists: self.walk.own_lists(),
+            config: WalkConfig::new(self.walk, self.weight, self.panel.div_ceil(4)),
             rows: self.rows,
             panel: self.panel,
             vectors: self.panel / 4,

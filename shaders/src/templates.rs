@@ -35,6 +35,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         "shared/epilogue.wgsl",
         include_str!("../shared/epilogue.wgsl"),
     ),
+    (
+        "shared/few_tokens.wgsl",
+        include_str!("../shared/few_tokens.wgsl"),
+    ),
     ("shared/grid.wgsl", include_str!("../shared/grid.wgsl")),
     (
         "shared/matmul_rows.wgsl",
@@ -77,6 +81,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     (
         "walks/nm_gather.wgsl",
         include_str!("../walks/nm_gather.wgsl"),
+    ),
+    (
+        "walks/nm_select.wgsl",
+        include_str!("../walks/nm_select.wgsl"),
     ),
     (
         "walks/mask_blocks.wgsl",

@@ -9,7 +9,7 @@ use crate::{
     XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
-const WALKS: [Walk; 23] = [
+const WALKS: [Walk; 26] = [
     Walk::NmGather {
         n: 2,
         m: 4,
@@ -21,6 +21,21 @@ const WALKS: [Walk; 23] = [
         m: 32,
         v: 3,
         index_bits: 8,
+    },
+    Walk::NmSelect {
+        n: 2,
+        v: 1,
+        whole_steps: true,
+    },
+    Walk::NmSelect {
+        n: 2,
+        v: 4,
+        whole_steps: false,
+    },
+    Walk::NmSelect {
+        n: 1,
+        v: 1,
+        whole_steps: false,
     },
     Walk::Dense {
         vector_weights: true,

@@ -45,6 +45,16 @@ pub enum Walk {
         /// Bits of a packed index.
         index_bits: u32,
     },
+    /// As [`Walk::NmGather`] for groups of four columns: x is loaded once for all rows, each of which selects in registers. For
+    /// [`crate::MatvecKernel`] only.
+    NmSelect {
+        /// Stored weights of a group: 1 or 2.
+        n: usize,
+        /// Rows that share one pattern.
+        v: usize,
+        /// The last step has 16 stored weights, too.
+        whole_steps: bool,
+    },
     /// Every k, of weights stored as `[k_in, n_out]`.
     DenseTransposed {
         /// Rows start at multiples of four elements, so that weights load as vec4.
@@ -89,6 +99,7 @@ impl Walk {
             Self::Nm { .. } => "nm",
             Self::NmExpand { .. } => "nm_expand",
             Self::NmGather { .. } => "nm_gather",
+            Self::NmSelect { .. } => "nm_select",
             Self::Bsr { .. } => "bsr",
             Self::DenseTransposed { .. } => "dense_transposed",
             Self::NmTransposed { .. } => "nm_transposed",
@@ -104,12 +115,18 @@ impl Walk {
         )
     }
 
+    /// Whether every row has a list of k of its own, which only [`crate::MatvecKernel`] follows.
+    pub(crate) const fn own_lists(self) -> bool {
+        matches!(self, Self::NmGather { .. } | Self::NmSelect { .. })
+    }
+
     /// Outputs that share one list of k, where a tile has `tile_rows` rows.
     pub const fn strip_rows(self, tile_rows: usize) -> usize {
         match self {
             Self::Dense { .. }
             | Self::NmExpand { .. }
             | Self::NmGather { .. }
+            | Self::NmSelect { .. }
             | Self::DenseTransposed { .. }
             | Self::NmTransposed { .. } => tile_rows,
             Self::BsrTransposed { bc, .. } => bc,
@@ -129,6 +146,9 @@ impl Walk {
             Self::Nm { n, m, v, .. } => format!("nm_{v}:{n}:{m}"),
             Self::NmExpand { n, m, v, .. } => format!("nm_expand_{v}:{n}:{m}"),
             Self::NmGather { n, m, v, .. } => format!("nm_gather_{v}:{n}:{m}"),
+            Self::NmSelect { n, v, whole_steps } => {
+                format!("nm_select_{v}:{n}:4{}", tail(whole_steps))
+            }
             Self::Bsr { br, bc } => format!("bsr_{br}x{bc}"),
             Self::BsrTransposed { br, bc } => format!("bsr_transposed_{br}x{bc}"),
             Self::DenseTransposed {
@@ -189,6 +209,10 @@ impl Walk {
                     "1, 2, 4 or 8, and m - 1 fits",
                 )
             }
+            Self::NmSelect { n, v, .. } => {
+                require((1..=2).contains(&n), kernel, "n", n, "1 or 2")?;
+                require(v > 0, kernel, "v", v, "at least 1")
+            }
             Self::Bsr { br, bc } | Self::BsrTransposed { br, bc } => {
                 require(br > 0, kernel, "block rows", br, "at least 1")?;
                 require(bc > 0, kernel, "block columns", bc, "at least 1")
@@ -234,10 +258,17 @@ pub(crate) struct WalkConfig {
     bc: usize,
     bc4: usize,
     whole_steps: bool,
+    /// The list is read a step ahead of the multiplications. By the compilers' estimates (Intel, Adreno, `docs/isa`) that hides the read
+    /// behind half-width weights, whose unpacking takes registers; f32 weights are scheduled better without.
+    reads_ahead: bool,
+    /// From one k of the packed activations to the next, and the power of two that this is, if it is one.
+    x_stride: usize,
+    x_shift: Option<u32>,
 }
 
 impl WalkConfig {
-    pub(crate) fn new(walk: Walk, weight: Storage) -> Self {
+    /// `x_stride` is in elements of the array of packed activations, which are `vec4` or, for one token, f32.
+    pub(crate) fn new(walk: Walk, weight: Storage, x_stride: usize) -> Self {
         let mut config = Self {
             weight,
             vector_weights: true,
@@ -251,6 +282,11 @@ impl WalkConfig {
             bc: 0,
             bc4: 0,
             whole_steps: true,
+            reads_ahead: weight != Storage::F32,
+            x_stride,
+            x_shift: x_stride
+                .is_power_of_two()
+                .then(|| x_stride.trailing_zeros()),
         };
         match walk {
             Walk::Dense { vector_weights } => config.vector_weights = vector_weights,
@@ -287,14 +323,18 @@ impl WalkConfig {
                     3_usize.div_ceil(m) + 1
                 };
             }
+            Walk::NmSelect { n, v, .. } => {
+                (config.n, config.m, config.v, config.index_bits) = (n, 4, v, 2);
+            }
             Walk::Bsr { br, bc } | Walk::BsrTransposed { br, bc } => {
                 (config.br, config.br4) = (br, br.div_ceil(4));
                 (config.bc, config.bc4) = (bc, bc.div_ceil(4));
             }
             Walk::DenseTransposed { vector_weights, .. } => config.vector_weights = vector_weights,
         }
-        if let Walk::DenseTransposed { whole_steps, .. } | Walk::NmTransposed { whole_steps, .. } =
-            walk
+        if let Walk::DenseTransposed { whole_steps, .. }
+        | Walk::NmTransposed { whole_steps, .. }
+        | Walk::NmSelect { whole_steps, .. } = walk
         {
             config.whole_steps = whole_steps;
         }

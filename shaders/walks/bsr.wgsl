@@ -15,14 +15,19 @@ fn walk_strip(number: u32) -> u32 { return order[params.order_first + number]; }
 
 fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(indptr[strip], indptr[strip + 1u]) * BC4; }
 
-fn walk_k(strip: u32, step: u32) -> vec4<u32> {
-    let column = 4u * (step % BC4) + vec4<u32>(0u, 1u, 2u, 3u);
-    let k = indices[step / BC4 - params.indices_first] * {{ c.bc }}u + column;
+fn walk_list(strip: u32) -> u32 { return 0u - params.indices_first; }
+
+fn walk_word(list: u32, step: u32) -> u32 { return indices[list + step / BC4]; }
+
+fn walk_x(x: u32, word: u32, step: u32) -> vec4<u32> {
+    let column = 4u * (step % BC4);
+    let four = x_of_four(x + column * X_STRIDE + word * ({{ c.bc }}u * X_STRIDE));
 {%- if c.bc % 4 == 0 %}
-    return k;
+    return four;
 {%- else %}
     // The padding of a block whose width is not a multiple of 4 must not meet a real x: it gets a zero row after the last k.
-    return select(vec4<u32>(params.zero_row), k, column < vec4<u32>({{ c.bc }}u));
+    let zero = vec4<u32>(x + params.zero_row * X_STRIDE);
+    return select(zero, four, column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>({{ c.bc }}u));
 {%- endif %}
 }
 

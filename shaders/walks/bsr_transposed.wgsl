@@ -16,13 +16,18 @@ fn walk_strip(number: u32) -> u32 { return order[params.order_first + number]; }
 
 fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(indptr[strip], indptr[strip + 1u]) * BR4; }
 
-fn walk_k(strip: u32, step: u32) -> vec4<u32> {
-    let row = 4u * (step % BR4) + vec4<u32>(0u, 1u, 2u, 3u);
-    let k = indices[step / BR4 - params.indices_first].x * {{ c.br }}u + row;
+fn walk_list(strip: u32) -> u32 { return 0u - params.indices_first; }
+
+fn walk_word(list: u32, step: u32) -> u32 { return indices[list + step / BR4].x; }
+
+fn walk_x(x: u32, word: u32, step: u32) -> vec4<u32> {
+    let row = 4u * (step % BR4);
+    let four = x_of_four(x + row * X_STRIDE + word * ({{ c.br }}u * X_STRIDE));
 {%- if c.br % 4 == 0 %}
-    return k;
+    return four;
 {%- else %}
-    return select(vec4<u32>(params.zero_row), k, row < vec4<u32>({{ c.br }}u));
+    let zero = vec4<u32>(x + params.zero_row * X_STRIDE);
+    return select(zero, four, row + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>({{ c.br }}u));
 {%- endif %}
 }
 

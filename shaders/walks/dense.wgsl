@@ -12,7 +12,11 @@ fn walk_strip(number: u32) -> u32 { return number; }
 
 fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
 
-fn walk_k(strip: u32, step: u32) -> vec4<u32> { return 4u * step + vec4<u32>(0u, 1u, 2u, 3u); }
+fn walk_list(strip: u32) -> u32 { return 0u; }
+
+fn walk_word(list: u32, step: u32) -> u32 { return 0u; }
+
+fn walk_x(x: u32, word: u32, step: u32) -> vec4<u32> { return x_of_four(x + 4u * X_STRIDE * step); }
 
 fn walk_row(strip: u32, row: u32) -> u32 { return (strip * STRIP_ROWS + row) * params.weight_stride - params.w_first; }
 

@@ -1,3 +1,4 @@
+{%- import "shared/few_tokens.wgsl" as tokens -%}
 {#- N:M where every row of a tile has a list of its own: the stored weights only, x gathered for each row. For few tokens, where the bytes
     of the weights count and x stays in the cache. -#}
 {% macro bindings(storage, c) -%}
@@ -15,15 +16,26 @@ fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
 // The rows of this walk are their own strips: a row is known by its number.
 fn walk_row(strip: u32, row: u32) -> u32 { return strip * STRIP_ROWS + row; }
 
-fn walk_row_k(row: u32, step: u32) -> vec4<u32> {
+fn walk_row_x(x: u32, row: u32, step: u32) -> vec4<u32> {
     let bit = step * (4u * INDEX_BITS);
     let strip = row / {{ c.v }}u;
     let word = indices[strip * params.words_per_strip + (bit >> 5u) - params.indices_first] >> (bit & 31u);
     let shifts = vec4<u32>(0u, INDEX_BITS, 2u * INDEX_BITS, 3u * INDEX_BITS);
     let index = (vec4<u32>(word) >> shifts) & vec4<u32>((1u << INDEX_BITS) - 1u);
     let group = (4u * step + vec4<u32>(0u, 1u, 2u, 3u)) / {{ c.n }}u;
-    return group * {{ c.m }}u + index;
+    return x + X_STRIDE * (group * {{ c.m }}u + index);
 }
 
 fn walk_weights(row: u32, step: u32) -> vec4<f32> { return load4_w(row * params.weight_stride - params.w_first + step); }
+{%- endmacro %}
+
+{% macro own_step(rows, panel, vectors, c) -%}
+{%- for r in range(rows) %}
+        {
+            let w_{{ r }} = walk_weights(row_{{ r }}, step);
+            let k = walk_row_x(0u, row_{{ r }}, step);
+{{- tokens.gather(panel, vectors) }}
+{{- tokens.multiply(r, panel, vectors) }}
+        }
+{%- endfor %}
 {%- endmacro %}

@@ -78,14 +78,13 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         },
         ..dense
     })?);
-    let gather = Walk::NmGather {
+    let select = Walk::NmSelect {
         n: 2,
-        m: 4,
         v: 1,
-        index_bits: 2,
+        whole_steps: true,
     };
     for weight in [Storage::F32, Storage::F16] {
-        for walk in [DENSE, gather, nm(16, 2, 8, 4), Walk::Bsr { br: 32, bc: 32 }] {
+        for walk in [DENSE, select, nm(16, 2, 8, 4), Walk::Bsr { br: 32, bc: 32 }] {
             for tokens in [1, 8] {
                 entries.push(entry(&MatvecKernel {
                     weight,

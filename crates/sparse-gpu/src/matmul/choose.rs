@@ -2,6 +2,7 @@
 
 use sparse_shaders::{MatvecKernel, Tile, Walk};
 
+use super::engine::WORD_WEIGHTS;
 use super::problem::MatmulProblem;
 use super::tiles;
 use super::weights::Format;
@@ -73,6 +74,13 @@ pub(crate) fn walk(problem: &MatmulProblem, matvec: bool) -> (Walk, Option<Strin
             let (n, m) = (pattern.n(), pattern.m());
             // A strip longer than w is the only one, and no more of it is computed than there is.
             let v = pattern.v().min(n_out.next_multiple_of(8).max(8));
+            if matvec && v < 8 && m == 4 && n <= 2 {
+                let note = format!(
+                    "{v} row(s) share a pattern: x is loaded for all rows at once and selected in registers, no weight byte is read twice"
+                );
+                let whole_steps = k_in.is_multiple_of(WORD_WEIGHTS / n * 4);
+                return (Walk::NmSelect { n, v, whole_steps }, Some(note));
+            }
             if matvec && v < 8 {
                 let note = format!(
                     "{v} row(s) share a pattern: x is gathered for each row, no weight byte is read twice"

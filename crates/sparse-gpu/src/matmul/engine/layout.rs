@@ -37,6 +37,14 @@ impl Engine {
         steps(self.walk, self.problem.k_in)
     }
 
+    /// Stored weights of a row that a step multiplies.
+    pub(super) fn weights_of_step(&self) -> usize {
+        match self.walk {
+            Walk::NmSelect { .. } => WORD_WEIGHTS,
+            _ => 4,
+        }
+    }
+
     /// Steps of a workgroup.
     pub(super) fn steps(&self) -> usize {
         self.steps_of_strip().div_ceil(self.parts)
@@ -91,10 +99,14 @@ pub(super) fn weight_row(walk: Walk, n_out: usize, k_in: usize) -> usize {
         Walk::Nm { n, m, .. } | Walk::NmExpand { n, m, .. } | Walk::NmGather { n, m, .. } => {
             kept(k_in, n, m)
         }
+        Walk::NmSelect { n, .. } => kept(k_in, n, 4),
         Walk::NmTransposed { n, m, .. } => kept(n_out, n, m),
         Walk::Bsr { bc, .. } | Walk::BsrTransposed { bc, .. } => bc.next_multiple_of(4),
     }
 }
+
+/// Stored weights of a row whose indices, of two bits each, fill a word: a step of [`Walk::NmSelect`].
+pub(crate) const WORD_WEIGHTS: usize = 16;
 
 /// Rows of a panel of packed activations: every k that the walk can visit, those past the last column zero.
 pub(super) fn packed_rows(walk: Walk, k_in: usize) -> usize {
@@ -107,6 +119,7 @@ pub(super) fn packed_rows(walk: Walk, k_in: usize) -> usize {
             let kept = (k_in.div_ceil(m) * n).next_multiple_of(4);
             kept.div_ceil(n) * m
         }
+        Walk::NmSelect { n, .. } => k_in.next_multiple_of(WORD_WEIGHTS / n * 4),
         Walk::Bsr { bc: block, .. } | Walk::BsrTransposed { br: block, .. } => {
             k_in.next_multiple_of(block) + usize::from(block % 4 != 0)
         }
@@ -121,6 +134,7 @@ pub(super) fn steps(walk: Walk, k_in: usize) -> usize {
         | Walk::DenseTransposed { .. }
         | Walk::NmTransposed { .. } => k_in.div_ceil(4),
         Walk::Nm { n, m, .. } | Walk::NmGather { n, m, .. } => (k_in.div_ceil(m) * n).div_ceil(4),
+        Walk::NmSelect { n, .. } => k_in.div_ceil(WORD_WEIGHTS / n * 4),
         Walk::Bsr { bc: block, .. } | Walk::BsrTransposed { br: block, .. } => {
             k_in.div_ceil(block) * block.div_ceil(4)
         }

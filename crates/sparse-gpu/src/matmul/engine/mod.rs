@@ -8,6 +8,8 @@ mod plan;
 mod record;
 mod slices;
 
+pub(crate) use layout::WORD_WEIGHTS;
+
 use std::sync::Arc;
 
 use sparse_shaders::{PackKernel, Walk};

@@ -215,7 +215,8 @@ impl Engine {
                 .iter()
                 .map(|(name, window)| (*name, window.binding())),
         );
-        let fmas = 4 * steps.max(1) as u64 * (self.shape.rows() * self.shape.panel()) as u64;
+        let weights = self.weights_of_step() * steps.max(1);
+        let fmas = weights as u64 * (self.shape.rows() * self.shape.panel()) as u64;
         dispatch(
             gpu,
             pass,
