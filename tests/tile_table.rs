@@ -203,7 +203,7 @@ fn tiles_that_no_kernel_can_be_made_with_are_refused() {
     }
     let of_direct = |key: &'static str, value: u64| {
         refusal(move |v| {
-            v["entries"][6]["kernel"]["block_attention"]["tile"]["direct"][key] = json!(value)
+            v["entries"][6]["kernel"]["block_attention"]["tile"]["direct"][key] = json!(value);
         })
     };
     for (key, value, says) in [
@@ -218,7 +218,7 @@ fn tiles_that_no_kernel_can_be_made_with_are_refused() {
     }
     let of_tiled = |key: &'static str, value: u64| {
         refusal(move |v| {
-            v["entries"][7]["kernel"]["block_attention"]["tile"]["tiled"][key] = json!(value)
+            v["entries"][7]["kernel"]["block_attention"]["tile"]["tiled"][key] = json!(value);
         })
     };
     for (key, value) in [("queries", 0), ("queries", 6), ("split", 0), ("split", 5)] {

@@ -31,7 +31,7 @@ pub struct TuneArgs {
     /// tile is used half way to the next of them, and up to four times as many or as few [default: by adapter and budget]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count)]
     pub tokens: Vec<usize>,
-    /// quick (two minutes, the shapes that matter most), full (half an hour, all), or seconds for the shapes of quick
+    /// quick (three minutes, the shapes that matter most), full (half an hour, all), or seconds for the shapes of quick
     #[arg(long, default_value = "quick", value_name = "quick|full|SECONDS")]
     pub budget: TuneBudget,
     /// The table to write (JSON) [default: none, only show what would stand in it]
@@ -88,7 +88,7 @@ impl FromStr for TuneBudget {
 
     fn from_str(text: &str) -> Result<Self, TuneBudgetError> {
         let (seconds, is_full) = match text {
-            "quick" => (120, false),
+            "quick" => (180, false),
             "full" => (1800, true),
             other => {
                 let seconds = other.parse().ok().filter(|s| (1..=86_400).contains(s));
