@@ -63,7 +63,7 @@ fn refused_with<'a>(
 fn an_unknown_adapter_lists_those_there_are() {
     let options = GpuOptions {
         adapter: Some("voodoo 2".to_owned()),
-        default_limits: false,
+        ..GpuOptions::default()
     };
     let error = Gpu::open_blocking(&options).unwrap_err().to_string();
     assert!(

@@ -1,5 +1,7 @@
 //! How the queries of a workgroup of an attention kernel are divided.
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::{ConfigError, require};
 
 /// Dimensions of q and k that a workgroup of a tiled kernel stages at a time.
@@ -12,7 +14,8 @@ pub(crate) const STEP: usize = 64;
 pub(crate) const PIECE4: usize = 32;
 
 /// How the queries of a workgroup are divided among its invocations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AttentionTile {
     /// Whole queries in the registers of an invocation; see `block_attention.wgsl`.
     Direct {

@@ -1,13 +1,14 @@
 //! `matmul.wgsl`: the tiled matmul that dense, N:M and block-sparse weights share.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::kernel::{ConfigError, Kernel, Storage, require};
 use crate::output::Output;
 use crate::walk::{Walk, WalkConfig};
 
 /// The register tile: how the outputs of a workgroup are divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tile {
     /// Rows of w that every invocation of a workgroup computes: 1, 2, 4, 8 or 16.
     pub rows: usize,

@@ -19,6 +19,7 @@ pub(crate) fn gpu() -> &'static Gpu {
         let options = GpuOptions {
             adapter,
             default_limits: true,
+            ..GpuOptions::default()
         };
         let gpu = Gpu::open_blocking(&options).unwrap_or_else(|e| panic!("{e}"));
         println!("adapter: {} ({})", gpu.adapter().name, gpu.adapter().driver);

@@ -18,6 +18,7 @@ pub mod progress;
 pub mod record;
 pub mod report;
 pub mod tensors;
+pub mod tune;
 pub mod weights;
 
 #[cfg(test)]
@@ -47,5 +48,6 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Memory(args) => commands::memory::run(args),
         Command::Adapters(args) => commands::adapters::run(args),
         Command::Compare(args) => commands::compare::run(args),
+        Command::Tune(args) => commands::tune::run(args),
     }
 }

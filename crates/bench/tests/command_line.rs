@@ -19,7 +19,14 @@ fn help_names_every_command_and_shows_examples() {
             .and(contains("compare"))
             .and(contains("attention")),
     );
-    for command in ["adapters", "compare", "matmul", "attention", "memory"] {
+    for command in [
+        "adapters",
+        "compare",
+        "matmul",
+        "attention",
+        "memory",
+        "tune",
+    ] {
         let help = sparse_bench(&format!("{command} --help"))
             .assert()
             .success();

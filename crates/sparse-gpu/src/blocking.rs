@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sparse_core::{Element, Tensor};
 
 use crate::problem::Problem;
-use crate::{Error, Gpu, GpuOptions, GpuTensor};
+use crate::{Error, Gpu, GpuOptions, GpuTensor, WarmUp, WarmedUp};
 
 /// How long a readback waits for the GPU before it is an error.
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
@@ -33,6 +33,14 @@ impl Gpu {
     /// Those of [`Gpu::plan`].
     pub fn plan_blocking<P: Problem>(&self, problem: &P) -> Result<P::Plan, Error> {
         pollster::block_on(self.plan(problem))
+    }
+
+    /// As [`Gpu::warm_up`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::warm_up`].
+    pub fn warm_up_blocking(&self, problems: &WarmUp<'_>) -> Result<WarmedUp, Error> {
+        pollster::block_on(self.warm_up(problems))
     }
 
     /// As [`Gpu::read`], waiting.

@@ -46,6 +46,12 @@ pub enum Error {
     /// Shapes or options of XAttention that break one of its rules.
     #[error(transparent)]
     XAttention(#[from] sparse_core::xattention::XAttentionError),
+    /// A table of tiles that cannot be used.
+    #[error(transparent)]
+    Tiles(#[from] crate::TileTableError),
+    /// Saved pipelines that cannot be used.
+    #[error(transparent)]
+    PipelineCache(#[from] crate::PipelineCacheError),
     /// A tensor does not have the shape that the plan was made for.
     #[error("{operation}: {tensor} has shape {actual:?}, the plan is for {expected:?}")]
     ShapeMismatch {

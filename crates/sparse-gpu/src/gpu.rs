@@ -1,13 +1,12 @@
 //! The device that everything runs on.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::adapter::{AdapterSummary, choose};
 use crate::dispatch::FMAS_PER_DISPATCH;
-use crate::kernel::CompiledKernel;
+use crate::kernel_cache::KernelCache;
 use crate::problem::Problem;
-use crate::{AdapterClass, Error};
+use crate::{AdapterClass, Error, TileTable};
 
 /// How [`Gpu::open`] chooses an adapter and what it asks of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +15,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Ask for exactly WebGPU's default limits, however much better the adapter is.
     pub default_limits: bool,
+    /// Ask for what [`Gpu::with_pipeline_cache`] needs, where the adapter has it.
+    pub pipeline_cache: bool,
 }
 
 /// A device and its queue, with the kernels compiled so far. Clones share them.
@@ -24,6 +25,10 @@ pub struct Gpu {
     inner: Arc<Inner>,
     /// Multiply-adds of one dispatch, at most.
     longest_dispatch: u64,
+    /// Tiles that plans prefer.
+    tiles: Option<Arc<TileTable>>,
+    /// What the driver keeps of compiled pipelines, where the program asked for it.
+    pipeline_cache: Option<wgpu::PipelineCache>,
 }
 
 #[derive(Debug)]
@@ -32,7 +37,7 @@ struct Inner {
     queue: wgpu::Queue,
     summary: AdapterSummary,
     limits: wgpu::Limits,
-    kernels: Mutex<HashMap<String, Arc<CompiledKernel>>>,
+    kernels: KernelCache,
     /// What is bound where an operand has no elements.
     empty: wgpu::Buffer,
 }
@@ -60,9 +65,11 @@ impl Gpu {
                 .max_storage_buffer_binding_size
                 .max(limits.max_storage_buffer_binding_size);
         }
+        let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
+        wanted.set(wgpu::Features::PIPELINE_CACHE, options.pipeline_cache);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("sparse"),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & wanted,
             required_limits: limits,
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,
@@ -93,15 +100,16 @@ impl Gpu {
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
         });
-        let kernels = Mutex::new(HashMap::new());
         Ok(Self {
             longest_dispatch: FMAS_PER_DISPATCH,
+            tiles: None,
+            pipeline_cache: None,
             inner: Arc::new(Inner {
                 device,
                 queue,
                 summary,
                 limits,
-                kernels,
+                kernels: KernelCache::default(),
                 empty,
             }),
         })
@@ -163,22 +171,32 @@ impl Gpu {
         &self.inner.empty
     }
 
-    pub(crate) fn cached_kernel(&self, name: &str) -> Option<Arc<CompiledKernel>> {
-        let kernels = self
-            .inner
-            .kernels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        kernels.get(name).cloned()
+    /// The kernels compiled so far; clones share them.
+    pub(crate) fn kernels(&self) -> &KernelCache {
+        &self.inner.kernels
     }
 
-    pub(crate) fn cache_kernel(&self, kernel: Arc<CompiledKernel>) {
-        let mut kernels = self
-            .inner
-            .kernels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        kernels.insert(kernel.name().to_owned(), kernel);
+    pub(crate) fn tiles(&self) -> Option<&TileTable> {
+        self.tiles.as_deref()
+    }
+
+    pub(crate) fn with_table(&self, tiles: Option<Arc<TileTable>>) -> Self {
+        Self {
+            tiles,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+        self.pipeline_cache.as_ref()
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn with_cache(&self, cache: wgpu::PipelineCache) -> Self {
+        Self {
+            pipeline_cache: Some(cache),
+            ..self.clone()
+        }
     }
 }
 

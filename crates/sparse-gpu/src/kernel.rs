@@ -62,9 +62,14 @@ impl Gpu {
         kernel: &K,
     ) -> Result<Arc<CompiledKernel>, Error> {
         let name = kernel.name();
-        if let Some(kernel) = self.cached_kernel(&name) {
-            return Ok(kernel);
-        }
+        let compiled = self
+            .kernels()
+            .get_or_compile(&name, self.compile_anew(kernel));
+        compiled.await
+    }
+
+    async fn compile_anew<K: Kernel>(&self, kernel: &K) -> Result<Arc<CompiledKernel>, Error> {
+        let name = kernel.name();
         let source = expand(kernel).map_err(|e| Error::Kernel {
             kernel: name.clone(),
             message: e.to_string(),
@@ -76,8 +81,9 @@ impl Gpu {
             wgpu::ErrorFilter::Validation,
         ];
         let scopes = filters.map(|filter| self.device().push_error_scope(filter));
-        let compiled = build(self.device(), source);
-        // The innermost scope is popped first, and all before the first await: a guard must not leave its thread.
+        let compiled = build(self.device(), source, self.pipeline_cache());
+        // The innermost scope is popped first, and all before the first await: wgpu keeps scopes per thread, so that compiling in several
+        // threads at once mixes no errors up, and a guard must not leave its thread.
         let answers: Vec<_> = scopes
             .into_iter()
             .rev()
@@ -93,9 +99,7 @@ impl Gpu {
                 message: error.to_string(),
             });
         }
-        let compiled = Arc::new(compiled);
-        self.cache_kernel(Arc::clone(&compiled));
-        Ok(compiled)
+        Ok(Arc::new(compiled))
     }
 }
 
@@ -103,7 +107,11 @@ impl Gpu {
     unsafe_code,
     reason = "the trusted module is how wgpu takes the runtime checks that we want"
 )]
-fn build(device: &wgpu::Device, source: sparse_shaders::Source) -> CompiledKernel {
+fn build(
+    device: &wgpu::Device,
+    source: sparse_shaders::Source,
+    cache: Option<&wgpu::PipelineCache>,
+) -> CompiledKernel {
     let checks = wgpu::ShaderRuntimeChecks {
         force_loop_bounding: false,
         ..wgpu::ShaderRuntimeChecks::checked()
@@ -132,7 +140,7 @@ fn build(device: &wgpu::Device, source: sparse_shaders::Source) -> CompiledKerne
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some("main"),
-        cache: None,
+        cache,
         // Every kernel writes its workgroup memory before it reads it.
         compilation_options: wgpu::PipelineCompilationOptions {
             zero_initialize_workgroup_memory: false,

@@ -40,15 +40,19 @@ mod dispatch;
 mod error;
 mod gpu;
 mod kernel;
+mod kernel_cache;
 #[cfg(test)]
 mod layouts;
 mod loops;
 mod matmul;
 mod ops;
+mod pipeline_cache;
 mod problem;
 mod read;
 mod sparse;
 mod tensor;
+mod tile_table;
+mod warm_up;
 mod window;
 mod xattention;
 
@@ -70,9 +74,13 @@ pub use ops::{
 };
 pub use ops::{VarlenAttention, VarlenAttentionPlan};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
+pub use pipeline_cache::PipelineCacheError;
 pub use problem::{Explanation, Problem};
 pub use sparse::{GpuMask, GpuNm};
 pub use tensor::{DenseSource, GpuTensor};
+pub use tile_table::{KernelTile, MeasuredOn, TileEntry, TileMeasurement, TileOrigin};
+pub use tile_table::{TileTable, TileTableError, TileWalk, TokenRange};
+pub use warm_up::{WarmUp, WarmedUp};
 pub use xattention::{Attended, CostModel, Decision, HeadBlocks, Outcome, Policy, XAttentionPlan};
 
 pub use sparse_core;

@@ -7,10 +7,15 @@ use crate::{Error, Gpu};
 pub(crate) const LLVMPIPE_ROUNDS: usize = 65_535;
 
 impl Gpu {
+    /// Whether the driver runs loops of `rounds` rounds in total to their end.
+    pub(crate) fn runs_loops(&self, rounds: usize) -> bool {
+        rounds <= LLVMPIPE_ROUNDS || !self.adapter().name.starts_with("llvmpipe")
+    }
+
     /// Refuses `what`, whose invocations run loops of `rounds` rounds in total, on a driver that would not run them all: a sum would
     /// silently lack its rest.
     pub(crate) fn check_loops(&self, what: String, rounds: usize) -> Result<(), Error> {
-        if rounds <= LLVMPIPE_ROUNDS || !self.adapter().name.starts_with("llvmpipe") {
+        if self.runs_loops(rounds) {
             return Ok(());
         }
         Err(Error::Unavailable {

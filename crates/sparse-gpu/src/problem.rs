@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::{Error, Gpu};
+use crate::{Error, Gpu, TileOrigin};
 
 /// An operation's sizes, storage types and options: plain data that [`Gpu::plan`] turns into a plan.
 pub trait Problem {
@@ -25,6 +25,8 @@ pub struct Explanation {
     pub kernel: String,
     /// Its tile.
     pub tile: String,
+    /// Whose tile that is; none where there is nothing to choose, and where several steps have a tile each.
+    pub tile_origin: Option<TileOrigin>,
     /// What the kernel needs of a device; `portable` is what every WebGPU device has.
     pub tier: &'static str,
     /// The adapter.
@@ -37,10 +39,17 @@ pub struct Explanation {
 
 impl std::fmt::Display for Explanation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let origin = self.tile_origin.map(|origin| format!(" ({origin})"));
         writeln!(
             f,
-            "{}: kernel {}, tile {}, tier {}, on {}, {} bytes of scratch memory",
-            self.operation, self.kernel, self.tile, self.tier, self.adapter, self.scratch_bytes
+            "{}: kernel {}, tile {}{}, tier {}, on {}, {} bytes of scratch memory",
+            self.operation,
+            self.kernel,
+            self.tile,
+            origin.unwrap_or_default(),
+            self.tier,
+            self.adapter,
+            self.scratch_bytes
         )?;
         self.notes
             .iter()

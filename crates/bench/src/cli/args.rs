@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparse_core::DType;
 
 use super::values::{count, dtype};
-use super::{AttentionArgs, MemoryArgs, OperationList, Pattern};
+use super::{AttentionArgs, MemoryArgs, OperationList, Pattern, TilesArgs, TuneArgs};
 
 /// Measures sparse matmul and block-sparse attention against their dense twins on any wgpu adapter, and checks every
 /// result against a CPU reference.
@@ -31,6 +31,8 @@ pub enum Command {
     Attention(AttentionArgs),
     /// Tell what `XAttention` holds in device memory, length by length
     Memory(MemoryArgs),
+    /// Find tiles that are faster than the defaults on this machine, write a table that programs load
+    Tune(TuneArgs),
 }
 
 /// Options of `sparse-bench adapters`.
@@ -90,6 +92,9 @@ pub struct CompareArgs {
     /// Write one self-contained HTML report
     #[arg(long, value_name = "F")]
     pub html: Option<PathBuf>,
+    /// A table of tiles.
+    #[command(flatten)]
+    pub tiles: TilesArgs,
 }
 
 /// Sizes of the shapes of `compare`.
@@ -149,6 +154,9 @@ pub struct MatmulArgs {
     /// Safetensors file to write
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
+    /// A table of tiles.
+    #[command(flatten)]
+    pub tiles: TilesArgs,
     /// The first adapter whose name contains this text [default: `SPARSE_ADAPTER`, else the fastest kind there is]
     #[arg(long, value_name = "SUBSTR")]
     pub adapter: Option<String>,

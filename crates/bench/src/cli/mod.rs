@@ -6,6 +6,7 @@ mod head_kinds;
 mod memory;
 mod ops;
 mod pattern;
+mod tune;
 mod values;
 
 pub use args::{ActivationName, AdaptersArgs, Cli, Command, CompareArgs, MatmulArgs, PresetName};
@@ -14,3 +15,4 @@ pub use head_kinds::{HeadKinds, HeadKindsError, head_kind_words};
 pub use memory::MemoryArgs;
 pub use ops::{Operation, OperationError, OperationList};
 pub use pattern::{Pattern, PatternError};
+pub use tune::{TilesArgs, TuneArgs, TuneBudget, TuneBudgetError, TuneOperation};

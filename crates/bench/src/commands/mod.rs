@@ -5,11 +5,14 @@ pub(crate) mod attention;
 pub(crate) mod compare;
 pub(crate) mod matmul;
 pub(crate) mod memory;
+pub(crate) mod tune;
 
 use std::process::ExitCode;
 
-use sparse_gpu::{Gpu, GpuOptions};
+use anyhow::Context;
+use sparse_gpu::{Gpu, GpuOptions, TileTable};
 
+use crate::cli::TilesArgs;
 use crate::record::Record;
 
 /// Names the adapter where `--adapter` does not; the tests and the criterion benches read it too.
@@ -24,6 +27,24 @@ fn open(wanted: Option<&str>) -> anyhow::Result<Gpu> {
         ..GpuOptions::default()
     };
     Ok(Gpu::open_blocking(&options)?)
+}
+
+/// As [`open`], for plans that prefer the tiles of a table. The table is read first.
+fn open_with_tiles(wanted: Option<&str>, args: &TilesArgs) -> anyhow::Result<Gpu> {
+    let Some(path) = &args.tiles else {
+        return open(wanted);
+    };
+    let table = std::fs::read_to_string(path)
+        .context("cannot read the table of tiles")
+        .and_then(|text| Ok(TileTable::from_json(&text)?))
+        .with_context(|| path.display().to_string())?;
+    let gpu = open(wanted)?;
+    let tuned = if args.tiles_of_any_adapter {
+        gpu.with_tiles_of_any_adapter(&table)
+    } else {
+        gpu.with_tiles(&table)
+    };
+    tuned.with_context(|| path.display().to_string())
 }
 
 /// 1 where a row lies outside of its error bound.

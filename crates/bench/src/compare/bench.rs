@@ -148,6 +148,25 @@ impl Bench {
             .ours)
     }
 
+    /// Times the recorders by turns within another budget than that of a row; each has run once or twice before its first round.
+    ///
+    /// # Errors
+    /// The first error of a recorder or of the device.
+    pub fn time_for(
+        &self,
+        budget: Budget,
+        recorders: &mut [Recorder<'_>],
+        after_round: &mut dyn FnMut(usize, usize),
+    ) -> anyhow::Result<Vec<Summary>> {
+        let mut runs = recorders
+            .iter_mut()
+            .map(|record| Repeated::new(&self.timer, &mut **record))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut all: Vec<&mut dyn Timed> =
+            runs.iter_mut().map(|run| run as &mut dyn Timed).collect();
+        interleave(&mut all, budget, &SystemClock::start(), after_round)
+    }
+
     /// Times the recorders by turns, and the finalists of other libraries with them. Where there are any, all are timed by the clock on
     /// the wall around recording, submitting and waiting: what other libraries allow.
     ///

@@ -35,7 +35,11 @@ impl GpuWeights {
         })
     }
 
-    fn plan(
+    /// Plans `y = x w^T` and what `epilogue` adds, in the operation that takes so many tokens.
+    ///
+    /// # Errors
+    /// Where planning fails.
+    pub(crate) fn plan(
         &self,
         gpu: &Gpu,
         [tokens, n_out, k_in]: [usize; 3],
@@ -54,6 +58,25 @@ impl GpuWeights {
                 epilogue,
                 ..BsrMatmul::new(tokens, n_out, k_in, w.block())
             }),
+        }
+    }
+
+    /// Records a plan that was made for these weights.
+    ///
+    /// # Errors
+    /// Those of [`MatmulPlan::record_with`].
+    pub(crate) fn record(
+        &self,
+        plan: &MatmulPlan,
+        pass: &mut wgpu::ComputePass<'_>,
+        x: &GpuTensor,
+        extras: Extras<'_>,
+        y: &mut GpuTensor,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Dense(w) => plan.record_with(pass, w, x, extras, y),
+            Self::Nm(w) => plan.record_with(pass, w, x, extras, y),
+            Self::Bsr(w) => plan.record_with(pass, &**w, x, extras, y),
         }
     }
 }
@@ -135,12 +158,8 @@ impl MatmulRun {
             bias: self.bias.as_ref(),
             ..Extras::default()
         };
-        let (plan, x, y) = (&self.plan, &self.x, &mut self.y);
-        match &self.weights {
-            GpuWeights::Dense(w) => plan.record_with(pass, w, x, extras, y),
-            GpuWeights::Nm(w) => plan.record_with(pass, w, x, extras, y),
-            GpuWeights::Bsr(w) => plan.record_with(pass, &**w, x, extras, y),
-        }
+        self.weights
+            .record(&self.plan, pass, &self.x, extras, &mut self.y)
     }
 
     /// The result.

@@ -4,7 +4,7 @@ use super::Extras;
 use super::engine::{Engine, Operands};
 use super::weights::Weights;
 use crate::problem::Explanation;
-use crate::{Error, GpuTensor};
+use crate::{Error, GpuTensor, KernelTile};
 
 /// A planned product; what [`crate::DenseMatmul`], [`crate::NmMatmul`], [`crate::NmMatvec`] and [`crate::BsrMatmul`] become.
 #[derive(Debug)]
@@ -54,6 +54,11 @@ impl MatmulPlan {
                 y,
             },
         )
+    }
+
+    /// The main kernel with its tile, as an entry of a [`crate::TileTable`] names it; none for a kernel that such a table does not know.
+    pub fn kernel_tile(&self) -> Option<KernelTile> {
+        self.engine.kernel_tile()
     }
 
     /// Which kernel and tile were chosen, and why.

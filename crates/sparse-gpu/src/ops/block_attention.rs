@@ -7,16 +7,17 @@ use sparse_core::DType;
 use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, TokenHeads};
 
+use crate::attention::kinds;
 use crate::attention::order::{RowOrder, RowSort};
 use crate::attention::record::Operands;
 use crate::attention::scale::ScoreFactors;
 use crate::attention::slices::HeadBytes;
-use crate::attention::{choose, kinds};
 use crate::dispatch::Recorder;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
-use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, TokenLayout};
+use crate::tile_table::Chosen;
+use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, TokenLayout};
 
 /// `out[t] = sum_j p_j v[j]`, `p = softmax(scale <q[t], k[j]>)` over the keys `j` whose block a mask selects for the block of `t`.
 ///
@@ -191,7 +192,8 @@ impl Problem for BlockAttention {
             tile.check(self.block, &|| tile.to_string())
                 .map_err(|e| Error::tile(OPERATION, &e))?;
         }
-        let tile = self.tile.unwrap_or_else(|| choose::tile(self, gpu.class()));
+        let Chosen { tile, origin } = gpu.attention_tile(self);
+        notes.extend(gpu.note_of_origin(origin));
         gpu.check_loops(
             format!("{OPERATION} with k_len = {} and tile {tile}", self.k_len),
             tile.loop_rounds(self.head_dim, self.k_len, self.block),
@@ -249,6 +251,7 @@ impl Problem for BlockAttention {
             operation: OPERATION,
             kernel: main.name().to_owned(),
             tile: tile.to_string(),
+            tile_origin: Some(origin),
             tier: "portable",
             adapter: gpu.adapter().name.clone(),
             scratch_bytes,
@@ -321,6 +324,14 @@ impl BlockAttentionPlan {
     /// are counted through the heads of the slice.
     pub fn row_order(&self) -> Option<&wgpu::Buffer> {
         self.sort.as_ref().map(|sort| &sort.list)
+    }
+
+    /// The kernel with its tile, as an entry of a [`crate::TileTable`] names it.
+    pub fn kernel_tile(&self) -> KernelTile {
+        KernelTile::BlockAttention {
+            head_dim: self.problem.head_dim,
+            tile: self.tile,
+        }
     }
 
     /// Which kernel and tile were chosen, and why.

@@ -80,6 +80,7 @@ impl Problem for BsrSddmm {
                 "{} rows x 4 columns x {} lanes",
                 description.rows, description.lanes
             ),
+            tile_origin: None,
             tier: "portable",
             adapter: gpu.adapter().name.clone(),
             scratch_bytes: 0,

@@ -7,16 +7,17 @@ use sparse_core::DType;
 use sparse_core::attention::{HeadKind, PackedShape};
 use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, ConvertKernel, TokenHeads};
 
+use crate::attention::kinds;
 use crate::attention::order::parts;
 use crate::attention::record::Operands;
 use crate::attention::scale::ScoreFactors;
 use crate::attention::varlen::slices::tokens;
 use crate::attention::varlen::work_list;
-use crate::attention::{choose, kinds};
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::ops::block_attention::Convert;
 use crate::problem::{Explanation, Problem};
+use crate::tile_table::Chosen;
 use crate::window::window_bytes;
 use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
 
@@ -139,9 +140,7 @@ impl Problem for VarlenAttention {
             tile.check(self.block, &|| tile.to_string())
                 .map_err(|e| Error::tile(OPERATION, &e))?;
         }
-        let tile = self
-            .tile
-            .unwrap_or_else(|| choose::tile(&longest, gpu.class()));
+        let Chosen { tile, origin } = gpu.attention_tile(&longest);
         gpu.check_loops(
             format!("{OPERATION} with k_len = {} and tile {tile}", longest.k_len),
             tile.loop_rounds(shape.head_dim(), longest.k_len, self.block),
@@ -195,6 +194,7 @@ impl Problem for VarlenAttention {
             list.len(),
             shape.q().items()
         )];
+        notes.extend(gpu.note_of_origin(origin));
         if slices.len() > 1 {
             notes.push(format!(
                 "{} slices of items, so that operands can be bound",
@@ -219,6 +219,7 @@ impl Problem for VarlenAttention {
             operation: OPERATION,
             kernel: main.name().to_owned(),
             tile: tile.to_string(),
+            tile_origin: Some(origin),
             tier: "portable",
             adapter: gpu.adapter().name.clone(),
             scratch_bytes: convert.as_ref().map_or(0, |c| c.sums.size()) + list.size(),

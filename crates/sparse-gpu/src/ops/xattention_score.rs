@@ -7,7 +7,7 @@ use sparse_core::xattention::XAttentionOptions;
 use crate::matmul::Tile;
 use crate::problem::{Explanation, Problem};
 use crate::xattention::score::ScoreEngine;
-use crate::{Error, Gpu, GpuTensor};
+use crate::{Error, Gpu, GpuTensor, KernelTile};
 
 /// Block scores of q against k: `sums[b, h, I, J]` is the sum over the query groups `i` of block `I` and the key groups `j` of block `J` of
 /// `softmax_j(A[i, j])`, where a group is `stride` consecutive tokens and `A[i, j]` the mean of the scaled logits on the antidiagonal of
@@ -99,6 +99,11 @@ impl XAttentionScorePlan {
     /// Bytes of scratch memory that the plan holds.
     pub fn scratch_bytes(&self) -> u64 {
         self.explain().scratch_bytes
+    }
+
+    /// The kernel with its tile, as an entry of a [`crate::TileTable`] names it.
+    pub fn kernel_tile(&self) -> KernelTile {
+        self.engine.kernel_tile()
     }
 
     /// Which kernel and tile were chosen, and why.

@@ -112,6 +112,7 @@ impl Problem for XAttentionSelect {
             operation: OPERATION,
             kernel: compiled.name().to_owned(),
             tile: format!("{} row(s) x {row_lanes} lanes", kernel.rows),
+            tile_origin: None,
             tier: "portable",
             adapter: gpu.adapter().name.clone(),
             scratch_bytes: head_rules.size() + forced.as_ref().map_or(0, |mask| mask.words.size()),

@@ -5,7 +5,6 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionLayout;
 
 use super::OPERATION;
-use super::choose;
 use super::cost::{CostModel, Costs, Policy};
 use super::decision::{Decision, decide};
 use super::outcome::{Attended, Outcome, count};
@@ -41,8 +40,9 @@ impl XAttentionPlan {
             Policy::Auto(model) => model,
         };
         model.check()?;
-        let tile = problem.score_tile;
-        let tile = tile.unwrap_or_else(|| choose::tile(layout.q_groups(), gpu.class()));
+        let tile = gpu
+            .score_tile(problem.score_tile, &layout, problem.types.k)
+            .tile;
         let costs = Costs::of(model, &layout, tile);
         let (decision, reason) = match problem.policy {
             Policy::Sparse => (Decision::Sparse, "sparse, as the policy says".to_owned()),
@@ -70,6 +70,7 @@ impl XAttentionPlan {
                 operation: OPERATION,
                 kernel: String::new(),
                 tile: String::new(),
+                tile_origin: None,
                 tier: "portable",
                 adapter: gpu.adapter().name.clone(),
                 scratch_bytes: 0,

@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 
 pub use error::AttentionArgsError;
 
-use super::HeadKinds;
 use super::values::{count, finite, picture, positive, share};
+use super::{HeadKinds, TilesArgs};
 use crate::profile::Dilated;
 
 /// Options of `sparse-bench attention`.
@@ -103,6 +103,9 @@ pub struct AttentionArgs {
     /// File to write: safetensors, or the profile of --calibrate
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
+    /// A table of tiles.
+    #[command(flatten)]
+    pub tiles: TilesArgs,
     /// The first adapter whose name contains this text [default: `SPARSE_ADAPTER`, else the fastest kind there is]
     #[arg(long, value_name = "SUBSTR")]
     pub adapter: Option<String>,

@@ -13,7 +13,7 @@ use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::calibrate::{CalibrateError, Calibrated, HeadReach, Probe, bisect};
 use crate::cli::AttentionArgs;
-use crate::commands::open;
+use crate::commands::open_with_tiles;
 use crate::compare::bench::Bench;
 use crate::profile::{
     CalibrationInput, FORMAT, HeadThreshold, Layer, Profile, Settings, Target, VERSION,
@@ -29,7 +29,10 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
     let files = read(&paths, &options)?;
     let layer = Layer::of(files[0].shape);
     // No row is timed here.
-    let bench = Bench::new(open(args.adapter.as_deref())?, Duration::ZERO);
+    let bench = Bench::new(
+        open_with_tiles(args.adapter.as_deref(), &args.tiles)?,
+        Duration::ZERO,
+    );
     let bar = progress::rounds(0);
     bar.set_message("calibrate");
     let mut probes = paths

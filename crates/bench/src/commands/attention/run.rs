@@ -14,7 +14,7 @@ use sparse_gpu::{CostModel, Policy};
 use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::cli::AttentionArgs;
-use crate::commands::{exit_code, open};
+use crate::commands::{exit_code, open_with_tiles};
 use crate::compare::attention::{
     AttentionJob, AttentionResult, Checks, Contest, Decided, PartTimes, PolicyResult, Quality,
     measure, measure_policy,
@@ -66,7 +66,7 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let settings = args.settings(profile.as_ref())?;
     options.forced = settings.forced(qkv.shape)?;
     options.layout(qkv.shape)?;
-    let mut bench = Bench::new(open(args.adapter.as_deref())?, TIME);
+    let mut bench = Bench::new(open_with_tiles(args.adapter.as_deref(), &args.tiles)?, TIME);
     bench.budget = Budget {
         least_rounds: LEAST_ROUNDS,
         ..bench.budget

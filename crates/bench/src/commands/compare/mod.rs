@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use indicatif::ProgressBar;
 use sparse_core::{Activation, DType, Element};
 
-use super::{exit_code, open};
+use super::{exit_code, open_with_tiles};
 use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
 use crate::compare::attention::{self, AttentionJob, Contest, planted};
 use crate::compare::bench::Bench;
@@ -73,7 +73,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let operations = args.ops.clone().unwrap_or_default();
     let real_weights = args.weights.as_deref().map(rows_of_weights).transpose()?;
     let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
-    let mut bench = Bench::new(open(args.adapter.as_deref())?, row_time(args.preset));
+    let mut bench = Bench::new(
+        open_with_tiles(args.adapter.as_deref(), &args.tiles)?,
+        row_time(args.preset),
+    );
     if args.peers {
         bench.open_peers(&args.strategies)?;
     }

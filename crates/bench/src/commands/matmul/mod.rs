@@ -8,7 +8,7 @@ use std::time::Duration;
 use half::{bf16, f16};
 use sparse_core::{Activation, DType, Element};
 
-use super::open;
+use super::open_with_tiles;
 use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{Baseline, MatmulJob, measure};
@@ -22,7 +22,7 @@ const TIME: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &MatmulArgs) -> anyhow::Result<ExitCode> {
     let inputs = MatmulInputs::read(args)?;
-    let bench = Bench::new(open(args.adapter.as_deref())?, TIME);
+    let bench = Bench::new(open_with_tiles(args.adapter.as_deref(), &args.tiles)?, TIME);
     let record = match inputs.dtype {
         DType::F32 => multiply::<f32>(&bench, args, inputs)?,
         DType::F16 => multiply::<f16>(&bench, args, inputs)?,

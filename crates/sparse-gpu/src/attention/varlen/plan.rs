@@ -18,6 +18,7 @@ impl VarlenAttention {
             block: self.block,
             causal: self.causal,
             types: self.types,
+            tile: self.tile,
             ..BlockAttention::new(1, heads, kv_heads, q_len, k_len, shape.head_dim())
         }
     }

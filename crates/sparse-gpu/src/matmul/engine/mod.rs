@@ -19,7 +19,7 @@ use super::weights::Weights;
 use super::{Extras, MatmulProblem};
 use crate::kernel::CompiledKernel;
 use crate::problem::Explanation;
-use crate::{Gpu, GpuTensor};
+use crate::{Gpu, GpuTensor, KernelTile, TileWalk};
 
 /// What a recording works on.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +70,15 @@ struct Finish {
 impl Engine {
     pub(crate) fn explain(&self) -> &Explanation {
         &self.explanation
+    }
+
+    /// Kernel and tile as a table names them.
+    pub(crate) fn kernel_tile(&self) -> Option<KernelTile> {
+        let walk = TileWalk::of(self.walk)?;
+        Some(match self.shape {
+            Shape::Tiled(tile) => KernelTile::Matmul { walk, tile },
+            Shape::Matvec { rows, lanes, .. } => KernelTile::Matvec { walk, rows, lanes },
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::choose::{self, Shape};
 use crate::problem::Explanation;
+use crate::tile_table::Chosen;
 use crate::window::window_bytes;
 use crate::{Error, Gpu};
 
@@ -29,7 +30,11 @@ impl Engine {
             || (problem.tile.is_none() && problem.tokens <= choose::FEW_TOKENS);
         let (walk, note) = choose::walk(&problem, few);
         let mut notes: Vec<String> = note.into_iter().collect();
-        let mut shape = shape(gpu, &problem, walk, few);
+        let Chosen {
+            tile: mut shape,
+            origin,
+        } = shape(gpu, &problem, walk, few);
+        notes.extend(gpu.note_of_origin(origin));
         let packed_rows = packed_rows(walk, problem.k_in);
         let parts = match problem.split_k {
             Some(parts) => parts,
@@ -82,6 +87,7 @@ impl Engine {
             operation: problem.operation,
             kernel: main.name().to_owned(),
             tile: shape.describe(),
+            tile_origin: Some(origin),
             tier: "portable",
             adapter: gpu.adapter().name.clone(),
             scratch_bytes,
@@ -112,16 +118,16 @@ impl Engine {
     }
 }
 
-fn shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk, few: bool) -> Shape {
-    let class = gpu.class();
+fn shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk, few: bool) -> Chosen<Shape> {
+    let (weights, tokens) = ((walk, problem.types.w), problem.tokens);
     if few {
-        return choose::matvec(walk, problem.tokens, class);
+        return gpu.matvec_shape(weights, tokens, steps(walk, problem.k_in));
     }
-    Shape::Tiled(
-        problem
-            .tile
-            .unwrap_or_else(|| choose::tile(walk, problem.tokens, class)),
-    )
+    let Chosen { tile, origin } = gpu.matmul_tile(problem.tile, weights, tokens);
+    Chosen {
+        tile: Shape::Tiled(tile),
+        origin,
+    }
 }
 
 fn smaller(shape: Shape) -> Option<Shape> {

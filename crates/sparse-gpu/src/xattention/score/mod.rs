@@ -9,10 +9,11 @@ use sparse_shaders::XAttentionScoreKernel;
 
 use self::work::Work;
 use super::parts::Sizes;
-use super::{check_counts, choose, rules, word};
+use super::{check_counts, rules, word};
 use crate::ops::XAttentionScore;
 use crate::problem::Explanation;
-use crate::{Error, Gpu, GpuTensor};
+use crate::tile_table::Chosen;
+use crate::{Error, Gpu, GpuTensor, KernelTile};
 
 const OPERATION: &str = "xattention_score";
 
@@ -50,11 +51,10 @@ impl ScoreEngine {
             tile.check(&|| tile.to_string())
                 .map_err(|e| Error::tile(OPERATION, &e))?;
         }
+        let Chosen { tile, origin } = gpu.score_tile(problem.tile, &layout, problem.k);
         let kernel = XAttentionScoreKernel {
             groups_per_block: layout.groups_per_block(),
-            tile: problem
-                .tile
-                .unwrap_or_else(|| choose::tile(layout.q_groups(), gpu.class())),
+            tile,
             rules: rules(&problem.options),
         };
         #[expect(
@@ -73,10 +73,11 @@ impl ScoreEngine {
                 kernel.tile.cols,
                 kernel.tile.lanes
             ),
+            tile_origin: Some(origin),
             tier: "portable",
             adapter: gpu.adapter().name.clone(),
             scratch_bytes: 0,
-            notes: Vec::new(),
+            notes: gpu.note_of_origin(origin).into_iter().collect(),
         };
         let work = if sums_shape.contains(&0) || !problem.options.any_sparse() {
             explanation.notes.push("nothing to score".to_owned());
@@ -96,6 +97,15 @@ impl ScoreEngine {
 
     pub(crate) fn explain(&self) -> &Explanation {
         &self.explanation
+    }
+
+    /// Kernel and tile as a table names them.
+    pub(crate) fn kernel_tile(&self) -> KernelTile {
+        let kernel = &self.sizes.kernel;
+        KernelTile::XattentionScore {
+            groups_per_block: kernel.groups_per_block,
+            tile: kernel.tile,
+        }
     }
 
     pub(crate) fn sums_shape(&self) -> [usize; 4] {

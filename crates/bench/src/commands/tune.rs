@@ -1,0 +1,83 @@
+//! `sparse-bench tune`: measures other tiles than the defaults and writes a table of those that are faster.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use sparse_gpu::MeasuredOn;
+
+use super::open;
+use crate::cli::TuneArgs;
+use crate::compare::bench::Bench;
+use crate::device::class_of;
+use crate::progress;
+use crate::tensors::{check_out, write_file};
+use crate::tune::{Verdict, cases, findings_table, to_table, tune};
+
+/// Candidates of a case near the default, and all of them.
+const NEAR: usize = 10;
+const ALL: usize = 60;
+
+pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
+    if let Some(out) = &args.out {
+        check_out(out, &[])?;
+    }
+    let gpu = open(args.adapter.as_deref())?;
+    let class = class_of(gpu.adapter().device_type);
+    let cases = cases(class, args.budget, &args.ops, &args.tokens);
+    anyhow::ensure!(
+        !cases.is_empty(),
+        "none of these operations takes any of these tokens: mat-vecs take 1 to 8, other products more, attention and scores at \
+         least 128; change --tokens or --ops"
+    );
+    let count = u32::try_from(cases.len()).unwrap_or(u32::MAX);
+    let share = args.budget.time / count;
+    let most = if args.budget.is_full { ALL } else { NEAR };
+    let bench = Bench::new(gpu, share);
+    let mut findings = Vec::new();
+    let mut failures = Vec::new();
+    let bar = progress::rows(cases.len());
+    for case in &cases {
+        bar.set_message(case.to_string());
+        match tune(&bench, case, share, most, &mut || bar.tick()).with_context(|| case.to_string())
+        {
+            Ok(finding) => findings.push(finding),
+            Err(error) => failures.push(error),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    println!("{}", findings_table(&findings));
+    let taken = findings.iter().filter(|f| f.verdict == Verdict::Displaced);
+    println!(
+        "{} of {} defaults displaced on {} ({}, {}), times by {}",
+        taken.count(),
+        findings.len(),
+        bench.words.adapter,
+        bench.words.driver,
+        bench.words.backend,
+        bench.timer.timing().words()
+    );
+    for finding in &findings {
+        for wrong in &finding.wrong {
+            eprintln!(
+                "error: {}: the tile {} gives wrong results on this device; please report it",
+                finding.case,
+                wrong.tile_words()
+            );
+        }
+    }
+    for failure in &failures {
+        eprintln!("error: {failure:#}");
+    }
+    if let Some(out) = &args.out {
+        let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings);
+        write_file(out, table.to_json()?.as_bytes())?;
+        println!("written to {}", out.display());
+    }
+    let is_wrong = findings.iter().any(|finding| !finding.wrong.is_empty());
+    Ok(if failures.is_empty() && !is_wrong {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

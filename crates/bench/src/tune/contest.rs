@@ -1,0 +1,342 @@
+//! The contest of one case: many candidates briefly, the best of them long, beside the default, by turns.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use sparse_gpu::{
+    Error, Explanation, Gpu, GpuTensor, KernelTile, MeasuredOn, TileEntry, TileMeasurement,
+    TileOrigin, TileTable, TokenRange, wgpu,
+};
+
+use super::candidates::candidates;
+use super::cases::TuneCase;
+use crate::compare::bench::{Bench, Recorder};
+use crate::measure::{Budget, Summary};
+
+/// Candidates of the second round.
+const FINALISTS: usize = 3;
+/// A candidate that is not faster than this share of the default in the first round is not run again.
+const PROMISING: f64 = 0.99;
+/// Differences of medians below this share are noise, however small the spread is.
+const LEAST_GAIN: f64 = 0.02;
+/// Rounds of the first round.
+const SCREENING_ROUNDS: usize = 3;
+/// Tokens of a block of attention and scores.
+const BLOCK: usize = 128;
+
+/// Operands on a device, and plans for them.
+pub(super) trait Ring {
+    /// What records the operation.
+    type Plan;
+
+    /// Plans with the tiles of `gpu`.
+    fn plan(&self, gpu: &Gpu) -> Result<Self::Plan, Error>;
+    /// What the plan took.
+    fn kernel_tile(plan: &Self::Plan) -> Option<KernelTile>;
+    /// Why.
+    fn explain(plan: &Self::Plan) -> &Explanation;
+    /// Records the operation.
+    fn record(&self, plan: &Self::Plan, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error>;
+    /// What it writes, in f32.
+    fn outputs(&self) -> Vec<&GpuTensor>;
+    /// Whether the outputs are right, where `default` is what the default tile gave, if these are of another.
+    fn is_right(&self, results: &[Vec<f32>], default: Option<&[Vec<f32>]>) -> anyhow::Result<bool>;
+}
+
+/// What became of a case.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The case.
+    pub case: TuneCase,
+    /// The tile that plans take without a table.
+    pub default: KernelTile,
+    /// Its time.
+    pub default_time: Summary,
+    /// The fastest other tile, where one was run long, and its time.
+    pub best: Option<(KernelTile, Summary)>,
+    /// Candidates that were run.
+    pub tried: usize,
+    /// Tiles whose results were wrong, for this driver has a fault with them, or we have.
+    pub wrong: Vec<KernelTile>,
+    /// Whether the best one goes into the table.
+    pub verdict: Verdict,
+}
+
+/// Whether another tile displaces the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another tile is faster by more than the spread.
+    Displaced,
+    /// The fastest other tile is not faster by more than the spread.
+    WithinSpread,
+    /// None was faster in the first round.
+    DefaultIsBest,
+}
+
+impl Finding {
+    /// The time of the default over that of the best other tile.
+    pub fn gain(&self) -> Option<f64> {
+        let (_, time) = self.best.as_ref()?;
+        Some(self.default_time.median_ms / time.median_ms)
+    }
+
+    /// The larger of the two spreads.
+    pub fn spread(&self) -> f64 {
+        let best = self.best.as_ref().map_or(0.0, |(_, time)| time.spread);
+        self.default_time.spread.max(best)
+    }
+
+    /// What a table says of the winner; nothing where the default stays.
+    pub fn measurement(&self) -> Option<(KernelTile, TileMeasurement)> {
+        let (kernel, time) = self.best.as_ref()?;
+        (self.verdict == Verdict::Displaced).then(|| {
+            let measured = TileMeasurement {
+                problem: self.case.to_string(),
+                default_tile: self.default.tile_words(),
+                default_ms: self.default_time.median_ms,
+                ms: time.median_ms,
+                spread: self.spread(),
+            };
+            (*kernel, measured)
+        })
+    }
+}
+
+/// Whether a median is shorter than another by more than the runs of either differ among themselves.
+pub(super) fn is_faster(candidate: Summary, default: Summary) -> bool {
+    let noise = candidate.spread.max(default.spread).max(LEAST_GAIN);
+    candidate.median_ms * (1.0 + noise) < default.median_ms
+}
+
+/// How a case is run.
+#[derive(Debug)]
+pub(super) struct Race<'a> {
+    pub(super) bench: &'a Bench,
+    /// In all, about.
+    pub(super) time: Duration,
+    /// Most candidates of the first round.
+    pub(super) most: usize,
+}
+
+/// A plan that competes.
+struct Candidate<P> {
+    kernel: KernelTile,
+    plan: P,
+}
+
+impl Race<'_> {
+    /// Runs the contest.
+    pub(super) fn run<R: Ring>(
+        &self,
+        case: &TuneCase,
+        ring: &R,
+        after_round: &mut dyn FnMut(),
+    ) -> anyhow::Result<Finding> {
+        let start = Instant::now();
+        let default = ring.plan(&self.bench.gpu.without_tiles())?;
+        let kernel = R::kernel_tile(&default).context("a table has no name for this kernel")?;
+        let results = self.results(ring, &default)?;
+        anyhow::ensure!(
+            ring.is_right(&results, None)?,
+            "the default tile {} gives wrong results on this device",
+            kernel.tile_words()
+        );
+        // Half of the time to compile candidates and to see that they run at all.
+        let deadline = start + self.time / 2;
+        let field = self.field(case, ring, &kernel, deadline, after_round)?;
+        let tried = field.len();
+        let mut best_first = self.screen(ring, &default, field, after_round)?;
+        let mut wrong = Vec::new();
+        let mut finalists = Vec::new();
+        while finalists.len() < FINALISTS
+            && let Some(candidate) = best_first.next()
+        {
+            after_round();
+            let own = self.results(ring, &candidate.plan)?;
+            if ring.is_right(&own, Some(&results))? {
+                finalists.push(candidate);
+            } else {
+                wrong.push(candidate.kernel);
+            }
+        }
+        let left = self.time.saturating_sub(start.elapsed());
+        let (default_time, best) = self.finale(ring, &default, &finalists, left, after_round)?;
+        let verdict = match &best {
+            None => Verdict::DefaultIsBest,
+            Some((_, time)) if is_faster(*time, default_time) => Verdict::Displaced,
+            Some(_) => Verdict::WithinSpread,
+        };
+        Ok(Finding {
+            case: case.clone(),
+            default: kernel,
+            default_time,
+            best,
+            tried,
+            wrong,
+            verdict,
+        })
+    }
+
+    /// Plans the candidates that there is time for, through a table each, as programs will: what a plan takes then is what is measured.
+    fn field<R: Ring>(
+        &self,
+        case: &TuneCase,
+        ring: &R,
+        default: &KernelTile,
+        deadline: Instant,
+        after_round: &mut dyn FnMut(),
+    ) -> anyhow::Result<Vec<Candidate<R::Plan>>> {
+        let mut field = Vec::new();
+        for kernel in candidates(default, case.tokens, BLOCK) {
+            if field.len() >= self.most || (!field.is_empty() && Instant::now() > deadline) {
+                break;
+            }
+            after_round();
+            let mut table = TileTable::new(MeasuredOn::of(self.bench.gpu.adapter()));
+            table.entries.push(TileEntry {
+                kernel,
+                element_bytes: case.dtype.bytes(),
+                tokens: TokenRange {
+                    from: case.tokens,
+                    to: case.tokens,
+                },
+                measured: None,
+            });
+            let plan = match ring.plan(&self.bench.gpu.with_tiles(&table)?) {
+                Ok(plan) => plan,
+                // A driver may refuse what the templates allow: too many registers, too much memory.
+                Err(Error::Kernel { .. } | Error::Unavailable { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            // The device had no room for it, or the problem.
+            let is_taken = R::kernel_tile(&plan) == Some(kernel)
+                && R::explain(&plan).tile_origin == Some(TileOrigin::Table);
+            if is_taken {
+                // Drivers may compile at the first run only: that belongs to this part of the time.
+                self.bench.run_once(&mut |pass| ring.record(&plan, pass))?;
+                field.push(Candidate { kernel, plan });
+            }
+        }
+        Ok(field)
+    }
+
+    /// The candidates that were faster than the default in a few rounds, the fastest first.
+    fn screen<R: Ring>(
+        &self,
+        ring: &R,
+        default: &R::Plan,
+        field: Vec<Candidate<R::Plan>>,
+        after_round: &mut dyn FnMut(),
+    ) -> anyhow::Result<impl Iterator<Item = Candidate<R::Plan>> + use<R>> {
+        let plans: Vec<&R::Plan> = std::iter::once(default)
+            .chain(field.iter().map(|candidate| &candidate.plan))
+            .collect();
+        let budget = Budget {
+            warm_up: 0,
+            least_rounds: SCREENING_ROUNDS,
+            most_rounds: SCREENING_ROUNDS,
+            time: Duration::ZERO,
+        };
+        let times = self.time_plans(ring, &plans, budget, after_round)?;
+        let limit = times.first().map_or(0.0, |time| time.median_ms * PROMISING);
+        let mut faster: Vec<_> = field
+            .into_iter()
+            .zip(times.into_iter().skip(1))
+            .filter(|(_, time)| time.median_ms < limit)
+            .collect();
+        faster.sort_by(|(_, a), (_, b)| a.median_ms.total_cmp(&b.median_ms));
+        Ok(faster.into_iter().map(|(candidate, _)| candidate))
+    }
+
+    /// The time of the default beside the finalists, and the fastest of them. Their times in the first round do not count: the fastest of
+    /// many is the luckiest, too.
+    fn finale<R: Ring>(
+        &self,
+        ring: &R,
+        default: &R::Plan,
+        finalists: &[Candidate<R::Plan>],
+        time: Duration,
+        after_round: &mut dyn FnMut(),
+    ) -> anyhow::Result<(Summary, Option<(KernelTile, Summary)>)> {
+        let plans: Vec<&R::Plan> = std::iter::once(default)
+            .chain(finalists.iter().map(|candidate| &candidate.plan))
+            .collect();
+        let budget = Budget {
+            warm_up: 0,
+            ..Budget::of(if finalists.is_empty() {
+                Duration::ZERO
+            } else {
+                time
+            })
+        };
+        let times = self.time_plans(ring, &plans, budget, after_round)?;
+        let default_time = *times.first().context("the default was not timed")?;
+        let best = finalists
+            .iter()
+            .map(|candidate| candidate.kernel)
+            .zip(times.into_iter().skip(1))
+            .min_by(|(_, a), (_, b)| a.median_ms.total_cmp(&b.median_ms));
+        Ok((default_time, best))
+    }
+
+    fn time_plans<R: Ring>(
+        &self,
+        ring: &R,
+        plans: &[&R::Plan],
+        budget: Budget,
+        after_round: &mut dyn FnMut(),
+    ) -> anyhow::Result<Vec<Summary>> {
+        let mut records: Vec<_> = plans
+            .iter()
+            .map(|plan| move |pass: &mut wgpu::ComputePass<'_>| ring.record(plan, pass))
+            .collect();
+        let mut recorders: Vec<Recorder<'_>> = records
+            .iter_mut()
+            .map(|record| record as Recorder<'_>)
+            .collect();
+        self.bench
+            .time_for(budget, &mut recorders, &mut |_, _| after_round())
+    }
+
+    /// The outputs of one run into memory full of NaN.
+    fn results<R: Ring>(&self, ring: &R, plan: &R::Plan) -> anyhow::Result<Vec<Vec<f32>>> {
+        for output in ring.outputs() {
+            self.bench.poison(output);
+        }
+        self.bench.run_once(&mut |pass| ring.record(plan, pass))?;
+        let read = |output: &GpuTensor| -> Result<Vec<f32>, Error> {
+            Ok(self.bench.gpu.read_blocking::<f32>(output)?.into_parts().1)
+        };
+        Ok(ring
+            .outputs()
+            .into_iter()
+            .map(read)
+            .collect::<Result<_, _>>()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(median_ms: f64, spread: f64) -> Summary {
+        Summary {
+            runs: 9,
+            median_ms,
+            spread,
+        }
+    }
+
+    #[test]
+    fn only_more_than_the_spread_of_either_is_faster() {
+        assert!(is_faster(time(8.0, 0.01), time(10.0, 0.01)));
+        assert!(!is_faster(time(8.0, 0.3), time(10.0, 0.01)));
+        assert!(!is_faster(time(8.0, 0.01), time(10.0, 0.3)));
+        assert!(
+            !is_faster(time(9.9, 0.0), time(10.0, 0.0)),
+            "one percent is noise"
+        );
+        assert!(!is_faster(time(10.0, 0.0), time(8.0, 0.0)));
+        assert!(!is_faster(time(f64::NAN, 0.0), time(8.0, 0.0)));
+    }
+}
