@@ -7,10 +7,19 @@ use crate::{Error, Gpu};
 pub(crate) const LLVMPIPE_ROUNDS: usize = 65_535;
 
 impl Gpu {
+    /// Rounds of loops that an invocation may run.
+    pub(crate) fn longest_loop(&self) -> usize {
+        if self.adapter().name.starts_with("llvmpipe") {
+            LLVMPIPE_ROUNDS
+        } else {
+            usize::MAX
+        }
+    }
+
     /// Refuses `what`, whose invocations run loops of `rounds` rounds in total, on a driver that would not run them all: a sum would
     /// silently lack its rest.
     pub(crate) fn check_loops(&self, what: String, rounds: usize) -> Result<(), Error> {
-        if rounds <= LLVMPIPE_ROUNDS || !self.adapter().name.starts_with("llvmpipe") {
+        if rounds <= self.longest_loop() {
             return Ok(());
         }
         Err(Error::Unavailable {

@@ -12,6 +12,11 @@ impl Engine {
         self.walk.strip_rows(self.shape.rows())
     }
 
+    /// Whether the parts are runs of blocks with lists of their own, rather than equal shares of each list.
+    pub(super) fn runs_apart(&self) -> bool {
+        self.parts_apart && matches!(self.walk, Walk::BsrTransposed { .. })
+    }
+
     /// Elements of what the walk loads weights in.
     pub(super) fn weight_unit(&self) -> usize {
         weight_unit(self.walk)
@@ -39,7 +44,8 @@ impl Engine {
 
     /// Steps of a workgroup.
     pub(super) fn steps(&self) -> usize {
-        self.steps_of_strip().div_ceil(self.parts)
+        let parts = if self.runs_apart() { 1 } else { self.parts };
+        self.steps_of_strip().div_ceil(parts)
     }
 
     /// The k of some parts, of walks over every k.
