@@ -10,6 +10,7 @@ use sparse_core::synthetic::{integer_matrix, normal_matrix};
 use sparse_core::{Activation, BlockSelection, BsrMatrix, DType, Element, Matrix};
 use sparse_gpu::{BsrSddmm, GpuBsr, GpuTensor, MatmulTypes};
 use support::gpu::{gpu, submit};
+use support::pairs::pairs;
 
 struct Case {
     shape: [usize; 3],
@@ -161,6 +162,54 @@ fn every_storage_type_alpha_and_beta() {
     }
 }
 
+/// dy, x and the result stored as these types of a list.
+fn check_types(case: &Case, [y, x, w]: [usize; 3]) {
+    fn with_x<Y: Element>(case: &Case, x: usize, w: usize) {
+        match x {
+            0 => with_w::<Y, f32>(case, w),
+            1 => with_w::<Y, f16>(case, w),
+            _ => with_w::<Y, bf16>(case, w),
+        }
+    }
+    fn with_w<Y: Element, X: Element>(case: &Case, w: usize) {
+        match w {
+            0 => check::<Y, X, f32>(case),
+            1 => check::<Y, X, f16>(case),
+            _ => check::<Y, X, bf16>(case),
+        };
+    }
+    match y {
+        0 => with_x::<f32>(case, x, w),
+        1 => with_x::<f16>(case, x, w),
+        _ => with_x::<bf16>(case, x, w),
+    }
+}
+
+#[test]
+fn every_two_choices_together() {
+    // Whole vectors, primes, one, empty.
+    let shapes = [
+        [33, 64, 96],
+        [13, 19, 41],
+        [5, 2, 3],
+        [1, 1, 1],
+        [0, 8, 8],
+        [4, 32, 64],
+    ];
+    let blocks = [(32, 32), (16, 8), (4, 64), (5, 3), (1, 1)];
+    for row in pairs(&[shapes.len(), blocks.len(), 3, 3, 3, 2, 2]) {
+        let [shape, block, y, x, w, alpha, beta] = row[..] else {
+            panic!("{} choices", row.len());
+        };
+        let case = Case {
+            alpha: [1.0, 1.3][alpha],
+            beta: [0.0, -0.7][beta],
+            ..Case::new(shapes[shape], blocks[block])
+        };
+        check_types(&case, [y, x, w]);
+    }
+}
+
 #[test]
 fn the_bound_is_not_vacuous() {
     let worst = [1, 2, 3]
@@ -178,15 +227,61 @@ fn many_tokens() {
     });
 }
 
+/// Bytes of an operand beyond one binding and within one buffer.
+const LARGE: usize = 200 << 20;
+
+#[test]
+fn operands_larger_than_a_binding() {
+    // dy, then x; rows that do not start where a binding may.
+    let tokens = 70_001;
+    assert!(tokens * 750 * 4 > LARGE && tokens * 1500 * 2 > LARGE);
+    let integers = |shape, block, alpha, beta| Case {
+        integers: true,
+        density: 0.1,
+        alpha,
+        beta,
+        ..Case::new(shape, block)
+    };
+    check::<f32, f32, f32>(&integers([tokens, 750, 8], (6, 4), 2.0, -1.0));
+    check::<f16, f16, f16>(&integers([tokens, 8, 1500], (4, 12), 1.0, 0.0));
+    check::<f16, f16, f16>(&integers([tokens, 8, 1500], (4, 12), 1.0, 1.0));
+    // Random numbers, whose sums meet in the scratch memory.
+    check::<f32, f32, f32>(&Case {
+        integers: false,
+        ..integers([tokens, 750, 8], (6, 4), 1.3, -0.7)
+    });
+}
+
+#[test]
+fn sums_larger_than_their_scratch_memory() {
+    let (tokens, n_out, k_in) = (40, 1_050_000, 16);
+    assert!(tokens * n_out * 4 > 128 << 20 && n_out * k_in * 4 > 64 << 20);
+    let case = Case {
+        integers: true,
+        density: 1.0,
+        beta: 1.0,
+        ..Case::new([tokens, n_out, k_in], (64, 16))
+    };
+    check::<f32, f32, f32>(&case);
+}
+
+#[test]
+fn more_tokens_than_a_driver_loops() {
+    check::<f32, f32, f32>(&Case {
+        integers: true,
+        ..Case::new([300_000, 4, 4], (4, 4))
+    });
+}
+
 #[test]
 fn a_result_larger_than_a_binding() {
-    let (tokens, n_out, k_in) = (2, 6400, 6400);
+    let (tokens, n_out, k_in) = (2, 8192, 6464);
     let case = Case {
         integers: true,
         density: 1.0,
         ..Case::new([tokens, n_out, k_in], (64, 64))
     };
-    assert!(n_out * k_in * 4 > 128 << 20);
+    assert!(n_out * k_in * 4 > LARGE);
     check::<f32, f32, f32>(&case);
 }
 
@@ -203,8 +298,8 @@ fn what_does_not_fit_is_refused() {
     );
     assert!(plan_error(BsrSddmm::new(4, 8, 8, (0, 4))).contains("blocks of 0 x 4"));
     assert!(
-        plan_error(BsrSddmm::new(1 << 20, 64, 8, (4, 4)))
-            .contains("run it over some tokens at a time with beta = 1")
+        plan_error(BsrSddmm::new(2, 40_000_000, 8, (4, 4)))
+            .contains("request a larger max_storage_buffer_binding_size")
     );
     let plan = gpu().plan_blocking(&problem).unwrap();
     let tensor = |rows, cols| gpu().empty_tensor(&[rows, cols], DType::F32).unwrap();

@@ -5,7 +5,7 @@ mod support;
 
 use half::f16;
 use sparse_core::bounds::compare;
-use sparse_core::bsr::bsr_matmul_tokens;
+use sparse_core::bsr::{bsr_matmul_tokens, bsr_matmul_transposed};
 use sparse_core::matmul::dense_matmul_tokens;
 use sparse_core::nm::{nm_matmul_tokens, nm_matmul_transposed};
 use sparse_core::synthetic::integer_matrix;
@@ -15,8 +15,12 @@ use sparse_gpu::{
     Transposed, Weights,
 };
 use support::gpu::{gpu, poisoned, submit};
+use support::matmul::{Case, Format, check};
 
 const BINDING: usize = 128 << 20;
+
+/// Bytes of an operand beyond one binding and within one buffer.
+const LARGE: usize = 200 << 20;
 
 fn integers(rows: usize, cols: usize, seed: u64) -> Matrix<f32> {
     integer_matrix(rows, cols, 3, seed).unwrap()
@@ -247,14 +251,14 @@ fn dispatches_are_cut_where_they_would_be_long() {
 #[test]
 fn few_tokens_and_weights_larger_than_a_binding() {
     let k_in = 4128;
-    for (tokens, pattern, n_out) in [
-        (1, "8:2:4", 16_400),
-        (1, "2:4", 16_403),
-        (3, "3:2:4", 16_411),
+    for (tokens, pattern, n_out, bytes) in [
+        (1, "8:2:4", 25_600, LARGE),
+        (1, "2:4", 16_403, BINDING),
+        (3, "3:2:4", 16_411, BINDING),
     ] {
         let pattern: Nm = pattern.parse().unwrap();
         let w = nm_integers(n_out, k_in, pattern);
-        assert!(w.values().len() * 4 > BINDING);
+        assert!(w.values().len() * 4 > bytes);
         let x = integers(tokens, k_in, 1);
         let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_nm(&w).unwrap());
         let problem = NmMatmul::new(tokens, n_out, k_in, pattern);
@@ -292,8 +296,8 @@ fn dense_equals_the_reference([tokens, n_out, k_in]: [usize; 3], sampled: &[usiz
 
 #[test]
 fn dense_weights_larger_than_a_binding() {
-    let (tokens, n_out, k_in) = (10, 8200, 4128);
-    assert!(n_out * k_in * 4 > BINDING);
+    let (tokens, n_out, k_in) = (10, 12_800, 4128);
+    assert!(n_out * k_in * 4 > LARGE);
     dense_equals_the_reference([tokens, n_out, k_in], &[0, 9]);
 }
 
@@ -362,15 +366,15 @@ fn unaligned_dense_weights_larger_than_a_binding() {
 
 #[test]
 fn activations_larger_than_a_binding() {
-    let (tokens, n_out, k_in) = (70_001, 3, 500);
-    assert!(tokens * k_in * 4 > BINDING);
+    let (tokens, n_out, k_in) = (70_001, 3, 750);
+    assert!(tokens * k_in * 4 > LARGE);
     dense_equals_the_reference([tokens, n_out, k_in], &[0, 40_000, 70_000]);
 }
 
 #[test]
 fn a_result_larger_than_a_binding() {
-    let (tokens, n_out, k_in) = (70_001, 500, 4);
-    assert!(tokens * n_out * 4 > BINDING);
+    let (tokens, n_out, k_in) = (70_001, 750, 4);
+    assert!(tokens * n_out * 4 > LARGE);
     dense_equals_the_reference([tokens, n_out, k_in], &[0, 35_555, 70_000]);
 }
 
@@ -391,16 +395,16 @@ fn nm_integers(rows: usize, cols: usize, pattern: Nm) -> NmMatrix<f32> {
 
 #[test]
 fn nm_weights_larger_than_a_binding() {
-    for (pattern, n_out) in [
-        ("8:2:4", 16_400),
-        ("2:4", 16_403),
-        ("24:2:4", 16_411),
-        ("3:2:4", 16_411),
+    for (pattern, n_out, bytes) in [
+        ("8:2:4", 25_600, LARGE),
+        ("2:4", 16_403, BINDING),
+        ("24:2:4", 16_411, BINDING),
+        ("3:2:4", 16_411, BINDING),
     ] {
         let (tokens, k_in) = (9, 4128);
         let pattern: Nm = pattern.parse().unwrap();
         let w = nm_integers(n_out, k_in, pattern);
-        assert!(w.values().len() * 4 > BINDING);
+        assert!(w.values().len() * 4 > bytes);
         let x = integers(tokens, k_in, 1);
         let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_nm(&w).unwrap());
         let actual = multiply(
@@ -417,58 +421,167 @@ fn nm_weights_larger_than_a_binding() {
     }
 }
 
-#[test]
-fn blocks_larger_than_a_binding() {
-    let (tokens, block, block_rows, block_cols) = (9, 64, 304, 40);
-    let (n_out, k_in) = (block * block_rows - 3, block * block_cols);
-    // Rows of very different length, some of them empty.
+const BLOCK: usize = 64;
+
+/// Blocks of 64 x 64, more than 200 MiB of them, in block rows of very different length, some of them empty. Three rows less than whole blocks.
+fn large_blocks() -> BsrMatrix<f32> {
+    let (block_rows, block_cols) = (472, 40);
+    let (rows, cols) = (BLOCK * block_rows - 3, BLOCK * block_cols);
     let mut indptr = vec![0_u32];
     let mut indices = Vec::new();
     for row in 0..block_rows {
         let count = [block_cols, 0, 30, 39][row % 4];
-        indices.extend((0..count).map(|c| u32::try_from(c).unwrap()));
+        // From the left and from the right by turns, so that every block column differs from its neighbours.
+        let first = [0, block_cols - count][row / 4 % 2];
+        indices.extend((first..first + count).map(|c| u32::try_from(c).unwrap()));
         indptr.push(u32::try_from(indices.len()).unwrap());
     }
-    let mut values = integers(indices.len() * block, block, 4).into_data();
+    let mut values = integers(indices.len() * BLOCK, BLOCK, 4).into_data();
     // The padding of the last block row is zero.
     let last = indptr[block_rows - 1] as usize;
-    for stored in values[last * block * block..].chunks_exact_mut(block * block) {
-        stored[(block - 3) * block..].fill(0.0);
+    for stored in values[last * BLOCK * BLOCK..].chunks_exact_mut(BLOCK * BLOCK) {
+        stored[(BLOCK - 3) * BLOCK..].fill(0.0);
     }
-    assert!(values.len() * 4 > BINDING);
-    let w = BsrMatrix::new(n_out, k_in, (block, block), indptr, indices, values);
+    assert!(values.len() * 4 > LARGE);
+    BsrMatrix::new(rows, cols, (BLOCK, BLOCK), indptr, indices, values)
+}
+
+#[test]
+fn blocks_larger_than_a_binding() {
+    let w = large_blocks();
+    let gw = gpu().upload_bsr(&w).unwrap();
+    let (tokens, n_out, k_in) = (9, w.rows(), w.cols());
     let x = integers(tokens, k_in, 1);
-    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_bsr(&w).unwrap());
-    let problem = BsrMatmul::new(tokens, n_out, k_in, (block, block));
+    let gx = gpu().upload(&x).unwrap();
+    let problem = BsrMatmul::new(tokens, n_out, k_in, (BLOCK, BLOCK));
     let actual = multiply(&problem, &gw, &gx, n_out, &[0, 8]);
     assert_equal(
         actual,
         &bsr_matmul_tokens(&x, &w, &Epilogue::default(), &[0, 8]).unwrap(),
     );
+
+    // The same matrix as a transposed w: its block columns have blocks everywhere. Tiles, few tokens, a transposed y, parts by the caller.
+    let (n_out, k_in) = (k_in, n_out);
+    let x = integers(tokens, k_in, 1);
+    let expected = bsr_matmul_transposed(&x, &w, &Epilogue::default()).unwrap();
+    let all: Vec<usize> = (0..tokens).collect();
+    for (tokens, split_k, turned) in [
+        (tokens, None, false),
+        (tokens, Some(5), true),
+        (1, None, false),
+    ] {
+        let problem = BsrMatmul {
+            transposed: Transposed {
+                w: true,
+                y: turned,
+                ..Transposed::NONE
+            },
+            split_k,
+            ..BsrMatmul::new(tokens, n_out, k_in, (BLOCK, BLOCK))
+        };
+        let plan = gpu().plan_blocking(&problem).unwrap();
+        let note = "the blocks of w may not fit one binding";
+        assert!(
+            plan.explain().to_string().contains(note),
+            "{}",
+            plan.explain()
+        );
+        let few = Matrix::new(tokens, k_in, x.data()[..tokens * k_in].to_vec());
+        let gx = gpu().upload(&few).unwrap();
+        let actual = if turned {
+            let mut y = poisoned::<f32>(gpu(), &[n_out, tokens]);
+            submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
+            let y = gpu().read_blocking::<f32>(&y).unwrap();
+            let at = |t: usize| (0..n_out).map(move |o| o * tokens + t);
+            let places = all.iter().flat_map(|&t| at(t));
+            places.map(|i| f64::from(y.data()[i])).collect()
+        } else {
+            run::<f32>(gpu(), &plan, &gw, &gx, n_out, &all[..tokens])
+        };
+        let expected = &expected.y[..tokens * n_out];
+        assert!(expected.iter().any(|&y| y != 0.0), "nothing to compare");
+        let comparison = compare(actual, expected, &vec![0.0; expected.len()]);
+        assert!(comparison.holds(), "{tokens} tokens: {comparison}");
+    }
 }
 
 #[test]
-fn transposed_blocks_larger_than_a_binding_are_refused() {
-    let (n, block) = (6400, (64, 64));
-    let w = BsrMatrix::from_dense(&integers(n, n, 2), block).unwrap();
-    assert!(w.values().len() * 4 > BINDING);
-    let (x, w) = (
-        gpu().upload(&integers(9, n, 1)).unwrap(),
-        gpu().upload_bsr(&w).unwrap(),
-    );
+fn a_transposed_w_of_few_blocks_is_one_run_of_a_plan_for_many() {
+    // All blocks of this shape would be 400 MiB; these fit one binding.
+    let n = 10_240;
+    let selected = |row: usize| (row % 5..n / BLOCK).step_by(7 + row % 3);
+    let (mut indptr, mut indices) = (vec![0_u32], Vec::new());
+    for row in 0..n / BLOCK {
+        indices.extend(selected(row).map(|column| u32::try_from(column).unwrap()));
+        indptr.push(u32::try_from(indices.len()).unwrap());
+    }
+    let values = integers(indices.len() * BLOCK, BLOCK, 4).into_data();
+    assert!(values.len() * 4 < BINDING);
+    let w = BsrMatrix::new(n, n, (BLOCK, BLOCK), indptr, indices, values);
+    let x = integers(9, n, 1);
     let problem = BsrMatmul {
         transposed: Transposed {
             w: true,
             ..Transposed::NONE
         },
-        ..BsrMatmul::new(9, n, n, block)
+        ..BsrMatmul::new(9, n, n, (BLOCK, BLOCK))
     };
-    let plan = gpu().plan_blocking(&problem).unwrap();
-    let mut y = poisoned::<f32>(gpu(), &[9, n]);
-    submit(gpu(), |pass| {
-        let error = plan.record(pass, &w, &x, &mut y).unwrap_err().to_string();
-        assert!(error.starts_with("bsr_matmul: the blocks of a transposed w, all at once needs max_storage_buffer_binding_size"), "{error}");
-    });
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_bsr(&w).unwrap());
+    let all: Vec<usize> = (0..9).collect();
+    let actual = multiply(&problem, &gw, &gx, n, &all);
+    let expected = bsr_matmul_transposed(&x, &w, &Epilogue::default()).unwrap();
+    assert_equal(actual, &expected);
+}
+
+#[test]
+fn a_block_larger_than_a_binding_is_an_error_that_says_so() {
+    let problem = BsrMatmul {
+        transposed: Transposed {
+            w: true,
+            ..Transposed::NONE
+        },
+        ..BsrMatmul::new(9, 8192, 8192, (8192, 8192))
+    };
+    let error = gpu().plan_blocking(&problem).unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "bsr_matmul: one block of 8192 x 8192 needs max_storage_buffer_binding_size"
+        ),
+        "{error}"
+    );
+}
+
+/// As many rows of y, and as many of w, as no grid has workgroups in one dimension; every element is compared.
+#[test]
+fn seventy_thousand_tokens_and_rows_in_every_format() {
+    for format in [
+        Format::Dense,
+        Format::Nm("8:2:8".parse().unwrap()),
+        Format::Nm(Nm::TWO_FOUR),
+        Format::Bsr((8, 4), 0.5),
+        Format::Bsr((5, 3), 0.5),
+    ] {
+        for shape in [[70_001, 7, 12], [9, 70_001, 12], [1, 70_001, 12]] {
+            for transposed in [false, true] {
+                let case = Case {
+                    integers: true,
+                    transposed: Transposed {
+                        w: transposed,
+                        ..Transposed::NONE
+                    },
+                    ..Case::new(format, shape)
+                };
+                check::<f32, f32, f32>(&case);
+            }
+        }
+    }
+    for pattern in ["8:2:8", "2:4"] {
+        let format = Format::NmMatvec(pattern.parse().unwrap());
+        check::<f32, f32, f32>(&Case {
+            integers: true,
+            ..Case::new(format, [8, 70_001, 12])
+        });
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod support;
 
 use sparse_core::Nm;
-use sparse_gpu::{Activation, NmMatvec};
+use sparse_gpu::{Activation, Batch, NmMatvec};
 use support::gpu::gpu;
 use support::matmul::{Case, Format, check};
 
@@ -67,6 +67,18 @@ fn bias_and_activations() {
             };
             for_each_dtype!(T => { check::<T, T, T>(&case); });
         }
+    }
+}
+
+#[test]
+fn a_batch_may_have_more_than_eight_tokens_in_all() {
+    for (tokens, items) in [(5, 2), (1, 20), (8, 3)] {
+        for_each_dtype!(T => {
+            check::<T, T, T>(&Case {
+                batch: Batch::Shared(items),
+                ..Case::new(nm("2:4"), [tokens, 34, 64])
+            });
+        });
     }
 }
 

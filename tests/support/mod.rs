@@ -4,5 +4,6 @@
 pub(crate) mod attention;
 pub(crate) mod gpu;
 pub(crate) mod matmul;
+pub(crate) mod pairs;
 pub(crate) mod product;
 pub(crate) mod varlen;

@@ -39,21 +39,6 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The naga validation of every expanded shader variant lives in the tests of `sparse-shaders`; `sparse-isa` hands all of them to the compilers
-/// of other systems, as far as they are here, and names those that are not.
-pub(crate) fn test_shaders() -> Result<()> {
-    run(&mut cargo(["test", "--package", "sparse-shaders"])?)?;
-    run(&mut cargo([
-        "run",
-        "--package",
-        "sparse-isa",
-        "--features",
-        "writers",
-        "--",
-        "--shaders",
-    ])?)
-}
-
 /// The command as one would type it: set variables first, the program by its file name.
 fn command_line(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {

@@ -1,4 +1,4 @@
-//! How a software Vulkan driver is installed: by apt-get on Debian and its relatives, by the user elsewhere.
+//! How packages are installed, a software Vulkan driver first of all: by apt-get on Debian and its relatives, by the user elsewhere.
 
 use crate::cargo;
 use crate::os_release::OsRelease;
@@ -26,31 +26,27 @@ pub(crate) fn software_driver(yes: bool) -> Result<()> {
         bail!("{}", advice(&system));
     }
     if !allowed_without_asking(yes) {
-        ask()?;
+        let packages = DEBIAN_PACKAGES.join(" ");
+        ask(&format!(
+            "No Vulkan driver was found. Install the software driver ({packages}) by apt-get? By hand, as root, that is: apt-get update && \
+             apt-get install {packages}"
+        ))?;
     }
+    packages(&DEBIAN_PACKAGES)
+}
+
+/// Installs packages by apt-get.
+pub(crate) fn packages(names: &[&str]) -> Result<()> {
     apt_get(&["update"])?;
-    apt_get(
-        &[
-            &["install", "--yes", "--no-install-recommends"][..],
-            &DEBIAN_PACKAGES,
-        ]
-        .concat(),
-    )
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], names].concat())
 }
 
 /// One question on the terminal. Without a terminal nobody could answer, which must not hang.
-fn ask() -> Result<()> {
-    let packages = DEBIAN_PACKAGES.join(" ");
-    let by_hand = format!("apt-get update && apt-get install {packages}");
+pub(crate) fn ask(question: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
-        bail!(
-            "no Vulkan driver was found and there is no terminal to ask on; \
-             repeat with --yes to install one, or run (as root): {by_hand}"
-        );
+        bail!("{question} There is no terminal to ask on; repeat with --yes");
     }
-    print!(
-        "No Vulkan driver was found. Install the software driver ({packages}) by apt-get? [y/N] "
-    );
+    print!("{question} [y/N] ");
     std::io::stdout()
         .flush()
         .context("the terminal cannot be written to")?;
@@ -60,7 +56,7 @@ fn ask() -> Result<()> {
         .read_line(&mut answer)
         .context("the terminal cannot be read")?;
     if !is_consent(&answer) {
-        bail!("nothing was installed; to do it by hand, as root: {by_hand}");
+        bail!("nothing was installed");
     }
     Ok(())
 }
@@ -102,7 +98,7 @@ fn is_root() -> Result<bool> {
 }
 
 /// Whether a program is there, by starting it.
-fn starts(program: &str, argument: &str) -> bool {
+pub(crate) fn starts(program: &str, argument: &str) -> bool {
     let mut command = Command::new(program);
     command
         .arg(argument)

@@ -6,12 +6,14 @@ mod adapter;
 mod bench;
 mod cargo;
 mod ci;
+mod compilers;
 #[cfg(test)]
 mod documents;
 mod install;
 mod isa;
 mod os_release;
 mod setup;
+mod shaders;
 mod test;
 mod vulkan;
 
@@ -39,7 +41,7 @@ enum Command {
     /// Compiles the kernels through a GPU's driver, hardware or not, and says what their machine code holds.
     Isa(isa::IsaArguments),
     /// Expands every shader variant, validates it with naga, writes it in all shader languages, and hands it to the compilers that are here.
-    Shaders,
+    Shaders(shaders::ShadersArguments),
 }
 
 fn main() -> ExitCode {
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Isa(arguments) => isa::run(&arguments),
-        Command::Shaders => cargo::test_shaders(),
+        Command::Shaders(arguments) => shaders::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

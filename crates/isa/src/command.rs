@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::driver::Driver;
 use crate::kernels::{self, Tiled};
+use crate::shaders::Compilers;
 use crate::survey::{rows, survey};
 use crate::table::{self, Row, Table};
 use crate::vulkan::Chip;
@@ -34,6 +35,12 @@ pub struct Arguments {
     /// Instead: every variant through naga's writers and the compilers behind them that are here; no device is needed.
     #[arg(long)]
     shaders: bool,
+    /// With --shaders: the folder where `cargo xtask shaders --install` puts compilers.
+    #[arg(long, value_name = "FOLDER", requires = "shaders")]
+    compilers: Option<PathBuf>,
+    /// With --shaders: only variants whose name contains this.
+    #[arg(long, value_name = "PART", requires = "shaders")]
+    only: Option<String>,
 }
 
 impl Arguments {
@@ -43,7 +50,10 @@ impl Arguments {
     /// No adapter that can be asked, a kernel that does not compile, a file that cannot be read or written.
     pub fn run(&self) -> Result<ExitCode> {
         if self.shaders {
-            let taken = crate::shaders::check()?;
+            let taken = crate::shaders::check(&Compilers {
+                installed: self.compilers.clone(),
+                only: self.only.clone(),
+            })?;
             return Ok(if taken {
                 ExitCode::SUCCESS
             } else {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow};
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use sparse_shaders::Source;
 
 /// What of a device decides how wgpu writes SPIR-V for it.
@@ -35,6 +35,15 @@ impl Target {
 /// # Errors
 /// What naga says, where it does not take the text.
 pub fn compile(source: &Source, target: Target) -> Result<Vec<u32>> {
+    let (module, info) = parse(source)?;
+    write(source, &module, &info, target)
+}
+
+/// The text as naga's writers want it.
+///
+/// # Errors
+/// What naga says, where it does not take the text.
+pub fn parse(source: &Source) -> Result<(naga::Module, ModuleInfo)> {
     let module = naga::front::wgsl::parse_str(&source.wgsl)
         .map_err(|e| anyhow!(e.emit_to_string(&source.wgsl)))?;
     let info = Validator::new(
@@ -43,11 +52,24 @@ pub fn compile(source: &Source, target: Target) -> Result<Vec<u32>> {
     )
     .validate(&module)
     .map_err(|e| anyhow!(e.emit_to_string(&source.wgsl)))?;
+    Ok((module, info))
+}
+
+/// As [`compile`], of a module that [`parse`] made of `source`.
+///
+/// # Errors
+/// What naga's writer cannot express.
+pub fn write(
+    source: &Source,
+    module: &naga::Module,
+    info: &ModuleInfo,
+    target: Target,
+) -> Result<Vec<u32>> {
     let entry = spv::PipelineOptions {
         entry_point: "main".to_owned(),
         shader_stage: naga::ShaderStage::Compute,
     };
-    spv::write_vec(&module, &info, &options(source, target), Some(&entry))
+    spv::write_vec(module, info, &options(source, target), Some(&entry))
         .with_context(|| format!("{}: naga writes no SPIR-V", source.name))
 }
 

@@ -1,7 +1,11 @@
 //! Block-sparse operands in GPU memory.
 
+use std::ops::Range;
+
+use sparse_core::bsr::BlockColumns;
 use sparse_core::{BlockSelection, BsrMatrix, DType, Element};
 
+use crate::window::window_bytes;
 use crate::{Error, Gpu, GpuTensor};
 
 /// A block-sparse matrix in GPU memory: blocks `[nnz_blocks, br, bc]` with block rows padded to a multiple of 4 elements, the list of each
@@ -10,14 +14,15 @@ use crate::{Error, Gpu, GpuTensor};
 pub struct GpuBsr {
     pub(crate) values: wgpu::Buffer,
     pub(crate) by_row: BsrLists,
-    pub(crate) by_column: BsrLists,
+    /// One, or, where the values exceed a binding, one for each run of blocks that fits.
+    pub(crate) by_column: Vec<BsrLists>,
     /// Block row and block column of each block.
     pub(crate) places: wgpu::Buffer,
     selection: BlockSelection,
     dtype: DType,
 }
 
-/// Which blocks the block rows of a matrix have, or its block columns.
+/// Which blocks the block rows of a matrix have, or its block columns; all of its blocks or a run of them.
 #[derive(Clone, Debug)]
 pub(crate) struct BsrLists {
     /// Where each list starts, and the end.
@@ -28,6 +33,8 @@ pub(crate) struct BsrLists {
     pub(crate) order: wgpu::Buffer,
     /// A copy for slicing.
     pub(crate) host_indptr: Vec<u32>,
+    /// Numbers of the blocks in these lists.
+    pub(crate) blocks: Range<usize>,
 }
 
 impl BsrLists {
@@ -64,7 +71,8 @@ impl GpuBsr {
 
     /// Bytes in GPU memory.
     pub fn bytes(&self) -> u64 {
-        self.values.size() + self.by_row.bytes() + self.by_column.bytes() + self.places.size()
+        let by_column: u64 = self.by_column.iter().map(BsrLists::bytes).sum();
+        self.values.size() + self.by_row.bytes() + by_column + self.places.size()
     }
 
     /// Elements from one block to the next.
@@ -155,30 +163,66 @@ impl Gpu {
         selection: &BlockSelection,
         dtype: DType,
     ) -> Result<GpuBsr, Error> {
-        let transpose = selection.by_column();
+        let count = selection.count();
+        let columns = selection.by_column();
+        let fit = blocks_of_a_binding(self, selection.block(), dtype).max(1);
+        let by_column = (0..count.max(1)).step_by(fit).map(|first| {
+            let blocks = first..first.saturating_add(fit).min(count);
+            let run = of_blocks(&columns, &blocks);
+            self.lists(&run.indptr, bytemuck::cast_slice(&run.entries), blocks)
+        });
+        let by_column = by_column.collect::<Result<_, _>>()?;
         let place = |(row, column): (usize, usize)| {
             [row, column].map(|n| u32::try_from(n).unwrap_or(u32::MAX))
         };
         let places: Vec<u32> = selection.blocks().flat_map(place).collect();
         Ok(GpuBsr {
             values,
-            by_row: self.lists(selection.indptr(), selection.indices())?,
-            by_column: self.lists(&transpose.indptr, bytemuck::cast_slice(&transpose.entries))?,
+            by_row: self.lists(selection.indptr(), selection.indices(), 0..count)?,
+            by_column,
             places: self.upload_words("places of blocks", &places)?,
             selection: selection.clone(),
             dtype,
         })
     }
 
-    fn lists(&self, indptr: &[u32], entries: &[u32]) -> Result<BsrLists, Error> {
+    fn lists(
+        &self,
+        indptr: &[u32],
+        entries: &[u32],
+        blocks: Range<usize>,
+    ) -> Result<BsrLists, Error> {
         let order = order(indptr, self.is_software());
         Ok(BsrLists {
             indptr: self.upload_words("block pointers", indptr)?,
             entries: self.upload_words("block indices", entries)?,
             order: self.upload_words("order of block lists", &order)?,
             host_indptr: indptr.to_vec(),
+            blocks,
         })
     }
+}
+
+/// Blocks whose values fit one binding.
+pub(crate) fn blocks_of_a_binding(gpu: &Gpu, (br, bc): (usize, usize), dtype: DType) -> usize {
+    let bytes = (br as u64)
+        .saturating_mul(bc.next_multiple_of(4) as u64)
+        .saturating_mul(dtype.bytes() as u64);
+    let blocks = window_bytes(gpu).checked_div(bytes).unwrap_or(u64::MAX);
+    usize::try_from(blocks).unwrap_or(usize::MAX)
+}
+
+/// The lists of the block columns, of those blocks only.
+fn of_blocks(columns: &BlockColumns, blocks: &Range<usize>) -> BlockColumns {
+    let mut run = columns.clone();
+    run.entries.clear();
+    for (column, ends) in columns.indptr.windows(2).enumerate() {
+        let of_column = &columns.entries[ends[0] as usize..ends[1] as usize];
+        let inside = |&[_, block]: &[u32; 2]| blocks.contains(&(block as usize));
+        run.entries.extend(of_column.iter().copied().filter(inside));
+        run.indptr[column + 1] = u32::try_from(run.entries.len()).unwrap_or(u32::MAX);
+    }
+    run
 }
 
 /// The numbers of the lists in the order in which workgroups take them, and after that in their own.
@@ -218,6 +262,17 @@ mod tests {
             assert_eq!(order(&[0], runs), [0_u32; 0]);
             assert_eq!(order(&[0, 5], runs), [0, 0]);
         }
+    }
+
+    #[test]
+    fn runs_of_blocks_share_out_the_block_columns() {
+        let selection = BlockSelection::new(8, 12, (4, 4), vec![0, 2, 5], vec![0, 2, 0, 1, 2]);
+        let columns = selection.by_column();
+        assert_eq!(of_blocks(&columns, &(0..5)), columns);
+        let run = of_blocks(&columns, &(1..4));
+        assert_eq!(run.indptr, [0, 1, 2, 3]);
+        assert_eq!(run.entries, [[1, 2], [1, 3], [0, 1]]);
+        assert_eq!(of_blocks(&columns, &(5..5)).indptr, [0, 0, 0, 0]);
     }
 
     #[test]

@@ -7,9 +7,18 @@ use crate::{Error, Gpu};
 pub(crate) const LLVMPIPE_ROUNDS: usize = 65_535;
 
 impl Gpu {
+    /// Rounds of loops that an invocation may run.
+    pub(crate) fn longest_loop(&self) -> usize {
+        if self.adapter().name.starts_with("llvmpipe") {
+            LLVMPIPE_ROUNDS
+        } else {
+            usize::MAX
+        }
+    }
+
     /// Whether the driver runs loops of `rounds` rounds in total to their end.
     pub(crate) fn runs_loops(&self, rounds: usize) -> bool {
-        rounds <= LLVMPIPE_ROUNDS || !self.adapter().name.starts_with("llvmpipe")
+        rounds <= self.longest_loop()
     }
 
     /// Refuses `what`, whose invocations run loops of `rounds` rounds in total, on a driver that would not run them all: a sum would

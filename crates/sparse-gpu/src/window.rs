@@ -74,7 +74,8 @@ impl<'a> Window<'a> {
     }
 }
 
-fn alignment(gpu: &Gpu) -> u64 {
+/// What the offset of a binding is a multiple of; a power of two.
+pub(crate) fn alignment(gpu: &Gpu) -> u64 {
     u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16)
 }
 

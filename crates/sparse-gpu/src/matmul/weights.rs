@@ -83,10 +83,10 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The lists of the strips, of block rows or, where w is transposed, of block columns.
-    pub(crate) fn lists(&self, transposed: bool) -> Option<&'a BsrLists> {
+    /// The lists of the strips, of block rows or, where w is transposed, of block columns: those of the given run of blocks.
+    pub(crate) fn lists(&self, transposed: bool, run: usize) -> Option<&'a BsrLists> {
         match self {
-            Self::Bsr(bsr) if transposed => Some(&bsr.by_column),
+            Self::Bsr(bsr) if transposed => bsr.by_column.get(run),
             Self::Bsr(bsr) => Some(&bsr.by_row),
             _ => None,
         }

@@ -12,6 +12,11 @@ impl Engine {
         self.walk.strip_rows(self.shape.rows())
     }
 
+    /// Whether the parts are runs of blocks with lists of their own, rather than equal shares of each list.
+    pub(super) fn runs_apart(&self) -> bool {
+        self.parts_apart && matches!(self.walk, Walk::BsrTransposed { .. })
+    }
+
     /// Elements of what the walk loads weights in.
     pub(super) fn weight_unit(&self) -> usize {
         weight_unit(self.walk)
@@ -47,13 +52,23 @@ impl Engine {
 
     /// Steps of a workgroup.
     pub(super) fn steps(&self) -> usize {
-        self.steps_of_strip().div_ceil(self.parts)
+        let parts = if self.runs_apart() { 1 } else { self.parts };
+        self.steps_of_strip().div_ceil(parts)
     }
 
     /// The k of some parts, of walks over every k.
     pub(super) fn k_of(&self, parts: &Range<usize>) -> Range<usize> {
         let k = |part: usize| (4 * part * self.steps()).min(self.problem.k_in);
         k(parts.start)..k(parts.end)
+    }
+
+    /// Rounds of loops that a step takes, itself one of them.
+    fn rounds_of_step(&self) -> usize {
+        match self.walk {
+            // Four stored weights a round.
+            Walk::NmSelect { .. } => 1 + WORD_WEIGHTS / 4,
+            _ => 1,
+        }
     }
 
     /// Rounds of the loops of one invocation.
@@ -63,7 +78,8 @@ impl Engine {
             Shape::Tiled(_) => steps,
             // Each lane takes its share of the steps, then adds up its share of the sums, one partial sum a round.
             Shape::Matvec { rows, panel, lanes } => {
-                steps.div_ceil(lanes) + (rows * panel).div_ceil(lanes) * (lanes + 1)
+                steps.div_ceil(lanes) * self.rounds_of_step()
+                    + (rows * panel).div_ceil(lanes) * (lanes + 1)
             }
         }
     }

@@ -11,6 +11,7 @@ use super::check::{check_problem, normal};
 use super::layout::{packed_rows, steps, weight_row};
 use super::output::{Outputs, outputs};
 use super::{Engine, Finish, MatmulProblem, Pack};
+use crate::bsr::blocks_of_a_binding;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::choose::{self, Shape};
@@ -43,22 +44,30 @@ impl Engine {
         };
         let least = least_parts(gpu, &problem, walk, packed_rows)?;
         let (parts, parts_apart) = (parts.max(least), least > 1);
-        let mut chunk_tokens = chunk_tokens(gpu, &problem, shape.panel(), packed_rows, parts);
+        let mut chunk_tokens = chunk_tokens(gpu, &problem, shape, packed_rows, parts);
         while chunk_tokens == 0 {
             shape = smaller(shape).ok_or_else(|| too_long_rows(gpu, &problem, packed_rows))?;
-            chunk_tokens = self::chunk_tokens(gpu, &problem, shape.panel(), packed_rows, parts);
+            chunk_tokens = self::chunk_tokens(gpu, &problem, shape, packed_rows, parts);
         }
         if chunk_tokens < problem.tokens {
-            notes.push(format!(
-                "{chunk_tokens} tokens at a time, so that operands and scratch memory can be bound"
-            ));
+            let why = if chunk_tokens == MatvecKernel::MAX_TOKENS {
+                "which is what the kernel for few takes"
+            } else {
+                "so that operands and scratch memory can be bound"
+            };
+            notes.push(format!("{chunk_tokens} tokens at a time, {why}"));
         }
         let Outputs {
             main: output,
             finish,
             note,
         } = outputs(&problem, walk, shape, parts, chunk_tokens);
-        notes.extend(note);
+        notes.extend(match walk {
+            Walk::BsrTransposed { .. } if parts_apart => Some(format!(
+                "the blocks of w may not fit one binding: up to {parts} runs of them, whose f32 sums a second kernel adds in their order"
+            )),
+            _ => note,
+        });
         if problem.transposed.y
             && problem.types.y != DType::F32
             && chunk_tokens < problem.tokens
@@ -147,15 +156,17 @@ fn smaller(shape: Shape) -> Option<Shape> {
     }
 }
 
-/// Tokens whose operands and scratch can be bound at once; 0 where not even one panel can.
+/// Tokens whose operands and scratch can be bound at once, and of the kernel for few tokens no more than its one panel; 0 where not even one
+/// panel can be bound.
 fn chunk_tokens(
     gpu: &Gpu,
     problem: &MatmulProblem,
-    panel: usize,
+    shape: Shape,
     packed_rows: usize,
     parts: usize,
 ) -> usize {
     let limit = window_bytes(gpu);
+    let panel = shape.panel();
     let most =
         |bytes_per_token: u64, limit: u64| limit.checked_div(bytes_per_token).unwrap_or(u64::MAX);
     let packed = 4 * packed_rows as u64;
@@ -171,7 +182,12 @@ fn chunk_tokens(
     // Room for f32 sums, should they be needed.
     let sums = (4 * problem.n_out as u64).saturating_mul(parts as u64);
     let y = most(sums, limit);
-    let tokens = usize::try_from(packed.min(x).min(y)).unwrap_or(usize::MAX);
+    let kernel = match shape {
+        Shape::Tiled(_) => u64::MAX,
+        Shape::Matvec { panel, .. } => panel as u64,
+    };
+    let tokens = packed.min(x).min(y).min(kernel);
+    let tokens = usize::try_from(tokens).unwrap_or(usize::MAX);
     if problem.tokens <= tokens {
         problem.tokens.max(1)
     } else {
@@ -195,11 +211,10 @@ fn least_parts(
     walk: Walk,
     packed_rows: usize,
 ) -> Result<usize, Error> {
-    if !matches!(
-        walk,
-        Walk::DenseTransposed { .. } | Walk::NmTransposed { .. }
-    ) {
-        return Ok(1);
+    match walk {
+        Walk::DenseTransposed { .. } | Walk::NmTransposed { .. } => {}
+        Walk::BsrTransposed { br, bc } => return most_runs(gpu, problem, (br, bc)),
+        _ => return Ok(1),
     }
     // Values outweigh indices: 8 bits for each of at least 16.
     let row = weight_row(walk, problem.n_out, problem.k_in) * problem.types.w.bytes();
@@ -211,6 +226,29 @@ fn least_parts(
         return Err(too_long_rows(gpu, problem, packed_rows));
     }
     Ok(steps(walk, problem.k_in).div_ceil(fitting_steps).max(1))
+}
+
+/// Runs of blocks, each of which can be bound, into which the blocks of a w may have to be split; their places in it are known when recording.
+fn most_runs(gpu: &Gpu, problem: &MatmulProblem, block: (usize, usize)) -> Result<usize, Error> {
+    let fit = blocks_of_a_binding(gpu, block, problem.types.w);
+    if fit == 0 {
+        return Err(Error::Unavailable {
+            what: format!(
+                "{}: one block of {} x {}",
+                problem.operation, block.0, block.1
+            ),
+            needs: "max_storage_buffer_binding_size to hold it".to_owned(),
+            has: gpu.limits().max_storage_buffer_binding_size.to_string(),
+            hint: "use smaller blocks, or request a larger binding limit in the DeviceDescriptor"
+                .to_owned(),
+        });
+    }
+    let all = problem.k_in.div_ceil(block.0) * problem.n_out.div_ceil(block.1);
+    // No more than a buffer holds.
+    let bytes = block.0 * block.1.next_multiple_of(4) * problem.types.w.bytes();
+    let largest = gpu.limits().max_buffer_size / bytes as u64;
+    let most = all.min(usize::try_from(largest).unwrap_or(usize::MAX));
+    Ok(most.div_ceil(fit).max(1))
 }
 
 fn odd_columns(gpu: &Gpu, problem: &MatmulProblem) -> Error {

@@ -33,7 +33,13 @@ impl Engine {
             return Ok(());
         }
         let extent = self.extent(operands.weights);
-        let slices = self.slices(&extent)?;
+        let slices = self.slices(operands.weights, &extent)?;
+        // A matrix has as many runs of blocks as its values need, the plan knows only how many they may be.
+        let parts = if self.runs_apart() {
+            slices.len()
+        } else {
+            self.parts
+        };
         for item in 0..problem.batch.items().unwrap_or(1) {
             for begin in (0..problem.tokens).step_by(self.chunk_tokens) {
                 let tokens = begin..(begin + self.chunk_tokens).min(problem.tokens);
@@ -42,7 +48,7 @@ impl Engine {
                 for slice in &slices {
                     self.record_main(pass, operands, &extent, slice, &chunk);
                 }
-                self.record_finish(pass, operands, &chunk);
+                self.record_finish(pass, operands, &chunk, parts);
             }
         }
         Ok(())
@@ -136,7 +142,13 @@ impl Engine {
         let units = w_base + slice.values.start..w_base + slice.values.end;
         let unit = unit_elements * problem.types.w.bytes() as u64;
         let w = Window::new(gpu, values, base, unit, units);
-        let lists = operands.weights.lists(problem.transposed.w);
+        // Each run of blocks has lists of its own; elsewhere parts share them.
+        let run = if self.runs_apart() {
+            slice.parts.start
+        } else {
+            0
+        };
+        let lists = operands.weights.lists(problem.transposed.w, run);
         let index_bytes = extent.index_bytes(problem.transposed.w);
         let indices = match operands.weights {
             Weights::Dense(_) => None,
@@ -200,6 +212,12 @@ impl Engine {
             } else {
                 tokens.start * problem.n_out
             });
+            if self.runs_apart() {
+                // The whole of its lists, into the sums of its part.
+                (params.parts, params.first_part) = (1, 0);
+                let begin = params.part_stride.wrapping_mul(word(run));
+                params.y_first = params.y_first.wrapping_sub(begin);
+            }
             windows.push(("y", Window::whole(&finish.sums)));
         } else {
             let rows = extent.rows(strips);
@@ -259,6 +277,7 @@ impl Engine {
         pass: &mut wgpu::ComputePass<'_>,
         operands: &Operands<'_>,
         chunk: &Chunk,
+        parts: usize,
     ) {
         let Some(finish) = &self.finish else { return };
         let problem = &self.problem;
@@ -299,7 +318,7 @@ impl Engine {
                 sums_begin: word(rows.start * stride),
                 y_begin: word(elements.start),
                 shift: word(shift),
-                parts: word(self.parts),
+                parts: word(parts),
                 part_stride: word(self.chunk_tokens * n_out),
                 n_out: word(n_out),
                 y_stride: word(y_stride(problem)),
@@ -315,7 +334,7 @@ impl Engine {
                 .map(|(name, window)| (*name, window.binding()))
                 .collect();
             let groups = word((lines * line_pairs).div_ceil(64));
-            let work = 64 * (1 + self.parts as u64);
+            let work = 64 * (1 + parts as u64);
             dispatch(
                 &self.gpu,
                 pass,

@@ -6,6 +6,7 @@ use sparse_shaders::Walk;
 
 use super::Engine;
 use crate::Error;
+use crate::bsr::BsrLists;
 use crate::matmul::weights::{Extent, Weights};
 use crate::window::window_bytes;
 
@@ -24,7 +25,7 @@ pub(super) struct Slice {
 impl Engine {
     pub(super) fn extent<'a>(&self, weights: Weights<'a>) -> Extent<'a> {
         let row_units = (self.weight_row() / self.weight_unit()) as u64;
-        let lists = weights.lists(self.problem.transposed.w);
+        let lists = weights.lists(self.problem.transposed.w, 0);
         let blocks = match weights {
             Weights::Bsr(bsr) => (bsr.block_stride() / 4) as u64,
             _ => 0,
@@ -42,7 +43,11 @@ impl Engine {
     }
 
     /// Ranges of strips and parts whose weights can be bound at once.
-    pub(super) fn slices(&self, extent: &Extent<'_>) -> Result<Vec<Slice>, Error> {
+    pub(super) fn slices(
+        &self,
+        weights: Weights<'_>,
+        extent: &Extent<'_>,
+    ) -> Result<Vec<Slice>, Error> {
         let strips = self.problem.n_out.div_ceil(extent.strip_rows);
         let limit = window_bytes(&self.gpu);
         let unit = (self.weight_unit() * self.problem.types.w.bytes()) as u64;
@@ -77,6 +82,18 @@ impl Engine {
                 },
             }
         };
+        if let (true, Weights::Bsr(bsr), Some((_, units))) =
+            (self.runs_apart(), weights, extent.blocks)
+        {
+            let run = |(part, lists): (usize, &BsrLists)| Slice {
+                strips: 0..strips,
+                parts: part..part + 1,
+                values: lists.blocks.start as u64 * units..lists.blocks.end as u64 * units,
+                indices: 0..lists.blocks.len() as u64,
+                whole: true,
+            };
+            return Ok(bsr.by_column.iter().enumerate().map(run).collect());
+        }
         if self.parts_apart {
             let all = slice(0..strips, true);
             let part = |part: usize| {
@@ -127,13 +144,8 @@ impl Engine {
 
     fn too_large(&self, extent: &Extent<'_>) -> Error {
         let operation = self.problem.operation;
-        let what = if matches!(self.walk, Walk::BsrTransposed { .. }) {
-            format!("{operation}: the blocks of a transposed w, all at once")
-        } else {
-            format!("{operation}: one strip of {} rows of w", extent.strip_rows)
-        };
         Error::Unavailable {
-            what,
+            what: format!("{operation}: one strip of {} rows of w", extent.strip_rows),
             needs: "max_storage_buffer_binding_size to hold its weights".to_owned(),
             has: self
                 .gpu

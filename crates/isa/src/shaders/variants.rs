@@ -1,0 +1,59 @@
+//! The variants, each text once.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, bail};
+use naga::valid::ModuleInfo;
+use sparse_shaders::{Source, expand_all_variants};
+
+use super::parallel;
+use crate::spirv;
+
+/// A distinct text, with what naga makes of it.
+#[derive(Debug)]
+pub(super) struct Variant {
+    /// The first variant of this text.
+    pub(super) source: Source,
+    /// The module, and what its validation found.
+    pub(super) module: naga::Module,
+    pub(super) info: ModuleInfo,
+}
+
+impl Variant {
+    pub(super) fn name(&self) -> &str {
+        &self.source.name
+    }
+}
+
+/// All variants with `only` in their names; of those with the same text the first.
+pub(super) fn distinct(only: Option<&str>) -> Result<Vec<Variant>> {
+    let mut sources = expand_all_variants()?;
+    sources.retain(|source| only.is_none_or(|part| source.name.contains(part)));
+    if sources.is_empty() {
+        bail!("no variant has {:?} in its name", only.unwrap_or_default());
+    }
+    let all = sources.len();
+    let mut seen = HashMap::new();
+    sources.retain(|source| {
+        let first = seen.len();
+        *seen.entry(source.wgsl.clone()).or_insert(first) == first
+    });
+    println!(
+        "{all} variants, {} distinct texts, {} cores",
+        sources.len(),
+        parallel::cores()
+    );
+    let parsed = parallel::map(&sources, |_, source| spirv::parse(source));
+    sources
+        .into_iter()
+        .zip(parsed)
+        .map(|(source, parsed)| {
+            let (module, info) = parsed?;
+            Ok(Variant {
+                source,
+                module,
+                info,
+            })
+        })
+        .collect()
+}
