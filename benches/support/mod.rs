@@ -1,6 +1,6 @@
 //! The quick preset's linear layers as criterion benches, timed on the device where it has timestamps.
 
-mod open;
+pub(crate) mod open;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use half::{bf16, f16};
