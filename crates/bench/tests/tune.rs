@@ -41,7 +41,7 @@ fn a_tiny_budget_gives_a_table_that_programs_load() {
     let assert = sparse_bench(&line).assert().success();
     let printed = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     for part in [
-        "matvec nm_gather 1:2:4",
+        "matvec nm_select 1:2:4",
         "matvec nm 8:2:4",
         "xattention_score, 8 groups a block",
         "default tile",

@@ -33,6 +33,13 @@ pub enum TileWalk {
     NmExpand(Nm),
     /// A list of columns for each row; for few tokens only.
     NmGather(Nm),
+    /// Groups of four, each row selecting from them; for few tokens only.
+    NmSelect {
+        /// Stored weights of a group: 1 or 2.
+        n: usize,
+        /// Rows that share one pattern.
+        v: usize,
+    },
     /// N:M weights stored as `[k_in, n_out]`.
     NmTransposed(Nm),
     /// The columns of stored blocks.
@@ -52,7 +59,7 @@ pub enum TileWalk {
 }
 
 /// What a table may name.
-const FORMS: &str = "dense, dense_transposed, nm V:N:M, nm_expand V:N:M, nm_gather V:N:M, nm_transposed V:N:M, bsr RxC, bsr_transposed RxC";
+const FORMS: &str = "dense, dense_transposed, nm V:N:M, nm_expand V:N:M, nm_gather V:N:M, nm_select V:N:4, nm_transposed V:N:M, bsr RxC, bsr_transposed RxC";
 
 impl TileWalk {
     /// The walk of a kernel. None for numbers that make no pattern, which no plan has.
@@ -64,6 +71,7 @@ impl TileWalk {
             Walk::Nm { n, m, v, .. } => Self::Nm(pattern(n, m, v)?),
             Walk::NmExpand { n, m, v, .. } => Self::NmExpand(pattern(n, m, v)?),
             Walk::NmGather { n, m, v, .. } => Self::NmGather(pattern(n, m, v)?),
+            Walk::NmSelect { n, v, .. } => Self::NmSelect { n, v },
             Walk::NmTransposed { n, m, v, .. } => Self::NmTransposed(pattern(n, m, v)?),
             Walk::Bsr { br, bc } => Self::Bsr { rows: br, cols: bc },
             Walk::BsrTransposed { br, bc } => Self::BsrTransposed { rows: br, cols: bc },
@@ -99,6 +107,7 @@ impl TileWalk {
                 v: p.v(),
                 index_bits: p.index_bits(),
             },
+            Self::NmSelect { n, v } => Walk::NmSelect { n, v, whole_steps },
             Self::NmTransposed(p) => Walk::NmTransposed {
                 n: p.n(),
                 m: p.m(),
@@ -121,6 +130,7 @@ impl std::fmt::Display for TileWalk {
             Self::Nm(p) | Self::NmExpand(p) | Self::NmGather(p) | Self::NmTransposed(p) => {
                 write!(f, "{name} {}:{}:{}", p.v(), p.n(), p.m())
             }
+            Self::NmSelect { n, v } => write!(f, "{name} {v}:{n}:4"),
             Self::Bsr { rows, cols } | Self::BsrTransposed { rows, cols } => {
                 write!(f, "{name} {rows}x{cols}")
             }
@@ -149,6 +159,10 @@ impl FromStr for TileWalk {
             "nm" => pattern().map(Self::Nm),
             "nm_expand" => pattern().map(Self::NmExpand),
             "nm_gather" => pattern().map(Self::NmGather),
+            "nm_select" => match pattern()? {
+                p if p.m() == 4 && p.n() <= 2 => Ok(Self::NmSelect { n: p.n(), v: p.v() }),
+                _ => Err(unknown()),
+            },
             "nm_transposed" => pattern().map(Self::NmTransposed),
             "bsr" => block().map(|(rows, cols)| Self::Bsr { rows, cols }),
             "bsr_transposed" => block().map(|(rows, cols)| Self::BsrTransposed { rows, cols }),
@@ -183,6 +197,7 @@ mod tests {
             "nm 8:2:4",
             "nm_expand 1:2:4",
             "nm_gather 1:2:4",
+            "nm_select 1:2:4",
             "nm_transposed 4:2:8",
             "bsr 32x16",
             "bsr_transposed 8x8",
@@ -197,7 +212,17 @@ mod tests {
     #[test]
     fn other_words_are_refused_with_the_words_that_there_are() {
         for text in [
-            "", "csr", "dense 4", "nm", "nm 4:4", "nm 8:2:x", "bsr 0x8", "bsr 8", "bsr 8x-1",
+            "",
+            "csr",
+            "dense 4",
+            "nm",
+            "nm_select 1:2:8",
+            "nm_select 1:3:4",
+            "nm 4:4",
+            "nm 8:2:x",
+            "bsr 0x8",
+            "bsr 8",
+            "bsr 8x-1",
         ] {
             let error = text.parse::<TileWalk>().unwrap_err().to_string();
             assert!(error.contains("nm V:N:M"), "{text}: {error}");
