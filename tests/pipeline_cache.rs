@@ -12,6 +12,7 @@ fn open(pipeline_cache: bool) -> Gpu {
         adapter: Some(gpu().adapter().name.clone()),
         default_limits: true,
         pipeline_cache,
+        ..GpuOptions::default()
     };
     Gpu::open_blocking(&options).unwrap()
 }

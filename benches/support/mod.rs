@@ -11,7 +11,7 @@ use sparse_bench::device::{MatmulRun, class_of};
 use sparse_bench::presets::{Case, MatmulCase, cases};
 use sparse_bench::weights::PrunedWeights;
 use sparse_core::{DType, Element};
-use sparse_gpu::Epilogue;
+use sparse_gpu::{Epilogue, Tier};
 
 /// Benches every row of `operation`.
 pub(crate) fn matmul(criterion: &mut Criterion, operation: Operation) {
@@ -34,16 +34,27 @@ fn row<T: Element>(criterion: &mut Criterion, bench: &Bench, case: MatmulCase) {
     let name = format!("{}/{tokens}x{n_out}x{k_in}", case.dtype);
     let id = BenchmarkId::new(name, case.pattern);
     let (operation, pattern) = (case.operation, case.pattern);
-    let (w, x) = MatmulRow { case, tensor: None }
-        .operands::<T>(None)
-        .unwrap_or_else(|error| panic!("{error}"));
+    let (w, x) = MatmulRow {
+        case,
+        tensor: None,
+        tier: Tier::Portable,
+    }
+    .operands::<T>(None)
+    .unwrap_or_else(|error| panic!("{error}"));
     let pruned = PrunedWeights::prune(w, pattern).unwrap_or_else(|error| panic!("{error}"));
     let x = bench
         .gpu
         .upload(&x)
         .unwrap_or_else(|error| panic!("{error}"));
-    let mut run = MatmulRun::plan(&bench.gpu, &pruned, &x, None, Epilogue::default())
-        .unwrap_or_else(|error| panic!("{error}"));
+    let mut run = MatmulRun::plan(
+        &bench.gpu,
+        &pruned,
+        &x,
+        None,
+        Epilogue::default(),
+        Tier::Portable,
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
     let mut group = criterion.benchmark_group(operation.name());
     // Multiply-adds of the dense product: rows of different density can be compared.
     group.throughput(Throughput::Elements((tokens * n_out * k_in) as u64));

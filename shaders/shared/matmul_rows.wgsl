@@ -38,14 +38,19 @@ const X_STRIDE = {{ config.x_stride }}u;
 fn x_of_four(first: u32) -> vec4<u32> { return first + vec4<u32>(0u, X_STRIDE, 2u * X_STRIDE, 3u * X_STRIDE); }
 {%- endmacro %}
 
-{#- The rows of the workgroup's tile: row_begin .. row_end of y, and row_R where the walk finds each of them, or quad_G each four of them.
-    Neighbouring workgroups take different strips, so that a long strip is shared out by drivers that give a thread neighbours.
-    Rows past the end of the strip are the last ones again: computed twice, not stored. -#}
-{% macro rows(rows, quads) -%}
+{#- The rows of the workgroup's tile: row_begin .. row_end of y.
+    Neighbouring workgroups take different strips, so that a long strip is shared out by drivers that give a thread neighbours. -#}
+{% macro tile_rows() -%}
     let strip = walk_strip(params.first_strip + tile % params.strips);
     let tile_row = tile / params.strips * ROWS;
     let row_begin = strip * STRIP_ROWS + tile_row;
     let row_end = min(min(row_begin + ROWS, (strip + 1u) * STRIP_ROWS), params.n_out);
+{%- endmacro %}
+
+{#- Besides those, row_R where the walk finds each of them, or quad_G each four of them.
+    Rows past the end of the strip are the last ones again: computed twice, not stored. -#}
+{% macro rows(rows, quads) -%}
+    {{ tile_rows() }}
     if (row_begin >= row_end) { return; }
     let last_row = row_end - 1u - strip * STRIP_ROWS;
 {%- if quads %}

@@ -55,6 +55,11 @@ fn load_{{ name }}(i: u32) -> f32 {
 {%- endif %}
 {%- endmacro %}
 
+{#- A read-only array of f16 as numbers, which wants `enable f16`: what cooperative matrices load from. -#}
+{% macro native_half_reader(binding, name) -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<f16>;
+{%- endmacro %}
+
 {#- An output array. f32: store_NAME(i, value) for one element, and store4_NAME(i, value) for elements 4i .. 4i+3 where
     `vectors`. Halves: store2_NAME(i, value) for elements 2i and 2i+1, because a word is never shared by two invocations. -#}
 {% macro writer(binding, name, storage, vectors) -%}

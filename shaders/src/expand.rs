@@ -6,7 +6,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess};
 
-use crate::kernel::{ConfigError, Kernel};
+use crate::kernel::{ConfigError, Extensions, Kernel};
 use crate::source::{Access, Binding, Source};
 use crate::templates::TEMPLATES;
 
@@ -42,19 +42,20 @@ pub enum ExpandError {
 pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
     kernel.check()?;
     let name = kernel.name();
-    let wgsl = render(kernel).map_err(|error| ExpandError::Template {
+    let body = render(kernel).map_err(|error| ExpandError::Template {
         kernel: name.clone(),
         message: format!("{error:#}"),
     })?;
+    let wgsl = format!("{}{body}", kernel.extensions().enable());
     let invalid = |message| ExpandError::Invalid {
         kernel: name.clone(),
         message,
     };
-    let module =
-        naga::front::wgsl::parse_str(&wgsl).map_err(|e| invalid(e.emit_to_string(&wgsl)))?;
-    // The one capability is packing halves into words, which WebGPU has everywhere; no optional feature is used.
-    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    Validator::new(ValidationFlags::all(), capabilities)
+    let (parsed, mut validator) = naga_for(kernel.extensions());
+    let module = naga::front::wgsl::Frontend::new_with_options(parsed)
+        .parse(&wgsl)
+        .map_err(|e| invalid(e.emit_to_string(&wgsl)))?;
+    validator
         .validate(&module)
         .map_err(|e| invalid(e.emit_to_string(&wgsl)))?;
     let entry = module
@@ -65,9 +66,31 @@ pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
         workgroup_size: entry.workgroup_size[0],
         bindings: bindings(&module),
         workgroup_bytes: workgroup_bytes(&module),
+        extensions: kernel.extensions(),
         name,
         wgsl,
     })
+}
+
+/// naga, set up for texts with these extensions: options of its reader, and its validator.
+pub fn naga_for(extensions: Extensions) -> (naga::front::wgsl::Options, Validator) {
+    // Packing halves into words, which WebGPU has everywhere.
+    let core = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let capabilities = match extensions {
+        Extensions::None => core,
+        Extensions::CooperativeMatrix => {
+            core | Capabilities::SHADER_FLOAT16
+                | Capabilities::COOPERATIVE_MATRIX
+                | Capabilities::SUBGROUP
+        }
+    };
+    let mut options = naga::front::wgsl::Options::new();
+    options.capabilities = capabilities;
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    if extensions == Extensions::CooperativeMatrix {
+        validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+    }
+    (options, validator)
 }
 
 fn render<K: Kernel>(kernel: &K) -> Result<String, minijinja::Error> {

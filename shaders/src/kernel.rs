@@ -13,6 +13,32 @@ pub trait Kernel: Serialize {
     /// # Errors
     /// [`ConfigError`], one variant per rule.
     fn check(&self) -> Result<(), ConfigError>;
+    /// What the kernel needs of a compiler beyond WebGPU's core.
+    fn extensions(&self) -> Extensions {
+        Extensions::None
+    }
+}
+
+/// Extensions of WGSL that a kernel is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Extensions {
+    /// None: every WebGPU implementation compiles it.
+    #[default]
+    None,
+    /// Cooperative matrices of f16, subgroups to share them out: naga's extension, which writes them for Vulkan and Metal. Its writer of
+    /// HLSL panics at them, and Tint does not know them.
+    CooperativeMatrix,
+}
+
+impl Extensions {
+    /// The lines that a text starts with.
+    pub(crate) const fn enable(self) -> &'static str {
+        match self {
+            Self::None => "",
+            // naga knows the builtins of subgroups without an `enable`, and refuses that one.
+            Self::CooperativeMatrix => "enable f16;\nenable wgpu_cooperative_matrix;\n\n",
+        }
+    }
 }
 
 /// How the elements of a buffer are stored. Every kernel computes in f32.

@@ -1,12 +1,16 @@
 //! Expanded kernels.
 
+use crate::Extensions;
+
 /// One kernel's WGSL with what a host must know to run it.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Name of the variant.
     pub name: String,
-    /// The text. No `enable` line: nothing in it needs one.
+    /// The text, with the `enable` lines that its extensions want.
     pub wgsl: String,
+    /// What it needs beyond WebGPU's core.
+    pub extensions: Extensions,
     /// Invocations of a workgroup (x; y and z are 1).
     pub workgroup_size: u32,
     /// Bindings of group 0, ascending.

@@ -23,10 +23,15 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ("ceiling_read.wgsl", include_str!("../ceiling_read.wgsl")),
     ("convert.wgsl", include_str!("../convert.wgsl")),
     ("matmul.wgsl", include_str!("../matmul.wgsl")),
+    (
+        "matmul_cooperative.wgsl",
+        include_str!("../matmul_cooperative.wgsl"),
+    ),
     ("matmul_finish.wgsl", include_str!("../matmul_finish.wgsl")),
     ("matvec.wgsl", include_str!("../matvec.wgsl")),
     ("naive.wgsl", include_str!("../naive.wgsl")),
     ("pack.wgsl", include_str!("../pack.wgsl")),
+    ("pack_f16.wgsl", include_str!("../pack_f16.wgsl")),
     (
         "shared/attention.wgsl",
         include_str!("../shared/attention.wgsl"),

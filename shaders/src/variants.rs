@@ -1,12 +1,13 @@
 //! One kernel of every kind that the templates can make: what the validation tests and the external compilers go through.
 
 use crate::attention_variants::{attention_variants, ordered_variants};
+use crate::cooperative_variants::cooperative_variants;
 use crate::{
     Activation, Addend, BlockWalk, ConvertKernel, ExpandError, FmaCeilingKernel,
-    MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel,
-    ReadCeilingKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage, Tile, Walk,
-    XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel,
-    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackF16Kernel,
+    PackKernel, ReadCeilingKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage,
+    Tile, Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
+    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
 const WALKS: [Walk; 26] = [
@@ -270,6 +271,20 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
         }
     }
     xattention(&mut add)?;
+    for kernel in cooperative_variants() {
+        add(expand(&kernel))?;
+    }
+    for panel in [8, 16, 64, 256] {
+        for (vector_input, transposed) in
+            [(false, false), (true, false), (false, true), (true, true)]
+        {
+            add(expand(&PackF16Kernel {
+                vector_input,
+                transposed,
+                panel,
+            }))?;
+        }
+    }
     Ok(sources)
 }
 
@@ -380,7 +395,7 @@ fn xattention(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Access;
+    use crate::{Access, Extensions};
 
     #[test]
     fn every_variant_is_valid_and_portable() {
@@ -408,7 +423,13 @@ mod tests {
             if !name.starts_with("ceiling_") {
                 assert_eq!(source.bindings[0].name, "params", "{name}");
             }
-            assert!(!source.wgsl.contains("enable "), "{name}");
+            let cooperative = name.starts_with("matmul_cooperative_");
+            assert_eq!(
+                source.extensions == Extensions::CooperativeMatrix,
+                cooperative,
+                "{name}"
+            );
+            assert_eq!(source.wgsl.contains("enable "), cooperative, "{name}");
         }
         let mut names: Vec<_> = sources.iter().map(|s| &s.name).collect();
         names.sort();

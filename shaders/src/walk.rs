@@ -247,6 +247,8 @@ const fn tail(whole_steps: bool) -> &'static str {
 #[derive(Serialize)]
 pub(crate) struct WalkConfig {
     weight: Storage,
+    /// Weights are bound as an array of f16, for cooperative matrices, rather than as words.
+    native: bool,
     vector_weights: bool,
     n: usize,
     m: usize,
@@ -271,6 +273,7 @@ impl WalkConfig {
     pub(crate) fn new(walk: Walk, weight: Storage, x_stride: usize) -> Self {
         let mut config = Self {
             weight,
+            native: false,
             vector_weights: true,
             n: 0,
             m: 0,
@@ -339,5 +342,13 @@ impl WalkConfig {
             config.whole_steps = whole_steps;
         }
         config
+    }
+
+    /// Of weights in f16 that cooperative matrices load.
+    pub(crate) fn native(walk: Walk, x_stride: usize) -> Self {
+        Self {
+            native: true,
+            ..Self::new(walk, Storage::F16, x_stride)
+        }
     }
 }

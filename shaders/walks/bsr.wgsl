@@ -1,7 +1,11 @@
 {#- Block rows: a strip is a block row, its steps run over its stored blocks one after the other, BC4 steps of 4 columns each.
     Steps are numbered through the whole matrix, so the strip's range comes straight from indptr. -#}
 {% macro bindings(storage, c) -%}
+{% if c.native -%}
+{{ storage.native_half_reader(3, "w") }}
+{%- else -%}
 {{ storage.vec4_reader(3, "w", c.weight) }}
+{%- endif %}
 @group(0) @binding(4) var<storage, read> indices: array<u32>;
 @group(0) @binding(5) var<storage, read> indptr: array<u32>;
 @group(0) @binding(8) var<storage, read> order: array<u32>;
@@ -33,7 +37,9 @@ fn walk_x(x: u32, word: u32, step: u32) -> vec4<u32> {
 
 fn walk_row(strip: u32, row: u32) -> u32 { return row * BC4 - params.w_first; }
 
-fn walk_weights(row: u32, step: u32) -> vec4<f32> {
-    return load4_w(row + (step / BC4) * (STRIP_ROWS * BC4) + step % BC4);
-}
+fn walk_at(row: u32, step: u32) -> u32 { return row + (step / BC4) * (STRIP_ROWS * BC4) + step % BC4; }
+{%- if not c.native %}
+
+fn walk_weights(row: u32, step: u32) -> vec4<f32> { return load4_w(walk_at(row, step)); }
+{%- endif %}
 {%- endmacro %}

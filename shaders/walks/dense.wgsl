@@ -1,6 +1,8 @@
 {#- The identity: step s holds the weights of k = 4s .. 4s+3. The weights are w [n_out, k_in] row-major, as the caller keeps them. -#}
 {% macro bindings(storage, c) -%}
-{% if c.vector_weights -%}
+{% if c.native -%}
+{{ storage.native_half_reader(3, "w") }}
+{%- elif c.vector_weights -%}
 {{ storage.vec4_reader(3, "w", c.weight) }}
 {%- else -%}
 {{ storage.scalar_reader(3, "w", c.weight) }}
@@ -21,7 +23,14 @@ fn walk_x(x: u32, word: u32, step: u32) -> vec4<u32> { return x_of_four(x + 4u *
 fn walk_row(strip: u32, row: u32) -> u32 { return (strip * STRIP_ROWS + row) * params.weight_stride - params.w_first; }
 
 {% if c.vector_weights -%}
-fn walk_weights(row: u32, step: u32) -> vec4<f32> { return load4_w(row + step); }
+fn walk_at(row: u32, step: u32) -> u32 { return row + step; }
+{%- else -%}
+fn walk_at(row: u32, step: u32) -> u32 { return row + 4u * step; }
+{%- endif %}
+
+{% if c.native -%}
+{%- elif c.vector_weights -%}
+fn walk_weights(row: u32, step: u32) -> vec4<f32> { return load4_w(walk_at(row, step)); }
 {%- else -%}
 // Rows of any length: four separate elements, those past the end of the row are zero.
 fn walk_weight(row: u32, k: u32) -> f32 {

@@ -13,7 +13,11 @@
 {%- endmacro %}
 
 {% macro bindings(storage, c) -%}
+{% if c.native -%}
+{{ storage.native_half_reader(3, "w") }}
+{%- else -%}
 {{ storage.vec4_reader(3, "w", c.weight) }}
+{%- endif %}
 @group(0) @binding(4) var<storage, read> indices: array<u32>;
 {%- endmacro %}
 
@@ -48,5 +52,9 @@ fn walk_x(x: u32, four_steps: u32, step: u32) -> vec4<u32> {
 
 fn walk_row(strip: u32, row: u32) -> u32 { return (strip * STRIP_ROWS + row) * params.weight_stride - params.w_first; }
 
-fn walk_weights(row: u32, step: u32) -> vec4<f32> { return load4_w(row + step); }
+fn walk_at(row: u32, step: u32) -> u32 { return row + step; }
+{%- if not c.native %}
+
+fn walk_weights(row: u32, step: u32) -> vec4<f32> { return load4_w(walk_at(row, step)); }
+{%- endif %}
 {%- endmacro %}

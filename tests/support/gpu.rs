@@ -2,9 +2,10 @@
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sparse_core::{DType, Element, Tensor};
-use sparse_gpu::{Gpu, GpuOptions, GpuTensor, wgpu};
+use sparse_gpu::{Error, Gpu, GpuOptions, GpuTensor, wgpu};
 
 /// A device with exactly WebGPU's default limits, of the adapter that `SPARSE_ADAPTER` names (part of a name) or the most capable one.
 ///
@@ -19,12 +20,53 @@ pub(crate) fn gpu() -> &'static Gpu {
         let options = GpuOptions {
             adapter,
             default_limits: true,
+            cooperative_matrix: MATRICES.load(Ordering::Relaxed),
             ..GpuOptions::default()
         };
         let gpu = Gpu::open_blocking(&options).unwrap_or_else(|e| panic!("{e}"));
         println!("adapter: {} ({})", gpu.adapter().name, gpu.adapter().driver);
         gpu
     })
+}
+
+/// Whether the device is to have cooperative matrices.
+static MATRICES: AtomicBool = AtomicBool::new(false);
+
+/// The device, with cooperative matrices that have passed their self-test; nothing where the adapter lists none that kernels can use, and then
+/// the refusal has said so. Tests that want them call this first.
+///
+/// # Panics
+/// Where an adapter lists them and they are not enabled all the same, and where it does not and the refusal is not a clear one.
+pub(crate) fn matrices() -> Option<&'static Gpu> {
+    static ENABLED: OnceLock<bool> = OnceLock::new();
+    MATRICES.store(true, Ordering::Relaxed);
+    let gpu = gpu();
+    let enabled = *ENABLED.get_or_init(|| {
+        let listed = &gpu.adapter().cooperative_matrices;
+        let usable = ["8x8x8 F16->F32", "16x16x16 F16->F32"];
+        let usable = listed.iter().any(|shape| usable.contains(&shape.as_str()));
+        match gpu.enable_cooperative_matrices_blocking() {
+            Ok(report) => {
+                println!("{report}");
+                assert!(usable, "enabled, although the adapter lists {listed:?}");
+                true
+            }
+            Err(Error::Unavailable { needs, has, .. }) => {
+                println!("no cooperative matrices: the device has {has}");
+                assert!(!usable, "the adapter lists {listed:?}, but has {has}");
+                assert!(needs.contains("16x16x16 F16->F32"), "{needs}");
+                let expected = if listed.is_empty() {
+                    "none listed".to_owned()
+                } else {
+                    listed.join(", ")
+                };
+                assert_eq!(has, expected);
+                false
+            }
+            Err(error) => panic!("{error}"),
+        }
+    });
+    enabled.then_some(gpu)
 }
 
 /// Records `f` into one pass and submits it; what wgpu complains about fails the test.

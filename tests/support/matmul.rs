@@ -1,10 +1,10 @@
 //! One product on the GPU, compared with the CPU reference.
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
-use sparse_core::bounds::{Comparison, compare, matmul_bounds};
+use sparse_core::bounds::{Comparison, compare, cooperative_matmul_bounds, matmul_bounds};
 use sparse_core::synthetic::{integer_matrix, normal_matrix};
 use sparse_core::{Element, Matrix, Nm};
-use sparse_gpu::{Activation, Batch, Explanation, Tile, Transposed};
+use sparse_gpu::{Activation, Batch, Explanation, Tier, Tile, Transposed};
 
 use super::gpu::name;
 use super::product::{HostWeights, Inputs, on_gpu};
@@ -34,6 +34,7 @@ pub(crate) struct Case {
     pub(crate) activation: Activation,
     pub(crate) tile: Option<Tile>,
     pub(crate) split_k: Option<usize>,
+    pub(crate) tier: Tier,
     /// Small integers, so that every sum is exact and the result must be equal.
     pub(crate) integers: bool,
 }
@@ -63,6 +64,7 @@ impl Case {
             activation: Activation::None,
             tile: None,
             split_k: None,
+            tier: Tier::Portable,
             integers: false,
         }
     }
@@ -124,12 +126,14 @@ pub(crate) fn run<X: Element, W: Element, Y: Element>(case: &Case) -> (Compariso
     let (mut expected, mut bounds) = (Vec::new(), Vec::new());
     for item in 0..items {
         let (reference, terms) = inputs.reference(case, item);
-        let bound = matmul_bounds(
-            &reference,
-            terms,
-            core_activation(case.activation),
-            Y::DTYPE,
-        );
+        let activation = core_activation(case.activation);
+        let bound = match case.tier {
+            Tier::Portable => matmul_bounds(&reference, terms, activation, Y::DTYPE),
+            _ => {
+                let parts = case.split_k.unwrap_or(16);
+                cooperative_matmul_bounds(&reference, terms, parts, activation, Y::DTYPE)
+            }
+        };
         bounds.extend(if case.integers {
             vec![0.0; bound.len()]
         } else {

@@ -7,8 +7,8 @@ use sparse_core::nm::{nm_matmul, nm_matmul_transposed};
 use sparse_core::prune::BlockBudget;
 use sparse_core::{BsrMatrix, Element, MatmulReference, Matrix, NmMatrix, Tensor};
 use sparse_gpu::{
-    Addend, Batch, BsrMatmul, DenseMatmul, Epilogue, Explanation, Extras, GpuTensor, MatmulPlan,
-    MatmulTypes, NmMatmul, NmMatvec, Weights,
+    Addend, Batch, BsrMatmul, DenseMatmul, Epilogue, Error, Explanation, Extras, GpuTensor,
+    MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, Weights,
 };
 
 use super::gpu::{gpu, poisoned, read, submit};
@@ -143,7 +143,12 @@ fn shape(batch: Batch, rows: usize, cols: usize) -> Vec<usize> {
     }
 }
 
-fn plan(case: &Case, types: MatmulTypes, epilogue: Epilogue) -> MatmulPlan {
+/// The plan of a case, or why there is none.
+pub(crate) fn plan(
+    case: &Case,
+    types: MatmulTypes,
+    epilogue: Epilogue,
+) -> Result<MatmulPlan, Error> {
     let gpu = gpu();
     let Case {
         tokens,
@@ -153,9 +158,10 @@ fn plan(case: &Case, types: MatmulTypes, epilogue: Epilogue) -> MatmulPlan {
         batch,
         tile,
         split_k,
+        tier,
         ..
     } = *case;
-    let plan = match case.format {
+    match case.format {
         Format::Dense => gpu.plan_blocking(&DenseMatmul {
             types,
             transposed,
@@ -163,6 +169,7 @@ fn plan(case: &Case, types: MatmulTypes, epilogue: Epilogue) -> MatmulPlan {
             epilogue,
             tile,
             split_k,
+            tier,
             ..DenseMatmul::new(tokens, n_out, k_in)
         }),
         Format::Nm(p) => gpu.plan_blocking(&NmMatmul {
@@ -172,6 +179,7 @@ fn plan(case: &Case, types: MatmulTypes, epilogue: Epilogue) -> MatmulPlan {
             epilogue,
             tile,
             split_k,
+            tier,
             ..NmMatmul::new(tokens, n_out, k_in, p)
         }),
         Format::NmMatvec(p) => gpu.plan_blocking(&NmMatvec {
@@ -189,10 +197,10 @@ fn plan(case: &Case, types: MatmulTypes, epilogue: Epilogue) -> MatmulPlan {
             epilogue,
             tile,
             split_k,
+            tier,
             ..BsrMatmul::new(tokens, n_out, k_in, b)
         }),
-    };
-    plan.unwrap_or_else(|e| panic!("{case:?}: {e}"))
+    }
 }
 
 /// The result of all items, tokens by features, and how it was computed.
@@ -219,7 +227,7 @@ pub(crate) fn on_gpu<X: Element, W: Element, Y: Element>(
         bias: inputs.bias.as_ref().map(|_| W::DTYPE),
         activation: case.activation,
     };
-    let plan = plan(case, types, epilogue);
+    let plan = plan(case, types, epilogue).unwrap_or_else(|e| panic!("{case:?}: {e}"));
     let x = upload(case, &inputs.x, case.transposed.x);
     let bias = inputs.bias.as_ref().map(|b| {
         let b = Tensor::new(vec![case.n_out], b.data().to_vec());

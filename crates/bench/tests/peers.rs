@@ -28,7 +28,7 @@ mod libraries {
     use sparse_core::attention::AttentionShape;
     use sparse_core::synthetic::normal_matrix;
     use sparse_core::xattention::XAttentionOptions;
-    use sparse_gpu::{Gpu, GpuOptions};
+    use sparse_gpu::{Gpu, GpuOptions, Tier};
 
     fn bench() -> Bench {
         let options = GpuOptions {
@@ -75,6 +75,7 @@ mod libraries {
             bias: None,
             activation: Activation::None,
             pattern,
+            tier: Tier::Portable,
             baseline,
         };
         matmul::measure(&bench(), job, &mut |_, _| ())

@@ -132,7 +132,7 @@ fn tiles(chip: &Chip, operation: Tiled) -> Result<ExitCode> {
 fn dump(chip: &Chip, part: &str) -> Result<ExitCode> {
     let class = sparse_gpu::AdapterClass::of_vendor(chip.description().vendor);
     let driver = Driver::of(chip.description().driver)?;
-    let mut entries = kernels::list(class)?;
+    let mut entries = kernels::list(class, chip.matrices())?;
     entries.retain(|entry| entry.source.name.contains(part));
     if entries.is_empty() {
         bail!("no kernel of the list for {class} has {part:?} in its name");

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, anyhow};
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use sparse_shaders::Source;
+use naga::valid::ModuleInfo;
+use sparse_shaders::{Source, naga_for};
 
 /// What of a device decides how wgpu writes SPIR-V for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +44,13 @@ pub fn compile(source: &Source, target: Target) -> Result<Vec<u32>> {
 /// # Errors
 /// What naga says, where it does not take the text.
 pub fn parse(source: &Source) -> Result<(naga::Module, ModuleInfo)> {
-    let module = naga::front::wgsl::parse_str(&source.wgsl)
+    let (options, mut validator) = naga_for(source.extensions);
+    let module = naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(&source.wgsl)
         .map_err(|e| anyhow!(e.emit_to_string(&source.wgsl)))?;
-    let info = Validator::new(
-        ValidationFlags::all(),
-        Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-    )
-    .validate(&module)
-    .map_err(|e| anyhow!(e.emit_to_string(&source.wgsl)))?;
+    let info = validator
+        .validate(&module)
+        .map_err(|e| anyhow!(e.emit_to_string(&source.wgsl)))?;
     Ok((module, info))
 }
 

@@ -54,7 +54,7 @@ pub fn survey(chip: &Chip, progress: &mut dyn FnMut(&str)) -> Result<(Table, Vec
     };
     let mut broken = Vec::new();
     let mut first_rows: BTreeMap<String, Row> = BTreeMap::new();
-    for entry in kernels::list(class)? {
+    for entry in kernels::list(class, chip.matrices())? {
         progress(&entry.source.name);
         let mut rows = rows(chip, driver, &entry.source)?;
         if let Some(twin) = entry.twin.as_ref().and_then(|twin| first_rows.get(twin)) {

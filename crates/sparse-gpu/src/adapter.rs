@@ -25,7 +25,8 @@ pub struct AdapterSummary {
     pub max_storage_binding: u64,
     /// Largest buffer, bytes.
     pub max_buffer: u64,
-    /// Shapes of cooperative matrices, `MxNxK input->accumulator`. Known from [`adapters`] only: a device does not tell.
+    /// Shapes of cooperative matrices, `MxNxK input->accumulator`. Known of adapters and of devices that
+    /// [`crate::Gpu::open`] made; a program's own device does not tell.
     pub cooperative_matrices: Vec<String>,
 }
 
@@ -56,12 +57,7 @@ impl AdapterSummary {
         let cooperative_matrices = adapter
             .cooperative_matrix_properties()
             .iter()
-            .map(|p| {
-                format!(
-                    "{}x{}x{} {:?}->{:?}",
-                    p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type
-                )
-            })
+            .map(crate::cooperative::label)
             .collect();
         let summary = Self::of_info(&adapter.get_info(), adapter.features(), &adapter.limits());
         Self {

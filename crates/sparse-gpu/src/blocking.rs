@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sparse_core::{Element, Tensor};
 
 use crate::problem::Problem;
-use crate::{Error, Gpu, GpuOptions, GpuTensor, WarmUp, WarmedUp};
+use crate::{CooperativeReport, Error, Gpu, GpuOptions, GpuTensor, WarmUp, WarmedUp};
 
 /// How long a readback waits for the GPU before it is an error.
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
@@ -41,6 +41,14 @@ impl Gpu {
     /// Those of [`Gpu::warm_up`].
     pub fn warm_up_blocking(&self, problems: &WarmUp<'_>) -> Result<WarmedUp, Error> {
         pollster::block_on(self.warm_up(problems))
+    }
+
+    /// As [`Gpu::enable_cooperative_matrices`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::enable_cooperative_matrices`].
+    pub fn enable_cooperative_matrices_blocking(&self) -> Result<CooperativeReport, Error> {
+        pollster::block_on(self.enable_cooperative_matrices())
     }
 
     /// As [`Gpu::read`], waiting.

@@ -7,7 +7,7 @@
 //! assert!(tile.queries() >= 16);
 //! ```
 
-use sparse_shaders::{AttentionTile, MatvecKernel, Tile, Walk};
+use sparse_shaders::{AttentionTile, CooperativeTile, MatrixSize, MatvecKernel, Tile, Walk};
 
 use crate::matmul::choose::Shape;
 use crate::{AdapterClass, BlockAttention};
@@ -27,12 +27,25 @@ pub fn matmul_tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
     crate::matmul::choose::tile(walk, tokens, class)
 }
 
+/// The tile of the matmul operations on cooperative matrices of `size`, on a device with subgroups from the smaller to the larger of
+/// `subgroup_sizes`.
+pub fn cooperative_tile(
+    walk: Walk,
+    tokens: usize,
+    size: MatrixSize,
+    class: AdapterClass,
+    subgroup_sizes: (u32, u32),
+) -> CooperativeTile {
+    crate::matmul::cooperative::tile(walk, tokens, size, class, subgroup_sizes)
+}
+
 /// The kernel of the mat-vec operations for `tokens` tokens, at most [`MatvecKernel::MAX_TOKENS`], and weights that are walked by `walk`: f32
 /// throughout, no epilogue.
 pub fn matvec_kernel(walk: Walk, tokens: usize, class: AdapterClass) -> MatvecKernel {
     let (rows, panel, lanes) = match crate::matmul::choose::matvec(walk, tokens, class) {
         Shape::Matvec { rows, panel, lanes } => (rows, panel, lanes),
         Shape::Tiled(tile) => (tile.rows, tile.cols, tile.lanes),
+        Shape::Cooperative { tile, .. } => (tile.rows(), 1, tile.lanes),
     };
     MatvecKernel::new(walk, rows, panel, lanes)
 }

@@ -1,8 +1,11 @@
 //! The device that everything runs on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+use sparse_shaders::MatrixSize;
 
 use crate::adapter::{AdapterSummary, choose};
+use crate::cooperative;
 use crate::dispatch::FMAS_PER_DISPATCH;
 use crate::kernel_cache::KernelCache;
 use crate::problem::Problem;
@@ -17,6 +20,9 @@ pub struct GpuOptions {
     pub default_limits: bool,
     /// Ask for what [`Gpu::with_pipeline_cache`] needs, where the adapter has it.
     pub pipeline_cache: bool,
+    /// Ask for what kernels on cooperative matrices need, where the adapter has it: an experimental feature of wgpu, which a shader can break
+    /// memory safety with. Plans use them only after [`Gpu::enable_cooperative_matrices`], which says why not where the adapter lacks something.
+    pub cooperative_matrix: bool,
 }
 
 /// A device and its queue, with the kernels compiled so far. Clones share them.
@@ -29,6 +35,11 @@ pub struct Gpu {
     tiles: Option<Arc<TileTable>>,
     /// What the driver keeps of compiled pipelines, where the program asked for it.
     pipeline_cache: Option<wgpu::PipelineCache>,
+    /// Cooperative matrices that are being tested, and only plans of this clone may use.
+    trial: Option<MatrixSize>,
+    /// What becomes of the text of kernels on cooperative matrices, for tests of the self-test.
+    #[cfg(test)]
+    pub(crate) mutation: Option<fn(&str) -> String>,
 }
 
 #[derive(Debug)]
@@ -40,6 +51,9 @@ struct Inner {
     kernels: KernelCache,
     /// What is bound where an operand has no elements.
     empty: wgpu::Buffer,
+    /// Shapes of cooperative matrices that the adapter lists, where it is known.
+    listed_matrices: Option<Vec<wgpu::CooperativeMatrixProperties>>,
+    cooperative: Mutex<cooperative::State>,
 }
 
 impl Gpu {
@@ -67,11 +81,14 @@ impl Gpu {
         }
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
         wanted.set(wgpu::Features::PIPELINE_CACHE, options.pipeline_cache);
+        let matrices =
+            options.cooperative_matrix && adapter.features().contains(cooperative::FEATURES);
+        wanted.set(cooperative::FEATURES, matrices);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("sparse"),
             required_features: adapter.features() & wanted,
             required_limits: limits,
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            experimental_features: experimental(matrices),
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
         };
@@ -83,7 +100,7 @@ impl Gpu {
                     adapter: adapter.get_info().name,
                     message: e.to_string(),
                 })?;
-        Self::from_device(device, queue)
+        Self::new_of(device, queue, Some(adapter.cooperative_matrix_properties()))
     }
 
     /// Shares a device that the program already has. Nothing is installed on it: no error handler, no callback.
@@ -91,9 +108,24 @@ impl Gpu {
     /// # Errors
     /// [`Error::Unavailable`] where the device was created with less than WebGPU's default limits.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, Error> {
+        Self::new_of(device, queue, None)
+    }
+
+    fn new_of(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        listed_matrices: Option<Vec<wgpu::CooperativeMatrixProperties>>,
+    ) -> Result<Self, Error> {
         let limits = device.limits();
         check_limits(&limits)?;
-        let summary = AdapterSummary::of_info(&device.adapter_info(), device.features(), &limits);
+        let summary = AdapterSummary {
+            cooperative_matrices: listed_matrices
+                .iter()
+                .flatten()
+                .map(cooperative::label)
+                .collect(),
+            ..AdapterSummary::of_info(&device.adapter_info(), device.features(), &limits)
+        };
         let empty = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("sparse: empty operand"),
             size: 256,
@@ -104,6 +136,9 @@ impl Gpu {
             longest_dispatch: FMAS_PER_DISPATCH,
             tiles: None,
             pipeline_cache: None,
+            trial: None,
+            #[cfg(test)]
+            mutation: None,
             inner: Arc::new(Inner {
                 device,
                 queue,
@@ -111,6 +146,8 @@ impl Gpu {
                 limits,
                 kernels: KernelCache::default(),
                 empty,
+                listed_matrices,
+                cooperative: Mutex::default(),
             }),
         })
     }
@@ -167,6 +204,26 @@ impl Gpu {
         self.class() == AdapterClass::Software
     }
 
+    /// The same device, for plans that may use cooperative matrices of this size, which are to be tested.
+    pub(crate) fn trial(&self, size: MatrixSize) -> Self {
+        Self {
+            trial: Some(size),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn trial_size(&self) -> Option<MatrixSize> {
+        self.trial
+    }
+
+    pub(crate) fn listed_matrices(&self) -> Option<&[wgpu::CooperativeMatrixProperties]> {
+        self.inner.listed_matrices.as_deref()
+    }
+
+    pub(crate) fn cooperative_state(&self) -> &Mutex<cooperative::State> {
+        &self.inner.cooperative
+    }
+
     pub(crate) fn empty(&self) -> &wgpu::Buffer {
         &self.inner.empty
     }
@@ -197,6 +254,21 @@ impl Gpu {
             pipeline_cache: Some(cache),
             ..self.clone()
         }
+    }
+}
+
+/// The token without which wgpu gives no experimental features.
+fn experimental(enabled: bool) -> wgpu::ExperimentalFeatures {
+    if !enabled {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: wgpu warns that experimental features may be unsound: what a shader does with them is not checked as everything else is. The
+    // caller has asked for this one, cooperative matrices. Of our kernels only `matmul_cooperative.wgsl` uses it: with a shape that the adapter
+    // lists, in uniform control flow, on workgroups of whole subgroups, and loading and storing inside of buffers whose sizes planning has
+    // computed. Before any plan uses it, the self-test has compared what it computes on this device.
+    #[expect(unsafe_code, reason = "how wgpu has experimental features asked for")]
+    unsafe {
+        wgpu::ExperimentalFeatures::enabled()
     }
 }
 

@@ -74,6 +74,8 @@ impl Gpu {
             kernel: name.clone(),
             message: e.to_string(),
         })?;
+        #[cfg(test)]
+        let source = self.mutated(source);
         // Whatever a driver says belongs to the plan: what no scope catches, wgpu turns into a panic.
         let filters = [
             wgpu::ErrorFilter::OutOfMemory,

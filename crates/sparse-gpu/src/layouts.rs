@@ -1,11 +1,12 @@
 //! Host structs against WGSL structs, through naga: names, order, offsets and size of every uniform.
 
 use sparse_shaders::{
-    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, Kernel,
-    MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackKernel,
-    RowOrderKernel, RowWeightsKernel, SddmmKernel, Storage, Tile, TokenHeads, Walk,
-    XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel,
-    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, CooperativeKernel,
+    CooperativeTile, Kernel, MatmulFinishKernel, MatmulKernel, MatrixSize, MatvecKernel,
+    NaiveMatmulKernel, Output, PackF16Kernel, PackKernel, RowOrderKernel, RowWeightsKernel,
+    SddmmKernel, Source, Storage, Tile, TokenHeads, Walk, XAttentionCountKernel,
+    XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
+    XAttentionScoreKernel, XAttentionSelectKernel, expand, naga_for,
 };
 
 use crate::attention::params::{AttentionParams, RowOrderParams};
@@ -19,8 +20,11 @@ use crate::xattention::params::{
 };
 
 /// The members of the struct behind `params`: names and byte offsets, and the struct's size.
-fn members(wgsl: &str) -> (Vec<(String, u32)>, u32) {
-    let module = naga::front::wgsl::parse_str(wgsl).unwrap();
+fn members(source: &Source) -> (Vec<(String, u32)>, u32) {
+    let (options, _) = naga_for(source.extensions);
+    let module = naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(&source.wgsl)
+        .unwrap();
     let (_, variable) = module
         .global_variables
         .iter()
@@ -37,7 +41,7 @@ fn members(wgsl: &str) -> (Vec<(String, u32)>, u32) {
 }
 
 fn assert_same_layout<P: Params>(kernel: &impl Kernel) {
-    let (actual, size) = members(&expand(kernel).unwrap().wgsl);
+    let (actual, size) = members(&expand(kernel).unwrap());
     let expected: Vec<_> = P::FIELDS
         .iter()
         .zip((0..).step_by(4))
@@ -59,6 +63,19 @@ fn uniforms_have_the_layout_of_their_wgsl() {
     };
     assert_same_layout::<MatmulParams>(&MatmulKernel::new(walk, tile));
     assert_same_layout::<MatmulParams>(&MatvecKernel::new(walk, 8, 1, 32));
+    let matrices = CooperativeTile {
+        size: MatrixSize::Eight,
+        row_matrices: 2,
+        token_matrices: 2,
+        shares: 1,
+        lanes: 8,
+    };
+    assert_same_layout::<MatmulParams>(&CooperativeKernel::new(walk, matrices));
+    assert_same_layout::<PackParams>(&PackF16Kernel {
+        vector_input: true,
+        transposed: false,
+        panel: 64,
+    });
     assert_same_layout::<PackParams>(&PackKernel {
         input: Storage::F32,
         vector_input: true,

@@ -35,6 +35,7 @@ mod attention;
 #[cfg(not(target_arch = "wasm32"))]
 mod blocking;
 mod bsr;
+mod cooperative;
 pub mod defaults;
 mod dispatch;
 mod error;
@@ -62,10 +63,11 @@ pub use adapter::{AdapterSummary, adapters};
 pub use adapter_class::AdapterClass;
 pub use attention::{AttentionTile, AttentionTypes, RowOrder, TokenLayout};
 pub use bsr::GpuBsr;
+pub use cooperative::CooperativeReport;
 pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
 pub use matmul::{Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, MatmulTypes};
-pub use matmul::{Tile, Transposed, Weights};
+pub use matmul::{Tier, Tile, Transposed, Weights};
 pub use ops::XAttention;
 pub use ops::{BlockAttention, BlockAttentionPlan};
 pub use ops::{

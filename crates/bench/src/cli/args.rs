@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparse_core::DType;
+use sparse_gpu::Tier;
 
 use super::values::{count, dtype};
 use super::{AttentionArgs, MemoryArgs, OperationList, Pattern, TilesArgs, TuneArgs};
@@ -73,6 +74,10 @@ pub struct CompareArgs {
     /// Real q, k, v instead of generated ones: a safetensors file with tensors of these names
     #[arg(long, value_name = "F")]
     pub qkv: Option<PathBuf>,
+    /// Rows on cooperative matrices too, each against its dense twin there, and that against portable kernels; an error where the device has
+    /// none that pass their self-test
+    #[arg(long)]
+    pub cooperative: bool,
     /// Other libraries on the same adapter, in the same run (needs a build with the feature `peers`)
     #[arg(long)]
     pub peers: bool,
@@ -151,6 +156,9 @@ pub struct MatmulArgs {
     /// Function applied to every output [default: none]
     #[arg(long, value_enum)]
     pub activation: Option<ActivationName>,
+    /// Which kernels compute it, and the dense product that it is compared with
+    #[arg(long, value_enum, default_value = "portable")]
+    pub tier: TierName,
     /// Safetensors file to write
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
@@ -160,6 +168,27 @@ pub struct MatmulArgs {
     /// The first adapter whose name contains this text [default: `SPARSE_ADAPTER`, else the fastest kind there is]
     #[arg(long, value_name = "SUBSTR")]
     pub adapter: Option<String>,
+}
+
+/// Which kernels compute a matmul.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TierName {
+    /// Those that every WebGPU device runs.
+    Portable,
+    /// Those on cooperative matrices, f16 times f16, once the device has passed their self-test; an error where it cannot.
+    CooperativeMatrix,
+    /// Cooperative matrices where the device and the product allow it.
+    Best,
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Portable => Self::Portable,
+            TierName::CooperativeMatrix => Self::CooperativeMatrix,
+            TierName::Best => Self::Best,
+        }
+    }
 }
 
 /// Function applied to every output of a matmul.

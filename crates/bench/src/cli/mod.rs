@@ -9,7 +9,9 @@ mod pattern;
 mod tune;
 mod values;
 
-pub use args::{ActivationName, AdaptersArgs, Cli, Command, CompareArgs, MatmulArgs, PresetName};
+pub use args::{
+    ActivationName, AdaptersArgs, Cli, Command, CompareArgs, MatmulArgs, PresetName, TierName,
+};
 pub use attention::{AttentionArgs, AttentionArgsError, ScoreMode};
 pub use head_kinds::{HeadKinds, HeadKindsError, head_kind_words};
 pub use memory::MemoryArgs;

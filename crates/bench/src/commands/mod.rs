@@ -20,25 +20,35 @@ const ADAPTER_VARIABLE: &str = "SPARSE_ADAPTER";
 
 /// The device of the adapter whose name contains `wanted`, else what `SPARSE_ADAPTER` says, else the most capable one.
 fn open(wanted: Option<&str>) -> anyhow::Result<Gpu> {
+    open_for(wanted, false)
+}
+
+/// As [`open`], where asked with what cooperative matrices need, if the adapter has it.
+fn open_for(wanted: Option<&str>, cooperative_matrix: bool) -> anyhow::Result<Gpu> {
     let options = GpuOptions {
         adapter: wanted
             .map(str::to_owned)
             .or_else(|| std::env::var(ADAPTER_VARIABLE).ok()),
+        cooperative_matrix,
         ..GpuOptions::default()
     };
     Ok(Gpu::open_blocking(&options)?)
 }
 
-/// As [`open`], for plans that prefer the tiles of a table. The table is read first.
-fn open_with_tiles(wanted: Option<&str>, args: &TilesArgs) -> anyhow::Result<Gpu> {
+/// As [`open_for`], for plans that prefer the tiles of a table. The table is read first.
+fn open_with_tiles(
+    wanted: Option<&str>,
+    args: &TilesArgs,
+    cooperative_matrix: bool,
+) -> anyhow::Result<Gpu> {
     let Some(path) = &args.tiles else {
-        return open(wanted);
+        return open_for(wanted, cooperative_matrix);
     };
     let table = std::fs::read_to_string(path)
         .context("cannot read the table of tiles")
         .and_then(|text| Ok(TileTable::from_json(&text)?))
         .with_context(|| path.display().to_string())?;
-    let gpu = open(wanted)?;
+    let gpu = open_for(wanted, cooperative_matrix)?;
     let tuned = if args.tiles_of_any_adapter {
         gpu.with_tiles_of_any_adapter(&table)
     } else {

@@ -1,8 +1,8 @@
 //! One linear layer: pruned, multiplied, checked, timed against its dense baseline.
 
-use sparse_core::bounds::{compare, matmul_bounds};
+use sparse_core::bounds::{compare, cooperative_matmul_bounds, matmul_bounds};
 use sparse_core::{Activation, DType, Element, Epilogue, Matrix};
-use sparse_gpu::{GpuTensor, NaiveMatmul};
+use sparse_gpu::{GpuTensor, NaiveMatmul, Tier};
 
 use super::bench::{Bench, Recorder, RowWords, Times};
 use crate::ceilings::Work;
@@ -15,6 +15,9 @@ use crate::weights::PrunedWeights;
 
 /// Multiply-adds that the CPU reference may take; larger products are checked at sampled tokens.
 const REFERENCE_TERMS: usize = 1 << 26;
+
+/// Parts into which a plan splits k of its own accord, at most.
+const MOST_PARTS: usize = 16;
 
 /// What is multiplied.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct MatmulJob<T> {
     pub activation: Activation,
     /// What w is pruned to.
     pub pattern: Pattern,
+    /// Which kernels compute it, and its dense twin.
+    pub tier: Tier,
     /// What the time is compared with.
     pub baseline: Baseline,
 }
@@ -42,6 +47,8 @@ pub enum Baseline {
     Dense,
     /// The kernel named `naive`, one invocation per output.
     Naive,
+    /// The dense product on portable kernels.
+    Portable,
     /// Itself: the product is dense and nothing else is asked for.
     Own,
 }
@@ -84,7 +91,7 @@ pub fn measure<T: Element>(
         activation: in_shader_words(job.activation),
         ..sparse_gpu::Epilogue::default()
     };
-    let mut own = MatmulRun::plan(gpu, &pruned, &x, bias.clone(), on_gpu)?;
+    let mut own = MatmulRun::plan(gpu, &pruned, &x, bias.clone(), on_gpu, job.tier)?;
     bench.poison(own.y());
     bench.run_once(&mut |pass| own.record(pass))?;
     let (_, y) = gpu.read_blocking::<f32>(own.y())?.into_parts();
@@ -94,13 +101,14 @@ pub fn measure<T: Element>(
         .bias
         .as_ref()
         .map(|bias| bias.iter().map(|&b| f64::from(b)).collect());
-    let max_err_over_bound = check(&pruned, &job.x, &epilogue, &y)?;
+    let on_matrices = own.explain().tier == Tier::CooperativeMatrix.name();
+    let max_err_over_bound = check(&pruned, &job.x, &epilogue, &y, on_matrices)?;
 
     let finalists = match &bench.peers {
         // The other libraries multiply; nothing else is fused into their products.
         Some(peers) if job.bias.is_none() && job.activation == Activation::None => {
             let candidates = Finalists::named(peers.matmul(&pruned, &job.x), &bench.strategies);
-            Finalists::of(candidates, &|y| check(&pruned, &job.x, &epilogue, y))
+            Finalists::of(candidates, &|y| check(&pruned, &job.x, &epilogue, y, false))
         }
         _ => Finalists::default(),
     };
@@ -110,8 +118,12 @@ pub fn measure<T: Element>(
             let recorders: &mut [Recorder<'_>] = &mut [&mut |pass| own.record(pass)];
             bench.time_beside(recorders, finalists, after_round)?
         }
-        Baseline::Dense => {
-            let mut dense = MatmulRun::plan(gpu, &dense, &x, bias, on_gpu)?;
+        Baseline::Dense | Baseline::Portable => {
+            let tier = match job.baseline {
+                Baseline::Portable => Tier::Portable,
+                _ => job.tier,
+            };
+            let mut dense = MatmulRun::plan(gpu, &dense, &x, bias, on_gpu, tier)?;
             let recorders: &mut [Recorder<'_>] =
                 &mut [&mut |pass| dense.record(pass), &mut |pass| own.record(pass)];
             bench.time_beside(recorders, finalists, after_round)?
@@ -151,13 +163,20 @@ pub fn measure<T: Element>(
         tile: explanation.tile,
         tier: explanation.tier.into(),
         max_err_over_bound,
-        peer: (job.baseline == Baseline::Naive).then_some("naive"),
-        work: Some(Work::matmul(
-            [tokens, n_out, k_in],
-            density,
-            pruned.bytes(),
-            T::DTYPE.bytes(),
-        )),
+        peer: match job.baseline {
+            Baseline::Naive => Some("naive"),
+            Baseline::Portable => Some("portable"),
+            Baseline::Dense | Baseline::Own => None,
+        },
+        // The ceilings are of f32 multiply-adds, which matrices are not.
+        work: (!on_matrices).then(|| {
+            Work::matmul(
+                [tokens, n_out, k_in],
+                density,
+                pruned.bytes(),
+                T::DTYPE.bytes(),
+            )
+        }),
     };
     Ok(MatmulResult {
         record: bench.record_beside(words, pair(ours)?, contenders, timing),
@@ -185,6 +204,7 @@ fn check<T: Element>(
     x: &Matrix<T>,
     epilogue: &Epilogue,
     y: &[f32],
+    on_matrices: bool,
 ) -> anyhow::Result<f64> {
     let (n_out, k_in) = w.shape();
     let affordable = REFERENCE_TERMS / (n_out * k_in).max(1);
@@ -194,7 +214,12 @@ fn check<T: Element>(
         .iter()
         .flat_map(|&token| &y[token * n_out..(token + 1) * n_out])
         .map(|&y| f64::from(y));
-    let bounds = matmul_bounds(&reference, w.most_terms(), epilogue.activation, DType::F32);
+    let (terms, activation) = (w.most_terms(), epilogue.activation);
+    let bounds = if on_matrices {
+        cooperative_matmul_bounds(&reference, terms, MOST_PARTS, activation, DType::F32)
+    } else {
+        matmul_bounds(&reference, terms, activation, DType::F32)
+    };
     Ok(compare(sampled, &reference.y, &bounds).ratio)
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sparse_core::{Element, Matrix, Nm, synthetic};
+use sparse_gpu::Tier;
 
 use crate::cli::{Operation, Pattern};
 use crate::presets::MatmulCase;
@@ -20,6 +21,8 @@ pub struct MatmulRow {
     pub case: MatmulCase,
     /// Name of the weights in the file of real weights; none where they are generated.
     pub tensor: Option<String>,
+    /// Which kernels compute it.
+    pub tier: Tier,
 }
 
 impl MatmulRow {
@@ -72,6 +75,7 @@ pub fn rows_of_weights(path: &Path) -> Result<Vec<MatmulRow>, TensorFileError> {
                 pattern,
             },
             tensor: Some(name.clone()),
+            tier: Tier::Portable,
         };
         rows.push(row(Operation::DenseMatmul, TOKENS, Pattern::Dense));
         for pattern in [Nm::TWO_FOUR, Nm::new(2, 4, 8), Nm::new(2, 8, 8)] {

@@ -3,7 +3,7 @@
 use sparse_core::{DType, Element, Nm};
 use sparse_gpu::{
     BsrMatmul, DenseMatmul, Epilogue, Error, Explanation, Extras, Gpu, GpuBsr, GpuNm, GpuTensor,
-    MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, wgpu,
+    MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, Tier, wgpu,
 };
 
 use crate::weights::PrunedWeights;
@@ -45,17 +45,27 @@ impl GpuWeights {
         [tokens, n_out, k_in]: [usize; 3],
         types: MatmulTypes,
         epilogue: Epilogue,
+        tier: Tier,
     ) -> Result<MatmulPlan, Error> {
         match self {
             Self::Dense(_) => gpu.plan_blocking(&DenseMatmul {
                 types,
                 epilogue,
+                tier,
                 ..DenseMatmul::new(tokens, n_out, k_in)
             }),
-            Self::Nm(w) => plan_nm(gpu, [tokens, n_out, k_in], w.pattern(), types, epilogue),
+            Self::Nm(w) => plan_nm(
+                gpu,
+                [tokens, n_out, k_in],
+                w.pattern(),
+                types,
+                epilogue,
+                tier,
+            ),
             Self::Bsr(w) => gpu.plan_blocking(&BsrMatmul {
                 types,
                 epilogue,
+                tier,
                 ..BsrMatmul::new(tokens, n_out, k_in, w.block())
             }),
         }
@@ -87,8 +97,9 @@ fn plan_nm(
     pattern: Nm,
     types: MatmulTypes,
     epilogue: Epilogue,
+    tier: Tier,
 ) -> Result<MatmulPlan, Error> {
-    if tokens <= MATVEC_TOKENS {
+    if tokens <= MATVEC_TOKENS && tier != Tier::CooperativeMatrix {
         gpu.plan_blocking(&NmMatvec {
             types,
             epilogue,
@@ -98,6 +109,7 @@ fn plan_nm(
         gpu.plan_blocking(&NmMatmul {
             types,
             epilogue,
+            tier,
             ..NmMatmul::new(tokens, n_out, k_in, pattern)
         })
     }
@@ -125,6 +137,7 @@ impl MatmulRun {
         x: &GpuTensor,
         bias: Option<GpuTensor>,
         epilogue: Epilogue,
+        tier: Tier,
     ) -> Result<Self, Error> {
         let (n_out, k_in) = weights.shape();
         let tokens = x.shape().first().copied().unwrap_or(0);
@@ -138,7 +151,7 @@ impl MatmulRun {
             bias: bias.as_ref().map(GpuTensor::dtype),
             ..epilogue
         };
-        let plan = uploaded.plan(gpu, [tokens, n_out, k_in], types, epilogue)?;
+        let plan = uploaded.plan(gpu, [tokens, n_out, k_in], types, epilogue, tier)?;
         let y = gpu.empty_tensor(&[tokens, n_out], DType::F32)?;
         Ok(Self {
             plan,

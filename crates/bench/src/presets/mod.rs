@@ -1,12 +1,14 @@
 //! Which shapes `compare` measures, as plain data.
 
 mod case;
+mod cooperative;
 mod full;
 mod layers;
 mod peers;
 mod quick;
 
 pub use case::{AdapterClass, AttentionCase, Case, MatmulCase};
+pub use cooperative::cooperative_cases;
 pub use layers::{LENGTHS, LayerCase, LayerTask, auto_layers, planted_layers};
 
 use crate::cli::{OperationList, PresetName};

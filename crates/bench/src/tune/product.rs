@@ -3,7 +3,7 @@
 use sparse_core::synthetic::integer_matrix;
 use sparse_core::{DType, Element};
 use sparse_gpu::{
-    Error, Explanation, Extras, Gpu, GpuTensor, KernelTile, MatmulPlan, MatmulTypes, wgpu,
+    Error, Explanation, Extras, Gpu, GpuTensor, KernelTile, MatmulPlan, MatmulTypes, Tier, wgpu,
 };
 
 use super::contest::Ring;
@@ -49,7 +49,8 @@ impl<T: Element> Ring for Product<T> {
 
     fn plan(&self, gpu: &Gpu) -> Result<MatmulPlan, Error> {
         let epilogue = sparse_gpu::Epilogue::default();
-        self.weights.plan(gpu, self.sizes, self.types, epilogue)
+        self.weights
+            .plan(gpu, self.sizes, self.types, epilogue, Tier::Portable)
     }
 
     fn kernel_tile(plan: &MatmulPlan) -> Option<KernelTile> {

@@ -49,7 +49,7 @@ pub(super) fn listing(text: &str) -> Vec<Line> {
 }
 
 fn class(name: &str) -> Option<Class> {
-    const MULTIPLY_ADD: [&str; 4] = ["fma", "mac_f32", "mad_f32", "pk_fma"];
+    const MULTIPLY_ADD: [&str; 5] = ["fma", "mac_f32", "mad_f32", "pk_fma", "wmma"];
     const CONTROL: [&str; 12] = [
         "wait",
         "delay_alu",

@@ -58,7 +58,7 @@ pub(super) fn listing(text: &str) -> Vec<Line> {
 fn class(result: &str, name: &str) -> Class {
     let name = name.split('.').collect::<Vec<_>>();
     match name[0] {
-        "ffma" | "hfma2" => Class::Fma,
+        "ffma" | "hfma2" | "hmma" => Class::Fma,
         "ldc" | "ldcu" => Class::ScalarMemory,
         "ld" | "st" | "atom" | "red" if name.contains(&"shared") => Class::Workgroup,
         "lds" | "sts" | "atoms" => Class::Workgroup,

@@ -1,6 +1,7 @@
 //! The kernels that are looked at: those that plans take on the chip's make where the problem names no tile.
 
 mod attention;
+mod cooperative;
 mod matmul;
 mod tiles;
 mod xattention;
@@ -9,6 +10,8 @@ pub use tiles::Tiled;
 
 use sparse_gpu::AdapterClass;
 use sparse_shaders::{Kernel, Source, expand};
+
+use crate::vulkan::Matrices;
 
 /// One kernel of the list.
 #[derive(Clone, Debug)]
@@ -27,10 +30,13 @@ pub struct Entry {
 ///
 /// # Errors
 /// A kernel that does not expand.
-pub fn list(class: AdapterClass) -> anyhow::Result<Vec<Entry>> {
+pub fn list(class: AdapterClass, matrices: Option<Matrices>) -> anyhow::Result<Vec<Entry>> {
     let mut entries = attention::list(class)?;
     entries.extend(xattention::list(class)?);
     entries.extend(matmul::list(class)?);
+    if let Some(matrices) = matrices {
+        entries.extend(cooperative::list(class, matrices)?);
+    }
     Ok(entries)
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 use naga::valid::ModuleInfo;
-use sparse_shaders::{Source, expand_all_variants};
+use sparse_shaders::{Extensions, Source, expand_all_variants};
 
 use super::parallel;
 use crate::spirv;
@@ -25,8 +25,9 @@ impl Variant {
     }
 }
 
-/// All variants with `only` in their names; of those with the same text the first.
-pub(super) fn distinct(only: Option<&str>) -> Result<Vec<Variant>> {
+/// All variants with `only` in their names, of those with the same text the first; and apart from them those on cooperative matrices, which most
+/// compilers do not know.
+pub(super) fn distinct(only: Option<&str>) -> Result<(Vec<Variant>, Vec<Variant>)> {
     let mut sources = expand_all_variants()?;
     sources.retain(|source| only.is_none_or(|part| source.name.contains(part)));
     if sources.is_empty() {
@@ -44,7 +45,7 @@ pub(super) fn distinct(only: Option<&str>) -> Result<Vec<Variant>> {
         parallel::cores()
     );
     let parsed = parallel::map(&sources, |_, source| spirv::parse(source));
-    sources
+    let all: Vec<Variant> = sources
         .into_iter()
         .zip(parsed)
         .map(|(source, parsed)| {
@@ -55,5 +56,8 @@ pub(super) fn distinct(only: Option<&str>) -> Result<Vec<Variant>> {
                 info,
             })
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    Ok(all
+        .into_iter()
+        .partition(|variant| variant.source.extensions == Extensions::None))
 }

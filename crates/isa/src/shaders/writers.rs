@@ -39,6 +39,8 @@ mod built {
             fake_missing_bindings: true,
             zero_initialize_workgroup_memory: false,
             force_loop_bounding: false,
+            // Cooperative matrices want 2.3, which the GPUs that have them take.
+            lang_version: (2, 3),
             ..msl::Options::default()
         };
         let complaints = parallel::map(variants, |_, variant| {

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use anyhow::{Context, Result, bail};
 use ash::{ext, khr, vk};
 
+use super::Matrices;
 use crate::spirv::Target;
 
 /// What a driver says of itself.
@@ -31,6 +32,7 @@ pub struct Chip {
     instance: ash::Instance,
     description: Description,
     target: Target,
+    matrices: Option<Matrices>,
     // The library must outlive what was loaded from it.
     _entry: ash::Entry,
 }
@@ -60,8 +62,9 @@ impl Chip {
         #[expect(unsafe_code, reason = "Vulkan")]
         let instance = unsafe { entry.create_instance(&info, None) }
             .context("no Vulkan driver answers; on Debian: apt-get install mesa-vulkan-drivers")?;
-        match open_device(&instance, wanted) {
-            Ok((device, description, target)) => Ok(Self {
+        match open_device(&entry, &instance, wanted) {
+            Ok((device, description, target, matrices)) => Ok(Self {
+                matrices,
                 executables: khr::pipeline_executable_properties::Device::new(&instance, &device),
                 device,
                 instance,
@@ -85,6 +88,11 @@ impl Chip {
         &self.description
     }
 
+    /// The cooperative matrices that kernels can use on it.
+    pub fn matrices(&self) -> Option<Matrices> {
+        self.matrices
+    }
+
     /// How SPIR-V is written for it.
     pub fn target(&self) -> Target {
         self.target
@@ -103,9 +111,10 @@ impl Drop for Chip {
 }
 
 fn open_device(
+    entry: &ash::Entry,
     instance: &ash::Instance,
     wanted: Option<&str>,
-) -> Result<(ash::Device, Description, Target)> {
+) -> Result<(ash::Device, Description, Target, Option<Matrices>)> {
     // SAFETY: the instance is alive.
     #[expect(unsafe_code, reason = "Vulkan")]
     let devices = unsafe { instance.enumerate_physical_devices() }
@@ -128,14 +137,16 @@ fn open_device(
         );
     };
     require_extension(instance, *physical, description)?;
-    let (device, robust_buffers) = create(instance, *physical)
+    // Drivers may have what their entry point does not answer for; without the library's own there is nothing to ask.
+    let matrices = Matrices::of(entry, instance, *physical);
+    let (device, robust_buffers) = create(instance, *physical, matrices.is_some())
         .with_context(|| format!("{} makes no device", description.name))?;
     let target = Target {
         version: Target::version_for(description.api_version),
         robust_buffers,
         names_of_varyings: description.vendor != 0x5143,
     };
-    Ok((device, description.clone(), target))
+    Ok((device, description.clone(), target, matrices))
 }
 
 fn describe(instance: &ash::Instance, device: vk::PhysicalDevice) -> Description {
@@ -184,7 +195,11 @@ fn require_extension(
 }
 
 /// The device, and whether buffers are robust in the second sense.
-fn create(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<(ash::Device, bool)> {
+fn create(
+    instance: &ash::Instance,
+    physical: vk::PhysicalDevice,
+    with_matrices: bool,
+) -> Result<(ash::Device, bool)> {
     let mut has_robustness = vk::PhysicalDeviceRobustness2FeaturesEXT::default();
     let mut has = vk::PhysicalDeviceFeatures2::default().push_next(&mut has_robustness);
     // SAFETY: the device comes from this instance, the chain lives during the call.
@@ -207,12 +222,29 @@ fn create(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<(ash
     let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
     let mut info = vk::DeviceCreateInfo::default()
         .queue_create_infos(&queues)
-        .enabled_extension_names(&extensions)
         .enabled_features(&core)
         .push_next(&mut executables);
     if robust_buffers {
         info = info.push_next(&mut robustness);
     }
+    // What wgpu enables for them.
+    let mut matrices =
+        vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
+    let mut halves = vk::PhysicalDeviceShaderFloat16Int8Features::default().shader_float16(true);
+    let mut stored_halves =
+        vk::PhysicalDevice16BitStorageFeatures::default().storage_buffer16_bit_access(true);
+    let mut memory_model = vk::PhysicalDeviceVulkanMemoryModelFeatures::default()
+        .vulkan_memory_model(true)
+        .vulkan_memory_model_device_scope(true);
+    if with_matrices {
+        extensions.push(khr::cooperative_matrix::NAME.as_ptr());
+        info = info
+            .push_next(&mut matrices)
+            .push_next(&mut halves)
+            .push_next(&mut stored_halves)
+            .push_next(&mut memory_model);
+    }
+    let info = info.enabled_extension_names(&extensions);
     // SAFETY: everything that the struct points at lives during the call; the extensions were asked for above.
     #[expect(unsafe_code, reason = "Vulkan")]
     let device = unsafe { instance.create_device(physical, &info, None) }?;

@@ -11,6 +11,41 @@ pub fn matmul_bounds(
     activation: Activation,
     output: DType,
 ) -> Vec<f64> {
+    with_roundings(reference, terms, activation, output)
+}
+
+/// As [`matmul_bounds`], for a kernel that multiplies f16 by cooperative matrices and adds in f32: in any order, four or more products at a
+/// time or one by one, and cutting off where others round, with k in so many `parts`. Derivation: `docs/NUMERICS.md`, section 2.
+///
+/// ```
+/// use sparse_core::bounds::{cooperative_matmul_bounds, matmul_bounds};
+/// use sparse_core::{Activation, DType, Epilogue, Matrix, matmul::dense_matmul};
+/// let x = Matrix::new(1, 8, vec![1.0_f32; 8]);
+/// let product = dense_matmul(&x, &x, &Epilogue::NONE)?;
+/// let rounding = matmul_bounds(&product, 8, Activation::None, DType::F32)[0];
+/// let cutting = cooperative_matmul_bounds(&product, 8, 1, Activation::None, DType::F32)[0];
+/// assert!(cutting > 2.0 * rounding && cutting < 3.0 * rounding);
+/// # Ok::<(), sparse_core::MatmulError>(())
+/// ```
+pub fn cooperative_matmul_bounds(
+    reference: &MatmulReference,
+    terms: usize,
+    parts: usize,
+    activation: Activation,
+    output: DType,
+) -> Vec<f64> {
+    let blocks = terms.div_ceil(4) + parts - parts.min(1);
+    let roundings = 2 * (terms + 2 * blocks) + parts - parts.min(1);
+    with_roundings(reference, roundings, activation, output)
+}
+
+/// Of sums with so many roundings.
+fn with_roundings(
+    reference: &MatmulReference,
+    roundings: usize,
+    activation: Activation,
+    output: DType,
+) -> Vec<f64> {
     let elements = reference
         .pre
         .iter()
@@ -18,7 +53,7 @@ pub fn matmul_bounds(
         .zip(&reference.y);
     elements
         .map(|((&pre, &magnitude), &y)| {
-            let roundings = terms + 2 + reference.epilogue_roundings;
+            let roundings = roundings + 2 + reference.epilogue_roundings;
             let flushed = roundings as f64 * SMALLEST_NORMAL * reference.epilogue_gain;
             let sum = gamma(roundings) * magnitude + flushed;
             let error = activated(activation, pre, y, sum);

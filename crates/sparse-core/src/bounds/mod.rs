@@ -9,7 +9,7 @@ mod xattention;
 
 pub use attention::{AttentionBounds, attention_bounds};
 pub use compare::{Comparison, compare};
-pub use matmul::matmul_bounds;
+pub use matmul::{cooperative_matmul_bounds, matmul_bounds};
 pub use xattention::{block_score_bounds, selection_tolerance};
 
 /// Unit roundoff of f32, in which every kernel accumulates.

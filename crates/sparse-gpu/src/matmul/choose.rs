@@ -1,9 +1,9 @@
 //! Which walk and which tile a problem gets, and why.
 
-use sparse_shaders::{MatvecKernel, Tile, Walk};
+use sparse_shaders::{CooperativeTile, MatvecKernel, Tile, Walk};
 
 use super::engine::WORD_WEIGHTS;
-use super::problem::MatmulProblem;
+use super::problem::{MatmulProblem, Tier};
 use super::tiles;
 use super::weights::Format;
 use crate::AdapterClass;
@@ -22,6 +22,8 @@ pub(crate) enum Shape {
         panel: usize,
         lanes: usize,
     },
+    /// `matmul_cooperative.wgsl`.
+    Cooperative { tile: CooperativeTile, staged: bool },
 }
 
 impl Shape {
@@ -29,6 +31,7 @@ impl Shape {
         match self {
             Self::Tiled(tile) => tile.rows,
             Self::Matvec { rows, .. } => rows,
+            Self::Cooperative { tile, .. } => tile.rows(),
         }
     }
 
@@ -37,6 +40,31 @@ impl Shape {
         match self {
             Self::Tiled(tile) => tile.panel(),
             Self::Matvec { panel, .. } => panel,
+            Self::Cooperative { tile, .. } => tile.panel(),
+        }
+    }
+
+    /// Stored weights of a row that one round of the kernel's loop takes.
+    pub(crate) fn step(self) -> usize {
+        match self {
+            Self::Tiled(_) | Self::Matvec { .. } => 4,
+            Self::Cooperative { tile, .. } => tile.size.side(),
+        }
+    }
+
+    /// Bytes of a packed activation.
+    pub(crate) fn packed_bytes(self) -> u64 {
+        match self {
+            Self::Tiled(_) | Self::Matvec { .. } => 4,
+            Self::Cooperative { .. } => 2,
+        }
+    }
+
+    /// Name of the tier.
+    pub(crate) fn tier(self) -> &'static str {
+        match self {
+            Self::Tiled(_) | Self::Matvec { .. } => Tier::Portable.name(),
+            Self::Cooperative { .. } => Tier::CooperativeMatrix.name(),
         }
     }
 
@@ -50,6 +78,16 @@ impl Shape {
             }
             Self::Matvec { rows, panel, lanes } => {
                 format!("{rows} rows x {panel} tokens, k over {lanes} lanes")
+            }
+            Self::Cooperative { tile, .. } => {
+                let side = tile.size.side();
+                format!(
+                    "{} x {} matrices of {side} x {side} a subgroup, {} tokens by {} lanes",
+                    tile.row_matrices,
+                    tile.token_matrices,
+                    tile.panel(),
+                    tile.lanes
+                )
             }
         }
     }
@@ -212,7 +250,7 @@ pub(crate) fn matvec(walk: Walk, tokens: usize, class: AdapterClass) -> Shape {
 pub(crate) fn split_k(problem: &MatmulProblem, shape: Shape, steps: usize) -> usize {
     let groups = problem.n_out.div_ceil(shape.rows()) * problem.tokens.div_ceil(shape.panel());
     let steps_of_lane = match shape {
-        Shape::Tiled(_) => steps,
+        Shape::Tiled(_) | Shape::Cooperative { .. } => steps,
         Shape::Matvec { lanes, .. } => steps / lanes,
     };
     (FILLING_GROUPS / groups.max(1)).clamp(1, (steps_of_lane / SHORTEST_PART).clamp(1, MOST_PARTS))

@@ -1,6 +1,7 @@
 //! What the matmul operations share: one engine plans and records dense, N:M and block-sparse products, with many tokens or few.
 
 pub(crate) mod choose;
+pub(crate) mod cooperative;
 mod engine;
 pub(crate) mod params;
 mod plan;
@@ -13,5 +14,7 @@ pub(crate) use problem::MatmulProblem;
 pub(crate) use weights::Format;
 
 pub use plan::MatmulPlan;
-pub use problem::{Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, Tile, Transposed};
+pub use problem::{
+    Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, Tier, Tile, Transposed,
+};
 pub use weights::Weights;

@@ -33,6 +33,44 @@ impl Default for MatmulTypes {
     }
 }
 
+/// Which kernels may compute a product.
+///
+/// ```
+/// use sparse_gpu::{DenseMatmul, MatmulTypes, Tier, sparse_core::DType};
+/// // f16 weights and activations, f32 results: on cooperative matrices, or an error that says why not.
+/// let layer = DenseMatmul {
+///     types: MatmulTypes { y: DType::F32, ..MatmulTypes::all(DType::F16) },
+///     tier: Tier::CooperativeMatrix,
+///     ..DenseMatmul::new(512, 1024, 1024)
+/// };
+/// assert_eq!(DenseMatmul::new(512, 1024, 1024).tier, Tier::Portable);
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Those that every WebGPU device runs.
+    #[default]
+    Portable,
+    /// Those on cooperative matrices (tensor cores and their like), or an error: f16 times f16, added up in f32. x and w are stored as f16; w is
+    /// dense, N:M with a V that is a multiple of the device's matrix size, or of blocks whose both sides are; w is not transposed. Wants
+    /// [`crate::Gpu::enable_cooperative_matrices`] first.
+    CooperativeMatrix,
+    /// Cooperative matrices where they are enabled and the problem is made for them, portable kernels otherwise: [`crate::Explanation`] says
+    /// which, and why not the others.
+    Best,
+}
+
+impl Tier {
+    /// `portable`, `cooperative-matrix` or `best`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::CooperativeMatrix => "cooperative-matrix",
+            Self::Best => "best",
+        }
+    }
+}
+
 /// Which operands lie in memory as the transpose of what the formula of the problem says. Nothing is copied for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Transposed {
@@ -170,6 +208,8 @@ pub(crate) struct MatmulProblem {
     pub(crate) tile: Option<Tile>,
     /// Parts into which k is split; none: chosen by the plan.
     pub(crate) split_k: Option<usize>,
+    /// Which kernels may compute it.
+    pub(crate) tier: Tier,
     /// The kernel for few tokens or none.
     pub(crate) few_tokens_only: bool,
 }

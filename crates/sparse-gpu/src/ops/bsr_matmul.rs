@@ -1,7 +1,7 @@
 //! `bsr_matmul`: block-sparse weights.
 
 use crate::matmul::{
-    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile, Transposed,
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tier, Tile, Transposed,
 };
 use crate::problem::Problem;
 use crate::{Error, Gpu};
@@ -33,10 +33,12 @@ pub struct BsrMatmul {
     pub tile: Option<Tile>,
     /// Parts into which k is split, to be added up by a second pass in a fixed order; none: chosen by the plan.
     pub split_k: Option<usize>,
+    /// Which kernels may compute it.
+    pub tier: Tier,
 }
 
 impl BsrMatmul {
-    /// f32, no epilogue, tile by the plan.
+    /// f32, no epilogue, tile by the plan, portable kernels.
     pub fn new(tokens: usize, n_out: usize, k_in: usize, block: (usize, usize)) -> Self {
         Self {
             tokens,
@@ -49,6 +51,7 @@ impl BsrMatmul {
             epilogue: Epilogue::default(),
             tile: None,
             split_k: None,
+            tier: Tier::Portable,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Problem for BsrMatmul {
             epilogue: self.epilogue,
             tile: self.tile,
             split_k: self.split_k,
+            tier: self.tier,
             few_tokens_only: false,
         };
         Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))

@@ -1,7 +1,7 @@
 //! `dense_matmul`: the honest baseline, and a useful operation in itself.
 
 use crate::matmul::{
-    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile, Transposed,
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tier, Tile, Transposed,
 };
 use crate::problem::Problem;
 use crate::{Error, Gpu};
@@ -31,10 +31,12 @@ pub struct DenseMatmul {
     pub tile: Option<Tile>,
     /// Parts into which k is split, to be added up by a second pass in a fixed order; none: chosen by the plan.
     pub split_k: Option<usize>,
+    /// Which kernels may compute it.
+    pub tier: Tier,
 }
 
 impl DenseMatmul {
-    /// f32, no epilogue, tile by the plan.
+    /// f32, no epilogue, tile by the plan, portable kernels.
     pub fn new(tokens: usize, n_out: usize, k_in: usize) -> Self {
         Self {
             tokens,
@@ -46,6 +48,7 @@ impl DenseMatmul {
             epilogue: Epilogue::default(),
             tile: None,
             split_k: None,
+            tier: Tier::Portable,
         }
     }
 }
@@ -66,6 +69,7 @@ impl Problem for DenseMatmul {
             epilogue: self.epilogue,
             tile: self.tile,
             split_k: self.split_k,
+            tier: self.tier,
             few_tokens_only: false,
         };
         Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))

@@ -3,7 +3,7 @@
 use sparse_core::Nm;
 
 use crate::matmul::{
-    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tile, Transposed,
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tier, Tile, Transposed,
 };
 use crate::problem::Problem;
 use crate::{Error, Gpu};
@@ -38,10 +38,12 @@ pub struct NmMatmul {
     pub tile: Option<Tile>,
     /// Parts into which k is split, to be added up by a second pass in a fixed order; none: chosen by the plan.
     pub split_k: Option<usize>,
+    /// Which kernels may compute it.
+    pub tier: Tier,
 }
 
 impl NmMatmul {
-    /// f32, no epilogue, tile by the plan.
+    /// f32, no epilogue, tile by the plan, portable kernels.
     pub fn new(tokens: usize, n_out: usize, k_in: usize, pattern: Nm) -> Self {
         Self {
             tokens,
@@ -54,6 +56,7 @@ impl NmMatmul {
             epilogue: Epilogue::default(),
             tile: None,
             split_k: None,
+            tier: Tier::Portable,
         }
     }
 }
@@ -76,6 +79,7 @@ impl Problem for NmMatmul {
             epilogue: self.epilogue,
             tile: self.tile,
             split_k: self.split_k,
+            tier: self.tier,
             few_tokens_only: false,
         };
         Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))

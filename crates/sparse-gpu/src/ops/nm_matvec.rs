@@ -3,7 +3,7 @@
 use sparse_core::Nm;
 
 use crate::matmul::{
-    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Transposed,
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tier, Transposed,
 };
 use crate::problem::Problem;
 use crate::{Error, Gpu};
@@ -70,6 +70,7 @@ impl Problem for NmMatvec {
             epilogue: self.epilogue,
             tile: None,
             split_k: self.split_k,
+            tier: Tier::Portable,
             few_tokens_only: true,
         };
         Ok(MatmulPlan::new(Engine::plan(gpu, problem).await?))

@@ -30,7 +30,7 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
     let layer = Layer::of(files[0].shape);
     // No row is timed here.
     let bench = Bench::new(
-        open_with_tiles(args.adapter.as_deref(), &args.tiles)?,
+        open_with_tiles(args.adapter.as_deref(), &args.tiles, false)?,
         Duration::ZERO,
     );
     let bar = progress::rounds(0);

@@ -66,7 +66,10 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let settings = args.settings(profile.as_ref())?;
     options.forced = settings.forced(qkv.shape)?;
     options.layout(qkv.shape)?;
-    let mut bench = Bench::new(open_with_tiles(args.adapter.as_deref(), &args.tiles)?, TIME);
+    let mut bench = Bench::new(
+        open_with_tiles(args.adapter.as_deref(), &args.tiles, false)?,
+        TIME,
+    );
     bench.budget = Budget {
         least_rounds: LEAST_ROUNDS,
         ..bench.budget

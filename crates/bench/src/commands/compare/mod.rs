@@ -10,6 +10,7 @@ use anyhow::Context;
 use half::{bf16, f16};
 use indicatif::ProgressBar;
 use sparse_core::{Activation, DType, Element};
+use sparse_gpu::Tier;
 
 use super::{exit_code, open_with_tiles};
 use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
@@ -18,7 +19,7 @@ use crate::compare::bench::Bench;
 use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::{MatmulRow, rows_of_weights};
 use crate::device::class_of;
-use crate::presets::{AttentionCase, Case, LayerCase, cases};
+use crate::presets::{AttentionCase, Case, LayerCase, cases, cooperative_cases};
 use crate::progress;
 use crate::record::{Record, to_table};
 use crate::report::MaskMap;
@@ -54,7 +55,11 @@ impl Row {
         match self {
             Self::Matmul(row) => {
                 let case = &row.case;
-                format!("{} {} {}", case.operation, case.dtype, case.pattern)
+                let tier = match row.tier {
+                    Tier::Portable => "",
+                    _ => " on cooperative matrices",
+                };
+                format!("{} {} {}{tier}", case.operation, case.dtype, case.pattern)
             }
             Self::Attention(case) => {
                 format!("{} {} {} tokens", case.operation, case.dtype, case.q_len)
@@ -73,10 +78,11 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let operations = args.ops.clone().unwrap_or_default();
     let real_weights = args.weights.as_deref().map(rows_of_weights).transpose()?;
     let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
-    let mut bench = Bench::new(
-        open_with_tiles(args.adapter.as_deref(), &args.tiles)?,
-        row_time(args.preset),
-    );
+    let gpu = open_with_tiles(args.adapter.as_deref(), &args.tiles, args.cooperative)?;
+    if args.cooperative {
+        println!("{}", gpu.enable_cooperative_matrices_blocking()?);
+    }
+    let mut bench = Bench::new(gpu, row_time(args.preset));
     if args.peers {
         bench.open_peers(&args.strategies)?;
     }
@@ -84,7 +90,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let bench = bench;
     let class = class_of(bench.gpu.adapter().device_type);
     let generated = cases(args.preset, class, &operations);
-    let rows = match args.preset {
+    let mut rows: Vec<Row> = match args.preset {
         PresetName::Attention => {
             let layers = layers::layers(class, qkv.as_ref(), args.lengths.as_deref());
             let rows = layers.into_iter().map(Row::Layer);
@@ -93,6 +99,17 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         }
         _ => rows(generated, real_weights, qkv.as_ref(), &operations),
     };
+    if args.cooperative {
+        let cases = cooperative_cases(class).into_iter();
+        let cases = cases.filter(|case| operations.contains(case.operation));
+        rows.extend(cases.map(|case| {
+            Row::Matmul(MatmulRow {
+                case,
+                tensor: None,
+                tier: Tier::CooperativeMatrix,
+            })
+        }));
+    }
     let results = measure_all(args, &bench, &rows, qkv.as_ref());
     println!("{}", to_table(&results.records));
     println!(
@@ -133,7 +150,11 @@ fn rows(
     let (mut matmul, mut attention) = (Vec::new(), Vec::new());
     for case in generated {
         match case {
-            Case::Matmul(case) => matmul.push(MatmulRow { case, tensor: None }),
+            Case::Matmul(case) => matmul.push(MatmulRow {
+                case,
+                tensor: None,
+                tier: Tier::Portable,
+            }),
             Case::Attention(case) => attention.push(case),
         }
     }
@@ -207,8 +228,10 @@ fn multiply<T: Element>(
         bias: None,
         activation: Activation::None,
         pattern: row.case.pattern,
+        tier: row.tier,
         baseline: match row.case.operation {
             // Beside other libraries nobody asks for the naive kernel, which takes ten times as long as all of them.
+            Operation::DenseMatmul if row.tier != Tier::Portable => Baseline::Portable,
             Operation::DenseMatmul if args.peers => Baseline::Own,
             Operation::DenseMatmul => Baseline::Naive,
             _ => Baseline::Dense,

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use half::{bf16, f16};
 use sparse_core::{Activation, DType, Element};
+use sparse_gpu::{Gpu, Tier};
 
 use super::open_with_tiles;
-use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern};
+use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern, TierName};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{Baseline, MatmulJob, measure};
 use crate::progress;
@@ -22,7 +23,7 @@ const TIME: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &MatmulArgs) -> anyhow::Result<ExitCode> {
     let inputs = MatmulInputs::read(args)?;
-    let bench = Bench::new(open_with_tiles(args.adapter.as_deref(), &args.tiles)?, TIME);
+    let bench = Bench::new(device(args)?, TIME);
     let record = match inputs.dtype {
         DType::F32 => multiply::<f32>(&bench, args, inputs)?,
         DType::F16 => multiply::<f16>(&bench, args, inputs)?,
@@ -32,18 +33,38 @@ pub(crate) fn run(args: &MatmulArgs) -> anyhow::Result<ExitCode> {
     Ok(super::exit_code(&[record]))
 }
 
+/// The device, with its cooperative matrices tested where the tier may use them.
+fn device(args: &MatmulArgs) -> anyhow::Result<Gpu> {
+    let tier = Tier::from(args.tier);
+    let matrices = tier != Tier::Portable;
+    let gpu = open_with_tiles(args.adapter.as_deref(), &args.tiles, matrices)?;
+    match tier {
+        Tier::Portable => {}
+        Tier::CooperativeMatrix => {
+            gpu.enable_cooperative_matrices_blocking()?;
+        }
+        Tier::Best => {
+            if let Err(reason) = gpu.enable_cooperative_matrices_blocking() {
+                eprintln!("on portable kernels: {reason}");
+            }
+        }
+    }
+    Ok(gpu)
+}
+
 fn multiply<T: Element>(
     bench: &Bench,
     args: &MatmulArgs,
     inputs: MatmulInputs,
 ) -> anyhow::Result<Record> {
     let job = MatmulJob {
-        operation: operation(args.pattern, inputs.x.shape().0),
+        operation: operation(args, inputs.x.shape().0),
         w: inputs.w.cast::<T>(),
         x: inputs.x.cast::<T>(),
         bias: inputs.bias,
         activation: activation(args.activation),
         pattern: args.pattern,
+        tier: args.tier.into(),
         baseline: if args.pattern == Pattern::Dense {
             Baseline::Own
         } else {
@@ -72,10 +93,11 @@ fn multiply<T: Element>(
     Ok(result.record)
 }
 
-fn operation(pattern: Pattern, tokens: usize) -> Operation {
-    match pattern {
+fn operation(args: &MatmulArgs, tokens: usize) -> Operation {
+    let few = tokens <= crate::device::MATVEC_TOKENS && args.tier != TierName::CooperativeMatrix;
+    match args.pattern {
         Pattern::Dense => Operation::DenseMatmul,
-        Pattern::Nm(_) if tokens <= crate::device::MATVEC_TOKENS => Operation::NmMatvec,
+        Pattern::Nm(_) if few => Operation::NmMatvec,
         Pattern::Nm(_) => Operation::NmMatmul,
         Pattern::Bsr { .. } => Operation::BsrMatmul,
     }

@@ -75,6 +75,20 @@ impl Engine {
     pub(super) fn loop_rounds(&self) -> usize {
         let steps = self.steps();
         match self.shape {
+            // The steps of each share of tokens that a subgroup takes; in each it gathers and stages, and stores the sums after them.
+            Shape::Cooperative { tile, staged } => {
+                let quads = tile.size.side() / 4;
+                let gathered = if matches!(self.walk, Walk::Nm { .. }) {
+                    quads * tile.panel() / 4
+                } else {
+                    0
+                };
+                let staged = if staged { quads * tile.rows() } else { 0 };
+                let moved = gathered.div_ceil(tile.lanes) + staged.div_ceil(tile.lanes);
+                // Subgroups are never larger than workgroups: one subgroup takes all shares, at worst.
+                let stored = tile.row_matrices * tile.token_matrices * 4 * quads * quads;
+                tile.shares * (1 + steps.div_ceil(quads) * (1 + moved)) + stored
+            }
             Shape::Tiled(_) => steps,
             // Each lane takes its share of the steps, then adds up its share of the sums, one partial sum a round.
             Shape::Matvec { rows, panel, lanes } => {
@@ -125,12 +139,21 @@ pub(super) fn weight_row(walk: Walk, n_out: usize, k_in: usize) -> usize {
 pub(crate) const WORD_WEIGHTS: usize = 16;
 
 /// Rows of a panel of packed activations: every k that the walk can visit, those past the last column zero.
-pub(super) fn packed_rows(walk: Walk, k_in: usize) -> usize {
+/// `step` stored weights of a row are read at once.
+pub(super) fn packed_rows(walk: Walk, k_in: usize, step: usize) -> usize {
     match walk {
-        Walk::Dense { .. }
-        | Walk::NmExpand { .. }
-        | Walk::DenseTransposed { .. }
-        | Walk::NmTransposed { .. } => k_in.next_multiple_of(4),
+        Walk::Dense { .. } => k_in.next_multiple_of(step),
+        // A last step that reaches behind the list reads the zeros of a row of its own.
+        Walk::Nm { n, m, .. }
+            if !(k_in.div_ceil(m) * n)
+                .next_multiple_of(4)
+                .is_multiple_of(step) =>
+        {
+            packed_rows(walk, k_in, 4) + 1
+        }
+        Walk::NmExpand { .. } | Walk::DenseTransposed { .. } | Walk::NmTransposed { .. } => {
+            k_in.next_multiple_of(4)
+        }
         Walk::Nm { n, m, .. } | Walk::NmGather { n, m, .. } => {
             let kept = (k_in.div_ceil(m) * n).next_multiple_of(4);
             kept.div_ceil(n) * m

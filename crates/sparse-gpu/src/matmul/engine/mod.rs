@@ -12,7 +12,7 @@ pub(crate) use layout::WORD_WEIGHTS;
 
 use std::sync::Arc;
 
-use sparse_shaders::{PackKernel, Walk};
+use sparse_shaders::Walk;
 
 use super::choose::Shape;
 use super::weights::Weights;
@@ -56,7 +56,12 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 struct Pack {
     kernel: Arc<CompiledKernel>,
-    packing: PackKernel,
+    /// x is `[k_in, tokens]`.
+    transposed: bool,
+    /// Elements of what the kernel loads x in.
+    unit: u64,
+    /// Tokens and columns that one workgroup moves.
+    tile: (usize, usize),
     packed: wgpu::Buffer,
 }
 
@@ -78,6 +83,8 @@ impl Engine {
         Some(match self.shape {
             Shape::Tiled(tile) => KernelTile::Matmul { walk, tile },
             Shape::Matvec { rows, lanes, .. } => KernelTile::Matvec { walk, rows, lanes },
+            // No table has those yet.
+            Shape::Cooperative { .. } => return None,
         })
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn outputs(
         Some("rows of y do not start at whole words: sums are kept in f32 and rounded by a second kernel".to_owned())
     };
     let vectors = |output: Output, stride: usize| {
-        let tiled = matches!(shape, Shape::Tiled(_));
+        let tiled = !matches!(shape, Shape::Matvec { .. });
         let fours = output.transposed || in_groups_of(4, walk, shape);
         Output {
             vectors: tiled

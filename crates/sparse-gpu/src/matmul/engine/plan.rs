@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_shaders::{
-    MatmulFinishKernel, MatmulKernel, MatvecKernel, Output, PackKernel, Tile, Walk,
+    CooperativeKernel, CooperativeTile, MatmulFinishKernel, MatmulKernel, MatvecKernel, Output,
+    PackF16Kernel, PackKernel, Tile, Walk,
 };
 
 use super::check::{check_problem, normal};
@@ -15,6 +16,7 @@ use crate::bsr::blocks_of_a_binding;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::choose::{self, Shape};
+use crate::matmul::cooperative;
 use crate::problem::Explanation;
 use crate::tile_table::Chosen;
 use crate::window::window_bytes;
@@ -27,16 +29,21 @@ impl Engine {
     pub(crate) async fn plan(gpu: &Gpu, asked: MatmulProblem) -> Result<Self, Error> {
         check_problem(&asked)?;
         let problem = normal(asked.clone());
-        let few = problem.few_tokens_only
-            || (problem.tile.is_none() && problem.tokens <= choose::FEW_TOKENS);
-        let (walk, note) = choose::walk(&problem, few);
+        let (matrices, note) = cooperative::choose(gpu, &problem)?;
         let mut notes: Vec<String> = note.into_iter().collect();
-        let Chosen {
-            tile: mut shape,
-            origin,
-        } = shape(gpu, &problem, walk, few);
-        notes.extend(gpu.note_of_origin(origin));
-        let packed_rows = packed_rows(walk, problem.k_in);
+        let (walk, mut shape, origin) = if let Some(choice) = matrices {
+            let cooperative::Choice { walk, tile, staged } = choice;
+            (walk, Shape::Cooperative { tile, staged }, None)
+        } else {
+            let few = problem.few_tokens_only
+                || (problem.tile.is_none() && problem.tokens <= choose::FEW_TOKENS);
+            let (walk, note) = choose::walk(&problem, few);
+            notes.extend(note);
+            let Chosen { tile, origin } = portable_shape(gpu, &problem, walk, few);
+            notes.extend(gpu.note_of_origin(origin));
+            (walk, tile, Some(origin))
+        };
+        let packed_rows = packed_rows(walk, problem.k_in, shape.step());
         let parts = match problem.split_k {
             Some(parts) => parts,
             None if gpu.is_software() => 1,
@@ -84,7 +91,7 @@ impl Engine {
             notes.push("x is read where it is".to_owned());
             None
         } else {
-            Some(plan_pack(gpu, &problem, shape.panel(), packed_rows, chunk_tokens).await?)
+            Some(plan_pack(gpu, &problem, shape, packed_rows, chunk_tokens).await?)
         };
         let finish = match finish {
             Some(output) => Some(plan_finish(gpu, &problem, output, chunk_tokens, parts).await?),
@@ -96,8 +103,8 @@ impl Engine {
             operation: problem.operation,
             kernel: main.name().to_owned(),
             tile: shape.describe(),
-            tile_origin: Some(origin),
-            tier: "portable",
+            tile_origin: origin,
+            tier: shape.tier(),
             adapter: gpu.adapter().name.clone(),
             scratch_bytes,
             notes,
@@ -127,7 +134,7 @@ impl Engine {
     }
 }
 
-fn shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk, few: bool) -> Chosen<Shape> {
+fn portable_shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk, few: bool) -> Chosen<Shape> {
     let (weights, tokens) = ((walk, problem.types.w), problem.tokens);
     if few {
         return gpu.matvec_shape(weights, tokens, steps(walk, problem.k_in));
@@ -146,6 +153,14 @@ fn smaller(shape: Shape) -> Option<Shape> {
             ..tile
         })),
         Shape::Tiled(tile) if tile.cols > 4 => Some(Shape::Tiled(Tile { cols: 4, ..tile })),
+        Shape::Cooperative { tile, staged } if tile.token_matrices > 1 => {
+            let token_matrices = tile.token_matrices / 2;
+            let tile = CooperativeTile {
+                token_matrices,
+                ..tile
+            };
+            Some(Shape::Cooperative { tile, staged })
+        }
         // No smaller: chunks of an even number of tokens start at whole words of y.
         Shape::Matvec { rows, panel, lanes } if panel > 4 => Some(Shape::Matvec {
             rows,
@@ -169,7 +184,7 @@ fn chunk_tokens(
     let panel = shape.panel();
     let most =
         |bytes_per_token: u64, limit: u64| limit.checked_div(bytes_per_token).unwrap_or(u64::MAX);
-    let packed = 4 * packed_rows as u64;
+    let packed = shape.packed_bytes() * packed_rows as u64;
     // One panel may take what it needs; several are kept below the cap.
     let cap = limit.min(MOST_PACKED_BYTES.max(packed * panel as u64));
     let packed = most(packed, cap) / panel as u64 * panel as u64;
@@ -183,7 +198,7 @@ fn chunk_tokens(
     let sums = (4 * problem.n_out as u64).saturating_mul(parts as u64);
     let y = most(sums, limit);
     let kernel = match shape {
-        Shape::Tiled(_) => u64::MAX,
+        Shape::Tiled(_) | Shape::Cooperative { .. } => u64::MAX,
         Shape::Matvec { panel, .. } => panel as u64,
     };
     let tokens = packed.min(x).min(y).min(kernel);
@@ -296,35 +311,62 @@ async fn compile_main(
             };
             gpu.compile(&kernel).await
         }
+        Shape::Cooperative { tile, staged } => {
+            let kernel = CooperativeKernel {
+                walk,
+                tile,
+                staged,
+                output,
+                split,
+            };
+            gpu.compile(&kernel).await
+        }
     }
 }
 
 async fn plan_pack(
     gpu: &Gpu,
     problem: &MatmulProblem,
-    panel: usize,
+    shape: Shape,
     packed_rows: usize,
     chunk_tokens: usize,
 ) -> Result<Pack, Error> {
-    let packing = PackKernel {
-        input: storage(problem.types.x),
-        vector_input: if problem.transposed.x {
-            problem.tokens.is_multiple_of(4)
-        } else {
-            problem.k_in.is_multiple_of(4)
-        },
-        transposed: problem.transposed.x,
-        panel,
+    let panel = shape.panel();
+    let transposed = problem.transposed.x;
+    let vector_input = if transposed {
+        problem.tokens.is_multiple_of(4)
+    } else {
+        problem.k_in.is_multiple_of(4)
+    };
+    let (kernel, tile) = if let Shape::Cooperative { .. } = shape {
+        let packing = PackF16Kernel {
+            vector_input,
+            transposed,
+            panel,
+        };
+        let tile = (packing.tile_tokens(), packing.tile_k());
+        (gpu.compile(&packing).await?, tile)
+    } else {
+        let packing = PackKernel {
+            input: storage(problem.types.x),
+            vector_input,
+            transposed,
+            panel,
+        };
+        let tile = (packing.tile_tokens(), packing.tile_k());
+        (gpu.compile(&packing).await?, tile)
     };
     let slots = chunk_tokens.next_multiple_of(panel) as u64;
     let packed = gpu.allocate(
         "packed activations",
-        slots * packed_rows as u64 * 4,
+        slots * packed_rows as u64 * shape.packed_bytes(),
         wgpu::BufferUsages::STORAGE,
     )?;
     Ok(Pack {
-        packing,
-        kernel: gpu.compile(&packing).await?,
+        kernel,
+        transposed,
+        unit: if vector_input { 4 } else { 1 },
+        tile,
         packed,
     })
 }

@@ -64,8 +64,7 @@ impl Engine {
             return;
         };
         let (x, problem) = (operands.x, &self.problem);
-        let (transposed, tile_k) = (pack.packing.transposed, pack.packing.tile_k());
-        let vectors = if pack.packing.vector_input { 4 } else { 1 };
+        let (transposed, vectors, (tile_tokens, tile_k)) = (pack.transposed, pack.unit, pack.tile);
         let unit = x.dtype().bytes() as u64 * vectors;
         let stride = if transposed {
             problem.tokens
@@ -108,7 +107,7 @@ impl Engine {
                 ("x", window.binding()),
                 ("packed", pack.packed.as_entire_binding()),
             ];
-            let groups = word(k_tiles * (slots / pack.packing.tile_tokens()));
+            let groups = word(k_tiles * (slots / tile_tokens));
             dispatch(
                 &self.gpu,
                 pass,

@@ -1,0 +1,241 @@
+//! Which products run on cooperative matrices, with which tile, and why not the others.
+
+use sparse_core::DType;
+use sparse_shaders::{CooperativeTile, MatrixSize, Walk};
+
+use super::choose::FEW_TOKENS;
+use super::problem::{MatmulProblem, Tier};
+use super::weights::Format;
+use crate::{AdapterClass, Error, Gpu};
+
+/// How a product runs on cooperative matrices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) walk: Walk,
+    pub(crate) tile: CooperativeTile,
+    pub(crate) staged: bool,
+}
+
+/// The choice, or nothing where portable kernels take the product, and what there is to say of it.
+pub(crate) fn choose(
+    gpu: &Gpu,
+    problem: &MatmulProblem,
+) -> Result<(Option<Choice>, Option<String>), Error> {
+    let enabled = gpu.matrix_size();
+    match (problem.tier, enabled) {
+        (Tier::Portable, None) => Ok((None, None)),
+        (Tier::Portable, Some(_)) => {
+            let note = "cooperative matrices are enabled, the problem asks for portable kernels";
+            Ok((None, Some(note.to_owned())))
+        }
+        (Tier::CooperativeMatrix, None) => Err(not_enabled(gpu, problem)),
+        (Tier::Best, None) => {
+            let note = format!("not on cooperative matrices: {}", gpu.why_not_enabled());
+            Ok((None, Some(note)))
+        }
+        (Tier::CooperativeMatrix, Some(size)) => match unfit(problem, size) {
+            None => Ok(with(gpu, problem, size)),
+            Some(reason) => Err(Error::invalid(
+                problem.operation,
+                format!("on cooperative matrices: {reason}"),
+            )),
+        },
+        (Tier::Best, Some(size)) => match unfit(problem, size).or_else(|| better_off(problem)) {
+            None => Ok(with(gpu, problem, size)),
+            Some(reason) => Ok((None, Some(format!("not on cooperative matrices: {reason}")))),
+        },
+    }
+}
+
+fn not_enabled(gpu: &Gpu, problem: &MatmulProblem) -> Error {
+    Error::Unavailable {
+        what: format!("{} on cooperative matrices", problem.operation),
+        needs: "a device whose cooperative matrices have passed their self-test".to_owned(),
+        has: gpu.why_not_enabled(),
+        hint: "open the device with GpuOptions { cooperative_matrix: true, .. } and call Gpu::enable_cooperative_matrices, or use Tier::Best or \
+               Tier::Portable"
+            .to_owned(),
+    }
+}
+
+/// Which rule of the kernels the problem does not keep.
+fn unfit(problem: &MatmulProblem, size: MatrixSize) -> Option<String> {
+    let side = size.side();
+    for (name, dtype) in [("x", problem.types.x), ("w", problem.types.w)] {
+        if dtype != DType::F16 {
+            return Some(format!(
+                "{name} is stored as {dtype}, matrices multiply f16; store it as f16, which rounds it"
+            ));
+        }
+    }
+    if problem.transposed.w {
+        return Some("w is transposed; there are kernels for [n_out, k_in] only".to_owned());
+    }
+    if problem.tile.is_some() {
+        return Some("the tile given is one of portable kernels; leave it to the plan".to_owned());
+    }
+    match problem.format {
+        Format::Dense => None,
+        Format::Nm { pattern } => (!pattern.v().is_multiple_of(side)).then(|| {
+            format!(
+                "{} row(s) of w share a pattern; V is to be a multiple of {side}, the matrix size of this device",
+                pattern.v()
+            )
+        }),
+        Format::Bsr { block: (br, bc) } => {
+            (!br.is_multiple_of(side) || !bc.is_multiple_of(side)).then(|| {
+                format!("blocks are {br} x {bc}; both sides are to be multiples of {side}, the matrix size of this device")
+            })
+        }
+    }
+}
+
+/// Why portable kernels are the better choice.
+fn better_off(problem: &MatmulProblem) -> Option<String> {
+    (problem.tokens <= FEW_TOKENS).then(|| {
+        format!(
+            "{} token(s); up to {FEW_TOKENS} the bytes of w decide, not multiplications",
+            problem.tokens
+        )
+    })
+}
+
+fn with(gpu: &Gpu, problem: &MatmulProblem, size: MatrixSize) -> (Option<Choice>, Option<String>) {
+    let side = size.side();
+    let (walk, staged) = walk(problem, side);
+    let tile = tile(
+        walk,
+        problem.tokens,
+        size,
+        gpu.class(),
+        gpu.adapter().subgroup_sizes,
+    );
+    let note = staged.then(|| {
+        format!("weights pass through workgroup memory: rows of w or its sizes are no multiples of {side}")
+    });
+    let choice = Choice { walk, tile, staged };
+    (Some(choice), note)
+}
+
+/// The walk, and whether weights have to be padded on the way.
+fn walk(problem: &MatmulProblem, side: usize) -> (Walk, bool) {
+    let (n_out, k_in) = (problem.n_out, problem.k_in);
+    let whole = |row: usize| row.is_multiple_of(side) && n_out.is_multiple_of(side);
+    match problem.format {
+        Format::Dense => {
+            let vector_weights = k_in.is_multiple_of(4);
+            (Walk::Dense { vector_weights }, !whole(k_in))
+        }
+        Format::Nm { pattern } => {
+            let (n, m) = (pattern.n(), pattern.m());
+            let walk = Walk::Nm {
+                n,
+                m,
+                // A strip longer than w is the only one, and no more of it is computed than there is.
+                v: pattern.v().min(n_out.next_multiple_of(side).max(side)),
+                index_bits: pattern.index_bits(),
+            };
+            (walk, !whole(k_in.div_ceil(m) * n))
+        }
+        // Blocks are stored whole.
+        Format::Bsr { block: (br, bc) } => (Walk::Bsr { br, bc }, false),
+    }
+}
+
+/// The tile: as many matrices as an invocation has registers for, as few as the strip and the tokens need.
+pub(crate) fn tile(
+    walk: Walk,
+    tokens: usize,
+    size: MatrixSize,
+    class: AdapterClass,
+    (smallest, largest): (u32, u32),
+) -> CooperativeTile {
+    let side = size.side();
+    let (smallest, largest) = (
+        (smallest.max(4) as usize).next_power_of_two(),
+        (largest.max(4) as usize).next_power_of_two(),
+    );
+    let (most_rows, most_tokens, lanes) = match class {
+        // Measured on lavapipe, see docs/TUNING.md.
+        AdapterClass::Software => (2, 2, largest),
+        // 2 x 4 matrices of 16 x 16 are 64 registers of a subgroup of 32; four subgroups share what is gathered.
+        _ => (2, 4, largest.max(128)),
+    };
+    let strip = walk.strip_rows(most_rows * side) / side;
+    let row_matrices = [4, 2, 1]
+        .into_iter()
+        .find(|&rows| rows <= most_rows && strip.is_multiple_of(rows))
+        .unwrap_or(1);
+    let mut tile = CooperativeTile {
+        size,
+        row_matrices,
+        token_matrices: most_tokens,
+        shares: (lanes / smallest).max(1),
+        lanes,
+    };
+    while tile.panel() / 2 >= tokens {
+        if tile.lanes > largest {
+            tile.lanes /= 2;
+            tile.shares = (tile.lanes / smallest).max(1);
+        } else if tile.token_matrices > 1 {
+            tile.token_matrices /= 2;
+        } else {
+            break;
+        }
+    }
+    tile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DENSE: Walk = Walk::Dense {
+        vector_weights: true,
+    };
+
+    #[test]
+    fn every_subgroup_size_divides_the_shares_of_a_panel() {
+        let sizes = [(8, 8), (32, 32), (32, 64), (8, 32), (64, 128), (4, 4)];
+        for (smallest, largest) in sizes {
+            for size in MatrixSize::ALL {
+                for tokens in [1, 8, 40, 4096] {
+                    for class in [AdapterClass::Software, AdapterClass::Amd] {
+                        let tile = tile(DENSE, tokens, size, class, (smallest, largest));
+                        assert!(tile.lanes.is_multiple_of(largest as usize), "{tile}");
+                        let mut subgroup = smallest as usize;
+                        while subgroup <= largest as usize {
+                            assert!(
+                                tile.shares.is_multiple_of(tile.lanes / subgroup),
+                                "{tile} by {subgroup}"
+                            );
+                            subgroup *= 2;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_divide_a_strip() {
+        let nm = |v| Walk::Nm {
+            n: 2,
+            m: 8,
+            v,
+            index_bits: 4,
+        };
+        let rows = |walk| {
+            tile(
+                walk,
+                512,
+                MatrixSize::Sixteen,
+                AdapterClass::Nvidia,
+                (32, 32),
+            )
+            .row_matrices
+        };
+        assert_eq!([16, 32, 48, 64].map(|v| rows(nm(v))), [1, 2, 1, 2]);
+        assert_eq!(rows(DENSE), 2);
+    }
+}

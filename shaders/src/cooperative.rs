@@ -1,0 +1,239 @@
+//! `matmul_cooperative.wgsl`: the matmul whose multiply-adds are cooperative matrices, f16 in, f32 out.
+
+use serde::Serialize;
+
+use crate::kernel::{ConfigError, Extensions, Kernel, require};
+use crate::output::Output;
+use crate::walk::{Walk, WalkConfig};
+
+/// Sides of the matrices: naga 30 writes square ones of two sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatrixSize {
+    /// 8 x 8 x 8.
+    Eight,
+    /// 16 x 16 x 16.
+    Sixteen,
+}
+
+impl MatrixSize {
+    /// Both, the larger first.
+    pub const ALL: [Self; 2] = [Self::Sixteen, Self::Eight];
+
+    /// Rows, which are as many as columns.
+    pub const fn side(self) -> usize {
+        match self {
+            Self::Eight => 8,
+            Self::Sixteen => 16,
+        }
+    }
+}
+
+/// How the outputs of a workgroup are divided among subgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CooperativeTile {
+    /// Of a matrix.
+    pub size: MatrixSize,
+    /// Matrices of a subgroup along the rows of w: 1, 2 or 4.
+    pub row_matrices: usize,
+    /// Matrices of a subgroup along tokens: 1, 2, 4 or 8.
+    pub token_matrices: usize,
+    /// Shares into which the subgroups of a workgroup divide its tokens: at least as many as there can be subgroups, `lanes` over the device's
+    /// smallest subgroup.
+    pub shares: usize,
+    /// Invocations of a workgroup: a multiple of the device's largest subgroup.
+    pub lanes: usize,
+}
+
+impl CooperativeTile {
+    /// Rows of w of a workgroup.
+    pub const fn rows(self) -> usize {
+        self.row_matrices * self.size.side()
+    }
+
+    /// Tokens of a workgroup.
+    pub const fn panel(self) -> usize {
+        self.shares * self.token_matrices * self.size.side()
+    }
+
+    fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
+        let power = |n: usize, most: usize| n.is_power_of_two() && n <= most;
+        let Self {
+            row_matrices,
+            token_matrices,
+            shares,
+            lanes,
+            ..
+        } = self;
+        require(
+            power(row_matrices, 4),
+            kernel,
+            "tile.row_matrices",
+            row_matrices,
+            "1, 2 or 4",
+        )?;
+        require(
+            power(token_matrices, 8),
+            kernel,
+            "tile.token_matrices",
+            token_matrices,
+            "1, 2, 4 or 8",
+        )?;
+        require(
+            power(lanes, 256) && lanes >= 4,
+            kernel,
+            "tile.lanes",
+            lanes,
+            "a power of two from 4 to 256",
+        )?;
+        require(
+            power(shares, lanes),
+            kernel,
+            "tile.shares",
+            shares,
+            "a power of two up to tile.lanes",
+        )
+    }
+}
+
+impl std::fmt::Display for CooperativeTile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let side = self.size.side();
+        write!(
+            f,
+            "{}x{}x{side}-by-{}x{}",
+            self.row_matrices, self.token_matrices, self.shares, self.lanes
+        )
+    }
+}
+
+/// `y = act(alpha * x w^T + beta * c + bias)` by cooperative matrices; see `matmul_cooperative.wgsl`. x and w are f16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CooperativeKernel {
+    /// Which k each strip of weights visits: [`Walk::Dense`], [`Walk::Nm`] or [`Walk::Bsr`], the latter two with strips, and blocks, whose sides
+    /// are multiples of the matrix size.
+    pub walk: Walk,
+    /// The tile.
+    pub tile: CooperativeTile,
+    /// Weights pass through workgroup memory and are padded there. Without, their rows start at multiples of 8 elements and are, and the
+    /// outputs are, multiples of the matrix size.
+    pub staged: bool,
+    /// What becomes of the sums.
+    pub output: Output,
+    /// k is split in parts, each with sums of its own, for [`crate::MatmulFinishKernel`] to add up.
+    pub split: bool,
+}
+
+impl CooperativeKernel {
+    /// Staged weights, f32 results, no epilogue, k in one part.
+    pub const fn new(walk: Walk, tile: CooperativeTile) -> Self {
+        Self {
+            walk,
+            tile,
+            staged: true,
+            output: Output::F32,
+            split: false,
+        }
+    }
+
+    /// Rows of w that share one list of k.
+    pub const fn strip_rows(&self) -> usize {
+        self.walk.strip_rows(self.tile.rows())
+    }
+}
+
+impl Serialize for CooperativeKernel {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Variables {
+            walk: &'static str,
+            config: WalkConfig,
+            size: usize,
+            row_matrices: usize,
+            token_matrices: usize,
+            lanes: usize,
+            panel: usize,
+            strip_rows: usize,
+            gathers: bool,
+            staged: bool,
+            output: Output,
+            split: bool,
+        }
+        Variables {
+            walk: self.walk.name(),
+            config: WalkConfig::native(self.walk, self.tile.panel()),
+            size: self.tile.size.side(),
+            row_matrices: self.tile.row_matrices,
+            token_matrices: self.tile.token_matrices,
+            lanes: self.tile.lanes,
+            panel: self.tile.panel(),
+            strip_rows: self.strip_rows(),
+            gathers: matches!(self.walk, Walk::Nm { .. }),
+            staged: self.staged,
+            output: self.output,
+            split: self.split,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl Kernel for CooperativeKernel {
+    fn template(&self) -> &'static str {
+        "matmul_cooperative.wgsl"
+    }
+
+    fn extensions(&self) -> Extensions {
+        Extensions::CooperativeMatrix
+    }
+
+    fn name(&self) -> String {
+        format!(
+            "matmul_cooperative_{}_{}{}_{}{}",
+            self.walk.label(),
+            self.tile,
+            if self.staged { "_staged" } else { "" },
+            self.output.label(),
+            if self.split { "_split" } else { "" },
+        )
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let name = || self.name();
+        self.tile.check(&name)?;
+        self.walk.check(&name)?;
+        let side = self.tile.size.side();
+        let whole = |what, n: usize| {
+            let ok = n > 0 && n.is_multiple_of(side);
+            require(ok, &name, what, n, "a multiple of the matrix size")
+        };
+        match self.walk {
+            Walk::Dense { vector_weights } => require(
+                vector_weights || self.staged,
+                &name,
+                "alignment of rows of w",
+                1,
+                "8 elements, unless weights are staged",
+            )?,
+            Walk::Nm { v, .. } => whole("v", v)?,
+            Walk::Bsr { br, bc } => {
+                whole("block rows", br)?;
+                whole("block columns", bc)?;
+                require(
+                    !self.staged,
+                    &name,
+                    "rows of a block that are staged",
+                    br,
+                    "0: blocks are whole matrices",
+                )?;
+            }
+            _ => require(
+                false,
+                &name,
+                "walks of this kind",
+                1,
+                "dense, N:M with shared patterns, or blocks; w not transposed",
+            )?,
+        }
+        self.output
+            .check(&name, self.tile.rows(), self.strip_rows())
+    }
+}

@@ -1,0 +1,85 @@
+//! `pack_f16.wgsl`: f16 activations into k-major panels, bit for bit.
+
+use serde::Serialize;
+
+use crate::kernel::{ConfigError, Kernel, require};
+
+/// Turns f16 activations into k-major panels of f16; see `pack_f16.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PackF16Kernel {
+    /// Rows of x start at multiples of four elements, so that x loads four at once.
+    pub vector_input: bool,
+    /// x is `[k_in, tokens]` rather than `[tokens, k_in]`.
+    pub transposed: bool,
+    /// Tokens of a panel: a power of two from 8.
+    pub panel: usize,
+}
+
+impl PackF16Kernel {
+    /// Squares of 4 tokens by 4 k of a workgroup, along tokens and along k.
+    const fn squares(&self) -> (usize, usize) {
+        let along_tokens = if self.panel < 32 { self.panel / 4 } else { 8 };
+        (along_tokens, 64 / along_tokens)
+    }
+
+    /// Tokens that one workgroup moves.
+    pub const fn tile_tokens(&self) -> usize {
+        4 * self.squares().0
+    }
+
+    /// Columns that one workgroup moves.
+    pub const fn tile_k(&self) -> usize {
+        4 * self.squares().1
+    }
+}
+
+impl Serialize for PackF16Kernel {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Variables {
+            vector_input: bool,
+            transposed: bool,
+            panel: usize,
+            tile_tokens: usize,
+            tile_k: usize,
+            squares_t: usize,
+            squares_k: usize,
+        }
+        let (squares_t, squares_k) = self.squares();
+        Variables {
+            vector_input: self.vector_input,
+            transposed: self.transposed,
+            panel: self.panel,
+            tile_tokens: self.tile_tokens(),
+            tile_k: self.tile_k(),
+            squares_t,
+            squares_k,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl Kernel for PackF16Kernel {
+    fn template(&self) -> &'static str {
+        "pack_f16.wgsl"
+    }
+
+    fn name(&self) -> String {
+        let unaligned = if self.vector_input { "" } else { "_unaligned" };
+        let transposed = if self.transposed { "_transposed" } else { "" };
+        format!(
+            "pack_f16_as_f16{transposed}{unaligned}_panel-{}",
+            self.panel
+        )
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        require(
+            self.panel >= 8 && self.panel.is_power_of_two(),
+            &|| self.name(),
+            "panel",
+            self.panel,
+            "a power of two from 8",
+        )
+    }
+}
