@@ -3,6 +3,7 @@
 {%- import "shared/epilogue.wgsl" as epilogue -%}
 {%- import "shared/matmul_rows.wgsl" as shared -%}
 {%- import "shared/register_tile.wgsl" as registers -%}
+{%- import "shared/pattern_branch.wgsl" as pattern_branch -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]), the sum over the k that the walk visits ({{ walk }}).
 //
@@ -42,9 +43,13 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let panel_base = panel * params.packed_rows * PANEL4 + lane;
     {{ shared.steps(split, "group / params.row_tiles / params.panels") }}
     for (var step = steps.x; step < steps.y; step++) {
+{%- if branches %}
+{{- pattern_branch.multiply_add(rows, vectors, config, "packed_x") }}
+{%- else %}
         let k = panel_base + walk_k(strip, step) * PANEL4;
 {{- shared.weights(rows, quads) }}
 {{ registers.multiply_add(rows, vectors, lanes, "packed_x") }}
+{%- endif %}
     }
 
     let first_token = params.token_begin + panel * {{ panel }}u + 4u * lane;

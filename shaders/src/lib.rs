@@ -24,6 +24,7 @@ mod kernel;
 mod matmul;
 mod matvec;
 mod output;
+mod quad_patterns;
 mod sddmm;
 mod source;
 mod support;

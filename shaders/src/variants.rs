@@ -9,7 +9,7 @@ use crate::{
     XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
-const WALKS: [Walk; 23] = [
+const WALKS: [Walk; 26] = [
     Walk::NmGather {
         n: 2,
         m: 4,
@@ -65,6 +65,24 @@ const WALKS: [Walk; 23] = [
         index_bits: 2,
     },
     Walk::NmExpand {
+        n: 1,
+        m: 2,
+        v: 1,
+        index_bits: 1,
+    },
+    Walk::NmBranch {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    },
+    Walk::NmBranch {
+        n: 1,
+        m: 4,
+        v: 3,
+        index_bits: 2,
+    },
+    Walk::NmBranch {
         n: 1,
         m: 2,
         v: 1,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::kernel::{ConfigError, Storage, require};
+use crate::quad_patterns::QuadPatterns;
 
 /// What a storage format adds to matmul and matvec: the list of k that a row of weights visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,18 @@ pub enum Walk {
     },
     /// Every k, with N:M weights put back in their places on the way: for rows that do not share a pattern.
     NmExpand {
+        /// Stored weights of a group.
+        n: usize,
+        /// Columns of a group.
+        m: usize,
+        /// Rows that share one pattern.
+        v: usize,
+        /// Bits of a packed index.
+        index_bits: u32,
+    },
+    /// As [`Walk::Nm`] for rows that do not share a pattern: each branches on its own, the same way in the whole workgroup. For
+    /// [`crate::MatmulKernel`] only, and for 2:4, 1:4 and 1:2, whose patterns are few ([`Walk::BRANCHES`]).
+    NmBranch {
         /// Stored weights of a group.
         n: usize,
         /// Columns of a group.
@@ -82,12 +95,16 @@ pub enum Walk {
 }
 
 impl Walk {
+    /// N and M that [`Walk::NmBranch`] takes.
+    pub const BRANCHES: [(usize, usize); 3] = [(2, 4), (1, 4), (1, 2)];
+
     /// File name in `walks/`, without the ending.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Dense { .. } => "dense",
             Self::Nm { .. } => "nm",
             Self::NmExpand { .. } => "nm_expand",
+            Self::NmBranch { .. } => "nm_branch",
             Self::NmGather { .. } => "nm_gather",
             Self::Bsr { .. } => "bsr",
             Self::DenseTransposed { .. } => "dense_transposed",
@@ -109,6 +126,7 @@ impl Walk {
         match self {
             Self::Dense { .. }
             | Self::NmExpand { .. }
+            | Self::NmBranch { .. }
             | Self::NmGather { .. }
             | Self::DenseTransposed { .. }
             | Self::NmTransposed { .. } => tile_rows,
@@ -128,6 +146,7 @@ impl Walk {
             } => "dense_unaligned".to_owned(),
             Self::Nm { n, m, v, .. } => format!("nm_{v}:{n}:{m}"),
             Self::NmExpand { n, m, v, .. } => format!("nm_expand_{v}:{n}:{m}"),
+            Self::NmBranch { n, m, v, .. } => format!("nm_branch_{v}:{n}:{m}"),
             Self::NmGather { n, m, v, .. } => format!("nm_gather_{v}:{n}:{m}"),
             Self::Bsr { br, bc } => format!("bsr_{br}x{bc}"),
             Self::BsrTransposed { br, bc } => format!("bsr_transposed_{br}x{bc}"),
@@ -164,6 +183,12 @@ impl Walk {
                 v,
                 index_bits,
             }
+            | Self::NmBranch {
+                n,
+                m,
+                v,
+                index_bits,
+            }
             | Self::NmGather {
                 n,
                 m,
@@ -180,6 +205,8 @@ impl Walk {
                 require((1..m).contains(&n), kernel, "n", n, "1 to m - 1")?;
                 require((2..=32).contains(&m), kernel, "m", m, "2 to 32")?;
                 require(v > 0, kernel, "v", v, "at least 1")?;
+                let few = !matches!(self, Self::NmBranch { .. }) || Self::BRANCHES.contains(&(n, m));
+                require(few, kernel, "m of a branch", m, "2:4, 1:4 and 1:2")?;
                 let holds = matches!(index_bits, 1 | 2 | 4 | 8) && (m - 1) >> index_bits == 0;
                 require(
                     holds,
@@ -229,6 +256,7 @@ pub(crate) struct WalkConfig {
     v: usize,
     index_bits: u32,
     groups_per_step: usize,
+    quad: QuadPatterns,
     br: usize,
     br4: usize,
     bc: usize,
@@ -246,6 +274,7 @@ impl WalkConfig {
             v: 0,
             index_bits: 0,
             groups_per_step: 0,
+            quad: QuadPatterns::default(),
             br: 0,
             br4: 0,
             bc: 0,
@@ -261,6 +290,12 @@ impl WalkConfig {
                 index_bits,
             }
             | Walk::NmExpand {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Walk::NmBranch {
                 n,
                 m,
                 v,
@@ -292,6 +327,12 @@ impl WalkConfig {
                 (config.bc, config.bc4) = (bc, bc.div_ceil(4));
             }
             Walk::DenseTransposed { vector_weights, .. } => config.vector_weights = vector_weights,
+        }
+        if let Walk::NmBranch {
+            n, m, index_bits, ..
+        } = walk
+        {
+            config.quad = QuadPatterns::new(n, m, index_bits);
         }
         if let Walk::DenseTransposed { whole_steps, .. } | Walk::NmTransposed { whole_steps, .. } =
             walk

@@ -152,6 +152,7 @@ fn plan(case: &Case, types: MatmulTypes, epilogue: Epilogue) -> MatmulPlan {
         transposed,
         batch,
         tile,
+        variant,
         split_k,
         ..
     } = *case;
@@ -171,6 +172,7 @@ fn plan(case: &Case, types: MatmulTypes, epilogue: Epilogue) -> MatmulPlan {
             batch,
             epilogue,
             tile,
+            variant,
             split_k,
             ..NmMatmul::new(tokens, n_out, k_in, p)
         }),

@@ -2,6 +2,7 @@
 
 pub(crate) mod choose;
 mod engine;
+mod nm_walk;
 pub(crate) mod params;
 mod plan;
 mod problem;
@@ -13,5 +14,5 @@ pub(crate) use problem::MatmulProblem;
 pub(crate) use weights::Format;
 
 pub use plan::MatmulPlan;
-pub use problem::{Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, Tile, Transposed};
+pub use problem::{Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, NmVariant, Tile, Transposed};
 pub use weights::Weights;

@@ -34,6 +34,26 @@ pub(crate) const fn widest(class: AdapterClass, expands: bool) -> Tile {
     Tile { rows, cols, lanes }
 }
 
+/// The tile for many tokens whose weights branch on the pattern of each row; none where that does not pay.
+pub(crate) const fn branching(class: AdapterClass) -> Option<Tile> {
+    let (rows, cols, lanes) = match class {
+        AdapterClass::Amd => (8, 8, 64),
+        AdapterClass::Nvidia => (8, 8, 32),
+        _ => return None,
+    };
+    Some(Tile { rows, cols, lanes })
+}
+
+/// Why there is none.
+pub(crate) const NO_BRANCH: &str = "measured slower on processors, not seen to win in the machine code of this make";
+
+/// The tile for branches where they do not pay and were asked for.
+pub(crate) const ANY_BRANCHING: Tile = Tile {
+    rows: 4,
+    cols: 8,
+    lanes: 32,
+};
+
 /// Lanes below which a workgroup is not cut for few tokens while it has columns to give up instead: a subgroup of most GPUs.
 pub(crate) const fn subgroup(class: AdapterClass) -> usize {
     match class {

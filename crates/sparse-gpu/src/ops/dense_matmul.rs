@@ -65,6 +65,7 @@ impl Problem for DenseMatmul {
             batch: self.batch,
             epilogue: self.epilogue,
             tile: self.tile,
+            nm_variant: None,
             split_k: self.split_k,
             few_tokens_only: false,
         };

@@ -26,8 +26,10 @@ impl Engine {
         check_problem(&asked)?;
         let problem = normal(asked.clone());
         let few = problem.few_tokens_only
-            || (problem.tile.is_none() && problem.tokens <= choose::FEW_TOKENS);
-        let (walk, note) = choose::walk(&problem, few);
+            || (problem.tile.is_none()
+                && problem.nm_variant.is_none()
+                && problem.tokens <= choose::FEW_TOKENS);
+        let (walk, note) = choose::walk(&problem, few, gpu.class());
         let mut notes: Vec<String> = note.into_iter().collect();
         let mut shape = shape(gpu, &problem, walk, few);
         let packed_rows = packed_rows(walk, problem.k_in);

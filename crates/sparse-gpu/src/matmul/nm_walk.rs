@@ -1,0 +1,189 @@
+//! Which walk N:M weights get, and why.
+
+use sparse_core::Nm;
+use sparse_shaders::Walk;
+
+use super::problem::{MatmulProblem, NmVariant};
+use super::{choose, tiles};
+use crate::{AdapterClass, Error};
+
+/// Selects per row and step up to which expanding beats gathering.
+const MOST_SELECTS: usize = 4;
+/// Columns per stored weight up to which expanding, which multiplies all columns, beats gathering.
+const MOST_EXPANSION: usize = 4;
+/// Rows with one pattern from which on they make a tile, and walk its list.
+const ROWS_OF_A_TILE: usize = 4;
+
+/// The walk for weights `[n_out, k_in]` of `pattern`, with the reason where there was a choice.
+pub(super) fn nm_walk(
+    problem: &MatmulProblem,
+    pattern: Nm,
+    matvec: bool,
+    class: AdapterClass,
+) -> (Walk, Option<String>) {
+    let index_bits = pattern.index_bits();
+    let (n, m) = (pattern.n(), pattern.m());
+    // A strip longer than w is the only one, and no more of it is computed than there is.
+    let v = pattern.v().min(problem.n_out.next_multiple_of(8).max(8));
+    if matvec && v < 8 {
+        let note = format!(
+            "{v} row(s) share a pattern: x is gathered for each row, no weight byte is read twice"
+        );
+        let walk = Walk::NmGather {
+            n,
+            m,
+            v,
+            index_bits,
+        };
+        return (walk, Some(note));
+    }
+    let expand = Walk::NmExpand {
+        n,
+        m,
+        v,
+        index_bits,
+    };
+    let branch = Walk::NmBranch {
+        n,
+        m,
+        v,
+        index_bits,
+    };
+    match problem.nm_variant {
+        Some(NmVariant::Expand) => return (expand, Some("expanding was asked for".to_owned())),
+        Some(NmVariant::Branch) => return (branch, Some("branching was asked for".to_owned())),
+        None => {}
+    }
+    if v < ROWS_OF_A_TILE && branches(pattern) {
+        let (walk, why) = match tiles::branching(class) {
+            Some(tile) if choose::tile(branch, problem.tokens, class) == tile => {
+                let note = format!(
+                    "{v} row(s) share a pattern, too few for a tile: each branches on its own, the same way in the whole workgroup, which \
+                     saves bytes and multiplications"
+                );
+                return (branch, Some(note));
+            }
+            Some(tile) => {
+                let why = format!("{} tokens do not fill a tile of branches, {tile}", problem.tokens);
+                (expand, why)
+            }
+            None => (expand, format!("no branch on the pattern: {}", tiles::NO_BRANCH)),
+        };
+        return (walk, Some(format!("{}; {why}", expanding(v))));
+    }
+    // Without rows to share a list, gathering x for each row costs a load per multiply-add; up to this many selects are cheaper.
+    let selects = n * if m % 4 == 0 {
+        1
+    } else {
+        3_usize.div_ceil(m) + 1
+    };
+    if v < ROWS_OF_A_TILE && selects <= MOST_SELECTS && m <= n * MOST_EXPANSION {
+        return (expand, Some(expanding(v)));
+    }
+    let shared = Walk::Nm {
+        n,
+        m,
+        v,
+        index_bits,
+    };
+    (shared, None)
+}
+
+/// Whether there is a kernel that branches on rows of this pattern.
+pub(super) fn branches(pattern: Nm) -> bool {
+    Walk::BRANCHES.contains(&(pattern.n(), pattern.m()))
+}
+
+fn expanding(v: usize) -> String {
+    format!(
+        "{v} row(s) share a pattern, too few for a tile: weights are put back in their places on the way, which saves bytes but no \
+         multiplications; 4 or more rows (V >= 4) would save both"
+    )
+}
+
+/// Whether the variant that the problem asks for exists.
+pub(super) fn check_variant(problem: &MatmulProblem, pattern: Nm) -> Result<(), Error> {
+    let Some(variant) = problem.nm_variant else {
+        return Ok(());
+    };
+    let refuse = |reason: String| Err(Error::invalid(problem.operation, reason));
+    if problem.transposed.w {
+        return refuse(format!(
+            "variant {variant:?} with a transposed w, for which there is one kernel; leave the variant to the plan with None"
+        ));
+    }
+    if variant == NmVariant::Branch && !branches(pattern) {
+        return refuse(format!(
+            "variant Branch with pattern {pattern}; it exists for 2:4, 1:4 and 1:2, others take Expand or leave it to the plan with None"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matmul::{Batch, Epilogue, Format, MatmulTypes, Transposed};
+
+    fn chosen(
+        pattern: &str,
+        tokens: usize,
+        class: AdapterClass,
+        variant: Option<NmVariant>,
+    ) -> (&'static str, String) {
+        let pattern: Nm = pattern.parse().unwrap();
+        let problem = MatmulProblem {
+            operation: "nm_matmul",
+            tokens,
+            n_out: 64,
+            k_in: 64,
+            format: Format::Nm { pattern },
+            types: MatmulTypes::default(),
+            transposed: Transposed::NONE,
+            batch: Batch::None,
+            epilogue: Epilogue::default(),
+            tile: None,
+            nm_variant: variant,
+            split_k: None,
+            few_tokens_only: false,
+        };
+        let (walk, note) = nm_walk(&problem, pattern, false, class);
+        (walk.name(), note.unwrap_or_default())
+    }
+
+    #[test]
+    fn many_tokens_branch_where_it_pays() {
+        for class in AdapterClass::ALL {
+            let (walk, note) = chosen("2:4", 4096, class, None);
+            let expected = if tiles::branching(class).is_some() {
+                "nm_branch"
+            } else {
+                "nm_expand"
+            };
+            assert_eq!(walk, expected, "{class}: {note}");
+            assert!(note.contains("branch"), "{class}: {note}");
+        }
+        assert_eq!(chosen("2:4", 4096, AdapterClass::Amd, None).0, "nm_branch");
+        let (walk, note) = chosen("2:4", 4096, AdapterClass::Software, None);
+        assert_eq!(walk, "nm_expand");
+        assert!(note.contains("measured slower on processors"), "{note}");
+    }
+
+    #[test]
+    fn few_tokens_and_shared_patterns_do_not() {
+        let (walk, note) = chosen("2:4", 64, AdapterClass::Amd, None);
+        assert_eq!(walk, "nm_expand");
+        assert!(note.contains("64 tokens do not fill a tile"), "{note}");
+        assert_eq!(chosen("8:2:4", 4096, AdapterClass::Amd, None).0, "nm");
+        assert_eq!(chosen("3:4", 4096, AdapterClass::Amd, None).0, "nm_expand");
+    }
+
+    #[test]
+    fn the_caller_may_choose() {
+        for class in AdapterClass::ALL {
+            let of = |variant| chosen("2:4", 9, class, Some(variant)).0;
+            assert_eq!(of(NmVariant::Branch), "nm_branch");
+            assert_eq!(of(NmVariant::Expand), "nm_expand");
+        }
+    }
+}
