@@ -205,7 +205,8 @@ impl Walk {
                 require((1..m).contains(&n), kernel, "n", n, "1 to m - 1")?;
                 require((2..=32).contains(&m), kernel, "m", m, "2 to 32")?;
                 require(v > 0, kernel, "v", v, "at least 1")?;
-                let few = !matches!(self, Self::NmBranch { .. }) || Self::BRANCHES.contains(&(n, m));
+                let few =
+                    !matches!(self, Self::NmBranch { .. }) || Self::BRANCHES.contains(&(n, m));
                 require(few, kernel, "m of a branch", m, "2:4, 1:4 and 1:2")?;
                 let holds = matches!(index_bits, 1 | 2 | 4 | 8) && (m - 1) >> index_bits == 0;
                 require(

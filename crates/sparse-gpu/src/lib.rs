@@ -60,9 +60,7 @@ pub use attention::{AttentionTile, AttentionTypes, RowOrder, TokenLayout};
 pub use bsr::GpuBsr;
 pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
-pub use matmul::{
-    Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, MatmulTypes, NmVariant,
-};
+pub use matmul::{Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, MatmulTypes, NmVariant};
 pub use matmul::{Tile, Transposed, Weights};
 pub use ops::XAttention;
 pub use ops::{BlockAttention, BlockAttentionPlan};

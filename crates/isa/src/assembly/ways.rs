@@ -61,8 +61,7 @@ impl Ways {
             }
         }
         let count = |of: &dyn Fn(&Mix) -> u32| {
-            let of_block =
-                |block: usize| f64::from(of(&Mix::of(&listing[graph.lines(block)])));
+            let of_block = |block: usize| f64::from(of(&Mix::of(&listing[graph.lines(block)])));
             let mean = order
                 .iter()
                 .map(|block| of_block(*block) * from_start[block] * to_end[block] / number);
@@ -82,9 +81,9 @@ impl Ways {
                 most: best(f64::max),
             }
         };
-        let branches = order.iter().filter(|&&block| {
-            inside.next(block).count() + usize::from(inside.closes(block)) > 1
-        });
+        let branches = order
+            .iter()
+            .filter(|&&block| inside.next(block).count() + usize::from(inside.closes(block)) > 1);
         let decided = branches.filter_map(|&block| match listing[graph.lines(block)].last() {
             Some(Line::Instruction {
                 jump: Some(Jump::Perhaps(_, decided)),

@@ -149,7 +149,10 @@ mod tests {
             while(16)       JIP:  LABEL3                                    { align1 1H };
             ";
         let ways = Loop::hot(&listing(text))[0].ways.unwrap();
-        assert_eq!((ways.number, ways.fma.least, ways.fma.most), (2.0, 1.0, 2.0));
+        assert_eq!(
+            (ways.number, ways.fma.least, ways.fma.most),
+            (2.0, 1.0, 2.0)
+        );
         assert_eq!(ways.decided, Some(Decided::Untold));
     }
 

@@ -106,11 +106,7 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
 }
 
 /// 2:4 with a pattern for each row, both ways, and the dense kernel of either tile.
-fn patterns_of_rows(
-    class: AdapterClass,
-    storage: Storage,
-    entries: &mut Vec<Entry>,
-) -> Result<()> {
+fn patterns_of_rows(class: AdapterClass, storage: Storage, entries: &mut Vec<Entry>) -> Result<()> {
     let (n, m, v, index_bits) = (2, 4, 1, 2);
     let expand = Walk::NmExpand {
         n,
@@ -136,6 +132,8 @@ fn patterns_of_rows(
             Some(listed) => listed.path_of = Some(4),
             None => entries.push(Entry {
                 path_of: Some(4),
+                // No plan takes it.
+                must_not_spill: false,
                 ..entry(&twin)?
             }),
         }

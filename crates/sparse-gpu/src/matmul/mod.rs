@@ -14,5 +14,7 @@ pub(crate) use problem::MatmulProblem;
 pub(crate) use weights::Format;
 
 pub use plan::MatmulPlan;
-pub use problem::{Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, NmVariant, Tile, Transposed};
+pub use problem::{
+    Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, NmVariant, Tile, Transposed,
+};
 pub use weights::Weights;

@@ -55,21 +55,25 @@ pub(super) fn nm_walk(
         None => {}
     }
     if v < ROWS_OF_A_TILE && branches(pattern) {
-        let (walk, why) = match tiles::branching(class) {
-            Some(tile) if choose::tile(branch, problem.tokens, class) == tile => {
+        let why_not = match tiles::branching(class) {
+            // Fewer columns make leaves short, which cost more than they save and may become selects.
+            Some(full) if choose::tile(branch, problem.tokens, class).cols == full.cols => {
                 let note = format!(
                     "{v} row(s) share a pattern, too few for a tile: each branches on its own, the same way in the whole workgroup, which \
                      saves bytes and multiplications"
                 );
                 return (branch, Some(note));
             }
-            Some(tile) => {
-                let why = format!("{} tokens do not fill a tile of branches, {tile}", problem.tokens);
-                (expand, why)
+            Some(full) => format!(
+                "{} tokens are too few for leaves of {} columns, so rows do not branch",
+                problem.tokens, full.cols
+            ),
+            None if class == AdapterClass::Software => {
+                "a branch for each row was measured to be slower on processors".to_owned()
             }
-            None => (expand, format!("no branch on the pattern: {}", tiles::NO_BRANCH)),
+            None => format!("whether a branch for each row pays on {class} is not known"),
         };
-        return (walk, Some(format!("{}; {why}", expanding(v))));
+        return (expand, Some(format!("{}; {why_not}", expanding(v))));
     }
     // Without rows to share a list, gathering x for each row costs a load per multiply-add; up to this many selects are cheaper.
     let selects = n * if m % 4 == 0 {
@@ -166,14 +170,15 @@ mod tests {
         assert_eq!(chosen("2:4", 4096, AdapterClass::Amd, None).0, "nm_branch");
         let (walk, note) = chosen("2:4", 4096, AdapterClass::Software, None);
         assert_eq!(walk, "nm_expand");
-        assert!(note.contains("measured slower on processors"), "{note}");
+        assert!(note.contains("slower on processors"), "{note}");
     }
 
     #[test]
     fn few_tokens_and_shared_patterns_do_not() {
         let (walk, note) = chosen("2:4", 64, AdapterClass::Amd, None);
         assert_eq!(walk, "nm_expand");
-        assert!(note.contains("64 tokens do not fill a tile"), "{note}");
+        assert!(note.contains("64 tokens are too few"), "{note}");
+        assert_eq!(chosen("2:4", 129, AdapterClass::Amd, None).0, "nm_branch");
         assert_eq!(chosen("8:2:4", 4096, AdapterClass::Amd, None).0, "nm");
         assert_eq!(chosen("3:4", 4096, AdapterClass::Amd, None).0, "nm_expand");
     }

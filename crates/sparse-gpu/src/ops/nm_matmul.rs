@@ -3,7 +3,8 @@
 use sparse_core::Nm;
 
 use crate::matmul::{
-    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, NmVariant, Tile, Transposed,
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, NmVariant, Tile,
+    Transposed,
 };
 use crate::problem::Problem;
 use crate::{Error, Gpu};

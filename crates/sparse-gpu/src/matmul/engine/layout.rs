@@ -121,7 +121,9 @@ pub(super) fn steps(walk: Walk, k_in: usize) -> usize {
         | Walk::NmExpand { .. }
         | Walk::DenseTransposed { .. }
         | Walk::NmTransposed { .. } => k_in.div_ceil(4),
-        Walk::Nm { n, m, .. } | Walk::NmBranch { n, m, .. } | Walk::NmGather { n, m, .. } => (k_in.div_ceil(m) * n).div_ceil(4),
+        Walk::Nm { n, m, .. } | Walk::NmBranch { n, m, .. } | Walk::NmGather { n, m, .. } => {
+            (k_in.div_ceil(m) * n).div_ceil(4)
+        }
         Walk::Bsr { bc: block, .. } | Walk::BsrTransposed { br: block, .. } => {
             k_in.div_ceil(block) * block.div_ceil(4)
         }
