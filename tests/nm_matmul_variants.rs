@@ -40,8 +40,8 @@ fn small_integers_are_exact_in_every_shape() {
 
 #[test]
 fn every_storage_type() {
-    for pattern in PATTERNS {
-        for shape in FEW {
+    for pattern in ["2:4", "3:1:4", "1:2"] {
+        for shape in [[9, 7, 15], [65, 32, 64]] {
             for_each_dtype!(T => { check::<T, T, T>(&branching(pattern, shape)); });
         }
     }
@@ -123,15 +123,15 @@ fn the_bound_is_not_vacuous() {
 /// Columns of a quad that can be stored together.
 const PAIRS: [[usize; 2]; 6] = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]];
 
-/// Weights in which quad q of row r has the pattern q + r, so that every pattern stands at every place of a word and of a tile.
+/// Weights of 1 to 8 in which quad q of row r has the pattern q + r, so that every pattern stands at every place of a word and of a tile.
 fn all_patterns(rows: usize, quads: usize) -> NmMatrix<f32> {
     let mut dense = vec![0.0; rows * 4 * quads];
     for row in 0..rows {
         for quad in 0..quads {
             let [first, second] = PAIRS[(row + quad) % PAIRS.len()];
             let start = (row * quads + quad) * 4;
-            dense[start + first] = 2.0;
-            dense[start + second] = 3.0;
+            dense[start + first] = [1.0, 3.0, 5.0, 7.0][(row + quad / 3) % 4];
+            dense[start + second] = [2.0, 4.0, 6.0, 8.0][(row / 2 + quad) % 4];
         }
     }
     NmMatrix::prune(&Matrix::new(rows, 4 * quads, dense), Nm::TWO_FOUR).unwrap()
@@ -151,7 +151,7 @@ fn product(w: &NmMatrix<f32>, x: &Matrix<f32>, variant: NmVariant) -> Vec<f64> {
 
 #[test]
 fn all_six_patterns_of_two_of_four_at_every_place() {
-    let w = all_patterns(48, 48);
+    let w = all_patterns(50, 47);
     // Powers of four within a quad: the sum tells which columns were taken, and with which weight.
     let x: Vec<f32> = (0..9 * w.cols())
         .map(|i| [1.0, 4.0, 16.0, 64.0][i % 4] * if i / w.cols() % 2 == 0 { 1.0 } else { -1.0 })
@@ -159,13 +159,18 @@ fn all_six_patterns_of_two_of_four_at_every_place() {
     let x = Matrix::new(9, w.cols(), x);
     let expected = nm_matmul(&x, &w, &Epilogue::default()).unwrap().y;
     for variant in [NmVariant::Branch, NmVariant::Expand] {
-        assert_eq!(product(&w, &x, variant), expected, "{variant:?}");
+        let actual = product(&w, &x, variant);
+        let wrong = actual.iter().zip(&expected).position(|(a, e)| a != e);
+        assert_eq!(wrong, None, "{variant:?}: the first wrong element");
+        assert_eq!(actual.len(), expected.len());
     }
 }
 
 #[test]
 fn an_infinity_meets_only_stored_weights_where_rows_branch() {
     let w = all_patterns(6, 3);
+    let ones = Matrix::new(9, w.cols(), vec![1.0; 9 * w.cols()]);
+    let sums = product(&w, &ones, NmVariant::Branch);
     for column in 0..w.cols() {
         let mut x = vec![1.0; 9 * w.cols()];
         for token in 0..9 {
@@ -180,7 +185,7 @@ fn an_infinity_meets_only_stored_weights_where_rows_branch() {
             if stored(row) {
                 assert_eq!((branch, expand), (f64::INFINITY, f64::INFINITY));
             } else {
-                assert_eq!(branch, 15.0, "column {column}, row {row}");
+                assert_eq!(branch, sums[row], "column {column}, row {row}");
                 // As documented: the column is multiplied with a zero.
                 assert!(expand.is_nan(), "column {column}, row {row}: {expand}");
             }
