@@ -55,7 +55,7 @@ fn every_tile_computes_the_same() {
         (4, 16, 8),
         (8, 4, 32),
         (8, 8, 64),
-        (16, 12, 8),
+        (4, 12, 8),
     ] {
         let tile = Some(Tile { rows, cols, lanes });
         let case = Case {
@@ -154,7 +154,7 @@ fn all_six_patterns_of_two_of_four_at_every_place() {
     let w = all_patterns(50, 47);
     // Powers of four within a quad: the sum tells which columns were taken, and with which weight.
     let x: Vec<f32> = (0..9 * w.cols())
-        .map(|i| [1.0, 4.0, 16.0, 64.0][i % 4] * if i / w.cols() % 2 == 0 { 1.0 } else { -1.0 })
+        .map(|i| [1.0, 4.0, 16.0, 64.0][i % 4] * [1.0, -1.0][i / w.cols() % 2])
         .collect();
     let x = Matrix::new(9, w.cols(), x);
     let expected = nm_matmul(&x, &w, &Epilogue::default()).unwrap().y;
@@ -210,6 +210,21 @@ fn what_does_not_exist_is_refused() {
         refusal(problem),
         "nm_matmul: variant Branch with pattern 3:4; it exists for 2:4, 1:4 and 1:2, others take Expand or leave it to the plan with None"
     );
+    let tile = |rows| Tile {
+        rows,
+        cols: 8,
+        lanes: 8,
+    };
+    for (pattern, rows, most) in [("2:4", 16, 8), ("1:4", 8, 4)] {
+        let message = refusal(NmMatmul {
+            variant: Some(NmVariant::Branch),
+            tile: Some(tile(rows)),
+            ..NmMatmul::new(9, 8, 12, pattern.parse().unwrap())
+        });
+        let expected =
+            format!("pattern {pattern} and a tile of {rows} rows; it has at most {most}");
+        assert!(message.contains(&expected), "{message}");
+    }
     let transposed = Transposed {
         w: true,
         ..Transposed::NONE

@@ -136,6 +136,16 @@ impl Walk {
         }
     }
 
+    /// Rows of a tile, at most.
+    pub const fn most_rows(self) -> usize {
+        match self {
+            // 16 trees of branches in a step of four stored weights.
+            Self::NmBranch { n: 1, m: 4, .. } => 4,
+            Self::NmBranch { .. } => 8,
+            _ => 16,
+        }
+    }
+
     pub(crate) fn label(self) -> String {
         match self {
             Self::Dense {
@@ -239,6 +249,13 @@ impl Walk {
             "rows",
             rows,
             "4, 8 or 16 where w is transposed",
+        )?;
+        require(
+            rows <= self.most_rows(),
+            kernel,
+            "rows",
+            rows,
+            "at most 8 where rows branch, at most 4 of 1:4: compilers take minutes for more branches one after the other",
         )
     }
 }

@@ -117,7 +117,7 @@ fn matmul() -> Result<Vec<Entry>> {
             Walk::NmBranch { .. } => Some(8),
             _ => None,
         };
-        for tile in tiles(&[4, 8, 16]) {
+        for tile in tiles(&[4, 8, 16]).filter(|tile| tile.rows <= walk.most_rows()) {
             let kernel = MatmulKernel {
                 output: Output {
                     vectors: true,

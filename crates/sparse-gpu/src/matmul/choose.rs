@@ -112,11 +112,15 @@ fn transposed_walk(format: Format, n_out: usize, k_in: usize) -> (Walk, Option<S
 pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
     let expands = matches!(walk, Walk::NmExpand { .. } | Walk::NmTransposed { .. });
     let widest = match walk {
-        Walk::NmBranch { .. } => tiles::branching(class).unwrap_or(tiles::ANY_BRANCHING),
+        Walk::NmBranch { .. } => tiles::branching_as_asked(class),
         _ => tiles::widest(class, expands),
     };
     let mut tile = Tile {
-        rows: rows(walk.strip_rows(widest.rows), least(walk), widest.rows),
+        rows: rows(
+            walk.strip_rows(widest.rows),
+            least(walk),
+            widest.rows.min(walk.most_rows()),
+        ),
         ..widest
     };
     // What a list of one row costs besides multiplying is shared by more columns.

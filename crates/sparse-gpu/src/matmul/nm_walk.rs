@@ -11,6 +11,8 @@ use crate::{AdapterClass, Error};
 const MOST_SELECTS: usize = 4;
 /// Columns per stored weight up to which expanding, which multiplies all columns, beats gathering.
 const MOST_EXPANSION: usize = 4;
+/// Columns of an invocation from which on a leaf of branches is worth the way to it, and no compiler makes selects of it.
+const LEAF_COLUMNS: usize = 8;
 /// Rows with one pattern from which on they make a tile, and walk its list.
 const ROWS_OF_A_TILE: usize = 4;
 
@@ -55,18 +57,22 @@ pub(super) fn nm_walk(
         None => {}
     }
     if v < ROWS_OF_A_TILE && branches(pattern) {
+        let tile = problem
+            .tile
+            .unwrap_or_else(|| choose::tile(branch, problem.tokens, class));
+        let fits = tile.cols >= LEAF_COLUMNS && tile.rows <= branch.most_rows();
         let why_not = match tiles::branching(class) {
-            // Fewer columns make leaves short, which cost more than they save and may become selects.
-            Some(full) if choose::tile(branch, problem.tokens, class).cols == full.cols => {
+            Some(_) if fits => {
                 let note = format!(
                     "{v} row(s) share a pattern, too few for a tile: each branches on its own, the same way in the whole workgroup, which \
                      saves bytes and multiplications"
                 );
                 return (branch, Some(note));
             }
-            Some(full) => format!(
-                "{} tokens are too few for leaves of {} columns, so rows do not branch",
-                problem.tokens, full.cols
+            Some(_) => format!(
+                "rows do not branch: for {} tokens the tile is {tile}, and it would take {LEAF_COLUMNS} columns or more and {} rows or fewer",
+                problem.tokens,
+                branch.most_rows()
             ),
             None if class == AdapterClass::Software => {
                 "a branch for each row was measured to be slower on processors".to_owned()
@@ -116,12 +122,29 @@ pub(super) fn check_variant(problem: &MatmulProblem, pattern: Nm) -> Result<(), 
             "variant {variant:?} with a transposed w, for which there is one kernel; leave the variant to the plan with None"
         ));
     }
-    if variant == NmVariant::Branch && !branches(pattern) {
+    if variant == NmVariant::Expand {
+        return Ok(());
+    }
+    if !branches(pattern) {
         return refuse(format!(
             "variant Branch with pattern {pattern}; it exists for 2:4, 1:4 and 1:2, others take Expand or leave it to the plan with None"
         ));
     }
-    Ok(())
+    let branch = Walk::NmBranch {
+        n: pattern.n(),
+        m: pattern.m(),
+        v: 1,
+        index_bits: pattern.index_bits(),
+    };
+    match problem.tile {
+        Some(tile) if tile.rows > branch.most_rows() => refuse(format!(
+            "variant Branch with pattern {pattern} and a tile of {} rows; it has at most {}, compilers take minutes for more branches one \
+             after the other",
+            tile.rows,
+            branch.most_rows()
+        )),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +200,7 @@ mod tests {
     fn few_tokens_and_shared_patterns_do_not() {
         let (walk, note) = chosen("2:4", 64, AdapterClass::Amd, None);
         assert_eq!(walk, "nm_expand");
-        assert!(note.contains("64 tokens are too few"), "{note}");
+        assert!(note.contains("for 64 tokens the tile is 8x4x16"), "{note}");
         assert_eq!(chosen("2:4", 129, AdapterClass::Amd, None).0, "nm_branch");
         assert_eq!(chosen("8:2:4", 4096, AdapterClass::Amd, None).0, "nm");
         assert_eq!(chosen("3:4", 4096, AdapterClass::Amd, None).0, "nm_expand");

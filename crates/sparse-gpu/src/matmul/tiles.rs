@@ -57,12 +57,16 @@ pub(crate) const fn branching(class: AdapterClass) -> Option<Tile> {
     Some(Tile { rows, cols, lanes })
 }
 
-/// The tile for branches where the class has none and they were asked for.
-pub(crate) const ANY_BRANCHING: Tile = Tile {
-    rows: 4,
-    cols: 8,
-    lanes: 32,
-};
+/// The tile for branches that were asked for: that of the class, or one for classes that have none.
+pub(crate) const fn branching_as_asked(class: AdapterClass) -> Tile {
+    let (rows, cols, lanes) = match (branching(class), class) {
+        (Some(tile), _) => return tile,
+        // SwiftShader's compiler takes seconds for eight trees in a row, minutes for sixteen of some shapes.
+        (None, AdapterClass::Software) => (2, 16, 8),
+        (None, _) => (4, 8, 32),
+    };
+    Tile { rows, cols, lanes }
+}
 
 /// Lanes below which a workgroup is not cut for few tokens while it has columns to give up instead: a subgroup of most GPUs.
 pub(crate) const fn subgroup(class: AdapterClass) -> usize {
