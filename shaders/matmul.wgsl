@@ -3,6 +3,7 @@
 {%- import "shared/epilogue.wgsl" as epilogue -%}
 {%- import "shared/matmul_rows.wgsl" as shared -%}
 {%- import "shared/register_tile.wgsl" as registers -%}
+{%- import "shared/pattern_branch.wgsl" as pattern_branch -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]), the sum over the k that the walk visits ({{ walk }}).
 //
@@ -41,11 +42,15 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 
     let panel_base = panel * params.packed_rows * X_STRIDE + lane;
     {{ shared.steps(split, "group / params.row_tiles / params.panels") }}
+{%- if not branches %}
     let list = walk_list(strip);
 {%- if config.reads_ahead %}
     var word = walk_word(list, steps.x);
-{%- endif %}
+{%- endif %}{% endif %}
     for (var step = steps.x; step < steps.y; step++) {
+{%- if branches %}
+{{- pattern_branch.multiply_add(rows, vectors, config, "packed_x") }}
+{%- else %}
 {%- if not config.reads_ahead %}
         let word = walk_word(list, step);
 {%- endif %}
@@ -55,6 +60,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- if config.reads_ahead %}
         // Behind the last step lies another strip's word, or none: it is not used.
         word = walk_word(list, step + 1u);
+{%- endif %}
 {%- endif %}
     }
 

@@ -27,6 +27,7 @@ mod matmul;
 mod matvec;
 mod output;
 mod pack_f16;
+mod quad_patterns;
 mod sddmm;
 mod source;
 mod support;

@@ -87,6 +87,7 @@ impl MatmulKernel {
 struct MatmulVariables {
     walk: &'static str,
     quads: bool,
+    branches: bool,
     config: WalkConfig,
     rows: usize,
     cols: usize,
@@ -103,6 +104,7 @@ impl Serialize for MatmulKernel {
         MatmulVariables {
             walk: self.walk.name(),
             quads: self.walk.quads(),
+            branches: matches!(self.walk, Walk::NmBranch { .. }),
             config: WalkConfig::new(self.walk, self.weight, self.tile.panel() / 4),
             rows: self.tile.rows,
             cols: self.tile.cols,
@@ -147,5 +149,60 @@ impl Kernel for MatmulKernel {
             "one, that all rows share",
         )?;
         self.output.check(&name, self.tile.rows, self.strip_rows())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expand;
+
+    /// The leaves of all branches of a kernel: in each the columns of its multiply-adds, in their order.
+    fn leaves(n: usize, m: usize, tile: Tile) -> Vec<Vec<char>> {
+        let walk = Walk::NmBranch {
+            n,
+            m,
+            v: 1,
+            index_bits: if m == 2 { 1 } else { 2 },
+        };
+        let source = expand(&MatmulKernel::new(walk, tile)).unwrap_or_else(|e| panic!("{e}"));
+        let mut leaves = vec![Vec::new()];
+        for line in source.wgsl.lines() {
+            if let Some((_, column)) = line.split_once("), x_") {
+                assert!(line.contains("= fma("), "{line}");
+                leaves.last_mut().unwrap().extend(column.chars().next());
+            } else if !leaves.last().unwrap().is_empty() {
+                leaves.push(Vec::new());
+            }
+        }
+        leaves.retain(|leaf| !leaf.is_empty());
+        leaves
+    }
+
+    #[test]
+    fn a_leaf_multiplies_stored_weights_only() {
+        for (n, m, weights, patterns) in [(2, 4, 2, 6), (1, 4, 1, 4), (1, 2, 2, 4)] {
+            for (rows, cols) in [(4, 8), (2, 16), (1, 4)] {
+                let tile = Tile {
+                    rows,
+                    cols,
+                    lanes: 32,
+                };
+                let leaves = leaves(n, m, tile);
+                // A step is four stored weights.
+                let trees = rows * 4 / weights;
+                assert_eq!(leaves.len(), trees * patterns, "{n}:{m} {tile}");
+                for tree in leaves.chunks(patterns) {
+                    for leaf in tree {
+                        // Each a vec4 of tokens: so many multiply-adds for each token and row, where a dense quad has four.
+                        assert_eq!(leaf.len(), weights * cols / 4, "{n}:{m} {tile}");
+                    }
+                    let mut ways: Vec<_> = tree.to_vec();
+                    ways.sort();
+                    ways.dedup();
+                    assert_eq!(ways.len(), patterns, "{n}:{m} {tile}: two leaves are alike");
+                }
+            }
+        }
     }
 }

@@ -103,6 +103,8 @@ impl Kernel for MatvecKernel {
         let name = || self.name();
         self.walk.check(&name)?;
         self.walk.check_rows(&name, self.rows)?;
+        let walks = !matches!(self.walk, Walk::NmBranch { .. });
+        require(walks, &name, "branches of a row", 1, "none: for tiles only")?;
         let rows = self.rows.is_power_of_two() && self.rows <= 16;
         require(rows, &name, "rows", self.rows, "1, 2, 4, 8 or 16")?;
         require(

@@ -54,6 +54,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../shared/nm_expand.wgsl"),
     ),
     (
+        "shared/pattern_branch.wgsl",
+        include_str!("../shared/pattern_branch.wgsl"),
+    ),
+    (
         "shared/register_tile.wgsl",
         include_str!("../shared/register_tile.wgsl"),
     ),
@@ -100,6 +104,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../walks/mixed_blocks.wgsl"),
     ),
     ("walks/nm.wgsl", include_str!("../walks/nm.wgsl")),
+    (
+        "walks/nm_branch.wgsl",
+        include_str!("../walks/nm_branch.wgsl"),
+    ),
     (
         "walks/nm_expand.wgsl",
         include_str!("../walks/nm_expand.wgsl"),

@@ -10,7 +10,7 @@ use crate::{
     XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
 };
 
-const WALKS: [Walk; 26] = [
+const WALKS: [Walk; 29] = [
     Walk::NmGather {
         n: 2,
         m: 4,
@@ -81,6 +81,24 @@ const WALKS: [Walk; 26] = [
         index_bits: 2,
     },
     Walk::NmExpand {
+        n: 1,
+        m: 2,
+        v: 1,
+        index_bits: 1,
+    },
+    Walk::NmBranch {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    },
+    Walk::NmBranch {
+        n: 1,
+        m: 4,
+        v: 3,
+        index_bits: 2,
+    },
+    Walk::NmBranch {
         n: 1,
         m: 2,
         v: 1,

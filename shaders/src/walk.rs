@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::kernel::{ConfigError, Storage, require};
+use crate::quad_patterns::QuadPatterns;
 
 /// What a storage format adds to matmul and matvec: the list of k that a row of weights visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,18 @@ pub enum Walk {
     },
     /// Every k, with N:M weights put back in their places on the way: for rows that do not share a pattern.
     NmExpand {
+        /// Stored weights of a group.
+        n: usize,
+        /// Columns of a group.
+        m: usize,
+        /// Rows that share one pattern.
+        v: usize,
+        /// Bits of a packed index.
+        index_bits: u32,
+    },
+    /// As [`Walk::Nm`] for rows that do not share a pattern: each branches on its own, the same way in the whole workgroup. For
+    /// [`crate::MatmulKernel`] only, and for 2:4, 1:4 and 1:2, whose patterns are few ([`Walk::BRANCHES`]).
+    NmBranch {
         /// Stored weights of a group.
         n: usize,
         /// Columns of a group.
@@ -92,12 +105,16 @@ pub enum Walk {
 }
 
 impl Walk {
+    /// N and M that [`Walk::NmBranch`] takes.
+    pub const BRANCHES: [(usize, usize); 3] = [(2, 4), (1, 4), (1, 2)];
+
     /// File name in `walks/`, without the ending.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Dense { .. } => "dense",
             Self::Nm { .. } => "nm",
             Self::NmExpand { .. } => "nm_expand",
+            Self::NmBranch { .. } => "nm_branch",
             Self::NmGather { .. } => "nm_gather",
             Self::NmSelect { .. } => "nm_select",
             Self::Bsr { .. } => "bsr",
@@ -125,6 +142,7 @@ impl Walk {
         match self {
             Self::Dense { .. }
             | Self::NmExpand { .. }
+            | Self::NmBranch { .. }
             | Self::NmGather { .. }
             | Self::NmSelect { .. }
             | Self::DenseTransposed { .. }
@@ -132,6 +150,16 @@ impl Walk {
             Self::BsrTransposed { bc, .. } => bc,
             Self::Nm { v, .. } => v,
             Self::Bsr { br, .. } => br,
+        }
+    }
+
+    /// Rows of a tile, at most.
+    pub const fn most_rows(self) -> usize {
+        match self {
+            // 16 trees of branches in a step of four stored weights.
+            Self::NmBranch { n: 1, m: 4, .. } => 4,
+            Self::NmBranch { .. } => 8,
+            _ => 16,
         }
     }
 
@@ -145,6 +173,7 @@ impl Walk {
             } => "dense_unaligned".to_owned(),
             Self::Nm { n, m, v, .. } => format!("nm_{v}:{n}:{m}"),
             Self::NmExpand { n, m, v, .. } => format!("nm_expand_{v}:{n}:{m}"),
+            Self::NmBranch { n, m, v, .. } => format!("nm_branch_{v}:{n}:{m}"),
             Self::NmGather { n, m, v, .. } => format!("nm_gather_{v}:{n}:{m}"),
             Self::NmSelect { n, v, whole_steps } => {
                 format!("nm_select_{v}:{n}:4{}", tail(whole_steps))
@@ -184,6 +213,12 @@ impl Walk {
                 v,
                 index_bits,
             }
+            | Self::NmBranch {
+                n,
+                m,
+                v,
+                index_bits,
+            }
             | Self::NmGather {
                 n,
                 m,
@@ -200,6 +235,9 @@ impl Walk {
                 require((1..m).contains(&n), kernel, "n", n, "1 to m - 1")?;
                 require((2..=32).contains(&m), kernel, "m", m, "2 to 32")?;
                 require(v > 0, kernel, "v", v, "at least 1")?;
+                let few =
+                    !matches!(self, Self::NmBranch { .. }) || Self::BRANCHES.contains(&(n, m));
+                require(few, kernel, "m of a branch", m, "2:4, 1:4 and 1:2")?;
                 let holds = matches!(index_bits, 1 | 2 | 4 | 8) && (m - 1) >> index_bits == 0;
                 require(
                     holds,
@@ -235,6 +273,13 @@ impl Walk {
             "rows",
             rows,
             "4, 8 or 16 where w is transposed",
+        )?;
+        require(
+            rows <= self.most_rows(),
+            kernel,
+            "rows",
+            rows,
+            "at most 8 where rows branch, at most 4 of 1:4: compilers take minutes for more branches one after the other",
         )
     }
 }
@@ -255,6 +300,7 @@ pub(crate) struct WalkConfig {
     v: usize,
     index_bits: u32,
     groups_per_step: usize,
+    quad: QuadPatterns,
     br: usize,
     br4: usize,
     bc: usize,
@@ -280,6 +326,7 @@ impl WalkConfig {
             v: 0,
             index_bits: 0,
             groups_per_step: 0,
+            quad: QuadPatterns::default(),
             br: 0,
             br4: 0,
             bc: 0,
@@ -300,6 +347,12 @@ impl WalkConfig {
                 index_bits,
             }
             | Walk::NmExpand {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Walk::NmBranch {
                 n,
                 m,
                 v,
@@ -334,6 +387,12 @@ impl WalkConfig {
                 (config.bc, config.bc4) = (bc, bc.div_ceil(4));
             }
             Walk::DenseTransposed { vector_weights, .. } => config.vector_weights = vector_weights,
+        }
+        if let Walk::NmBranch {
+            n, m, index_bits, ..
+        } = walk
+        {
+            config.quad = QuadPatterns::new(n, m, index_bits);
         }
         if let Walk::DenseTransposed { whole_steps, .. }
         | Walk::NmTransposed { whole_steps, .. }

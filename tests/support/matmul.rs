@@ -4,7 +4,7 @@
 use sparse_core::bounds::{Comparison, compare, cooperative_matmul_bounds, matmul_bounds};
 use sparse_core::synthetic::{integer_matrix, normal_matrix};
 use sparse_core::{Element, Matrix, Nm};
-use sparse_gpu::{Activation, Batch, Explanation, Tier, Tile, Transposed};
+use sparse_gpu::{Activation, Batch, Explanation, NmVariant, Tier, Tile, Transposed};
 
 use super::gpu::name;
 use super::product::{HostWeights, Inputs, on_gpu};
@@ -33,6 +33,8 @@ pub(crate) struct Case {
     pub(crate) bias: bool,
     pub(crate) activation: Activation,
     pub(crate) tile: Option<Tile>,
+    /// Of N:M weights.
+    pub(crate) variant: Option<NmVariant>,
     pub(crate) split_k: Option<usize>,
     pub(crate) tier: Tier,
     /// Small integers, so that every sum is exact and the result must be equal.
@@ -63,6 +65,7 @@ impl Case {
             bias: false,
             activation: Activation::None,
             tile: None,
+            variant: None,
             split_k: None,
             tier: Tier::Portable,
             integers: false,

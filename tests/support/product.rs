@@ -157,6 +157,7 @@ pub(crate) fn plan(
         transposed,
         batch,
         tile,
+        variant,
         split_k,
         tier,
         ..
@@ -178,6 +179,7 @@ pub(crate) fn plan(
             batch,
             epilogue,
             tile,
+            variant,
             split_k,
             tier,
             ..NmMatmul::new(tokens, n_out, k_in, p)

@@ -123,7 +123,7 @@ fn tiles(chip: &Chip, operation: Tiled) -> Result<ExitCode> {
     let driver = Driver::of(chip.description().driver)?;
     let mut table = Table::default();
     for entry in operation.list()? {
-        table.rows.extend(rows(chip, driver, &entry.source)?);
+        table.rows.extend(rows(chip, driver, &entry)?);
     }
     println!("{}", text(&table));
     Ok(ExitCode::SUCCESS)
@@ -154,16 +154,17 @@ fn dump(chip: &Chip, part: &str) -> Result<ExitCode> {
 /// The table in columns, for people.
 fn text(table: &Table) -> String {
     let number = |n: Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
+    let ratio = |n: Option<f64>| n.map_or(String::new(), |n| format!("{n:.2}x"));
+    let per_k = |n: Option<f64>| n.map_or(String::new(), |n| format!("{n:.1}"));
     let line = |row: &Row| {
         format!(
-            "{:4} {:5} {:5} {:>5} {:>9} {:>6} {:>4} {:5} {:5} {:5} {:4} {:4} {:4} {:4} {:5.1} {:5.1}  {}",
+            "{:4} {:5} {:5} {:>5} {:>9} {:>6} {:>4} {:5} {:5} {:5} {:4} {:4} {:4} {:4} {:5.1} {:5.1} {:>6} {:>5} {:>6} {:>5} {:>7}  {}",
             row.subgroup,
             row.registers,
             row.spills,
             number(row.waves.map(u64::from)),
             number(row.cycles),
-            row.against_dense
-                .map_or(String::new(), |ratio| format!("{ratio:.2}x")),
+            ratio(row.against_dense),
             row.hot_loop,
             row.fma,
             row.vector,
@@ -174,11 +175,16 @@ fn text(table: &Table) -> String {
             row.control,
             row.fma_percent,
             row.fma_percent_of_vector,
+            per_k(row.path_mean),
+            ratio(row.path_against_dense),
+            per_k(row.path_all),
+            ratio(row.path_all_against_dense),
+            row.branches,
             row.kernel
         )
     };
     let mut lines = vec![
-        "size  regs spill waves    cycles  dense loop   fma vect. scal.  mem smem  wgm ctrl  fma% vect%  kernel".to_owned(),
+        "size  regs spill waves    cycles  dense loop   fma vect. scal.  mem smem  wgm ctrl  fma% vect%   path dense    all dense  branch  kernel".to_owned(),
     ];
     lines.extend(table.rows.iter().map(line));
     lines.join("\n")

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use sparse_gpu::AdapterClass;
-use sparse_shaders::Source;
 
 use crate::assembly::Loop;
 use crate::driver::Driver;
@@ -16,7 +15,8 @@ use crate::vulkan::Chip;
 ///
 /// # Errors
 /// A kernel that the driver does not compile, or a driver that tells less than it used to.
-pub fn rows(chip: &Chip, driver: Driver, source: &Source) -> Result<Vec<Row>> {
+pub fn rows(chip: &Chip, driver: Driver, entry: &Entry) -> Result<Vec<Row>> {
+    let source = &entry.source;
     let compiled = chip.compile(source)?;
     let program = driver.program(&compiled)?;
     let numbers = driver
@@ -28,13 +28,17 @@ pub fn rows(chip: &Chip, driver: Driver, source: &Source) -> Result<Vec<Row>> {
     let loops = Loop::hot(&listing);
     let rows = loops.iter().enumerate().map(|(i, one)| {
         let which = format!("{}/{}", i + 1, loops.len());
-        Row::new(
+        let mut row = Row::new(
             &source.name,
             source.workgroup_bytes,
             &numbers,
             which,
             &one.mix,
-        )
+        );
+        if let Some(k) = entry.path_of {
+            row.set_path(one, k);
+        }
+        row
     });
     Ok(rows.collect())
 }
@@ -56,9 +60,13 @@ pub fn survey(chip: &Chip, progress: &mut dyn FnMut(&str)) -> Result<(Table, Vec
     let mut first_rows: BTreeMap<String, Row> = BTreeMap::new();
     for entry in kernels::list(class, chip.matrices())? {
         progress(&entry.source.name);
-        let mut rows = rows(chip, driver, &entry.source)?;
+        let mut rows = rows(chip, driver, &entry)?;
         if let Some(twin) = entry.twin.as_ref().and_then(|twin| first_rows.get(twin)) {
-            rows[0].set_twin(twin);
+            if entry.path_of.is_some() {
+                rows[0].set_path_twin(twin);
+            } else {
+                rows[0].set_twin(twin);
+            }
         }
         broken.extend(rules(&entry, &rows[0], class));
         first_rows.insert(entry.source.name.clone(), rows[0].clone());

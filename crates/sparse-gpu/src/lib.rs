@@ -66,7 +66,7 @@ pub use bsr::GpuBsr;
 pub use cooperative::CooperativeReport;
 pub use error::Error;
 pub use gpu::{Gpu, GpuOptions};
-pub use matmul::{Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, MatmulTypes};
+pub use matmul::{Activation, Addend, Batch, Epilogue, Extras, MatmulPlan, MatmulTypes, NmVariant};
 pub use matmul::{Tier, Tile, Transposed, Weights};
 pub use ops::XAttention;
 pub use ops::{BlockAttention, BlockAttentionPlan};

@@ -10,6 +10,7 @@ use super::{Jump, Line};
 pub(super) struct Graph {
     lines: Vec<Range<usize>>,
     before: Vec<Vec<usize>>,
+    after: Vec<Vec<usize>>,
     /// For each block those that every way to it leads through, itself included. Empty for blocks that nothing leads to.
     through: Vec<BTreeSet<usize>>,
 }
@@ -28,6 +29,7 @@ impl Graph {
         Self {
             lines,
             before,
+            after,
             through,
         }
     }
@@ -35,6 +37,11 @@ impl Graph {
     /// Lines of a block.
     pub(super) fn lines(&self, block: usize) -> Range<usize> {
         self.lines[block].clone()
+    }
+
+    /// Blocks that a block goes on with, each once.
+    pub(super) fn after(&self, block: usize) -> &[usize] {
+        &self.after[block]
     }
 
     /// Edges to a block that every way leads through: what closes a loop.
@@ -95,14 +102,20 @@ fn followers(listing: &[Line], blocks: &[Range<usize>]) -> Vec<Vec<usize>> {
                 jump: Some(jump), ..
             }) => match jump {
                 Jump::Always(label) => [place(label), None],
-                Jump::Perhaps(label) => [place(label), next],
+                Jump::Perhaps(label, _) => [place(label), next],
                 Jump::End => [None, None],
             },
             _ => [next, None],
         }
     };
     (0..blocks.len())
-        .map(|number| of(number).into_iter().flatten().collect())
+        .map(|number| {
+            let [there, next] = of(number);
+            there
+                .into_iter()
+                .chain(next.filter(|_| next != there))
+                .collect()
+        })
         .collect()
 }
 

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph::Graph;
-use super::{Line, Mix};
+use super::{Line, Mix, Ways};
 
 /// A loop, without the loops in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loop {
     /// The line that it begins with.
     pub first_line: usize,
-    /// What its body holds.
+    /// What its body holds, on every way through it.
     pub mix: Mix,
+    /// What one turn executes; of loops that hold no other.
+    pub ways: Option<Ways>,
 }
 
 impl Loop {
@@ -29,6 +31,7 @@ impl Loop {
             loops.push(Self {
                 first_line: 0,
                 mix: Mix::of(listing),
+                ways: None,
             });
         }
         loops
@@ -58,6 +61,7 @@ impl Loop {
             .map(|(&header, body)| Self {
                 first_line: graph.lines(header).start,
                 mix: own(header, body),
+                ways: Ways::through(listing, &graph, header, body),
             })
             .collect()
     }
@@ -66,7 +70,7 @@ impl Loop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assembly::{Class, Jump};
+    use crate::assembly::{Class, Decided, Jump};
 
     fn label(name: &str) -> Line {
         Line::Label(name.to_owned())
@@ -77,7 +81,7 @@ mod tests {
     }
 
     fn branch(name: &str) -> Line {
-        Line::jump(Jump::Perhaps(name.to_owned()))
+        Line::jump(Jump::Perhaps(name.to_owned(), Decided::Once))
     }
 
     fn fmas(count: usize) -> Vec<Line> {

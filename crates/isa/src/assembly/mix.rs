@@ -56,6 +56,11 @@ impl Mix {
             + self.control
     }
 
+    /// Arithmetic of the vector units, multiply-adds included.
+    pub fn of_vectors(&self) -> u32 {
+        self.fma + self.vector
+    }
+
     /// Multiply-adds in a hundred instructions.
     pub fn fma_share(&self) -> f64 {
         percent(self.fma, self.all())
@@ -63,7 +68,7 @@ impl Mix {
 
     /// Multiply-adds in a hundred vector instructions: what is left of the vector units' time for them.
     pub fn fma_share_of_vector(&self) -> f64 {
-        percent(self.fma, self.fma + self.vector)
+        percent(self.fma, self.of_vectors())
     }
 
     /// The class that takes most besides the multiply-adds, in words.
@@ -92,7 +97,7 @@ fn percent(part: u32, whole: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assembly::Jump;
+    use crate::assembly::{Decided, Jump};
 
     #[test]
     fn shares_count_repeated_instructions() {
@@ -105,7 +110,7 @@ mod tests {
             Line::once(Class::Vector),
             Line::Label("here".to_owned()),
             Line::once(Class::Memory),
-            Line::jump(Jump::Perhaps("here".to_owned())),
+            Line::jump(Jump::Perhaps("here".to_owned(), Decided::Once)),
         ];
         let mix = Mix::of(&lines);
         assert_eq!((mix.fma, mix.all()), (3, 6));

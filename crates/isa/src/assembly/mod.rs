@@ -3,9 +3,11 @@
 mod graph;
 mod loops;
 mod mix;
+mod ways;
 
 pub use loops::Loop;
 pub use mix::Mix;
+pub use ways::{Count, Ways};
 
 /// What an instruction keeps busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +34,31 @@ pub enum Jump {
     /// At the label, always.
     Always(String),
     /// At the label or with the next line.
-    Perhaps(String),
+    Perhaps(String, Decided),
     /// Nowhere.
     End,
+}
+
+/// Who decides on a jump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decided {
+    /// The subgroup as one: it goes one way.
+    Once,
+    /// The listing does not tell: the instruction is the same for both.
+    Untold,
+    /// Each invocation for itself: the subgroup may go both ways, one after the other.
+    ByEach,
+}
+
+impl Decided {
+    /// `once`, `untold` or `by each`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Untold => "untold",
+            Self::ByEach => "by each",
+        }
+    }
 }
 
 /// One line of a listing that matters.

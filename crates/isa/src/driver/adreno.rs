@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Numbers, number};
-use crate::assembly::{Class, Jump, Line};
+use crate::assembly::{Class, Decided, Jump, Line};
 use crate::vulkan::Executable;
 
 pub(super) fn numbers(program: &Executable) -> Result<Numbers> {
@@ -46,7 +46,7 @@ pub(super) fn listing(text: &str) -> Vec<Line> {
             Some((before, label)) if class == Class::Control => Some(if before.trim() == "jump" {
                 Jump::Always(label.to_owned())
             } else {
-                Jump::Perhaps(label.to_owned())
+                Jump::Perhaps(label.to_owned(), Decided::Untold)
             }),
             _ if line == "end" => Some(Jump::End),
             _ => None,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Numbers, number};
-use crate::assembly::{Class, Jump, Line};
+use crate::assembly::{Class, Decided, Jump, Line};
 use crate::vulkan::Executable;
 
 pub(super) fn numbers(program: &Executable) -> Result<Numbers> {
@@ -34,7 +34,13 @@ pub(super) fn listing(text: &str) -> Vec<Line> {
                 ("s_endpgm", _) => Some(Jump::End),
                 ("s_branch", Some(label)) => Some(Jump::Always(label.to_owned())),
                 (name, Some(label)) if name.starts_with("s_cbranch") => {
-                    Some(Jump::Perhaps(label.to_owned()))
+                    // On the scalar unit's condition, or where no invocation is active.
+                    let decided = if name.contains("exec") {
+                        Decided::ByEach
+                    } else {
+                        Decided::Once
+                    };
+                    Some(Jump::Perhaps(label.to_owned(), decided))
                 }
                 _ => None,
             };

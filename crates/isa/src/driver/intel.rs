@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Numbers, number};
-use crate::assembly::{Class, Jump, Line};
+use crate::assembly::{Class, Decided, Jump, Line};
 use crate::vulkan::Executable;
 
 pub(super) fn numbers(program: &Executable) -> Result<Numbers> {
@@ -32,6 +32,17 @@ pub(super) fn listing(text: &str) -> Vec<Line> {
             lines.push(Line::Label(label.to_owned()));
             continue;
         }
+        // The end of a loop, where `break` leads: what has left goes on behind it.
+        if line.contains("while(") {
+            let ends = lines.iter().rev().map_while(|line| match line {
+                Line::Label(label) => Some(behind(label)),
+                Line::Instruction { .. } => None,
+            });
+            let ends: Vec<_> = ends.map(Line::Label).collect();
+            lines.push(jump(label_of(line)));
+            lines.extend(ends);
+            continue;
+        }
         // A predicate before, the number of channels after the name.
         let line = match line.split_once(' ') {
             Some((guard, rest)) if guard.starts_with('(') => rest.trim(),
@@ -43,15 +54,13 @@ pub(super) fn listing(text: &str) -> Vec<Line> {
         };
         let name = name.split([' ', '.']).next().unwrap_or_default();
         lines.push(match name {
-            // The channels that are done go on behind the loop, the others at its beginning; likewise the other jumps.
-            "while" | "if" | "else" | "break" | "cont" | "halt" => {
-                let label = line
-                    .split_whitespace()
-                    .find(|word| word.starts_with("LABEL"));
-                label.map_or(Line::once(Class::Control), |label| {
-                    Line::jump(Jump::Perhaps(label.to_owned()))
-                })
-            }
+            // Behind the first part of a branch: what took it goes on behind the second.
+            "else" => label_of(line).map_or(Line::once(Class::Control), |label| {
+                Line::jump(Jump::Always(label))
+            }),
+            "break" => jump(last_label_of(line).map(|label| behind(&label))),
+            // All jumps are masks of channels, whether these agree or not.
+            "if" | "cont" | "halt" => jump(label_of(line)),
             "send" | "sendc" | "sends" => Line::once(
                 text.peek()
                     .map_or(Class::Memory, |next| message(next.trim())),
@@ -65,6 +74,33 @@ pub(super) fn listing(text: &str) -> Vec<Line> {
         });
     }
     lines
+}
+
+fn jump(label: Option<String>) -> Line {
+    label.map_or(Line::once(Class::Control), |label| {
+        Line::jump(Jump::Perhaps(label, Decided::Untold))
+    })
+}
+
+/// A place that has no label of its own.
+fn behind(label: &str) -> String {
+    format!("behind {label}")
+}
+
+/// Of several the last: where an instruction leads if no channel stays.
+fn last_label_of(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace();
+    words
+        .rfind(|word| word.starts_with("LABEL"))
+        .map(str::to_owned)
+}
+
+/// Of several the first: where the instruction jumps to.
+fn label_of(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace();
+    words
+        .find(|word| word.starts_with("LABEL"))
+        .map(str::to_owned)
 }
 
 fn is_name(name: &str) -> bool {
@@ -96,6 +132,29 @@ fn message(description: &str) -> Class {
 mod tests {
     use super::*;
     use crate::assembly::Loop;
+
+    #[test]
+    fn a_branch_takes_one_part_and_a_break_leaves_the_loop() {
+        let text = "LABEL3:
+            (+f0.0) break(16) JIP:  LABEL2        UIP:  LABEL2              { align1 1H };
+            (+f0.0) if(16)  JIP:  LABEL4          UIP:  LABEL5              { align1 1H };
+            mad(16)         g1<1>F          g1<8,8,1>F      g2<8,8,1>F      g3<1,1,1>F { align1 1H };
+            else(16)        JIP:  LABEL5          UIP:  LABEL5              { align1 1H };
+            LABEL4:
+            mad(16)         g1<1>F          g1<8,8,1>F      g2<8,8,1>F      g3<1,1,1>F { align1 1H };
+            mad(16)         g1<1>F          g1<8,8,1>F      g2<8,8,1>F      g3<1,1,1>F { align1 1H };
+            LABEL5:
+            endif(16)       JIP:  LABEL2                                    { align1 1H };
+            LABEL2:
+            while(16)       JIP:  LABEL3                                    { align1 1H };
+            ";
+        let ways = Loop::hot(&listing(text))[0].ways.unwrap();
+        assert_eq!(
+            (ways.number, ways.fma.least, ways.fma.most),
+            (2.0, 1.0, 2.0)
+        );
+        assert_eq!(ways.decided, Some(Decided::Untold));
+    }
 
     #[test]
     fn a_listing_is_read() {

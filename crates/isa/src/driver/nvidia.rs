@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Numbers, number};
-use crate::assembly::{Class, Jump, Line};
+use crate::assembly::{Class, Decided, Jump, Line};
 use crate::vulkan::Executable;
 
 pub(super) fn numbers(program: &Executable) -> Result<Numbers> {
@@ -45,14 +45,26 @@ pub(super) fn listing(text: &str) -> Vec<Line> {
             ("bra", Some("pT"), Some(label)) if !guarded => {
                 Line::jump(Jump::Always(label.to_owned()))
             }
+            ("bra", Some(condition), Some(label)) if !guarded => {
+                Line::jump(Jump::Perhaps(label.to_owned(), decided(condition)))
+            }
             ("bra", Some(_), Some(label)) | ("bra", Some(label), None) => {
-                Line::jump(Jump::Perhaps(label.to_owned()))
+                Line::jump(Jump::Perhaps(label.to_owned(), Decided::ByEach))
             }
             ("exit", ..) if !guarded => Line::jump(Jump::End),
             _ => Line::once(class(result.trim(), name)),
         });
     }
     lines
+}
+
+/// `!up0` is a predicate of the subgroup, `p0` one of each invocation.
+fn decided(condition: &str) -> Decided {
+    if condition.trim_start_matches('!').starts_with('u') {
+        Decided::Once
+    } else {
+        Decided::ByEach
+    }
 }
 
 fn class(result: &str, name: &str) -> Class {

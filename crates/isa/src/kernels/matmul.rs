@@ -58,13 +58,9 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
             });
         }
     }
-    let expand = Walk::NmExpand {
-        n: 2,
-        m: 4,
-        v: 1,
-        index_bits: 2,
-    };
-    entries.push(entry(&matmul(class, expand, Storage::F32))?);
+    for storage in [Storage::F32, Storage::F16] {
+        patterns_of_rows(class, storage, &mut entries)?;
+    }
     let unaligned = Walk::Dense {
         vector_weights: false,
     };
@@ -106,6 +102,47 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         output: Storage::F16,
     })?);
     Ok(entries)
+}
+
+/// 2:4 with a pattern for each row, both ways, and the dense kernel of either tile.
+fn patterns_of_rows(class: AdapterClass, storage: Storage, entries: &mut Vec<Entry>) -> Result<()> {
+    let (n, m, v, index_bits) = (2, 4, 1, 2);
+    let expand = Walk::NmExpand {
+        n,
+        m,
+        v,
+        index_bits,
+    };
+    let branch = Walk::NmBranch {
+        n,
+        m,
+        v,
+        index_bits,
+    };
+    // A step of the branches is four stored weights, others' is four columns.
+    for (walk, columns) in [(expand, 4), (branch, 8)] {
+        let kernel = matmul(class, walk, storage);
+        let twin = MatmulKernel {
+            walk: DENSE,
+            ..kernel
+        };
+        let name = twin.name();
+        match entries.iter_mut().find(|e| e.source.name == name) {
+            Some(listed) => listed.path_of = Some(4),
+            None => entries.push(Entry {
+                path_of: Some(4),
+                // No plan takes it.
+                must_not_spill: false,
+                ..entry(&twin)?
+            }),
+        }
+        entries.push(Entry {
+            twin: Some(name),
+            path_of: Some(columns),
+            ..entry(&kernel)?
+        });
+    }
+    Ok(())
 }
 
 fn matmul(class: AdapterClass, walk: Walk, storage: Storage) -> MatmulKernel {

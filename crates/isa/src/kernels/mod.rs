@@ -20,6 +20,8 @@ pub struct Entry {
     pub source: Source,
     /// Name of the dense twin that its cycles are compared with: as many multiply-adds a step, for all k.
     pub twin: Option<String>,
+    /// Of kernels that go by patterns of single rows, and of their dense twins: columns of the weights that a turn of the loop covers.
+    pub path_of: Option<u32>,
     /// Whether it needs waves enough to hide latency: attention and scoring.
     pub waves_matter: bool,
     /// Whether it must not spill: all but heads wider than 128.
@@ -44,6 +46,7 @@ fn entry<K: Kernel>(kernel: &K) -> anyhow::Result<Entry> {
     Ok(Entry {
         source: expand(kernel)?,
         twin: None,
+        path_of: None,
         waves_matter: false,
         must_not_spill: true,
     })

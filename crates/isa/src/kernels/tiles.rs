@@ -84,7 +84,7 @@ fn score() -> Result<Vec<Entry>> {
     kernels.map(|kernel| entry(&kernel)).collect()
 }
 
-const WALKS: [Walk; 4] = [
+const WALKS: [Walk; 5] = [
     Walk::Dense {
         vector_weights: true,
     },
@@ -101,19 +101,34 @@ const WALKS: [Walk; 4] = [
         v: 1,
         index_bits: 2,
     },
+    Walk::NmBranch {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    },
 ];
 
 fn matmul() -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for walk in WALKS {
-        for tile in tiles(&[4, 8, 16]) {
-            entries.push(entry(&MatmulKernel {
+        let path_of = match walk {
+            Walk::Dense { .. } | Walk::NmExpand { .. } => Some(4),
+            Walk::NmBranch { .. } => Some(8),
+            _ => None,
+        };
+        for tile in tiles(&[4, 8, 16]).filter(|tile| tile.rows <= walk.most_rows()) {
+            let kernel = MatmulKernel {
                 output: Output {
                     vectors: true,
                     ..Output::of(Storage::F32)
                 },
                 ..MatmulKernel::new(walk, tile)
-            })?);
+            };
+            entries.push(Entry {
+                path_of,
+                ..entry(&kernel)?
+            });
         }
     }
     Ok(entries)
@@ -123,6 +138,7 @@ fn matvec() -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for walk in WALKS {
         let walk = match walk {
+            Walk::NmBranch { .. } => continue,
             Walk::NmExpand {
                 n,
                 m,

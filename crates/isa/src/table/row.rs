@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::assembly::Mix;
+use crate::assembly::{Loop, Mix};
 use crate::driver::Numbers;
 
 /// What is known of one kernel and one of its hot loops. The numbers of the whole kernel repeat in the rows of its loops.
@@ -50,6 +50,21 @@ pub struct Row {
     pub fma_percent_of_vector: f64,
     /// What takes most of the rest.
     pub held_back_by: String,
+    /// Vector arithmetic for each k, multiply-adds included, that a turn executes on its shortest way. These four: of kernels that go by
+    /// patterns of single rows, and of their dense twins.
+    pub path_least: Option<f64>,
+    /// The same on average over the patterns.
+    pub path_mean: Option<f64>,
+    /// The same on the longest way.
+    pub path_most: Option<f64>,
+    /// All instructions for each k, on average.
+    pub path_all: Option<f64>,
+    /// Who decides on the ways, where there are several: see `assembly::Decided`.
+    pub branches: String,
+    /// [`Row::path_mean`] against the dense twin's.
+    pub path_against_dense: Option<f64>,
+    /// [`Row::path_all`] against the dense twin's.
+    pub path_all_against_dense: Option<f64>,
 }
 
 impl Row {
@@ -83,7 +98,25 @@ impl Row {
             fma_percent: tenth(mix.fma_share()),
             fma_percent_of_vector: tenth(mix.fma_share_of_vector()),
             held_back_by: mix.held_back_by(),
+            path_least: None,
+            path_mean: None,
+            path_most: None,
+            path_all: None,
+            branches: String::new(),
+            path_against_dense: None,
+            path_all_against_dense: None,
         }
+    }
+
+    /// Sets what a turn executes for each of the `k` that it covers.
+    pub fn set_path(&mut self, one: &Loop, k: u32) {
+        let Some(ways) = &one.ways else { return };
+        let of = |count: f64| Some(hundredth(count / f64::from(k)));
+        self.path_least = of(ways.vector.least);
+        self.path_mean = of(ways.vector.mean);
+        self.path_most = of(ways.vector.most);
+        self.path_all = of(ways.all.mean);
+        self.branches = ways.decided.map_or(String::new(), |d| d.name().to_owned());
     }
 
     /// What stands for the time of the kernel.
@@ -105,8 +138,19 @@ impl Row {
 
     /// Sets [`Row::against_dense`].
     pub fn set_twin(&mut self, twin: &Self) {
-        self.against_dense = Some((100.0 * self.time() / twin.time()).round() / 100.0);
+        self.against_dense = Some(hundredth(self.time() / twin.time()));
     }
+
+    /// Sets how the path compares with the dense twin's.
+    pub fn set_path_twin(&mut self, twin: &Self) {
+        let ratio = |own: Option<f64>, twin: Option<f64>| Some(hundredth(own? / twin?));
+        self.path_against_dense = ratio(self.path_mean, twin.path_mean);
+        self.path_all_against_dense = ratio(self.path_all, twin.path_all);
+    }
+}
+
+fn hundredth(value: f64) -> f64 {
+    (100.0 * value).round() / 100.0
 }
 
 fn tenth(value: f64) -> f64 {

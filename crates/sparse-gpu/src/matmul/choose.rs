@@ -2,7 +2,7 @@
 
 use sparse_shaders::{CooperativeTile, MatvecKernel, Tile, Walk};
 
-use super::engine::WORD_WEIGHTS;
+use super::nm_walk::nm_walk;
 use super::problem::{MatmulProblem, Tier};
 use super::tiles;
 use super::weights::Format;
@@ -94,7 +94,11 @@ impl Shape {
 }
 
 /// The walk over k for `format`, with the reason where there was a choice.
-pub(crate) fn walk(problem: &MatmulProblem, matvec: bool) -> (Walk, Option<String>) {
+pub(crate) fn walk(
+    problem: &MatmulProblem,
+    matvec: bool,
+    class: AdapterClass,
+) -> (Walk, Option<String>) {
     let (n_out, k_in) = (problem.n_out, problem.k_in);
     if problem.transposed.w {
         return transposed_walk(problem.format, n_out, k_in);
@@ -107,64 +111,7 @@ pub(crate) fn walk(problem: &MatmulProblem, matvec: bool) -> (Walk, Option<Strin
             });
             (Walk::Dense { vector_weights }, note)
         }
-        Format::Nm { pattern } => {
-            let index_bits = pattern.index_bits();
-            let (n, m) = (pattern.n(), pattern.m());
-            // A strip longer than w is the only one, and no more of it is computed than there is.
-            let v = pattern.v().min(n_out.next_multiple_of(8).max(8));
-            if matvec && v < 8 && m == 4 && n <= 2 {
-                let note = format!(
-                    "{v} row(s) share a pattern: x is loaded for all rows at once and selected in registers, no weight byte is read twice"
-                );
-                let whole_steps = k_in.is_multiple_of(WORD_WEIGHTS / n * 4);
-                return (Walk::NmSelect { n, v, whole_steps }, Some(note));
-            }
-            if matvec && v < 8 {
-                let note = format!(
-                    "{v} row(s) share a pattern: x is gathered for each row, no weight byte is read twice"
-                );
-                return (
-                    Walk::NmGather {
-                        n,
-                        m,
-                        v,
-                        index_bits,
-                    },
-                    Some(note),
-                );
-            }
-            // Without rows to share a list, gathering x for each row costs a load per multiply-add; up to this many selects are cheaper.
-            let selects = n * if m % 4 == 0 {
-                1
-            } else {
-                3_usize.div_ceil(m) + 1
-            };
-            if v < 4 && selects <= MOST_SELECTS && m <= n * MOST_EXPANSION {
-                let note = format!(
-                    "{v} row(s) share a pattern, too few for a tile: weights are put back in their places on the way, \
-                     which saves bytes but no multiplications; 4 or more rows (V >= 4) would save both"
-                );
-                (
-                    Walk::NmExpand {
-                        n,
-                        m,
-                        v,
-                        index_bits,
-                    },
-                    Some(note),
-                )
-            } else {
-                (
-                    Walk::Nm {
-                        n,
-                        m,
-                        v,
-                        index_bits,
-                    },
-                    None,
-                )
-            }
-        }
+        Format::Nm { pattern } => nm_walk(problem, pattern, matvec, class),
         Format::Bsr { block: (br, bc) } => (Walk::Bsr { br, bc }, None),
     }
 }
@@ -199,17 +146,19 @@ fn transposed_walk(format: Format, n_out: usize, k_in: usize) -> (Walk, Option<S
     }
 }
 
-/// Selects per row and step up to which expanding beats gathering.
-const MOST_SELECTS: usize = 4;
-/// Columns per stored weight up to which expanding, which multiplies all columns, beats gathering.
-const MOST_EXPANSION: usize = 4;
-
 /// The register tile: the widest of the class, with as many rows as fit a strip and as few columns as the tokens need.
 pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
     let expands = matches!(walk, Walk::NmExpand { .. } | Walk::NmTransposed { .. });
-    let widest = tiles::widest(class, expands);
+    let widest = match walk {
+        Walk::NmBranch { .. } => tiles::branching_as_asked(class),
+        _ => tiles::widest(class, expands),
+    };
     let mut tile = Tile {
-        rows: rows(walk.strip_rows(widest.rows), least(walk), widest.rows),
+        rows: rows(
+            walk.strip_rows(widest.rows),
+            least(walk),
+            widest.rows.min(walk.most_rows()),
+        ),
         ..widest
     };
     // What a list of one row costs besides multiplying is shared by more columns.

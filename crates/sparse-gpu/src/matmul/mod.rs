@@ -3,6 +3,7 @@
 pub(crate) mod choose;
 pub(crate) mod cooperative;
 mod engine;
+mod nm_walk;
 pub(crate) mod params;
 mod plan;
 mod problem;
@@ -15,6 +16,6 @@ pub(crate) use weights::Format;
 
 pub use plan::MatmulPlan;
 pub use problem::{
-    Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, Tier, Tile, Transposed,
+    Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, NmVariant, Tier, Tile, Transposed,
 };
 pub use weights::Weights;

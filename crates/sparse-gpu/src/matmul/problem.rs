@@ -92,6 +92,25 @@ impl Transposed {
     };
 }
 
+/// How rows of N:M weights are multiplied that share their pattern with too few others for a tile (V < 4).
+///
+/// ```
+/// use sparse_gpu::{NmMatmul, NmVariant, sparse_core::Nm};
+/// let problem = NmMatmul {
+///     variant: Some(NmVariant::Branch),
+///     ..NmMatmul::new(1024, 4096, 4096, Nm::TWO_FOUR)
+/// };
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NmVariant {
+    /// Stored weights are put back in their places on the way (walk `nm_expand`): all columns are multiplied, those without a stored weight by
+    /// 0, so that a non-finite x gives NaN there. Any pattern.
+    Expand,
+    /// Each row branches on its pattern, the same way in the whole workgroup (walk `nm_branch`): stored weights are multiplied with
+    /// their columns, and nothing else. For 2:4, 1:4 and 1:2.
+    Branch,
+}
+
 /// A leading dimension of x and y.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Batch {
@@ -206,6 +225,8 @@ pub(crate) struct MatmulProblem {
     pub(crate) batch: Batch,
     pub(crate) epilogue: Epilogue,
     pub(crate) tile: Option<Tile>,
+    /// Of N:M weights; none: chosen by the plan.
+    pub(crate) nm_variant: Option<NmVariant>,
     /// Parts into which k is split; none: chosen by the plan.
     pub(crate) split_k: Option<usize>,
     /// Which kernels may compute it.

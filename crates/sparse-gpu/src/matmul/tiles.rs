@@ -34,6 +34,40 @@ pub(crate) const fn widest(class: AdapterClass, expands: bool) -> Tile {
     Tile { rows, cols, lanes }
 }
 
+/// The tile for many tokens whose weights branch on the pattern of each row; none where that is not seen to pay.
+///
+/// What decides: a leaf has two multiply-adds a column at 2:4, which more columns make longer than what it takes to get there; all four columns of
+/// a quad are in registers at once. Figures are instructions for each k, row and token along the executed path, vector and all, and in
+/// brackets those of expanding in the tile of the class (`docs/isa`).
+pub(crate) const fn branching(class: AdapterClass) -> Option<Tile> {
+    let (rows, cols, lanes) = match class {
+        // RDNA3: 0.53 and 1.06 (1.03 and 1.62), 108 registers, 14 waves, scalar branches. 8 x 16: 0.84 in all, but 6 waves.
+        AdapterClass::Amd => (8, 8, 64),
+        // 1.36 and 2.28 (1.77 and 2.57), 144 registers, 12 warps, predicates of the warp. 8 x 12: 1.94 in all, but 8 warps.
+        AdapterClass::Nvidia => (8, 8, 32),
+        // DG2: 0.79 and 1.80 (1.68 and 2.82), Battlemage 0.79 and 1.43 (1.68 and 2.43); no spills, 4 x 12 has hundreds.
+        AdapterClass::Intel => (4, 8, 32),
+        // 0.76 and 0.99 (1.78 and 2.00), 4 waves as there. With 4 columns leaves are turned into selects.
+        AdapterClass::Adreno => (4, 16, 64),
+        // Measured on lavapipe: slower than expanding, whose selects are cheap there.
+        AdapterClass::Software => return None,
+        // Not compiled here.
+        AdapterClass::Mali | AdapterClass::Apple | AdapterClass::Other => return None,
+    };
+    Some(Tile { rows, cols, lanes })
+}
+
+/// The tile for branches that were asked for: that of the class, or one for classes that have none.
+pub(crate) const fn branching_as_asked(class: AdapterClass) -> Tile {
+    let (rows, cols, lanes) = match (branching(class), class) {
+        (Some(tile), _) => return tile,
+        // SwiftShader's compiler takes seconds for eight trees in a row, minutes for sixteen of some shapes.
+        (None, AdapterClass::Software) => (2, 16, 8),
+        (None, _) => (4, 8, 32),
+    };
+    Tile { rows, cols, lanes }
+}
+
 /// Lanes below which a workgroup is not cut for few tokens while it has columns to give up instead: a subgroup of most GPUs.
 pub(crate) const fn subgroup(class: AdapterClass) -> usize {
     match class {

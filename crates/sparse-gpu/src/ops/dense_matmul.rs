@@ -68,6 +68,7 @@ impl Problem for DenseMatmul {
             batch: self.batch,
             epilogue: self.epilogue,
             tile: self.tile,
+            nm_variant: None,
             split_k: self.split_k,
             tier: self.tier,
             few_tokens_only: false,

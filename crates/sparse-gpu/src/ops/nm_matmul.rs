@@ -3,7 +3,8 @@
 use sparse_core::Nm;
 
 use crate::matmul::{
-    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, Tier, Tile, Transposed,
+    Batch, Engine, Epilogue, Format, MatmulPlan, MatmulProblem, MatmulTypes, NmVariant, Tier, Tile,
+    Transposed,
 };
 use crate::problem::Problem;
 use crate::{Error, Gpu};
@@ -11,11 +12,12 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matmul.wgsl` with the walk `nm` or `nm_expand`; the CPU twin is
+/// The kernel is `matmul.wgsl` with the walk `nm`, `nm_expand` or `nm_branch`; the CPU twin is
 /// [`sparse_core::nm::nm_matmul`].
 ///
 /// A weight that is not stored never meets x, with one exception: where fewer than 4 rows share a pattern and there are more than 8
-/// tokens, the walk `nm_expand` multiplies all columns, and a non-finite x gives NaN as it does with dense weights.
+/// tokens, the walk `nm_expand` multiplies all columns, and a non-finite x gives NaN as it does with dense weights. The plan takes it on
+/// processors and wherever `nm_branch`, which knows no exception, does not pay ([`NmVariant`]; `explain()` says which and why).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatmul {
     /// Rows of x and y.
@@ -36,6 +38,8 @@ pub struct NmMatmul {
     pub epilogue: Epilogue,
     /// The register tile; none: chosen by the plan.
     pub tile: Option<Tile>,
+    /// How rows are multiplied that share their pattern with too few others; none: chosen by the plan.
+    pub variant: Option<NmVariant>,
     /// Parts into which k is split, to be added up by a second pass in a fixed order; none: chosen by the plan.
     pub split_k: Option<usize>,
     /// Which kernels may compute it.
@@ -55,6 +59,7 @@ impl NmMatmul {
             batch: Batch::None,
             epilogue: Epilogue::default(),
             tile: None,
+            variant: None,
             split_k: None,
             tier: Tier::Portable,
         }
@@ -78,6 +83,7 @@ impl Problem for NmMatmul {
             batch: self.batch,
             epilogue: self.epilogue,
             tile: self.tile,
+            nm_variant: self.variant,
             split_k: self.split_k,
             tier: self.tier,
             few_tokens_only: false,

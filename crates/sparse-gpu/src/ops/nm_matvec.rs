@@ -69,6 +69,7 @@ impl Problem for NmMatvec {
             batch: self.batch,
             epilogue: self.epilogue,
             tile: None,
+            nm_variant: None,
             split_k: self.split_k,
             tier: Tier::Portable,
             few_tokens_only: true,

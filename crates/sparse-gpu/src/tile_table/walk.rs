@@ -31,6 +31,8 @@ pub enum TileWalk {
     Nm(Nm),
     /// Every k, with the weights put back in their places.
     NmExpand(Nm),
+    /// Every row branches on its pattern.
+    NmBranch(Nm),
     /// A list of columns for each row; for few tokens only.
     NmGather(Nm),
     /// Groups of four, each row selecting from them; for few tokens only.
@@ -59,7 +61,7 @@ pub enum TileWalk {
 }
 
 /// What a table may name.
-const FORMS: &str = "dense, dense_transposed, nm V:N:M, nm_expand V:N:M, nm_gather V:N:M, nm_select V:N:4, nm_transposed V:N:M, bsr RxC, bsr_transposed RxC";
+const FORMS: &str = "dense, dense_transposed, nm V:N:M, nm_expand V:N:M, nm_branch V:N:M, nm_gather V:N:M, nm_select V:N:4, nm_transposed V:N:M, bsr RxC, bsr_transposed RxC";
 
 impl TileWalk {
     /// The walk of a kernel. None for numbers that make no pattern, which no plan has.
@@ -70,6 +72,7 @@ impl TileWalk {
             Walk::DenseTransposed { .. } => Self::DenseTransposed,
             Walk::Nm { n, m, v, .. } => Self::Nm(pattern(n, m, v)?),
             Walk::NmExpand { n, m, v, .. } => Self::NmExpand(pattern(n, m, v)?),
+            Walk::NmBranch { n, m, v, .. } => Self::NmBranch(pattern(n, m, v)?),
             Walk::NmGather { n, m, v, .. } => Self::NmGather(pattern(n, m, v)?),
             Walk::NmSelect { n, v, .. } => Self::NmSelect { n, v },
             Walk::NmTransposed { n, m, v, .. } => Self::NmTransposed(pattern(n, m, v)?),
@@ -101,6 +104,12 @@ impl TileWalk {
                 v: p.v(),
                 index_bits: p.index_bits(),
             },
+            Self::NmBranch(p) => Walk::NmBranch {
+                n: p.n(),
+                m: p.m(),
+                v: p.v(),
+                index_bits: p.index_bits(),
+            },
             Self::NmGather(p) => Walk::NmGather {
                 n: p.n(),
                 m: p.m(),
@@ -127,7 +136,11 @@ impl std::fmt::Display for TileWalk {
         match *self {
             Self::Dense | Self::DenseTransposed => f.write_str(name),
             // V is written where it is 1, too: one form only.
-            Self::Nm(p) | Self::NmExpand(p) | Self::NmGather(p) | Self::NmTransposed(p) => {
+            Self::Nm(p)
+            | Self::NmExpand(p)
+            | Self::NmBranch(p)
+            | Self::NmGather(p)
+            | Self::NmTransposed(p) => {
                 write!(f, "{name} {}:{}:{}", p.v(), p.n(), p.m())
             }
             Self::NmSelect { n, v } => write!(f, "{name} {v}:{n}:4"),
@@ -158,6 +171,7 @@ impl FromStr for TileWalk {
             "dense_transposed" if numbers.is_empty() => Ok(Self::DenseTransposed),
             "nm" => pattern().map(Self::Nm),
             "nm_expand" => pattern().map(Self::NmExpand),
+            "nm_branch" => pattern().map(Self::NmBranch),
             "nm_gather" => pattern().map(Self::NmGather),
             "nm_select" => match pattern()? {
                 p if p.m() == 4 && p.n() <= 2 => Ok(Self::NmSelect { n: p.n(), v: p.v() }),
@@ -196,6 +210,7 @@ mod tests {
             "dense_transposed",
             "nm 8:2:4",
             "nm_expand 1:2:4",
+            "nm_branch 1:2:4",
             "nm_gather 1:2:4",
             "nm_select 1:2:4",
             "nm_transposed 4:2:8",

@@ -3,6 +3,7 @@
 use sparse_shaders::MatvecKernel;
 
 use crate::Error;
+use crate::matmul::nm_walk::check_variant;
 use crate::matmul::problem::{Addend, Batch, MatmulProblem};
 use crate::matmul::weights::Format;
 
@@ -13,6 +14,9 @@ pub(super) fn check_problem(problem: &MatmulProblem) -> Result<(), Error> {
             .map_err(|e| Error::tile(operation, &e))?;
     }
     check_sizes(problem)?;
+    if let Format::Nm { pattern } = problem.format {
+        check_variant(problem, pattern)?;
+    }
     check_epilogue(problem)?;
     if problem.split_k == Some(0) {
         let reason = "split_k = 0; k is split in 1 part or more, or leave it to the plan with None";

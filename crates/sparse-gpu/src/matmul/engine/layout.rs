@@ -126,9 +126,10 @@ pub(super) fn weight_row(walk: Walk, n_out: usize, k_in: usize) -> usize {
     match walk {
         Walk::Dense { .. } => k_in,
         Walk::DenseTransposed { .. } => n_out,
-        Walk::Nm { n, m, .. } | Walk::NmExpand { n, m, .. } | Walk::NmGather { n, m, .. } => {
-            kept(k_in, n, m)
-        }
+        Walk::Nm { n, m, .. }
+        | Walk::NmExpand { n, m, .. }
+        | Walk::NmBranch { n, m, .. }
+        | Walk::NmGather { n, m, .. } => kept(k_in, n, m),
         Walk::NmSelect { n, .. } => kept(k_in, n, 4),
         Walk::NmTransposed { n, m, .. } => kept(n_out, n, m),
         Walk::Bsr { bc, .. } | Walk::BsrTransposed { bc, .. } => bc.next_multiple_of(4),
@@ -154,7 +155,7 @@ pub(super) fn packed_rows(walk: Walk, k_in: usize, step: usize) -> usize {
         Walk::NmExpand { .. } | Walk::DenseTransposed { .. } | Walk::NmTransposed { .. } => {
             k_in.next_multiple_of(4)
         }
-        Walk::Nm { n, m, .. } | Walk::NmGather { n, m, .. } => {
+        Walk::Nm { n, m, .. } | Walk::NmBranch { n, m, .. } | Walk::NmGather { n, m, .. } => {
             let kept = (k_in.div_ceil(m) * n).next_multiple_of(4);
             kept.div_ceil(n) * m
         }
@@ -172,7 +173,9 @@ pub(super) fn steps(walk: Walk, k_in: usize) -> usize {
         | Walk::NmExpand { .. }
         | Walk::DenseTransposed { .. }
         | Walk::NmTransposed { .. } => k_in.div_ceil(4),
-        Walk::Nm { n, m, .. } | Walk::NmGather { n, m, .. } => (k_in.div_ceil(m) * n).div_ceil(4),
+        Walk::Nm { n, m, .. } | Walk::NmBranch { n, m, .. } | Walk::NmGather { n, m, .. } => {
+            (k_in.div_ceil(m) * n).div_ceil(4)
+        }
         Walk::NmSelect { n, .. } => k_in.div_ceil(WORD_WEIGHTS / n * 4),
         Walk::Bsr { bc: block, .. } | Walk::BsrTransposed { br: block, .. } => {
             k_in.div_ceil(block) * block.div_ceil(4)

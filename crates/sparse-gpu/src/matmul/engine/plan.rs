@@ -36,8 +36,10 @@ impl Engine {
             (walk, Shape::Cooperative { tile, staged }, None)
         } else {
             let few = problem.few_tokens_only
-                || (problem.tile.is_none() && problem.tokens <= choose::FEW_TOKENS);
-            let (walk, note) = choose::walk(&problem, few);
+                || (problem.tile.is_none()
+                    && problem.nm_variant.is_none()
+                    && problem.tokens <= choose::FEW_TOKENS);
+            let (walk, note) = choose::walk(&problem, few, gpu.class());
             notes.extend(note);
             let Chosen { tile, origin } = portable_shape(gpu, &problem, walk, few);
             notes.extend(gpu.note_of_origin(origin));
