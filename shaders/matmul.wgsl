@@ -11,6 +11,9 @@
 // A workgroup owns one tile: {{ rows }} rows of w (the same for all its invocations: scalar loads) times one panel of tokens.
 // An invocation owns those {{ rows }} rows times {{ cols }} tokens in registers. One step = 4 stored weights per row:
 // {{ 4 * rows * cols }} fused multiply-adds for {{ rows }} weight loads and {{ cols }} loads of x, all of them vec4.
+{%- if branches %}
+// Here each row branches on the patterns of its own weights: a step covers {{ 4 * config.quad.per_step }} columns and loads x for all of them.
+{%- endif %}
 // Rows are grouped in strips that share one list of k; a tile never crosses a strip, rows past its end are computed twice, not stored.
 
 {{ shared.params() }}

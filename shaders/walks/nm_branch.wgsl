@@ -1,6 +1,6 @@
-{#- N:M where every row of a tile has a pattern of its own, and the row branches on it: for the list of a row that no other row shares, the
-    same for all invocations of the workgroup. A step holds stored weights 4s .. 4s+3 of a row as in the walk nm; it covers whole quads of
-    neighbouring columns (see shared/pattern_branch.wgsl). Padding has zero weights and zero rows of the packed x. -#}
+{#- N:M where every row of a tile has a pattern of its own, and branches on it. There is no list of k for the tile: a step holds stored
+    weights 4s .. 4s+3 of a row as in the walk nm, and covers the same whole quads of neighbouring columns for all rows;
+    shared/pattern_branch.wgsl multiplies them. Padding has zero weights and meets zero rows of the packed x. -#}
 {% macro bindings(storage, c) -%}
 {{ storage.vec4_reader(3, "w", c.weight) }}
 @group(0) @binding(4) var<storage, read> indices: array<u32>;
