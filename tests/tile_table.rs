@@ -370,12 +370,13 @@ fn products_take_the_tile_of_the_table_and_stay_equal() {
 fn few_tokens_take_the_tile_of_the_table_and_stay_equal() {
     let (n_out, k_in) = (40, 96);
     let w = integers(n_out, k_in, 2);
-    let walks = [
-        ("2:4", "nm_select 1:2:4"),
-        ("1:8", "nm_gather 1:1:8"),
-        ("8:2:8", "nm 8:2:8"),
+    let walks: [(&str, &str, &[usize]); 4] = [
+        ("2:4", "nm_select 1:2:4", &[1]),
+        ("2:4", "nm_gather 1:2:4", &[3, 8]),
+        ("1:8", "nm_gather 1:1:8", &[1, 3, 8]),
+        ("8:2:8", "nm 8:2:8", &[1, 3, 8]),
     ];
-    for (pattern, walk) in walks {
+    for (pattern, walk, tokens) in walks {
         let pattern: Nm = pattern.parse().unwrap();
         let kernel = KernelTile::Matvec {
             walk: walk.parse().unwrap(),
@@ -385,7 +386,7 @@ fn few_tokens_take_the_tile_of_the_table_and_stay_equal() {
         let on_gpu = gpu()
             .upload_nm(&NmMatrix::prune(&w, pattern).unwrap())
             .unwrap();
-        for tokens in [1, 3, 8] {
+        for &tokens in tokens {
             let x = gpu().upload(&integers(tokens, k_in, 1)).unwrap();
             let plans = both(&only(kernel), &NmMatvec::new(tokens, n_out, k_in, pattern));
             is_used(&plans, kernel);
@@ -393,6 +394,29 @@ fn few_tokens_take_the_tile_of_the_table_and_stay_equal() {
             assert_eq!(default, tuned, "{walk}, {tokens} tokens");
         }
     }
+}
+
+#[test]
+fn what_does_not_fit_these_tokens_takes_the_default() {
+    let matvec = |walk: &str, rows, lanes| KernelTile::Matvec {
+        walk: walk.parse().unwrap(),
+        rows,
+        lanes,
+    };
+    // 8 rows x 4 tokens x 129 sums are more than workgroup memory holds; of one token they fit.
+    let table = only(matvec("dense", 8, 128));
+    let origin = |tokens| {
+        let [_, tuned] = both(&table, &DenseMatmul::new(tokens, 40, 96));
+        tuned.explain().tile_origin
+    };
+    assert_eq!(origin(1), Some(TileOrigin::Table));
+    assert_eq!(origin(2), Some(TileOrigin::ClassDefault));
+    // A panel of 48 tokens cannot be packed.
+    let [_, tuned] = both(
+        &only(matmul("dense", tile(8, 12, 4))),
+        &DenseMatmul::new(33, 40, 96),
+    );
+    assert_eq!(tuned.explain().tile_origin, Some(TileOrigin::ClassDefault));
 }
 
 #[test]

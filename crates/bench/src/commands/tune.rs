@@ -69,7 +69,8 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
     for failure in &failures {
         eprintln!("error: {failure:#}");
     }
-    if let Some(out) = &args.out {
+    // Where nothing could be measured, a table that is there already stays.
+    if let Some(out) = args.out.as_ref().filter(|_| !findings.is_empty()) {
         let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings);
         write_file(out, table.to_json()?.as_bytes())?;
         println!("written to {}", out.display());

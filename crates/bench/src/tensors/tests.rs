@@ -154,3 +154,20 @@ fn a_failed_write_leaves_the_old_file() {
         .to_string();
     assert!(message.starts_with("cannot write: "), "{message}");
 }
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_and_what_is_no_file_is_not_replaced() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    std::fs::write(&real, "old").unwrap();
+    symlink(&real, &link).unwrap();
+    write_file(&link, b"new").unwrap();
+    assert_eq!(std::fs::read(&real).unwrap(), b"new");
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert!(write_file(&socket, b"new").is_err());
+    assert!(std::fs::metadata(&socket).unwrap().file_type().is_socket());
+}

@@ -110,21 +110,33 @@ pub fn write_tensors(path: &Path, tensors: &[(&str, OutTensor)]) -> Result<(), T
     write_file(path, &bytes)
 }
 
-/// Writes `bytes` to a temporary file in the folder of `path` and renames it.
+/// Writes `bytes` to a temporary file in the folder of `path` and renames it. A link is followed; what exists and is no file, a device or a
+/// pipe, is written to as it is.
 ///
 /// # Errors
 /// Where the folder is missing or closed, or the disk full; an existing file stays as it was.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
-    temporary_file(folder(path))
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.persist(path).map_err(|e| e.error)
-        })
-        .map(drop)
-        .map_err(|reason| TensorFileError::Write {
-            reason,
-            path: path.into(),
-        })
+    let followed = std::fs::canonicalize(path);
+    let target = followed.as_deref().unwrap_or(path);
+    let is_special = std::fs::metadata(target).is_ok_and(|found| !found.is_file());
+    let written = if is_special {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(target)
+            .and_then(|mut file| file.write_all(bytes))
+    } else {
+        replace(target, bytes)
+    };
+    written.map_err(|reason| TensorFileError::Write {
+        reason,
+        path: path.into(),
+    })
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = temporary_file(folder(path))?;
+    file.write_all(bytes)?;
+    file.persist(path).map(drop).map_err(|e| e.error)
 }
 
 fn folder(path: &Path) -> &Path {

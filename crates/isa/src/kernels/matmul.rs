@@ -79,9 +79,20 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         v: 1,
         whole_steps: true,
     };
+    let gather = Walk::NmGather {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    };
     for weight in [Storage::F32, Storage::F16] {
-        for walk in [DENSE, select, nm(16, 2, 8, 4), Walk::Bsr { br: 32, bc: 32 }] {
-            for tokens in [1, 8] {
+        for (for_one, for_more) in [
+            (DENSE, DENSE),
+            (select, gather),
+            (nm(16, 2, 8, 4), nm(16, 2, 8, 4)),
+            (Walk::Bsr { br: 32, bc: 32 }, Walk::Bsr { br: 32, bc: 32 }),
+        ] {
+            for (walk, tokens) in [(for_one, 1), (for_more, 8)] {
                 entries.push(entry(&MatvecKernel {
                     weight,
                     ..defaults::matvec_kernel(walk, tokens, class)

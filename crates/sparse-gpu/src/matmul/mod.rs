@@ -10,7 +10,7 @@ mod problem;
 mod tiles;
 mod weights;
 
-pub(crate) use engine::Engine;
+pub(crate) use engine::{Engine, matvec_rounds};
 pub(crate) use problem::MatmulProblem;
 pub(crate) use weights::Format;
 

@@ -28,7 +28,8 @@ pub(super) fn nm_walk(
     let (n, m) = (pattern.n(), pattern.m());
     // A strip longer than w is the only one, and no more of it is computed than there is.
     let v = pattern.v().min(problem.n_out.next_multiple_of(8).max(8));
-    if matvec && v < 8 && m == 4 && n <= 2 {
+    // With more tokens, the x of all columns that a row selects from take more registers than some makes have.
+    if matvec && problem.tokens == 1 && v < 8 && m == 4 && n <= 2 {
         let note = format!(
             "{v} row(s) share a pattern: x is loaded for all rows at once and selected in registers, no weight byte is read twice"
         );

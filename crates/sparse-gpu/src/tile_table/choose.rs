@@ -2,10 +2,11 @@
 
 use sparse_core::DType;
 use sparse_core::xattention::XAttentionLayout;
-use sparse_shaders::{AttentionTile, Tile, Walk};
+use sparse_shaders::{AttentionTile, Kernel as _, MatvecKernel, PackKernel, Storage, Tile, Walk};
 
 use super::{KernelTile, TileEntry, TileTable, TileWalk};
 use crate::matmul::choose::Shape;
+use crate::matmul::matvec_rounds;
 use crate::xattention::parts::MOST_BYTES;
 use crate::{BlockAttention, Gpu};
 
@@ -75,7 +76,16 @@ impl Gpu {
         let wanted = TileWalk::of(walk);
         let table = self.tiles().and_then(|table| {
             table.find(weights, tokens, |kernel| match *kernel {
-                KernelTile::Matmul { walk, tile } if Some(walk) == wanted => Some(tile),
+                KernelTile::Matmul { walk, tile } if Some(walk) == wanted => {
+                    // Not every panel of tokens can be packed.
+                    let pack = PackKernel {
+                        input: Storage::F32,
+                        vector_input: false,
+                        transposed: false,
+                        panel: tile.panel(),
+                    };
+                    Some(tile).filter(|_| pack.check().is_ok())
+                }
                 _ => None,
             })
         });
@@ -96,11 +106,16 @@ impl Gpu {
         let panel = default.panel();
         let table = self.tiles().and_then(|table| {
             table.find(weights, tokens, |kernel| match *kernel {
-                KernelTile::Matvec { walk, rows, lanes } if Some(walk) == wanted => {
-                    // A lane takes its share of the steps, then adds up its share of the sums.
-                    let sums = (rows * panel).div_ceil(lanes) * (lanes + 1);
+                KernelTile::Matvec {
+                    walk: of,
+                    rows,
+                    lanes,
+                } if Some(of) == wanted => {
+                    // A table is checked for one token: more sums may not fit.
+                    let kernel = MatvecKernel::new(walk, rows, panel, lanes);
+                    let rounds = matvec_rounds(walk, steps, (rows, panel, lanes));
                     Some(Shape::Matvec { rows, panel, lanes })
-                        .filter(|_| self.runs_loops(steps.div_ceil(lanes) + sums))
+                        .filter(|_| kernel.check().is_ok() && self.runs_loops(rounds))
                 }
                 _ => None,
             })

@@ -62,15 +62,6 @@ impl Engine {
         k(parts.start)..k(parts.end)
     }
 
-    /// Rounds of loops that a step takes, itself one of them.
-    fn rounds_of_step(&self) -> usize {
-        match self.walk {
-            // Four stored weights a round.
-            Walk::NmSelect { .. } => 1 + WORD_WEIGHTS / 4,
-            _ => 1,
-        }
-    }
-
     /// Rounds of the loops of one invocation.
     pub(super) fn loop_rounds(&self) -> usize {
         let steps = self.steps();
@@ -90,10 +81,8 @@ impl Engine {
                 tile.shares * (1 + steps.div_ceil(quads) * (1 + moved)) + stored
             }
             Shape::Tiled(_) => steps,
-            // Each lane takes its share of the steps, then adds up its share of the sums, one partial sum a round.
             Shape::Matvec { rows, panel, lanes } => {
-                steps.div_ceil(lanes) * self.rounds_of_step()
-                    + (rows * panel).div_ceil(lanes) * (lanes + 1)
+                matvec_rounds(self.walk, steps, (rows, panel, lanes))
             }
         }
     }
@@ -134,6 +123,21 @@ pub(super) fn weight_row(walk: Walk, n_out: usize, k_in: usize) -> usize {
         Walk::NmTransposed { n, m, .. } => kept(n_out, n, m),
         Walk::Bsr { bc, .. } | Walk::BsrTransposed { bc, .. } => bc.next_multiple_of(4),
     }
+}
+
+/// Rounds of the loops of one invocation of a mat-vec: each lane takes its share of the steps, then adds up its share of the sums, one
+/// partial sum a round.
+pub(crate) fn matvec_rounds(
+    walk: Walk,
+    steps: usize,
+    (rows, panel, lanes): (usize, usize, usize),
+) -> usize {
+    let rounds_of_step = match walk {
+        // Itself, and four stored weights a round.
+        Walk::NmSelect { .. } => 1 + WORD_WEIGHTS / 4,
+        _ => 1,
+    };
+    steps.div_ceil(lanes) * rounds_of_step + (rows * panel).div_ceil(lanes) * (lanes + 1)
 }
 
 /// Stored weights of a row whose indices, of two bits each, fill a word: a step of [`Walk::NmSelect`].

@@ -8,7 +8,7 @@ mod plan;
 mod record;
 mod slices;
 
-pub(crate) use layout::WORD_WEIGHTS;
+pub(crate) use layout::{WORD_WEIGHTS, matvec_rounds};
 
 use std::sync::Arc;
 
