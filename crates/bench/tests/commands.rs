@@ -169,3 +169,50 @@ fn compare_writes_all_reports() {
     assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 5);
     assert!(std::fs::read_to_string(html).unwrap().ends_with("</html>"));
 }
+
+/// With matrices the record says so; without, the command says what is missing, and `best` computes on portable kernels.
+#[test]
+fn matmul_on_cooperative_matrices_or_the_reason_why_not() {
+    let adapters = json_of("adapters --json");
+    let wanted = std::env::var("SPARSE_ADAPTER")
+        .unwrap_or_default()
+        .to_lowercase();
+    let all = adapters.as_array().unwrap();
+    let adapter = all
+        .iter()
+        .find(|a| a["name"].as_str().unwrap().to_lowercase().contains(&wanted));
+    let listed = adapter.unwrap()["cooperative_matrices"].to_string();
+    let usable = listed.contains("8x8x8 F16->F32") || listed.contains("16x16x16 F16->F32");
+    let folder = Folder::with(&[("w", counting(&[32, 48]))]);
+    let (file, out) = (folder.file(), folder.out());
+    let (file, out) = (file.display(), out.display());
+    let line = |tier: &str| {
+        format!(
+            "matmul --weights {file} --tensor w --tokens 20 --pattern 16:2:4 --dtype f16 --tier {tier} --out {out}"
+        )
+    };
+    if usable {
+        let record = json_of(&line("cooperative-matrix"));
+        assert_eq!(record["tier"], "cooperative-matrix", "{record}");
+        assert!(
+            record["max_err_over_bound"].as_f64().unwrap() <= 1.0,
+            "{record}"
+        );
+    } else {
+        refused(
+            &line("cooperative-matrix"),
+            &["lists 8x8x8 or 16x16x16 F16->F32", "portable kernels"],
+        );
+        refused(
+            "compare --cooperative",
+            &["lists 8x8x8 or 16x16x16 F16->F32"],
+        );
+    }
+    let record = json_of(&line("best"));
+    let tier = if usable {
+        "cooperative-matrix"
+    } else {
+        "portable"
+    };
+    assert_eq!(record["tier"], tier, "{record}");
+}
