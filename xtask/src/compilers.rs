@@ -13,7 +13,7 @@ const TINT: &str = "webgpu@0.6.2";
 /// The package of `PyPI` whose source carries DXC's library for Linux, Windows and macOS, as `pip` wants it pinned.
 const DXC: &str = "compushady==0.17.5 --hash=sha256:5052caf9e955d8e7a48e22f536e82b44b72e83af46e824a9e99157c7809de691\n";
 
-/// The folder of what [`install`] fetches, in the user's cache.
+/// The folder of what [`install()`] fetches, in the user's cache.
 pub(crate) fn folder() -> Result<PathBuf> {
     folder_in(&|name| std::env::var_os(name))
 }
