@@ -1,5 +1,6 @@
 {%- import "shared/storage.wgsl" as storage -%}
 {%- import "shared/grid.wgsl" as grid -%}
+{%- import "shared/packing.wgsl" as packing -%}
 // packed[panel][k][t] = x[token_begin + panel * {{ panel }} + t, k], zero where the token or the k does not exist.
 {%- if transposed %}
 // x is stored [k_in, tokens].
@@ -12,18 +13,7 @@
 // so that both reads and writes of neighbours are neighbours.
 {%- endif %}
 
-struct Params {
-    first_group: u32,
-    group_end: u32,
-    k_tiles: u32,       // tiles of {{ tile_k }} k
-    k_begin: u32,       // first k
-    token_begin: u32,
-    token_end: u32,
-    k_in: u32,
-    x_stride: u32,      // from one row of x to the next
-    packed_rows: u32,   // rows written for each panel, those from k_in on are zero
-    x_first: u32,       // element that the bound window of x starts with
-}
+{{ packing.params(tile_k) }}
 
 @group(0) @binding(0) var<uniform> params: Params;
 {% if vector_input -%}
@@ -76,15 +66,13 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
 {%- if panel % 4 == 0 %}
-    let slot = group / params.k_tiles * {{ tile_tokens }}u + lane % {{ squares_t }}u * 4u;
-    let k = params.k_begin + group % params.k_tiles * {{ tile_k }}u + lane / {{ squares_t }}u * 4u;
-    let token = params.token_begin + slot;
+    {{ packing.square(tile_tokens, tile_k, squares_t) }}
 {%- if transposed %}
     let turned = mat4x4<f32>(x4(token, k), x4(token, k + 1u), x4(token, k + 2u), x4(token, k + 3u));
 {%- else %}
     let turned = transpose(mat4x4<f32>(x4(token, k), x4(token + 1u, k), x4(token + 2u, k), x4(token + 3u, k)));
 {%- endif %}
-    let at = ((slot / PANEL) * params.packed_rows + k) * (PANEL / 4u) + slot % PANEL / 4u;
+    let at = {{ packing.line() }};
 {%- for i in range(4) %}
     if (k + {{ i }}u < params.packed_rows) { store4_packed(at + {{ i }}u * (PANEL / 4u), turned[{{ i }}]); }
 {%- endfor %}

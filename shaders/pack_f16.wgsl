@@ -1,4 +1,5 @@
 {%- import "shared/grid.wgsl" as grid -%}
+{%- import "shared/packing.wgsl" as packing -%}
 // packed[panel][k][t] = x[token_begin + panel * {{ panel }} + t, k], zero where the token or the k does not exist; all of it f16.
 {%- if transposed %}
 // x is stored [k_in, tokens].
@@ -7,18 +8,7 @@
 // What pack.wgsl does, for kernels that multiply f16: halves change their places and nothing of their bits, so that no conversion can
 // flush or round them. An invocation turns a square of 4 tokens by 4 k; the 64 of a workgroup lie {{ squares_t }} along tokens and {{ squares_k }} along k.
 
-struct Params {
-    first_group: u32,
-    group_end: u32,
-    k_tiles: u32,       // tiles of {{ tile_k }} k
-    k_begin: u32,       // first k
-    token_begin: u32,
-    token_end: u32,
-    k_in: u32,
-    x_stride: u32,      // from one row of x to the next
-    packed_rows: u32,   // rows written for each panel, those from k_in on are zero
-    x_first: u32,       // element that the bound window of x starts with
-}
+{{ packing.params(tile_k) }}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<{{ "vec2<u32>" if vector_input else "u32" }}>;
@@ -57,10 +47,8 @@ fn x4(token: u32, k: u32) -> vec2<u32> {
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    let slot = group / params.k_tiles * {{ tile_tokens }}u + lane % {{ squares_t }}u * 4u;
-    let k = params.k_begin + group % params.k_tiles * {{ tile_k }}u + lane / {{ squares_t }}u * 4u;
-    let token = params.token_begin + slot;
-    let at = ((slot / PANEL) * params.packed_rows + k) * (PANEL / 4u) + slot % PANEL / 4u;
+    {{ packing.square(tile_tokens, tile_k, squares_t) }}
+    let at = {{ packing.line() }};
 {%- for i in range(4) %}
     let line_{{ i }} = {{ "x4(token, k + " ~ i ~ "u)" if transposed else "x4(token + " ~ i ~ "u, k)" }};
 {%- endfor %}

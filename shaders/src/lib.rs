@@ -27,6 +27,7 @@ mod matmul;
 mod matvec;
 mod output;
 mod pack_f16;
+mod packing;
 mod quad_patterns;
 mod sddmm;
 mod source;

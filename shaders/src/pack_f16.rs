@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::kernel::{ConfigError, Kernel, require};
+use crate::packing::PackSquares;
 
 /// Turns f16 activations into k-major panels of f16; see `pack_f16.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,20 +17,14 @@ pub struct PackF16Kernel {
 }
 
 impl PackF16Kernel {
-    /// Squares of 4 tokens by 4 k of a workgroup, along tokens and along k.
-    const fn squares(&self) -> (usize, usize) {
-        let along_tokens = if self.panel < 32 { self.panel / 4 } else { 8 };
-        (along_tokens, 64 / along_tokens)
-    }
-
     /// Tokens that one workgroup moves.
     pub const fn tile_tokens(&self) -> usize {
-        4 * self.squares().0
+        PackSquares::of(self.panel).tile_tokens
     }
 
     /// Columns that one workgroup moves.
     pub const fn tile_k(&self) -> usize {
-        4 * self.squares().1
+        PackSquares::of(self.panel).tile_k
     }
 }
 
@@ -40,20 +35,14 @@ impl Serialize for PackF16Kernel {
             vector_input: bool,
             transposed: bool,
             panel: usize,
-            tile_tokens: usize,
-            tile_k: usize,
-            squares_t: usize,
-            squares_k: usize,
+            #[serde(flatten)]
+            squares: PackSquares,
         }
-        let (squares_t, squares_k) = self.squares();
         Variables {
             vector_input: self.vector_input,
             transposed: self.transposed,
             panel: self.panel,
-            tile_tokens: self.tile_tokens(),
-            tile_k: self.tile_k(),
-            squares_t,
-            squares_k,
+            squares: PackSquares::of(self.panel),
         }
         .serialize(serializer)
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::kernel::{ConfigError, Kernel, Storage, require};
 use crate::output::Output;
+use crate::packing::PackSquares;
 
 /// Turns activations into k-major panels of f32; see `pack.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,28 +20,21 @@ pub struct PackKernel {
 }
 
 impl PackKernel {
-    /// Squares of 4 tokens by 4 k of a workgroup, along tokens and along k.
-    const fn squares(&self) -> (usize, usize) {
-        let along_tokens = if self.panel < 32 {
-            self.panel.div_ceil(4)
-        } else {
-            8
-        };
-        (along_tokens, 64 / along_tokens)
+    /// Whether panels of so many tokens can be packed.
+    pub const fn takes_panel(panel: usize) -> bool {
+        panel == 1
+            || (panel.is_multiple_of(4) && panel.is_power_of_two())
+            || (panel > 0 && panel.is_multiple_of(32))
     }
 
     /// Tokens that one workgroup moves.
     pub const fn tile_tokens(&self) -> usize {
-        if self.panel < 4 {
-            1
-        } else {
-            4 * self.squares().0
-        }
+        PackSquares::of(self.panel).tile_tokens
     }
 
     /// Columns that one workgroup moves.
     pub const fn tile_k(&self) -> usize {
-        4 * self.squares().1
+        PackSquares::of(self.panel).tile_k
     }
 }
 
@@ -52,21 +46,15 @@ impl Serialize for PackKernel {
             vector_input: bool,
             transposed: bool,
             panel: usize,
-            tile_tokens: usize,
-            tile_k: usize,
-            squares_t: usize,
-            squares_k: usize,
+            #[serde(flatten)]
+            squares: PackSquares,
         }
-        let (squares_t, squares_k) = self.squares();
         Variables {
             input: self.input,
             vector_input: self.vector_input,
             transposed: self.transposed,
             panel: self.panel,
-            tile_tokens: self.tile_tokens(),
-            tile_k: self.tile_k(),
-            squares_t,
-            squares_k,
+            squares: PackSquares::of(self.panel),
         }
         .serialize(serializer)
     }
@@ -88,11 +76,14 @@ impl Kernel for PackKernel {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let ok = self.panel == 1
-            || (self.panel.is_multiple_of(4) && self.panel.is_power_of_two())
-            || (self.panel > 0 && self.panel.is_multiple_of(32));
         let possible = "1, a power of two from 4, or a multiple of 32";
-        require(ok, &|| self.name(), "panel", self.panel, possible)?;
+        require(
+            Self::takes_panel(self.panel),
+            &|| self.name(),
+            "panel",
+            self.panel,
+            possible,
+        )?;
         let possible = "4 or more where x is transposed";
         let ok = self.panel > 1 || !self.transposed;
         require(ok, &|| self.name(), "panel", self.panel, possible)

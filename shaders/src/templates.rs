@@ -54,6 +54,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../shared/nm_expand.wgsl"),
     ),
     (
+        "shared/packing.wgsl",
+        include_str!("../shared/packing.wgsl"),
+    ),
+    (
         "shared/pattern_branch.wgsl",
         include_str!("../shared/pattern_branch.wgsl"),
     ),
@@ -65,6 +69,7 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         "shared/storage.wgsl",
         include_str!("../shared/storage.wgsl"),
     ),
+    ("shared/strips.wgsl", include_str!("../shared/strips.wgsl")),
     (
         "shared/xattention_groups.wgsl",
         include_str!("../shared/xattention_groups.wgsl"),

@@ -1,3 +1,4 @@
+{%- import "shared/strips.wgsl" as strips -%}
 {#- The identity: step s holds the weights of k = 4s .. 4s+3. The weights are w [n_out, k_in] row-major, as the caller keeps them. -#}
 {% macro bindings(storage, c) -%}
 {% if c.native -%}
@@ -10,15 +11,9 @@
 {%- endmacro %}
 
 {% macro functions(c) -%}
-fn walk_strip(number: u32) -> u32 { return number; }
+{{ strips.alike() }}
 
-fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
-
-fn walk_list(strip: u32) -> u32 { return 0u; }
-
-fn walk_word(list: u32, step: u32) -> u32 { return 0u; }
-
-fn walk_x(x: u32, word: u32, step: u32) -> vec4<u32> { return x_of_four(x + 4u * X_STRIDE * step); }
+{{ strips.every_k() }}
 
 fn walk_row(strip: u32, row: u32) -> u32 { return (strip * STRIP_ROWS + row) * params.weight_stride - params.w_first; }
 

@@ -1,3 +1,4 @@
+{%- import "shared/strips.wgsl" as strips -%}
 {#- N:M, one pattern for the V rows of a strip: step s holds stored weights 4s .. 4s+3 of a row; stored weight j belongs to group
     j / N and lies at one of its M columns. Indices are packed, INDEX_BITS each, every strip from a new word; a step never straddles
     a word. Padding (a tail group, the last step) has zero weights and points at zero rows of the packed x. -#}
@@ -25,9 +26,7 @@
 const INDEX_BITS = {{ c.index_bits }}u;
 const STEPS_OF_WORD = {{ 8 // c.index_bits }}u;
 
-fn walk_strip(number: u32) -> u32 { return number; }
-
-fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
+{{ strips.alike() }}
 
 // Its first word.
 fn walk_list(strip: u32) -> u32 { return strip * params.words_per_strip - params.indices_first; }

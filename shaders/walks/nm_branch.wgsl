@@ -1,3 +1,4 @@
+{%- import "shared/strips.wgsl" as strips -%}
 {#- N:M where every row of a tile has a pattern of its own, and branches on it. There is no list of k for the tile: a step holds stored
     weights 4s .. 4s+3 of a row as in the walk nm, and covers the same whole quads of neighbouring columns for all rows;
     shared/pattern_branch.wgsl multiplies them. Padding has zero weights and meets zero rows of the packed x. -#}
@@ -10,9 +11,7 @@
 const STEP_BITS = {{ 4 * c.index_bits }}u;
 const STEP_COLUMNS = {{ 4 * c.quad.per_step }}u;
 
-fn walk_strip(number: u32) -> u32 { return number; }
-
-fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
+{{ strips.alike() }}
 
 // Where the weights of a row begin, and its packed indices.
 fn walk_row(strip: u32, row: u32) -> vec2<u32> {

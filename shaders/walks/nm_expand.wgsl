@@ -1,3 +1,4 @@
+{%- import "shared/strips.wgsl" as strips -%}
 {%- import "shared/nm_expand.wgsl" as expand -%}
 {#- N:M where the rows of a tile do not share one pattern: k runs over every column as in the dense walk, and each row's stored
     weights are put back in their places by selects. Saves weight bytes, not multiplications. -#}
@@ -6,15 +7,9 @@
 {%- endmacro %}
 
 {% macro functions(c) -%}
-fn walk_strip(number: u32) -> u32 { return number; }
+{{ strips.alike() }}
 
-fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
-
-fn walk_list(strip: u32) -> u32 { return 0u; }
-
-fn walk_word(list: u32, step: u32) -> u32 { return 0u; }
-
-fn walk_x(x: u32, word: u32, step: u32) -> vec4<u32> { return x_of_four(x + 4u * X_STRIDE * step); }
+{{ strips.every_k() }}
 
 fn walk_row(strip: u32, row: u32) -> u32 { return strip * STRIP_ROWS + row; }
 

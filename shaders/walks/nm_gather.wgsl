@@ -1,3 +1,4 @@
+{%- import "shared/strips.wgsl" as strips -%}
 {%- import "shared/few_tokens.wgsl" as tokens -%}
 {#- N:M where every row of a tile has a list of its own: the stored weights only, x gathered for each row. For few tokens, where the bytes
     of the weights count and x stays in the cache. -#}
@@ -9,9 +10,7 @@
 {% macro functions(c) -%}
 const INDEX_BITS = {{ c.index_bits }}u;
 
-fn walk_strip(number: u32) -> u32 { return number; }
-
-fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
+{{ strips.alike() }}
 
 // The rows of this walk are their own strips: a row is known by its number.
 fn walk_row(strip: u32, row: u32) -> u32 { return strip * STRIP_ROWS + row; }

@@ -1,3 +1,4 @@
+{%- import "shared/strips.wgsl" as strips -%}
 {%- import "shared/few_tokens.wgsl" as tokens -%}
 {#- N:M with groups of four columns, every row with a list of its own: the x of all columns are loaded once for all rows, and each row selects those of
     its stored weights in registers. For few tokens. A step is a word of indices: 16 stored weights of a row,
@@ -8,9 +9,7 @@
 {%- endmacro %}
 
 {% macro functions(c) -%}
-fn walk_strip(number: u32) -> u32 { return number; }
-
-fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
+{{ strips.alike() }}
 
 // The rows of this walk are their own strips: a row is known by its number.
 fn walk_row(strip: u32, row: u32) -> u32 { return strip * STRIP_ROWS + row; }

@@ -1,3 +1,4 @@
+{%- import "shared/strips.wgsl" as strips -%}
 {%- import "shared/nm_expand.wgsl" as expand -%}
 {#- N:M weights stored as w [k_in, n_out], the pattern along n_out: a k keeps N of every M outputs, so no list of k has a fixed length.
     k runs over every row, and four neighbouring outputs are put back in their places by selects. Saves weight bytes, not multiplications. -#}
@@ -6,15 +7,9 @@
 {%- endmacro %}
 
 {% macro functions(c) -%}
-fn walk_strip(number: u32) -> u32 { return number; }
+{{ strips.alike() }}
 
-fn walk_steps(strip: u32) -> vec2<u32> { return vec2<u32>(0u, params.steps); }
-
-fn walk_list(strip: u32) -> u32 { return 0u; }
-
-fn walk_word(list: u32, step: u32) -> u32 { return 0u; }
-
-fn walk_x(x: u32, word: u32, step: u32) -> vec4<u32> { return x_of_four(x + 4u * X_STRIDE * step); }
+{{ strips.every_k() }}
 
 fn walk_quad(strip: u32, quad: u32) -> u32 { return strip * STRIP_ROWS / 4u + quad; }
 

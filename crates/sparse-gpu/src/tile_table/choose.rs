@@ -2,7 +2,7 @@
 
 use sparse_core::DType;
 use sparse_core::xattention::XAttentionLayout;
-use sparse_shaders::{AttentionTile, Kernel as _, MatvecKernel, PackKernel, Storage, Tile, Walk};
+use sparse_shaders::{AttentionTile, Kernel as _, MatvecKernel, PackKernel, Tile, Walk};
 
 use super::{KernelTile, TileEntry, TileTable, TileWalk};
 use crate::matmul::choose::Shape;
@@ -76,15 +76,9 @@ impl Gpu {
         let wanted = TileWalk::of(walk);
         let table = self.tiles().and_then(|table| {
             table.find(weights, tokens, |kernel| match *kernel {
+                // Not every panel of tokens can be packed.
                 KernelTile::Matmul { walk, tile } if Some(walk) == wanted => {
-                    // Not every panel of tokens can be packed.
-                    let pack = PackKernel {
-                        input: Storage::F32,
-                        vector_input: false,
-                        transposed: false,
-                        panel: tile.panel(),
-                    };
-                    Some(tile).filter(|_| pack.check().is_ok())
+                    Some(tile).filter(|tile| PackKernel::takes_panel(tile.panel()))
                 }
                 _ => None,
             })
