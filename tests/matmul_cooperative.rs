@@ -11,7 +11,7 @@ use sparse_gpu::{
     Activation, Batch, DenseMatmul, Epilogue, Error, Gpu, MatmulTypes, Tier, Tile, Transposed, wgpu,
 };
 use support::gpu::{gpu, matrices, poisoned, read, submit};
-use support::matmul::{Added, Case, Format, check};
+use support::matmul::{Added, Case, EPILOGUES, Format, check};
 use support::product::plan;
 
 fn nm(pattern: &str) -> Format {
@@ -119,17 +119,11 @@ fn real_numbers_stay_within_the_bound() {
 
 #[test]
 fn epilogues() {
-    let epilogues = [
-        (1.0, Added::Previous(1.0), false, Activation::None),
-        (1.3, Added::Previous(-0.7), true, Activation::Relu),
-        (-2.0, Added::Residual(1.0), true, Activation::Gelu),
-        (0.5, Added::Residual(3.0), false, Activation::Silu),
-        (5.0, Added::Nothing, true, Activation::None),
-        (0.0, Added::Previous(0.0), true, Activation::None),
-    ];
+    let nothing = (0.0, Added::Previous(0.0), true, Activation::None);
+    let epilogues = EPILOGUES.into_iter().chain([nothing]);
     // Rows of y that start at vec4s, at words, at neither.
     let shapes = [[33, 32, 40], [18, 14, 15], [20, 15, 24]];
-    for (i, (alpha, addend, bias, activation)) in epilogues.into_iter().enumerate() {
+    for (i, (alpha, addend, bias, activation)) in epilogues.enumerate() {
         for (j, format) in kinds().into_iter().enumerate() {
             let case = Case {
                 alpha,

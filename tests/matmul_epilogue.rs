@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use sparse_core::{Matrix, Nm, Tensor};
 use sparse_gpu::{Activation, Addend, Batch, DenseMatmul, Epilogue, Extras, Transposed};
 use support::gpu::{gpu, poisoned, read, submit};
-use support::matmul::{Added, Case, Format, check};
+use support::matmul::{Added, Case, EPILOGUES, Format, check};
 
 /// Every format with shapes for the tiled kernel and for few tokens. Each pair is a kernel to compile, so that what multiplies with them
 /// is dealt out over them rather than tried with all.
@@ -40,15 +40,8 @@ fn check_some_types(number: usize, case: &Case) {
 
 #[test]
 fn alpha_beta_bias_and_activation() {
-    let epilogues = [
-        (1.0, Added::Previous(1.0), false, Activation::None),
-        (1.3, Added::Previous(-0.7), true, Activation::Relu),
-        (-2.0, Added::Residual(1.0), true, Activation::Gelu),
-        (0.5, Added::Residual(3.0), false, Activation::Silu),
-        (5.0, Added::Nothing, true, Activation::None),
-    ];
     for (i, case) in cases().into_iter().enumerate() {
-        for (j, (alpha, addend, bias, activation)) in epilogues.into_iter().enumerate() {
+        for (j, (alpha, addend, bias, activation)) in EPILOGUES.into_iter().enumerate() {
             let case = Case {
                 alpha,
                 addend,

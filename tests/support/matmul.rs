@@ -51,6 +51,15 @@ pub(crate) enum Added {
     Residual(f32),
 }
 
+/// Epilogues that meet every sign and kind of addend: alpha, what is added, whether with a bias, activation.
+pub(crate) const EPILOGUES: [(f32, Added, bool, Activation); 5] = [
+    (1.0, Added::Previous(1.0), false, Activation::None),
+    (1.3, Added::Previous(-0.7), true, Activation::Relu),
+    (-2.0, Added::Residual(1.0), true, Activation::Gelu),
+    (0.5, Added::Residual(3.0), false, Activation::Silu),
+    (5.0, Added::Nothing, true, Activation::None),
+];
+
 impl Case {
     pub(crate) fn new(format: Format, [tokens, n_out, k_in]: [usize; 3]) -> Self {
         Self {

@@ -57,18 +57,6 @@ pub enum TuneOperation {
     XattentionScore,
 }
 
-impl TuneOperation {
-    /// All of them, in the order of the table.
-    pub const ALL: [Self; 6] = [
-        Self::DenseMatmul,
-        Self::NmMatmul,
-        Self::NmMatvec,
-        Self::BsrMatmul,
-        Self::BlockAttention,
-        Self::XattentionScore,
-    ];
-}
-
 /// How long tuning may take, and over which shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TuneBudget {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use sparse_core::{DType, Nm};
 
 use crate::cli::{Pattern, TuneBudget, TuneOperation};
@@ -155,7 +156,7 @@ pub fn cases(
     let many = asked(FEW + 1..=usize::MAX, sizes.tokens);
     let few = asked(1..=FEW, if is_full { &[1, 4, 8] } else { &[1] });
     let mut cases = Vec::new();
-    for operation in TuneOperation::ALL {
+    for &operation in TuneOperation::value_variants() {
         if !operations.is_empty() && !operations.contains(&operation) {
             continue;
         }
@@ -265,7 +266,7 @@ mod tests {
     fn every_operation_has_cases_in_both_widths() {
         for budget in ["quick", "full"] {
             let all = of(budget, &[], &[]);
-            for operation in TuneOperation::ALL {
+            for &operation in TuneOperation::value_variants() {
                 for dtype in [DType::F32, DType::F16] {
                     let fits = |c: &&TuneCase| c.operation == operation && c.dtype == dtype;
                     assert!(

@@ -18,12 +18,16 @@ impl Gpu {
     }
 }
 
-fn open(mutation: Option<Fault>) -> Gpu {
-    let adapter = std::env::var("SPARSE_ADAPTER")
+/// What `SPARSE_ADAPTER` says of the adapter to test on.
+fn adapter() -> Option<String> {
+    std::env::var("SPARSE_ADAPTER")
         .ok()
-        .filter(|name| !name.is_empty());
+        .filter(|name| !name.is_empty())
+}
+
+fn open(mutation: Option<Fault>) -> Gpu {
     let options = GpuOptions {
-        adapter,
+        adapter: adapter(),
         default_limits: true,
         cooperative_matrix: true,
         ..GpuOptions::default()
@@ -141,9 +145,7 @@ fn plans_ask_for_the_self_test_first() {
 #[test]
 fn a_device_without_the_features_is_told_how_to_get_them() {
     let gpu = Gpu::open_blocking(&GpuOptions {
-        adapter: std::env::var("SPARSE_ADAPTER")
-            .ok()
-            .filter(|name| !name.is_empty()),
+        adapter: adapter(),
         ..GpuOptions::default()
     })
     .unwrap();
