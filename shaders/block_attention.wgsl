@@ -10,7 +10,7 @@
 // It goes over {{ step }} keys at a time, {{ keys }} together: first all scores, into workgroup memory, then the output is rescaled once (online
 // softmax), then the weighted values are added. {{ keys }} keys cost {{ 2 * queries * keys * head_dim }} multiply-adds and {{ queries * keys }} exponentials for {{ 2 * keys }} rows of k and v.
 // Scores and output are loops of their own{% if pieces | length > 1 %}, {{ pieces | length }} each for parts of the dimensions{% endif %}: a processor decodes a loop over and over once it
-// outgrows what it keeps decoded, about 4000 instructions, and then runs at half the speed. Registers: about {{ 2 * queries * head_dim }}, which processors keep
+// outgrows what it keeps decoded, 1000 to 4000 instructions, and then runs at half the speed or less. Registers: about {{ 2 * queries * head_dim }}, which processors keep
 // in their first-level cache and graphics processors spill from D = 128 on: for those there is block_attention_tiled.wgsl.
 //
 // A row without keys gives out = 0 and lse = minus infinity.
@@ -32,7 +32,7 @@ const STEP = {{ step }}u;
 {{ walker.functions() }}
 
 // scores[(key / 4 * queries + q) * LANES + lane], of four keys of the step. Every invocation reads what it wrote itself: no barriers.
-var<workgroup> scores: array<vec4<f32>, {{ step // 4 * queries * lanes }}>;
+{{ storage.f32x4_workgroup("scores", step // 4 * queries * lanes) }}
 
 @compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -93,7 +93,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- for q in range(queries) %}{% for g in range(keys // 4) %}
                 var score_{{ q }}_{{ g }} = vec4<f32>({% for j in range(4 * g, 4 * g + 4) %}dot_{{ q }}_{{ j }}{{ ", " if not loop.last }}{% endfor %});
 {%- if not first_piece %}
-                score_{{ q }}_{{ g }} += scores[at + {{ g * queries + q }}u * LANES];
+                score_{{ q }}_{{ g }} += load4_scores(at + {{ g * queries + q }}u * LANES);
 {%- endif %}
 {%- if last_piece and config.soft_cap %}
                 score_{{ q }}_{{ g }} = capped(score_{{ q }}_{{ g }});
@@ -110,7 +110,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- if last_piece %}
                 step_max_{{ q }} = max(step_max_{{ q }}, score_{{ q }}_{{ g }});
 {%- endif %}
-                scores[at + {{ g * queries + q }}u * LANES] = score_{{ q }}_{{ g }};
+                store4_scores(at + {{ g * queries + q }}u * LANES, score_{{ q }}_{{ g }});
 {%- endfor %}{% endfor %}
             }
 {%- endfor %}
@@ -133,15 +133,15 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- set first_piece = loop.first %}
 {%- for q in range(queries) %}{% for g in range(keys // 4) %}
 {%- if first_piece %}
-                let score_{{ q }}_{{ g }} = scores[at + {{ g * queries + q }}u * LANES];
+                let score_{{ q }}_{{ g }} = load4_scores(at + {{ g * queries + q }}u * LANES);
                 // Where no key has been seen yet, an unseen one scores as high as the highest: it must weigh nothing all the same.
                 let p_{{ q }}_{{ g }} = select(exp2(score_{{ q }}_{{ g }} - vec4<f32>(highest_{{ q }})), vec4<f32>(0.0), score_{{ q }}_{{ g }} == vec4<f32>(UNSEEN));
                 sum_{{ q }} += (p_{{ q }}_{{ g }}.x + p_{{ q }}_{{ g }}.y) + (p_{{ q }}_{{ g }}.z + p_{{ q }}_{{ g }}.w);
 {%- if pieces | length > 1 %}
-                scores[at + {{ g * queries + q }}u * LANES] = p_{{ q }}_{{ g }};
+                store4_scores(at + {{ g * queries + q }}u * LANES, p_{{ q }}_{{ g }});
 {%- endif %}
 {%- else %}
-                let p_{{ q }}_{{ g }} = scores[at + {{ g * queries + q }}u * LANES];
+                let p_{{ q }}_{{ g }} = load4_scores(at + {{ g * queries + q }}u * LANES);
 {%- endif %}
 {%- endfor %}{% endfor %}
 {%- for d in piece %}{% for j in range(keys) %}

@@ -19,7 +19,7 @@
 {{ shared.params() }}
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> packed_x: array<vec4<f32>>;
+{{ storage.f32x4_reader(1, "packed_x") }}
 {{ epilogue.bindings(storage, output) }}
 {{ walker.bindings(storage, config) }}
 

@@ -13,7 +13,11 @@
 {{ shared.params() }}
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> packed_x: array<{{ "f32" if panel == 1 else "vec4<f32>" }}>;
+{% if panel == 1 -%}
+@group(0) @binding(1) var<storage, read> packed_x: array<f32>;
+{%- else -%}
+{{ storage.f32x4_reader(1, "packed_x") }}
+{%- endif %}
 {{ epilogue.bindings(storage, output) }}
 {{ walker.bindings(storage, config) }}
 

@@ -28,7 +28,7 @@ struct Params {
 {%- else -%}
 {{ storage.scalar_reader(1, "x", input) }}
 {%- endif %}
-@group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
+{{ storage.f32x4_writer(2, "packed") }}
 
 // Divisions by a constant: a device divides u32 vectors slowly.
 const HEAD_DIM = {{ head_dim }}u;
@@ -85,16 +85,16 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let columns = transpose(mat4x4<f32>(
         load_k(head, first, step), load_k(head, first + 1u, step), load_k(head, first + 2u, step), load_k(head, first + 3u, step)));
     let at = (panel * params.steps + step) * {{ panel }}u + quad;
-    packed[at] = columns[0];
-    packed[at + {{ panel // 4 }}u] = columns[1];
-    packed[at + {{ 2 * panel // 4 }}u] = columns[2];
-    packed[at + {{ 3 * panel // 4 }}u] = columns[3];
+    store4_packed(at, columns[0]);
+    store4_packed(at + {{ panel // 4 }}u, columns[1]);
+    store4_packed(at + {{ 2 * panel // 4 }}u, columns[2]);
+    store4_packed(at + {{ 3 * panel // 4 }}u, columns[3]);
 {%- else %}
     let i = group * 64u + lane;
     let step = i % params.steps;
     let row = i / params.steps % params.rows;
     let head = i / params.steps / params.rows;
     if (head >= params.heads) { return; }
-    packed[(head * params.rows + row) * params.steps + step] = load_k(head, params.first_row + row, step);
+    store4_packed((head * params.rows + row) * params.steps + step, load_k(head, params.first_row + row, step));
 {%- endif %}
 }

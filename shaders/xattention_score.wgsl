@@ -1,3 +1,4 @@
+{%- import "shared/storage.wgsl" as storage -%}
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/register_tile.wgsl" as registers -%}
 {%- import "shared/xattention_groups.wgsl" as groups -%}
@@ -38,10 +39,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> packed_queries: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> key_rows: array<vec4<f32>>;
+{{ storage.f32x4_reader(1, "packed_queries") }}
+{{ storage.f32x4_reader(2, "key_rows") }}
 // [head][key block][quad of query groups][m, l], each of the last a vec4 of four query groups.
-@group(0) @binding(3) var<storage, read_write> maxima_and_sums: array<vec4<f32>>;
+{{ storage.f32x4_writer(3, "maxima_and_sums") }}
 
 const LANES = {{ lanes }}u;
 const PANEL = {{ panel }}u;
@@ -106,7 +107,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         for (var step = 0u; step < steps; step++) {
             let k = panel_base + (4u * step + vec4<u32>(0u, 1u, 2u, 3u)) * PANEL4;
 {%- for r in range(rows) %}
-            let w_{{ r }} = key_rows[row_{{ r }} + step];
+            let w_{{ r }} = load4_key_rows(row_{{ r }} + step);
 {%- endfor %}
 {{ registers.multiply_add(rows, vectors, lanes, "packed_queries") }}
         }
@@ -155,8 +156,8 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     if (first_block + {{ b }}u < params.blocks) {
         let at_{{ b }} = (head * params.blocks + first_block + {{ b }}u) * quads + quad;
 {%- for v in range(vectors) %}
-        maxima_and_sums[2u * (at_{{ b }} + {{ v }}u * LANES)] = m_{{ b }}_{{ v }};
-        maxima_and_sums[2u * (at_{{ b }} + {{ v }}u * LANES) + 1u] = l_{{ b }}_{{ v }};
+        store4_maxima_and_sums(2u * (at_{{ b }} + {{ v }}u * LANES), m_{{ b }}_{{ v }});
+        store4_maxima_and_sums(2u * (at_{{ b }} + {{ v }}u * LANES) + 1u, l_{{ b }}_{{ v }});
 {%- endfor %}
     }
 {%- endfor %}

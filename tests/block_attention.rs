@@ -73,6 +73,7 @@ fn every_head_dimension() {
         lanes: 8,
         queries: 2,
         keys: 4,
+        dims: 16,
     };
     // Storage types take turns, so that every dimension meets some and every type meets rows of vec4s, words and halves of words.
     let [a, b, c] = DType::ALL;

@@ -119,6 +119,7 @@ fn impossible_problems_say_what_is_possible() {
                 lanes: 48,
                 queries: 1,
                 keys: 4,
+                dims: 16,
             }),
             "a power of two",
         ),

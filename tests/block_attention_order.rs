@@ -16,6 +16,7 @@ const DIRECT: AttentionTile = AttentionTile::Direct {
     lanes: 8,
     queries: 2,
     keys: 4,
+    dims: 16,
 };
 const TILED: AttentionTile = AttentionTile::Tiled {
     queries: 16,

@@ -16,6 +16,7 @@ const TILES: [AttentionTile; 2] = [
         lanes: 8,
         queries: 2,
         keys: 4,
+        dims: 16,
     },
     AttentionTile::Tiled {
         queries: 16,

@@ -659,11 +659,13 @@ fn tiles_that_no_kernel_has_are_refused() {
             lanes: 8,
             queries: 1,
             keys: 0,
+            dims: 16,
         },
         AttentionTile::Direct {
             lanes: 0,
             queries: 1,
             keys: 4,
+            dims: 16,
         },
         AttentionTile::Tiled {
             queries: 64,

@@ -60,6 +60,7 @@ fn full_table() -> TileTable {
         lanes: 8,
         queries: 2,
         keys: 4,
+        dims: 16,
     };
     let tiled = AttentionTile::Tiled {
         queries: 32,
@@ -490,6 +491,7 @@ fn attention_takes_the_tile_of_the_table_within_the_bound() {
             lanes: 4,
             queries: 1,
             keys: 8,
+            dims: 16,
         },
         AttentionTile::Tiled {
             queries: 16,
@@ -526,6 +528,7 @@ fn a_tile_that_does_not_divide_the_block_is_not_taken() {
         lanes: 16,
         queries: 4,
         keys: 4,
+        dims: 16,
     };
     let tuned = only(KernelTile::BlockAttention { head_dim: 64, tile });
     let origin = |block| {
@@ -545,6 +548,7 @@ fn packed_attention_and_scores_look_into_the_table_too() {
         lanes: 4,
         queries: 4,
         keys: 4,
+        dims: 16,
     };
     let kernel = KernelTile::BlockAttention {
         head_dim: 64,

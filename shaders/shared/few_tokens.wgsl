@@ -6,7 +6,7 @@
 {%- if panel == 1 %}
         let x = vec4<f32>(packed_x[k.x], packed_x[k.y], packed_x[k.z], packed_x[k.w]);
 {%- else %}{% for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
-        let x_{{ c }}_{{ v }} = packed_x[k.{{ c }} + {{ v }}u];
+        let x_{{ c }}_{{ v }} = load4_packed_x(k.{{ c }} + {{ v }}u);
 {%- endfor %}{% endfor %}{% endif %}
 {%- endmacro %}
 {#- The step's products of row r. -#}

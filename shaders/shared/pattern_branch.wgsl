@@ -17,7 +17,7 @@
 {%- for q in range(c.quad.per_step) %}
         {
 {%- for column in range(4) %}{% for v in range(vectors) %}
-            let x_{{ column }}_{{ v }} = {{ panel_array }}[first + {{ 4 * q + column }}u * X_STRIDE + {{ v }}u * LANES];
+            let x_{{ column }}_{{ v }} = load4_{{ panel_array }}(first + {{ 4 * q + column }}u * X_STRIDE + {{ v }}u * LANES);
 {%- endfor %}{% endfor %}
 {%- for r in range(rows) %}
             {

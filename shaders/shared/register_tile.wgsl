@@ -15,14 +15,14 @@
 {% macro multiply_add(rows, vectors, lanes, panel_array) -%}
 {%- if lanes <= 8 %}
 {%- for v in range(vectors) %}{% for c in ["x", "y", "z", "w"] %}
-        let x_{{ c }}_{{ v }} = {{ panel_array }}[k.{{ c }} + {{ v }}u * LANES];
+        let x_{{ c }}_{{ v }} = load4_{{ panel_array }}(k.{{ c }} + {{ v }}u * LANES);
 {%- endfor %}
 {%- for r in range(rows) %}{% for c in ["x", "y", "z", "w"] %}
         acc_{{ r }}_{{ v }} = fma(vec4<f32>(w_{{ r }}.{{ c }}), x_{{ c }}_{{ v }}, acc_{{ r }}_{{ v }});
 {%- endfor %}{% endfor %}{% endfor %}
 {%- else %}
 {%- for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
-        let x_{{ c }}_{{ v }} = {{ panel_array }}[k.{{ c }} + {{ v }}u * LANES];
+        let x_{{ c }}_{{ v }} = load4_{{ panel_array }}(k.{{ c }} + {{ v }}u * LANES);
 {%- endfor %}
 {%- for r in range(rows) %}{% for v in range(vectors) %}
         acc_{{ r }}_{{ v }} = fma(vec4<f32>(w_{{ r }}.{{ c }}), x_{{ c }}_{{ v }}, acc_{{ r }}_{{ v }});

@@ -1,15 +1,62 @@
 {#- Reading and writing f32, f16 and bf16 through 32-bit words, so that half-width storage needs no device feature.
-    Each macro declares one binding and the functions that touch it. -#}
+    Each macro declares one binding and the functions that touch it.
+    Where `word_bits` is 64, four elements move as words of 64 bits: half as many loads and stores for drivers that take them word by word. -#}
+
+{#- Two 32-bit words of one of 64 bits, the first in the low bits, and back. -#}
+{% macro halves_of(word) -%}
+u32({{ word }}), u32({{ word }} >> 32u)
+{%- endmacro %}
+
+{% macro word_of(low, high) -%}
+u64({{ low }}) | (u64({{ high }}) << 32u)
+{%- endmacro %}
+
+{#- A read-only array of four f32 an element: load4_NAME(i). -#}
+{% macro f32x4_reader(binding, name) -%}
+{% if word_bits == 64 -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec2<u64>>;
+fn load4_{{ name }}(i: u32) -> vec4<f32> {
+    let words = {{ name }}[i];
+    return bitcast<vec4<f32>>(vec4<u32>({{ halves_of("words.x") }}, {{ halves_of("words.y") }}));
+}
+{%- else -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec4<f32>>;
+fn load4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
+{%- endif %}
+{%- endmacro %}
+
+{#- Workgroup memory of `count` times four f32: load4_NAME(i), store4_NAME(i, value). -#}
+{% macro f32x4_workgroup(name, count) -%}
+{% if word_bits == 64 -%}
+var<workgroup> {{ name }}: array<vec2<u64>, {{ count }}>;
+fn load4_{{ name }}(i: u32) -> vec4<f32> {
+    let words = {{ name }}[i];
+    return bitcast<vec4<f32>>(vec4<u32>({{ halves_of("words.x") }}, {{ halves_of("words.y") }}));
+}
+fn store4_{{ name }}(i: u32, value: vec4<f32>) {
+    let bits = bitcast<vec4<u32>>(value);
+    {{ name }}[i] = vec2<u64>({{ word_of("bits.x", "bits.y") }}, {{ word_of("bits.z", "bits.w") }});
+}
+{%- else -%}
+var<workgroup> {{ name }}: array<vec4<f32>, {{ count }}>;
+fn load4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
+fn store4_{{ name }}(i: u32, value: vec4<f32>) { {{ name }}[i] = value; }
+{%- endif %}
+{%- endmacro %}
 
 {#- A read-only array in units of four elements: load4_NAME(i) gives elements 4i .. 4i+3. -#}
 {% macro vec4_reader(binding, name, storage) -%}
 {% if storage == "f32" -%}
-@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec4<f32>>;
-fn load4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
+{{ f32x4_reader(binding, name) }}
 {%- else -%}
-@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec2<u32>>;
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<{{ "u64" if word_bits == 64 else "vec2<u32>" }}>;
 fn load4_{{ name }}(i: u32) -> vec4<f32> {
+{%- if word_bits == 64 %}
+    let four = {{ name }}[i];
+    let word = vec2<u32>({{ halves_of("four") }});
+{%- else %}
     let word = {{ name }}[i];
+{%- endif %}
 {%- if storage == "f16" %}
     return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
 {%- else %}
@@ -60,12 +107,25 @@ fn load_{{ name }}(i: u32) -> f32 {
 @group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<f16>;
 {%- endmacro %}
 
+{#- An output array of four f32 an element: store4_NAME(i, value). -#}
+{% macro f32x4_writer(binding, name) -%}
+{% if word_bits == 64 -%}
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<vec2<u64>>;
+fn store4_{{ name }}(i: u32, value: vec4<f32>) {
+    let bits = bitcast<vec4<u32>>(value);
+    {{ name }}[i] = vec2<u64>({{ word_of("bits.x", "bits.y") }}, {{ word_of("bits.z", "bits.w") }});
+}
+{%- else -%}
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<vec4<f32>>;
+fn store4_{{ name }}(i: u32, value: vec4<f32>) { {{ name }}[i] = value; }
+{%- endif %}
+{%- endmacro %}
+
 {#- An output array. f32: store_NAME(i, value) for one element, and store4_NAME(i, value) for elements 4i .. 4i+3 where
     `vectors`. Halves: store2_NAME(i, value) for elements 2i and 2i+1, because a word is never shared by two invocations. -#}
 {% macro writer(binding, name, storage, vectors) -%}
 {% if storage == "f32" and vectors -%}
-@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<vec4<f32>>;
-fn store4_{{ name }}(i: u32, value: vec4<f32>) { {{ name }}[i] = value; }
+{{ f32x4_writer(binding, name) }}
 {%- elif storage == "f32" -%}
 @group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<f32>;
 fn store_{{ name }}(i: u32, value: f32) { {{ name }}[i] = value; }
@@ -88,7 +148,14 @@ fn store2_{{ name }}(i: u32, value: vec2<f32>) { {{ name }}[i] = to_bf16(value.x
     previous2_NAME(i) of halves. -#}
 {% macro previous(name, storage, vectors) -%}
 {% if storage == "f32" and vectors -%}
-fn previous4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
+fn previous4_{{ name }}(i: u32) -> vec4<f32> {
+{%- if word_bits == 64 %}
+    let words = {{ name }}[i];
+    return bitcast<vec4<f32>>(vec4<u32>({{ halves_of("words.x") }}, {{ halves_of("words.y") }}));
+{%- else %}
+    return {{ name }}[i];
+{%- endif %}
+}
 {%- elif storage == "f32" -%}
 fn previous_{{ name }}(i: u32) -> f32 { return {{ name }}[i]; }
 {%- elif storage == "f16" -%}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::attention_tile::{AttentionTile, PIECE, PIECE4, STEP};
+use crate::attention_tile::{AttentionTile, PIECE, STEP};
 use crate::kernel::{ConfigError, Kernel, Storage, require};
 
 /// The largest head dimension that the attention kernels take.
@@ -154,6 +154,10 @@ impl Serialize for AttentionKernel {
             AttentionTile::Direct { queries, .. } => (queries, 1),
             AttentionTile::Tiled { queries, split } => (queries, split),
         };
+        let dims = match self.tile {
+            AttentionTile::Direct { dims, .. } => dims,
+            AttentionTile::Tiled { .. } => PIECE,
+        };
         let row = self.head_dim / self.unit();
         let row4 = self.head_dim.div_ceil(4);
         Variables {
@@ -186,7 +190,7 @@ impl Serialize for AttentionKernel {
             step: STEP,
             pieces: (0..row4)
                 .collect::<Vec<_>>()
-                .chunks(PIECE4)
+                .chunks(dims / 4)
                 .map(<[_]>::to_vec)
                 .collect(),
             outs: self.head_dim.div_ceil(4).div_ceil(split),

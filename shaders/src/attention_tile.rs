@@ -10,8 +10,10 @@ pub(crate) const PIECE: usize = 16;
 /// Keys whose scores a direct kernel keeps in workgroup memory.
 pub(crate) const STEP: usize = 64;
 
-/// Groups of four dimensions of one loop of a direct kernel.
-pub(crate) const PIECE4: usize = 32;
+/// Tables that were written before loops had a length of their own meant this one.
+const fn dims_of_older_tables() -> usize {
+    128
+}
 
 /// How the queries of a workgroup are divided among its invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub enum AttentionTile {
         queries: usize,
         /// Keys of a step: 4, 8 or 16.
         keys: usize,
+        /// Dimensions that each loop takes, a multiple of 4: short loops fit what a processor keeps decoded, but read the scores again.
+        #[serde(default = "dims_of_older_tables")]
+        dims: usize,
     },
     /// Groups of four queries shared by several invocations; see `block_attention_tiled.wgsl`.
     Tiled {
@@ -66,9 +71,9 @@ impl AttentionTile {
         // The walk takes a round for each block, and its search at most two.
         let walk = 3 * keys.div_ceil(block) + 3;
         match self {
-            Self::Direct { .. } => {
+            Self::Direct { dims, .. } => {
                 // Scores and output, for each part of the dimensions; the last step of a block may be short.
-                let loops = 2 * head_dim.div_ceil(4).div_ceil(PIECE4);
+                let loops = 2 * head_dim.div_ceil(dims);
                 steps * loops + keys.div_ceil(STEP) + walk
             }
             Self::Tiled { split, .. } => steps * (1 + head_dim.div_ceil(PIECE) + split) + walk,
@@ -93,13 +98,20 @@ impl AttentionTile {
     pub fn check(self, block: usize, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
         let (lanes, tile_queries) = (self.lanes(), self.queries());
         match self {
-            Self::Direct { queries, keys, .. } => {
+            Self::Direct {
+                queries,
+                keys,
+                dims,
+                ..
+            } => {
                 let power = lanes.is_power_of_two();
                 require(power, kernel, "tile.lanes", lanes, "a power of two")?;
                 let few = matches!(queries, 1 | 2 | 4);
                 require(few, kernel, "tile.queries", queries, "1, 2 or 4")?;
                 let step = matches!(keys, 4 | 8 | 16);
                 require(step, kernel, "tile.keys", keys, "4, 8 or 16")?;
+                let fours = dims > 0 && dims.is_multiple_of(4);
+                require(fours, kernel, "tile.dims", dims, "a multiple of 4")?;
             }
             Self::Tiled { queries, split } => {
                 let fours = queries.is_multiple_of(4);
@@ -139,7 +151,8 @@ impl std::fmt::Display for AttentionTile {
                 lanes,
                 queries,
                 keys,
-            } => write!(f, "direct-{lanes}x{queries}x{keys}"),
+                dims,
+            } => write!(f, "direct-{lanes}x{queries}x{keys}x{dims}"),
             Self::Tiled { queries, split } => write!(f, "tiled-{queries}x{split}"),
         }
     }

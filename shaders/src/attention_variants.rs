@@ -7,21 +7,25 @@ const ATTENTION_TILES: [AttentionTile; 7] = [
         lanes: 8,
         queries: 2,
         keys: 4,
+        dims: 16,
     },
     AttentionTile::Direct {
         lanes: 16,
         queries: 2,
         keys: 8,
+        dims: 128,
     },
     AttentionTile::Direct {
         lanes: 32,
         queries: 1,
         keys: 4,
+        dims: 16,
     },
     AttentionTile::Direct {
         lanes: 16,
         queries: 1,
         keys: 16,
+        dims: 64,
     },
     AttentionTile::Tiled {
         queries: 64,

@@ -6,7 +6,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess};
 
-use crate::kernel::{ConfigError, Extensions, Kernel};
+use crate::kernel::{ConfigError, Extensions, Kernel, Words};
 use crate::source::{Access, Binding, Source};
 use crate::templates::TEMPLATES;
 
@@ -35,23 +35,37 @@ pub enum ExpandError {
     },
 }
 
-/// Expands, parses and validates one kernel. Its bindings and sizes are read back from the parsed module.
+/// [`expand_in`] words of 32 bits, which every WebGPU implementation compiles.
+///
+/// # Errors
+/// As [`expand_in`].
+pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
+    expand_in(kernel, Words::Bits32)
+}
+
+/// Expands, parses and validates one kernel, whose vectors of elements move in `words`. Its bindings and sizes are read back from the parsed module.
 ///
 /// # Errors
 /// [`ExpandError::Config`] for numbers that the template cannot hold; the other variants are defects of a template.
-pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
+pub fn expand_in<K: Kernel>(kernel: &K, words: Words) -> Result<Source, ExpandError> {
     kernel.check()?;
     let name = kernel.name();
-    let body = render(kernel).map_err(|error| ExpandError::Template {
+    let body = render(kernel, words).map_err(|error| ExpandError::Template {
         kernel: name.clone(),
         message: format!("{error:#}"),
     })?;
-    let wgsl = format!("{}{body}", kernel.extensions().enable());
+    let mut extensions = kernel.extensions();
+    let mut name = name;
+    if words == Words::Bits64 && body.contains("u64") {
+        extensions = Extensions::Int64;
+        name.push_str("_u64");
+    }
+    let wgsl = format!("{}{body}", extensions.enable());
     let invalid = |message| ExpandError::Invalid {
         kernel: name.clone(),
         message,
     };
-    let (parsed, mut validator) = naga_for(kernel.extensions());
+    let (parsed, mut validator) = naga_for(extensions);
     let module = naga::front::wgsl::Frontend::new_with_options(parsed)
         .parse(&wgsl)
         .map_err(|e| invalid(e.emit_to_string(&wgsl)))?;
@@ -66,7 +80,7 @@ pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
         workgroup_size: entry.workgroup_size[0],
         bindings: bindings(&module),
         workgroup_bytes: workgroup_bytes(&module),
-        extensions: kernel.extensions(),
+        extensions,
         name,
         wgsl,
     })
@@ -78,6 +92,7 @@ pub fn naga_for(extensions: Extensions) -> (naga::front::wgsl::Options, Validato
     let core = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let capabilities = match extensions {
         Extensions::None => core,
+        Extensions::Int64 => core | Capabilities::SHADER_INT64,
         Extensions::CooperativeMatrix => {
             core | Capabilities::SHADER_FLOAT16
                 | Capabilities::COOPERATIVE_MATRIX
@@ -93,22 +108,26 @@ pub fn naga_for(extensions: Extensions) -> (naga::front::wgsl::Options, Validato
     (options, validator)
 }
 
-fn render<K: Kernel>(kernel: &K) -> Result<String, minijinja::Error> {
-    static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
-    let environment = ENVIRONMENT.get_or_init(|| {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        for (file, text) in TEMPLATES {
-            environment
-                .add_template(file, text)
-                .unwrap_or_else(|e| panic!("{file} is not a template: {e:#}"));
-        }
-        environment
-    });
+fn render<K: Kernel>(kernel: &K, words: Words) -> Result<String, minijinja::Error> {
+    static ENVIRONMENTS: [OnceLock<Environment<'static>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let environment = ENVIRONMENTS[words as usize].get_or_init(|| environment(words));
     environment
         .get_template(kernel.template())?
         .render(minijinja::value::Serde(kernel))
+}
+
+/// The templates. `word_bits` is known to all of them, macros included.
+fn environment(words: Words) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.add_global("word_bits", words.bits());
+    for (file, text) in TEMPLATES {
+        environment
+            .add_template(file, text)
+            .unwrap_or_else(|e| panic!("{file} is not a template: {e:#}"));
+    }
+    environment
 }
 
 fn bindings(module: &naga::Module) -> Vec<Binding> {

@@ -3,11 +3,12 @@
 use crate::attention_variants::{attention_variants, ordered_variants};
 use crate::cooperative_variants::cooperative_variants;
 use crate::{
-    Activation, Addend, BlockWalk, ConvertKernel, ExpandError, FmaCeilingKernel,
+    Activation, Addend, BlockWalk, ConvertKernel, ExpandError, FmaCeilingKernel, Kernel,
     MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackF16Kernel,
     PackKernel, ReadCeilingKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage,
-    Tile, Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
-    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    Tile, Walk, Words, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
+    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel,
+    expand_in,
 };
 
 const WALKS: [Walk; 29] = [
@@ -168,32 +169,26 @@ const TILES: [Tile; 4] = [
     },
 ];
 
-/// Expands every variant: all walks, tiles, storage types and epilogues that fit together.
+/// Expands every variant in `words`: all walks, tiles, storage types and epilogues that fit together.
 ///
 /// # Errors
 /// The first variant that does not expand or that naga refuses.
-pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
-    let mut sources = Vec::new();
-    let mut add = |source: Result<Source, ExpandError>| match source {
-        Ok(source) => {
-            sources.push(source);
-            Ok(())
-        }
-        // Not every combination exists: odd strips have no half-width results, for example.
-        Err(ExpandError::Config(_)) => Ok(()),
-        Err(error) => Err(error),
+pub fn expand_all_variants(words: Words) -> Result<Vec<Source>, ExpandError> {
+    let mut all = Variants {
+        words,
+        sources: Vec::new(),
     };
     for flag in [false, true] {
         for chains in [1, 4, 8] {
-            add(expand(&FmaCeilingKernel {
+            all.add(&FmaCeilingKernel {
                 chains,
                 fused: flag,
                 rounds: 16,
                 steps: 4,
-            }))?;
+            })?;
         }
         for workgroup in [false, true] {
-            add(expand(&ReadCeilingKernel::new(workgroup, flag, 16, 4)))?;
+            all.add(&ReadCeilingKernel::new(workgroup, flag, 16, 4))?;
         }
     }
     for storage in Storage::ALL {
@@ -201,25 +196,25 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
             for (vector_input, transposed) in
                 [(false, false), (true, false), (false, true), (true, true)]
             {
-                add(expand(&PackKernel {
+                all.add(&PackKernel {
                     input: storage,
                     vector_input,
                     transposed,
                     panel,
-                }))?;
+                })?;
             }
         }
-        add(expand(&ConvertKernel { output: storage }))?;
-        add(expand(&NaiveMatmulKernel {
+        all.add(&ConvertKernel { output: storage })?;
+        all.add(&NaiveMatmulKernel {
             input: storage,
             weight: storage,
-        }))?;
+        })?;
         for walk in WALKS {
             for tile in TILES {
                 for (vectors, transposed) in
                     [(false, false), (true, false), (false, true), (true, true)]
                 {
-                    add(expand(&MatmulKernel {
+                    all.add(&MatmulKernel {
                         weight: storage,
                         output: Output {
                             vectors,
@@ -227,26 +222,26 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
                             ..Output::of(storage)
                         },
                         ..MatmulKernel::new(walk, tile)
-                    }))?;
+                    })?;
                 }
             }
             for (rows, panel) in [(1, 1), (2, 4), (8, 1), (8, 8)] {
                 for transposed in [false, true] {
-                    add(expand(&MatvecKernel {
+                    all.add(&MatvecKernel {
                         weight: storage,
                         output: Output {
                             transposed,
                             ..Output::of(storage)
                         },
                         ..MatvecKernel::new(walk, rows, panel, 32)
-                    }))?;
+                    })?;
                 }
             }
         }
         for kernel in attention_variants(storage) {
-            add(expand(&kernel))?;
+            all.add(&kernel)?;
         }
-        epilogues(storage, &mut add)?;
+        epilogues(storage, &mut all)?;
         for (block, aligned) in [
             ((32, 32), true),
             ((64, 16), true),
@@ -254,7 +249,7 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
             ((5, 3), false),
         ] {
             for (lanes, rows, accumulate) in [(8, 8, false), (64, 4, true)] {
-                add(expand(&SddmmKernel {
+                all.add(&SddmmKernel {
                     block,
                     rows,
                     lanes,
@@ -265,14 +260,14 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
                     out: storage,
                     scaled: accumulate,
                     accumulate,
-                }))?;
+                })?;
             }
         }
     }
     for kernel in ordered_variants() {
-        add(expand(&kernel))?;
+        all.add(&kernel)?;
     }
-    add(expand(&RowOrderKernel::DEFAULT))?;
+    all.add(&RowOrderKernel::DEFAULT)?;
     for walk in [
         BlockWalk::All,
         BlockWalk::Mask,
@@ -281,52 +276,66 @@ pub fn expand_all_variants() -> Result<Vec<Source>, ExpandError> {
     ] {
         for causal in [false, true] {
             let block = 128;
-            add(expand(&RowWeightsKernel {
+            all.add(&RowWeightsKernel {
                 walk,
                 block,
                 causal,
-            }))?;
+            })?;
         }
     }
-    xattention(&mut add)?;
+    xattention(&mut all)?;
     for kernel in cooperative_variants() {
-        add(expand(&kernel))?;
+        all.add(&kernel)?;
     }
     for panel in [8, 16, 64, 256] {
         for (vector_input, transposed) in
             [(false, false), (true, false), (false, true), (true, true)]
         {
-            add(expand(&PackF16Kernel {
+            all.add(&PackF16Kernel {
                 vector_input,
                 transposed,
                 panel,
-            }))?;
+            })?;
         }
     }
-    Ok(sources)
+    Ok(all.sources)
+}
+
+struct Variants {
+    words: Words,
+    sources: Vec<Source>,
+}
+
+impl Variants {
+    fn add<K: Kernel>(&mut self, kernel: &K) -> Result<(), ExpandError> {
+        match expand_in(kernel, self.words) {
+            Ok(source) => self.sources.push(source),
+            // Not every combination exists: odd strips have no half-width results, for example.
+            Err(ExpandError::Config(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
 }
 
 /// What happens to sums, in all three kernels that store y, and sums that are left to the third.
-fn epilogues(
-    storage: Storage,
-    add: &mut impl FnMut(Result<Source, ExpandError>) -> Result<(), ExpandError>,
-) -> Result<(), ExpandError> {
+fn epilogues(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
     let walk = Walk::Dense {
         vector_weights: true,
     };
     let matmul = MatmulKernel::new(walk, TILES[1]);
     let matvec = MatvecKernel::new(walk, 8, 4, 32);
     let (weight, split) = (storage, true);
-    add(expand(&MatmulKernel {
+    all.add(&MatmulKernel {
         weight,
         split,
         ..matmul
-    }))?;
-    add(expand(&MatvecKernel {
+    })?;
+    all.add(&MatvecKernel {
         weight,
         split,
         ..matvec
-    }))?;
+    })?;
     for (addend, scaled) in [
         (Addend::None, false),
         (Addend::Previous, true),
@@ -343,9 +352,9 @@ fn epilogues(
                     activation,
                     ..Output::of(storage)
                 };
-                add(expand(&MatmulKernel { output, ..matmul }))?;
-                add(expand(&MatvecKernel { output, ..matvec }))?;
-                add(expand(&MatmulFinishKernel { output }))?;
+                all.add(&MatmulKernel { output, ..matmul })?;
+                all.add(&MatvecKernel { output, ..matvec })?;
+                all.add(&MatmulFinishKernel { output })?;
             }
         }
     }
@@ -353,9 +362,7 @@ fn epilogues(
 }
 
 /// Both modes, causal and full, blocks of few and of many groups, tiles of processors and of GPUs.
-fn xattention(
-    add: &mut impl FnMut(Result<Source, ExpandError>) -> Result<(), ExpandError>,
-) -> Result<(), ExpandError> {
+fn xattention(all: &mut Variants) -> Result<(), ExpandError> {
     for input in Storage::ALL {
         for (head_dim, panel, reversed) in [
             (64, 64, true),
@@ -364,46 +371,46 @@ fn xattention(
             (5, 0, false),
             (64, 0, false),
         ] {
-            add(expand(&XAttentionPackKernel {
+            all.add(&XAttentionPackKernel {
                 input,
                 head_dim,
                 panel,
                 reversed,
-            }))?;
+            })?;
         }
     }
     for causal in [true, false] {
-        add(expand(&XAttentionCountKernel { causal }))?;
+        all.add(&XAttentionCountKernel { causal })?;
     }
-    add(expand(&XAttentionDecideKernel))?;
+    all.add(&XAttentionDecideKernel)?;
     for (exact, causal) in [(true, true), (true, false), (false, true), (false, false)] {
         let rules = XAttentionRules { exact, causal };
         for groups_per_block in [1, 2, 3, 8, 12, 32, 128] {
             for tile in [TILES[1], TILES[2]] {
-                add(expand(&XAttentionScoreKernel {
+                all.add(&XAttentionScoreKernel {
                     groups_per_block,
                     tile,
                     rules,
-                }))?;
+                })?;
             }
             for softmax in [true, false] {
-                add(expand(&XAttentionReduceKernel {
+                all.add(&XAttentionReduceKernel {
                     groups_per_block,
                     rules,
                     softmax,
-                }))?;
+                })?;
             }
         }
         for (row_lanes, rows) in [(1, 8), (32, 1)] {
             for (top_k, forced_mask) in [(false, false), (false, true), (true, false), (true, true)]
             {
-                add(expand(&XAttentionSelectKernel {
+                all.add(&XAttentionSelectKernel {
                     rules,
                     row_lanes,
                     rows,
                     top_k,
                     forced_mask,
-                }))?;
+                })?;
             }
         }
     }
@@ -417,7 +424,7 @@ mod tests {
 
     #[test]
     fn every_variant_is_valid_and_portable() {
-        let sources = expand_all_variants().unwrap_or_else(|e| panic!("{e}"));
+        let sources = expand_all_variants(Words::Bits32).unwrap_or_else(|e| panic!("{e}"));
         assert!(sources.len() > 250, "only {} variants", sources.len());
         for source in &sources {
             let name = &source.name;
@@ -453,5 +460,24 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), sources.len(), "two variants share a name");
+    }
+
+    #[test]
+    fn in_64_bits_the_same_variants_are_valid() {
+        let [narrow, wide] =
+            Words::ALL.map(|words| expand_all_variants(words).unwrap_or_else(|e| panic!("{e}")));
+        assert_eq!(narrow.len(), wide.len());
+        let mut changed = 0;
+        for (narrow, wide) in narrow.iter().zip(&wide) {
+            if wide.extensions == Extensions::Int64 {
+                changed += 1;
+                assert_eq!(wide.name, format!("{}_u64", narrow.name));
+                assert_ne!(narrow.wgsl, wide.wgsl, "{}", narrow.name);
+                assert_eq!(narrow.bindings, wide.bindings, "{}", narrow.name);
+            } else {
+                assert_eq!(narrow.wgsl, wide.wgsl, "{}", narrow.name);
+            }
+        }
+        assert!(changed > narrow.len() / 2, "only {changed} move wide words");
     }
 }

@@ -54,7 +54,7 @@ select(select({{ name }}_{{ g }}, {{ name }}_{{ g + 1 }}, {{ low }}), select({{ 
 {%- if panel == 1 %}
             let x_{{ i }} = packed_x[{{ columns }}u * four + {{ i }}u];
 {%- else %}{% for v in range(vectors) %}
-            let x{{ v }}_{{ i }} = packed_x[({{ columns }}u * four + {{ i }}u) * X_STRIDE + {{ v }}u];
+            let x{{ v }}_{{ i }} = load4_packed_x(({{ columns }}u * four + {{ i }}u) * X_STRIDE + {{ v }}u);
 {%- endfor %}{% endif %}
 {%- endfor %}
 {%- for r in range(rows) %}

@@ -215,6 +215,7 @@ pub(crate) fn tiles(block: usize) -> Vec<AttentionTile> {
         lanes,
         queries,
         keys,
+        dims: if queries == 1 { 128 } else { 16 },
     };
     let tiled = |queries, split| AttentionTile::Tiled { queries, split };
     let all = [

@@ -1,32 +1,53 @@
 //! The device that the tests run on.
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sparse_core::{DType, Element, Tensor};
-use sparse_gpu::{Error, Gpu, GpuOptions, GpuTensor, wgpu};
+use sparse_gpu::{Error, Gpu, GpuOptions, GpuTensor, Words, wgpu};
 
-/// A device with exactly WebGPU's default limits, of the adapter that `SPARSE_ADAPTER` names (part of a name) or the most capable one.
+/// A device with exactly WebGPU's default limits, of the adapter that `SPARSE_ADAPTER` names (part of a name) or the most capable one. Its
+/// kernels move words of 32 bits, as on every GPU, except under [`in_words`].
 ///
 /// # Panics
 /// Without an adapter: a suite that runs nothing must not pass.
 pub(crate) fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| {
-        let adapter = std::env::var("SPARSE_ADAPTER")
-            .ok()
-            .filter(|name| !name.is_empty());
-        let options = GpuOptions {
-            adapter,
-            default_limits: true,
-            cooperative_matrix: MATRICES.load(Ordering::Relaxed),
-            ..GpuOptions::default()
-        };
-        let gpu = Gpu::open_blocking(&options).unwrap_or_else(|e| panic!("{e}"));
+    static GPUS: [OnceLock<Gpu>; 2] = [OnceLock::new(), OnceLock::new()];
+    let words = WORDS.get();
+    GPUS[words as usize].get_or_init(|| {
+        let gpu = open(words).unwrap_or_else(|e| panic!("{e}"));
         println!("adapter: {} ({})", gpu.adapter().name, gpu.adapter().driver);
+        assert_eq!(gpu.words(), words);
         gpu
     })
+}
+
+/// A device of its own.
+pub(crate) fn open(words: Words) -> Result<Gpu, Error> {
+    let adapter = std::env::var("SPARSE_ADAPTER")
+        .ok()
+        .filter(|name| !name.is_empty());
+    Gpu::open_blocking(&GpuOptions {
+        adapter,
+        default_limits: true,
+        cooperative_matrix: MATRICES.load(Ordering::Relaxed),
+        words: Some(words),
+        ..GpuOptions::default()
+    })
+}
+
+thread_local! {
+    static WORDS: Cell<Words> = const { Cell::new(Words::Bits32) };
+}
+
+/// What `f` does, on the device whose kernels move such words.
+pub(crate) fn in_words<R>(words: Words, f: impl FnOnce() -> R) -> R {
+    let before = WORDS.replace(words);
+    let result = f();
+    WORDS.set(before);
+    result
 }
 
 /// Whether the device is to have cooperative matrices.

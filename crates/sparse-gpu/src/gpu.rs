@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use sparse_shaders::MatrixSize;
+use sparse_shaders::{MatrixSize, Words};
 
 use crate::adapter::{AdapterSummary, choose};
 use crate::cooperative;
@@ -23,6 +23,9 @@ pub struct GpuOptions {
     /// Ask for what kernels on cooperative matrices need, where the adapter has it: an experimental feature of wgpu, which a shader can break
     /// memory safety with. Plans use them only after [`Gpu::enable_cooperative_matrices`], which says why not where the adapter lacks something.
     pub cooperative_matrix: bool,
+    /// The words in which kernels move vectors of elements; none: 64 bits where the driver runs shaders on the processor and has 64-bit
+    /// integers, else 32. Results are the same to the bit.
+    pub words: Option<Words>,
 }
 
 /// A device and its queue, with the kernels compiled so far. Clones share them.
@@ -48,6 +51,8 @@ struct Inner {
     queue: wgpu::Queue,
     summary: AdapterSummary,
     limits: wgpu::Limits,
+    /// In which kernels move vectors of elements.
+    words: Words,
     kernels: KernelCache,
     /// What is bound where an operand has no elements.
     empty: wgpu::Buffer,
@@ -84,6 +89,8 @@ impl Gpu {
         let matrices =
             options.cooperative_matrix && adapter.features().contains(cooperative::FEATURES);
         wanted.set(cooperative::FEATURES, matrices);
+        let words = words(options.words, &adapter)?;
+        wanted.set(wgpu::Features::SHADER_INT64, words == Words::Bits64);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("sparse"),
             required_features: adapter.features() & wanted,
@@ -100,7 +107,12 @@ impl Gpu {
                     adapter: adapter.get_info().name,
                     message: e.to_string(),
                 })?;
-        Self::new_of(device, queue, Some(adapter.cooperative_matrix_properties()))
+        Self::new_of(
+            device,
+            queue,
+            words,
+            Some(adapter.cooperative_matrix_properties()),
+        )
     }
 
     /// Shares a device that the program already has. Nothing is installed on it: no error handler, no callback.
@@ -108,12 +120,14 @@ impl Gpu {
     /// # Errors
     /// [`Error::Unavailable`] where the device was created with less than WebGPU's default limits.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, Error> {
-        Self::new_of(device, queue, None)
+        let words = default_words(&device.adapter_info(), device.features());
+        Self::new_of(device, queue, words, None)
     }
 
     fn new_of(
         device: wgpu::Device,
         queue: wgpu::Queue,
+        words: Words,
         listed_matrices: Option<Vec<wgpu::CooperativeMatrixProperties>>,
     ) -> Result<Self, Error> {
         let limits = device.limits();
@@ -144,6 +158,7 @@ impl Gpu {
                 queue,
                 summary,
                 limits,
+                words,
                 kernels: KernelCache::default(),
                 empty,
                 listed_matrices,
@@ -197,6 +212,11 @@ impl Gpu {
     /// The make of the adapter, which decides the default tiles.
     pub fn class(&self) -> AdapterClass {
         self.inner.summary.class
+    }
+
+    /// The words in which kernels move vectors of elements.
+    pub fn words(&self) -> Words {
+        self.inner.words
     }
 
     /// Whether the driver runs shaders on the processor.
@@ -254,6 +274,33 @@ impl Gpu {
             pipeline_cache: Some(cache),
             ..self.clone()
         }
+    }
+}
+
+/// The words that the caller asks for, or those that suit the adapter.
+fn words(wanted: Option<Words>, adapter: &wgpu::Adapter) -> Result<Words, Error> {
+    let features = adapter.features();
+    match wanted {
+        None => Ok(default_words(&adapter.get_info(), features)),
+        Some(Words::Bits64) if !features.contains(wgpu::Features::SHADER_INT64) => {
+            Err(Error::Unavailable {
+                what: "kernels that move words of 64 bits".to_owned(),
+                needs: "64-bit integers in shaders (wgpu's SHADER_INT64)".to_owned(),
+                has: format!("an adapter without them, {}", adapter.get_info().name),
+                hint: "leave GpuOptions::words at None, or ask for Words::Bits32".to_owned(),
+            })
+        }
+        Some(words) => Ok(words),
+    }
+}
+
+/// Drivers that run shaders on the processor take a load of several words one word after the other, and pay for each as for one load of a GPU.
+fn default_words(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Words {
+    let software = AdapterClass::of(info) == AdapterClass::Software;
+    if software && features.contains(wgpu::Features::SHADER_INT64) {
+        Words::Bits64
+    } else {
+        Words::Bits32
     }
 }
 

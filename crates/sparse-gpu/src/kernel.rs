@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparse_shaders::{Access, Kernel, expand};
+use sparse_shaders::{Access, Kernel, expand_in};
 
 use crate::{Error, Gpu};
 
@@ -70,7 +70,7 @@ impl Gpu {
 
     async fn compile_anew<K: Kernel>(&self, kernel: &K) -> Result<Arc<CompiledKernel>, Error> {
         let name = kernel.name();
-        let source = expand(kernel).map_err(|e| Error::Kernel {
+        let source = expand_in(kernel, self.words()).map_err(|e| Error::Kernel {
             kernel: name.clone(),
             message: e.to_string(),
         })?;

@@ -51,10 +51,11 @@ fn tiles(default: Tile, tokens: usize) -> impl Iterator<Item = Tile> {
 
 fn attention_tiles() -> impl Iterator<Item = AttentionTile> {
     let direct = pairs(&[4, 8, 16, 32, 64], &[1, 2, 4]).flat_map(|(lanes, queries)| {
-        [4, 8, 16].map(|keys| AttentionTile::Direct {
+        pairs(&[4, 8, 16], &[16, 32, 64, 128]).map(move |(keys, dims)| AttentionTile::Direct {
             lanes,
             queries,
             keys,
+            dims,
         })
     });
     let tiled = pairs(&[16, 32, 64, 128], &[4, 8, 16])
@@ -91,7 +92,8 @@ fn numbers(kernel: &KernelTile) -> Vec<usize> {
                 lanes,
                 queries,
                 keys,
-            } => vec![lanes, queries, keys],
+                dims,
+            } => vec![lanes, queries, keys, dims],
             AttentionTile::Tiled { queries, split } => vec![queries, split],
         },
         _ => Vec::new(),
@@ -148,6 +150,7 @@ mod tests {
                 lanes: 8,
                 queries: 2,
                 keys: 4,
+                dims: 16,
             },
         };
         let all = candidates(&attention, 512, 32);

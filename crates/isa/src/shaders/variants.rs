@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 use naga::valid::ModuleInfo;
-use sparse_shaders::{Extensions, Source, expand_all_variants};
+use sparse_shaders::{Extensions, Source, Words, expand_all_variants};
 
 use super::parallel;
 use crate::spirv;
@@ -25,10 +25,19 @@ impl Variant {
     }
 }
 
-/// All variants with `only` in their names, of those with the same text the first; and apart from them those on cooperative matrices, which most
-/// compilers do not know.
-pub(super) fn distinct(only: Option<&str>) -> Result<(Vec<Variant>, Vec<Variant>)> {
-    let mut sources = expand_all_variants()?;
+/// Variants by who knows what they are written in.
+pub(super) struct Distinct {
+    /// WebGPU's core, and behind those [`Self::portable`] with integers of 64 bits, which all but Tint know.
+    pub(super) all: Vec<Variant>,
+    pub(super) portable: usize,
+    /// On cooperative matrices, which most compilers do not know.
+    pub(super) matrices: Vec<Variant>,
+}
+
+/// All variants with `only` in their names, of those with the same text the first.
+pub(super) fn distinct(only: Option<&str>) -> Result<Distinct> {
+    let mut sources = expand_all_variants(Words::Bits32)?;
+    sources.extend(expand_all_variants(Words::Bits64)?);
     sources.retain(|source| only.is_none_or(|part| source.name.contains(part)));
     if sources.is_empty() {
         bail!("no variant has {:?} in its name", only.unwrap_or_default());
@@ -57,7 +66,14 @@ pub(super) fn distinct(only: Option<&str>) -> Result<(Vec<Variant>, Vec<Variant>
             })
         })
         .collect::<Result<_>>()?;
-    Ok(all
+    let (matrices, mut all): (Vec<_>, Vec<_>) = all
         .into_iter()
-        .partition(|variant| variant.source.extensions == Extensions::None))
+        .partition(|variant| variant.source.extensions == Extensions::CooperativeMatrix);
+    let wide = |variant: &Variant| variant.source.extensions == Extensions::Int64;
+    all.sort_by_key(wide);
+    Ok(Distinct {
+        portable: all.iter().filter(|variant| !wide(variant)).count(),
+        all,
+        matrices,
+    })
 }

@@ -12,20 +12,22 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTi
     let (head_dim, block) = (problem.head_dim, problem.block);
     if software {
         // Measured on lavapipe: one subgroup of 8 is enough, and few queries leave little work above the diagonal. Two queries share each
-        // load of a key; more of either, or more keys, are slower there. Longer steps have fewer loop rounds, which llvmpipe counts.
-        let direct = |keys| AttentionTile::Direct {
+        // load of a key; more of either, or more keys, are slower there. Loops over 16 dimensions fit what a processor keeps decoded. Longer
+        // loops and steps have fewer rounds, which llvmpipe counts.
+        let direct = |(keys, dims)| AttentionTile::Direct {
             lanes: divisor(block, 8),
             queries: 2,
             keys,
+            dims,
         };
         let fits = |tile: &AttentionTile| {
             tile.loop_rounds(head_dim, problem.k_len, block) <= LLVMPIPE_ROUNDS
         };
-        return [4, 8]
+        return [(4, 16), (4, 128), (8, 128)]
             .map(direct)
             .into_iter()
             .find(fits)
-            .unwrap_or(direct(16));
+            .unwrap_or(direct((16, 128)));
     }
     let (queries, split) = tiles::widest(class, head_dim);
     AttentionTile::Tiled {

@@ -185,19 +185,20 @@ impl KernelTile {
         Err(format!("a tile of {rows} rows, {strip} share a list of k"))
     }
 
-    fn numbers(&self) -> [usize; 3] {
+    fn numbers(&self) -> [usize; 4] {
         match *self {
             Self::Matmul { tile, .. } | Self::XattentionScore { tile, .. } => {
-                [tile.rows, tile.cols, tile.lanes]
+                [tile.rows, tile.cols, tile.lanes, 0]
             }
-            Self::Matvec { rows, lanes, .. } => [rows, lanes, 0],
+            Self::Matvec { rows, lanes, .. } => [rows, lanes, 0, 0],
             Self::BlockAttention { tile, .. } => match tile {
                 AttentionTile::Direct {
                     lanes,
                     queries,
                     keys,
-                } => [lanes, queries, keys],
-                AttentionTile::Tiled { queries, split } => [queries, split, 0],
+                    dims,
+                } => [lanes, queries, keys, dims],
+                AttentionTile::Tiled { queries, split } => [queries, split, 0, 0],
             },
         }
     }

@@ -7,28 +7,18 @@ use crate::AdapterClass;
 /// The register tile of `xattention_score.wgsl`: rows are key groups, columns query groups.
 pub(crate) fn tile(query_groups: usize, class: AdapterClass) -> Tile {
     let mut tile = widest(class);
-    // Wider panels read keys half as often, and reach further over the diagonal.
-    if class == AdapterClass::Software && query_groups >= LONG {
-        tile.cols = 8;
-    }
     while tile.lanes > 8 && tile.panel() / 2 >= query_groups {
         tile.lanes /= 2;
-    }
-    // A panel of as many groups as a head has would be half empty above the diagonal.
-    if tile.cols > 4 && tile.panel() * 8 > query_groups {
-        tile.cols = 4;
     }
     tile
 }
 
-/// Query groups of a head from which on a processor gains from panels of 64: 12 % at 512 groups, nothing at half of that (lavapipe).
-const LONG: usize = 512;
-
 /// The widest tile of a class; figures are of the drivers' compilers (`docs/isa`).
 const fn widest(class: AdapterClass) -> Tile {
     let (rows, cols, lanes) = match class {
-        // One subgroup of 8 is a workgroup, and 16 rows share what its lanes load from different places.
-        AdapterClass::Software => (16, 8, 8),
+        // One subgroup of 8 is a workgroup, and 16 rows share what its lanes load from different places; with 8 columns the loop would have to
+        // be decoded in every round.
+        AdapterClass::Software => (16, 4, 8),
         // RDNA3: 60 registers, 24 waves, 98 % of the vector work are multiply-adds; 8 x 8 gains nothing and spills scalar registers. Drivers
         // may choose subgroups of 64. Adreno 730: 24 of 48 registers, 8 waves, subgroups of 64.
         AdapterClass::Amd | AdapterClass::Adreno => (8, 4, 64),
@@ -45,7 +35,7 @@ mod tests {
     #[test]
     fn panels_fit_short_sequences() {
         let panel = |groups, class| tile(groups, class).panel();
-        assert_eq!(panel(1000, AdapterClass::Software), 64);
+        assert_eq!(panel(1000, AdapterClass::Software), 32);
         assert_eq!(panel(1000, AdapterClass::Amd), 256);
         assert_eq!(panel(1000, AdapterClass::Nvidia), 128);
         assert_eq!(panel(20, AdapterClass::Software), 32);
