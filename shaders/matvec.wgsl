@@ -13,7 +13,7 @@
 {{ shared.params() }}
 
 @group(0) @binding(0) var<uniform> params: Params;
-{% if panel == 1 -%}
+{% if panel == 1 and not fours -%}
 @group(0) @binding(1) var<storage, read> packed_x: array<f32>;
 {%- else -%}
 {{ storage.f32x4_reader(1, "packed_x") }}
@@ -65,8 +65,12 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {{- walker.own_step(rows, panel, vectors, config) }}
 {%- else %}
 {{- shared.weights(rows, quads) }}
+{%- if fours %}
+        let x = load4_packed_x(step);
+{%- else %}
         let k = walk_x(0u, walk_word(list, step), step);
 {{- tokens.gather(panel, vectors) }}
+{%- endif %}
 {%- for r in range(rows) %}
 {{- tokens.multiply(r, panel, vectors) }}
 {%- endfor %}

@@ -59,6 +59,8 @@ impl Serialize for MatvecKernel {
             rows: usize,
             panel: usize,
             vectors: usize,
+            /// x of one token is read in fours, which the walk visits together.
+            fours: bool,
             lanes: usize,
             strip_rows: usize,
             output: Output,
@@ -72,6 +74,8 @@ impl Serialize for MatvecKernel {
             rows: self.rows,
             panel: self.panel,
             vectors: self.panel / 4,
+            fours: self.panel == 1
+                && matches!(self.walk, Walk::Dense { .. } | Walk::NmSelect { .. }),
             lanes: self.lanes,
             strip_rows: self.strip_rows(),
             output: self.output,

@@ -52,7 +52,10 @@ select(select({{ name }}_{{ g }}, {{ name }}_{{ g + 1 }}, {{ low }}), select({{ 
         for (var four = 4u * step; four < 4u * step + 4u; four++) {
 {%- for i in range(columns) %}
 {%- if panel == 1 %}
-            let x_{{ i }} = packed_x[{{ columns }}u * four + {{ i }}u];
+{%- if i % 4 == 0 %}
+            let group_{{ i // 4 }} = load4_packed_x({{ columns // 4 }}u * four + {{ i // 4 }}u);
+{%- endif %}
+            let x_{{ i }} = group_{{ i // 4 }}[{{ i % 4 }}];
 {%- else %}{% for v in range(vectors) %}
             let x{{ v }}_{{ i }} = load4_packed_x(({{ columns }}u * four + {{ i }}u) * X_STRIDE + {{ v }}u);
 {%- endfor %}{% endif %}
