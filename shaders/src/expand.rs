@@ -50,6 +50,11 @@ pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
 pub fn expand_in<K: Kernel>(kernel: &K, words: Words) -> Result<Source, ExpandError> {
     kernel.check()?;
     let name = kernel.name();
+    // What kernels with extensions of their own move are mostly matrices.
+    let words = match kernel.extensions() {
+        Extensions::None => words,
+        _ => Words::Bits32,
+    };
     let body = render(kernel, words).map_err(|error| ExpandError::Template {
         kernel: name.clone(),
         message: format!("{error:#}"),
