@@ -68,7 +68,13 @@ fn load4_{{ name }}(i: u32) -> vec4<f32> {
 
 {#- A read-only array in units of two elements: load2_NAME(i) gives elements 2i and 2i+1. -#}
 {% macro vec2_reader(binding, name, storage) -%}
-{% if storage == "f32" -%}
+{% if storage == "f32" and word_bits == 64 -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<u64>;
+fn load2_{{ name }}(i: u32) -> vec2<f32> {
+    let word = {{ name }}[i];
+    return bitcast<vec2<f32>>(vec2<u32>({{ halves_of("word") }}));
+}
+{%- elif storage == "f32" -%}
 @group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec2<f32>>;
 fn load2_{{ name }}(i: u32) -> vec2<f32> { return {{ name }}[i]; }
 {%- else -%}

@@ -13,7 +13,8 @@ pub(crate) const fn widest(class: AdapterClass, expands: bool) -> Tile {
         // Measured on lavapipe: one subgroup of 8 is enough for a workgroup and small panels stay in its cache; what its lanes load from
         // different places is the dearest part of a step, and 16 rows share it. More columns make a loop that has to be decoded in every round.
         (AdapterClass::Software, false) => (16, 4, 8),
-        (AdapterClass::Software, true) => (16, 16, 8),
+        // Selects are shared by columns.
+        (AdapterClass::Software, true) => (16, 8, 8),
         // RDNA2 to RDNA4: 84 of 256 registers, 98 % of the vector work are multiply-adds. Drivers may choose subgroups of 64, which 32 lanes
         // leave half empty.
         (AdapterClass::Amd, false) => (8, 8, 64),
