@@ -1,14 +1,15 @@
+{%- import "shared/storage.wgsl" as storage -%}
 // How many bytes a device reads in a second, of a storage buffer or of workgroup memory: sums of words, each read equally often,
 // so that the sum of all sums is known and tells that all of them were read.
 // A yardstick for the bench, never chosen by a plan.
 
 // A power of two of vec4.
-@group(0) @binding(0) var<storage, read> words: array<vec4<u32>>;
+{{ storage.f32x4_reader(0, "words") }}
 @group(0) @binding(1) var<storage, read_write> sums: array<u32>;
 {%- if workgroup %}
 
 const TILE: u32 = {{ tile }}u;
-var<workgroup> tile: array<vec4<u32>, TILE>;
+{{ storage.f32x4_workgroup("tile", tile) }}
 {%- endif %}
 
 @compute @workgroup_size(64, 1, 1)
@@ -19,7 +20,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     {%- if workgroup %}
-    for (var i = lane; i < TILE; i += 64u) { tile[i] = words[i]; }
+    for (var i = lane; i < TILE; i += 64u) { store4_tile(i, load4_words(i)); }
     workgroupBarrier();
     {%- else %}
     let mask = arrayLength(&words) - 1u;
@@ -29,13 +30,13 @@ fn main(
         {%- for step in range(steps) %}
         {%- set at = "round * " ~ steps ~ "u + " ~ step ~ "u" %}
         {%- if workgroup and uniform %}
-        sum += tile[({{ at }} + group.x) & (TILE - 1u)];
+        sum += bitcast<vec4<u32>>(load4_tile(({{ at }} + group.x) & (TILE - 1u)));
         {%- elif workgroup %}
-        sum += tile[(({{ at }}) * 64u + round + lane) & (TILE - 1u)];
+        sum += bitcast<vec4<u32>>(load4_tile((({{ at }}) * 64u + round + lane) & (TILE - 1u)));
         {%- elif uniform %}
-        sum += words[(group.x * {{ rounds * steps }}u + {{ at }}) & mask];
+        sum += bitcast<vec4<u32>>(load4_words((group.x * {{ rounds * steps }}u + {{ at }}) & mask));
         {%- else %}
-        sum += words[(({{ at }}) * groups.x * 64u + id.x) & mask];
+        sum += bitcast<vec4<u32>>(load4_words((({{ at }}) * groups.x * 64u + id.x) & mask));
         {%- endif %}
         {%- endfor %}
     }

@@ -2,7 +2,7 @@
 
 use sparse_core::DType;
 use sparse_gpu::{Gpu, GpuTensor, wgpu};
-use sparse_shaders::{Access, CEILING_LANES, Kernel, expand};
+use sparse_shaders::{Access, CEILING_LANES, Kernel, expand_in};
 
 use super::CeilingError;
 
@@ -37,7 +37,7 @@ impl MicroKernel {
         groups: u32,
     ) -> Result<Self, CeilingError> {
         let device = gpu.device();
-        let source = expand(kernel)?;
+        let source = expand_in(kernel, gpu.words())?;
         let scopes = [
             wgpu::ErrorFilter::OutOfMemory,
             wgpu::ErrorFilter::Internal,
