@@ -11,13 +11,22 @@ u32({{ word }}), u32({{ word }} >> 32u)
 u64({{ low }}) | (u64({{ high }}) << 32u)
 {%- endmacro %}
 
+{#- Four f32 of two such words, and two words of the bits of four f32. -#}
+{% macro f32x4_of(words) -%}
+bitcast<vec4<f32>>(vec4<u32>({{ halves_of(words ~ ".x") }}, {{ halves_of(words ~ ".y") }}))
+{%- endmacro %}
+
+{% macro words_of(bits) -%}
+vec2<u64>({{ word_of(bits ~ ".x", bits ~ ".y") }}, {{ word_of(bits ~ ".z", bits ~ ".w") }})
+{%- endmacro %}
+
 {#- A read-only array of four f32 an element: load4_NAME(i). -#}
 {% macro f32x4_reader(binding, name) -%}
 {% if word_bits == 64 -%}
 @group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec2<u64>>;
 fn load4_{{ name }}(i: u32) -> vec4<f32> {
     let words = {{ name }}[i];
-    return bitcast<vec4<f32>>(vec4<u32>({{ halves_of("words.x") }}, {{ halves_of("words.y") }}));
+    return {{ f32x4_of("words") }};
 }
 {%- else -%}
 @group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec4<f32>>;
@@ -31,11 +40,11 @@ fn load4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
 var<workgroup> {{ name }}: array<vec2<u64>, {{ count }}>;
 fn load4_{{ name }}(i: u32) -> vec4<f32> {
     let words = {{ name }}[i];
-    return bitcast<vec4<f32>>(vec4<u32>({{ halves_of("words.x") }}, {{ halves_of("words.y") }}));
+    return {{ f32x4_of("words") }};
 }
 fn store4_{{ name }}(i: u32, value: vec4<f32>) {
     let bits = bitcast<vec4<u32>>(value);
-    {{ name }}[i] = vec2<u64>({{ word_of("bits.x", "bits.y") }}, {{ word_of("bits.z", "bits.w") }});
+    {{ name }}[i] = {{ words_of("bits") }};
 }
 {%- else -%}
 var<workgroup> {{ name }}: array<vec4<f32>, {{ count }}>;
@@ -119,7 +128,7 @@ fn load_{{ name }}(i: u32) -> f32 {
 @group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<vec2<u64>>;
 fn store4_{{ name }}(i: u32, value: vec4<f32>) {
     let bits = bitcast<vec4<u32>>(value);
-    {{ name }}[i] = vec2<u64>({{ word_of("bits.x", "bits.y") }}, {{ word_of("bits.z", "bits.w") }});
+    {{ name }}[i] = {{ words_of("bits") }};
 }
 {%- else -%}
 @group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<vec4<f32>>;
@@ -157,7 +166,7 @@ fn store2_{{ name }}(i: u32, value: vec2<f32>) { {{ name }}[i] = to_bf16(value.x
 fn previous4_{{ name }}(i: u32) -> vec4<f32> {
 {%- if word_bits == 64 %}
     let words = {{ name }}[i];
-    return bitcast<vec4<f32>>(vec4<u32>({{ halves_of("words.x") }}, {{ halves_of("words.y") }}));
+    return {{ f32x4_of("words") }};
 {%- else %}
     return {{ name }}[i];
 {%- endif %}
