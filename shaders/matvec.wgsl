@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- endfor %}
 
     {{ shared.steps(split, "group / params.row_tiles") }}
-{%- if not own_lists %}
+{%- if not own_lists and not fours %}
     let list = walk_list(strip);
 {%- endif %}
     for (var step = steps.x + lane; step < steps.y; step += LANES) {

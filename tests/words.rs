@@ -16,23 +16,27 @@ use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
 use sparse_core::{DType, Element, Nm};
 use sparse_gpu::{
-    AttentionTile, AttentionTypes, Batch, BlockAttention, Error, Gpu, GpuOptions, NmVariant,
-    Transposed, Words,
+    AttentionTile, AttentionTypes, Batch, BlockAttention, Error, Gpu, NmVariant, Transposed, Words,
 };
 use support::attention;
 use support::gpu::{in_words, open};
-use support::matmul::{Case, EPILOGUES, Format, check};
+use support::matmul::{Case, EPILOGUES, Format, check, inputs};
+use support::product::on_gpu;
 use support::xattention_run::run;
 
 /// Whether the adapter has 64-bit integers; where not, asking for them is refused, and says what to do.
 fn available() -> bool {
-    match open(Words::Bits64) {
+    match open(Some(Words::Bits64)) {
         Ok(_) => true,
         Err(error @ Error::Unavailable { .. }) => {
             let message = error.to_string();
             println!("{message}");
             assert!(message.contains("SHADER_INT64"), "{message}");
             assert!(message.contains("Words::Bits32"), "{message}");
+            assert!(
+                !message.contains("llvmpipe"),
+                "llvmpipe has them: {message}"
+            );
             false
         }
         Err(error) => panic!("{error}"),
@@ -60,11 +64,19 @@ fn shapes(format: Format) -> &'static [[usize; 3]] {
     }
 }
 
+/// The same to the bit in both words, and within the bounds of the reference.
+fn check_both<X: Element, W: Element, Y: Element>(case: &Case) {
+    let inputs = inputs::<X, W, Y>(case);
+    let [narrow, wide] = Words::ALL.map(|words| in_words(words, || on_gpu(case, &inputs).0));
+    assert_eq!(narrow, wide, "{case:?}");
+    in_words(Words::Bits64, || check::<X, W, Y>(case));
+}
+
 fn products<T: Element>() {
     for format in formats() {
         for &shape in shapes(format) {
-            check::<T, T, T>(&Case::new(format, shape));
-            check::<T, T, f32>(&Case {
+            check_both::<T, T, T>(&Case::new(format, shape));
+            check_both::<T, T, f32>(&Case {
                 transposed: Transposed {
                     y: true,
                     ..Transposed::NONE
@@ -76,13 +88,11 @@ fn products<T: Element>() {
 }
 
 #[test]
-fn products_of_every_format_lie_within_their_bounds() {
+fn products_of_every_format_are_the_same_to_the_bit() {
     if !available() {
         return;
     }
-    in_words(Words::Bits64, || {
-        for_each_dtype!(T => { products::<T>(); });
-    });
+    for_each_dtype!(T => { products::<T>(); });
 }
 
 #[test]
@@ -90,34 +100,32 @@ fn products_with_epilogues_batches_and_parts() {
     if !available() {
         return;
     }
-    in_words(Words::Bits64, || {
-        for format in [Format::Dense, Format::Bsr((16, 8), 0.5)] {
-            for (alpha, addend, bias, activation) in EPILOGUES {
-                check::<f32, f32, f32>(&Case {
-                    alpha,
-                    addend,
-                    bias,
-                    activation,
-                    batch: Batch::Shared(2),
-                    ..Case::new(format, [35, 32, 40])
-                });
-            }
-            check::<f32, f32, f32>(&Case {
-                split_k: Some(3),
-                ..Case::new(format, [20, 32, 512])
-            });
-            check::<half::f16, half::f16, half::f16>(&Case {
-                transposed: Transposed {
-                    w: true,
-                    ..Transposed::NONE
-                },
+    for format in [Format::Dense, Format::Bsr((16, 8), 0.5)] {
+        for (alpha, addend, bias, activation) in EPILOGUES {
+            check_both::<f32, f32, f32>(&Case {
+                alpha,
+                addend,
+                bias,
+                activation,
+                batch: Batch::Shared(2),
                 ..Case::new(format, [35, 32, 40])
             });
         }
-        check::<f32, f32, f32>(&Case {
-            variant: Some(NmVariant::Branch),
-            ..Case::new(Format::Nm("2:4".parse().unwrap()), [150, 24, 64])
+        check_both::<f32, f32, f32>(&Case {
+            split_k: Some(3),
+            ..Case::new(format, [20, 32, 512])
         });
+        check_both::<half::f16, half::f16, half::f16>(&Case {
+            transposed: Transposed {
+                w: true,
+                ..Transposed::NONE
+            },
+            ..Case::new(format, [35, 32, 40])
+        });
+    }
+    check_both::<f32, f32, f32>(&Case {
+        variant: Some(NmVariant::Branch),
+        ..Case::new(Format::Nm("2:4".parse().unwrap()), [150, 24, 64])
     });
 }
 
@@ -202,11 +210,7 @@ fn xattention_is_the_same_to_the_bit() {
 
 #[test]
 fn processors_get_64_bits_by_themselves() {
-    let gpu = Gpu::open_blocking(&GpuOptions {
-        adapter: std::env::var("SPARSE_ADAPTER").ok(),
-        ..GpuOptions::default()
-    })
-    .unwrap_or_else(|e| panic!("{e}"));
+    let gpu = open(None).unwrap_or_else(|e| panic!("{e}"));
     let expected = if gpu.is_software() && available() {
         Words::Bits64
     } else {

@@ -11,46 +11,50 @@ u32({{ word }}), u32({{ word }} >> 32u)
 u64({{ low }}) | (u64({{ high }}) << 32u)
 {%- endmacro %}
 
-{#- Four f32 of two such words, and two words of the bits of four f32. -#}
-{% macro f32x4_of(words) -%}
-bitcast<vec4<f32>>(vec4<u32>({{ halves_of(words ~ ".x") }}, {{ halves_of(words ~ ".y") }}))
+{#- How four f32 are declared, and the functions that read and write element i of an array of them. -#}
+{% macro f32x4() -%}
+{{ "vec2<u64>" if word_bits == 64 else "vec4<f32>" }}
 {%- endmacro %}
 
-{% macro words_of(bits) -%}
-vec2<u64>({{ word_of(bits ~ ".x", bits ~ ".y") }}, {{ word_of(bits ~ ".z", bits ~ ".w") }})
+{% macro f32x4_load(function, name) -%}
+{% if word_bits == 64 -%}
+fn {{ function }}(i: u32) -> vec4<f32> {
+    let words = {{ name }}[i];
+    return bitcast<vec4<f32>>(vec4<u32>({{ halves_of("words.x") }}, {{ halves_of("words.y") }}));
+}
+{%- else -%}
+fn {{ function }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
+{%- endif %}
+{%- endmacro %}
+
+{% macro f32x4_store(function, name) -%}
+{% if word_bits == 64 -%}
+fn {{ function }}(i: u32, value: vec4<f32>) {
+    let bits = bitcast<vec4<u32>>(value);
+    {{ name }}[i] = vec2<u64>({{ word_of("bits.x", "bits.y") }}, {{ word_of("bits.z", "bits.w") }});
+}
+{%- else -%}
+fn {{ function }}(i: u32, value: vec4<f32>) { {{ name }}[i] = value; }
+{%- endif %}
 {%- endmacro %}
 
 {#- A read-only array of four f32 an element: load4_NAME(i). -#}
 {% macro f32x4_reader(binding, name) -%}
-{% if word_bits == 64 -%}
-@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec2<u64>>;
-fn load4_{{ name }}(i: u32) -> vec4<f32> {
-    let words = {{ name }}[i];
-    return {{ f32x4_of("words") }};
-}
-{%- else -%}
-@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<vec4<f32>>;
-fn load4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
-{%- endif %}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<{{ f32x4() }}>;
+{{ f32x4_load("load4_" ~ name, name) }}
+{%- endmacro %}
+
+{#- An output array of four f32 an element: store4_NAME(i, value). -#}
+{% macro f32x4_writer(binding, name) -%}
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<{{ f32x4() }}>;
+{{ f32x4_store("store4_" ~ name, name) }}
 {%- endmacro %}
 
 {#- Workgroup memory of `count` times four f32: load4_NAME(i), store4_NAME(i, value). -#}
 {% macro f32x4_workgroup(name, count) -%}
-{% if word_bits == 64 -%}
-var<workgroup> {{ name }}: array<vec2<u64>, {{ count }}>;
-fn load4_{{ name }}(i: u32) -> vec4<f32> {
-    let words = {{ name }}[i];
-    return {{ f32x4_of("words") }};
-}
-fn store4_{{ name }}(i: u32, value: vec4<f32>) {
-    let bits = bitcast<vec4<u32>>(value);
-    {{ name }}[i] = {{ words_of("bits") }};
-}
-{%- else -%}
-var<workgroup> {{ name }}: array<vec4<f32>, {{ count }}>;
-fn load4_{{ name }}(i: u32) -> vec4<f32> { return {{ name }}[i]; }
-fn store4_{{ name }}(i: u32, value: vec4<f32>) { {{ name }}[i] = value; }
-{%- endif %}
+var<workgroup> {{ name }}: array<{{ f32x4() }}, {{ count }}>;
+{{ f32x4_load("load4_" ~ name, name) }}
+{{ f32x4_store("store4_" ~ name, name) }}
 {%- endmacro %}
 
 {#- A read-only array in units of four elements: load4_NAME(i) gives elements 4i .. 4i+3. -#}
@@ -122,20 +126,6 @@ fn load_{{ name }}(i: u32) -> f32 {
 @group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<f16>;
 {%- endmacro %}
 
-{#- An output array of four f32 an element: store4_NAME(i, value). -#}
-{% macro f32x4_writer(binding, name) -%}
-{% if word_bits == 64 -%}
-@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<vec2<u64>>;
-fn store4_{{ name }}(i: u32, value: vec4<f32>) {
-    let bits = bitcast<vec4<u32>>(value);
-    {{ name }}[i] = {{ words_of("bits") }};
-}
-{%- else -%}
-@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<vec4<f32>>;
-fn store4_{{ name }}(i: u32, value: vec4<f32>) { {{ name }}[i] = value; }
-{%- endif %}
-{%- endmacro %}
-
 {#- An output array. f32: store_NAME(i, value) for one element, and store4_NAME(i, value) for elements 4i .. 4i+3 where
     `vectors`. Halves: store2_NAME(i, value) for elements 2i and 2i+1, because a word is never shared by two invocations. -#}
 {% macro writer(binding, name, storage, vectors) -%}
@@ -163,14 +153,7 @@ fn store2_{{ name }}(i: u32, value: vec2<f32>) { {{ name }}[i] = to_bf16(value.x
     previous2_NAME(i) of halves. -#}
 {% macro previous(name, storage, vectors) -%}
 {% if storage == "f32" and vectors -%}
-fn previous4_{{ name }}(i: u32) -> vec4<f32> {
-{%- if word_bits == 64 %}
-    let words = {{ name }}[i];
-    return {{ f32x4_of("words") }};
-{%- else %}
-    return {{ name }}[i];
-{%- endif %}
-}
+{{ f32x4_load("previous4_" ~ name, name) }}
 {%- elif storage == "f32" -%}
 fn previous_{{ name }}(i: u32) -> f32 { return {{ name }}[i]; }
 {%- elif storage == "f16" -%}

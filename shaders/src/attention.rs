@@ -150,13 +150,9 @@ impl Serialize for AttentionKernel {
             q_rounds: usize,
             k_rounds: usize,
         }
-        let (queries, split) = match self.tile {
-            AttentionTile::Direct { queries, .. } => (queries, 1),
-            AttentionTile::Tiled { queries, split } => (queries, split),
-        };
-        let dims = match self.tile {
-            AttentionTile::Direct { dims, .. } => dims,
-            AttentionTile::Tiled { .. } => PIECE,
+        let (queries, split, dims) = match self.tile {
+            AttentionTile::Direct { queries, dims, .. } => (queries, 1, dims),
+            AttentionTile::Tiled { queries, split } => (queries, split, PIECE),
         };
         let row = self.head_dim / self.unit();
         let row4 = self.head_dim.div_ceil(4);

@@ -49,7 +49,7 @@ pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
 /// [`ExpandError::Config`] for numbers that the template cannot hold; the other variants are defects of a template.
 pub fn expand_in<K: Kernel>(kernel: &K, words: Words) -> Result<Source, ExpandError> {
     kernel.check()?;
-    let name = kernel.name();
+    let mut name = kernel.name();
     // What kernels with extensions of their own move are mostly matrices.
     let words = match kernel.extensions() {
         Extensions::None => words,
@@ -60,7 +60,6 @@ pub fn expand_in<K: Kernel>(kernel: &K, words: Words) -> Result<Source, ExpandEr
         message: format!("{error:#}"),
     })?;
     let mut extensions = kernel.extensions();
-    let mut name = name;
     if words == Words::Bits64 && body.contains("u64") {
         extensions = Extensions::Int64;
         name.push_str("_u64");

@@ -17,15 +17,15 @@ pub(crate) fn gpu() -> &'static Gpu {
     static GPUS: [OnceLock<Gpu>; 2] = [OnceLock::new(), OnceLock::new()];
     let words = WORDS.get();
     GPUS[words as usize].get_or_init(|| {
-        let gpu = open(words).unwrap_or_else(|e| panic!("{e}"));
+        let gpu = open(Some(words)).unwrap_or_else(|e| panic!("{e}"));
         println!("adapter: {} ({})", gpu.adapter().name, gpu.adapter().driver);
         assert_eq!(gpu.words(), words);
         gpu
     })
 }
 
-/// A device of its own.
-pub(crate) fn open(words: Words) -> Result<Gpu, Error> {
+/// A device of its own; without `words` it has those that suit the adapter.
+pub(crate) fn open(words: Option<Words>) -> Result<Gpu, Error> {
     let adapter = std::env::var("SPARSE_ADAPTER")
         .ok()
         .filter(|name| !name.is_empty());
@@ -33,7 +33,7 @@ pub(crate) fn open(words: Words) -> Result<Gpu, Error> {
         adapter,
         default_limits: true,
         cooperative_matrix: MATRICES.load(Ordering::Relaxed),
-        words: Some(words),
+        words,
         ..GpuOptions::default()
     })
 }

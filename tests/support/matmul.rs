@@ -108,8 +108,8 @@ impl Case {
     }
 }
 
-/// Runs `case` with x, w and y stored as `X`, `W`, `Y`.
-pub(crate) fn run<X: Element, W: Element, Y: Element>(case: &Case) -> (Comparison, Explanation) {
+/// The operands of `case`, stored as `X`, `W`, `Y`.
+pub(crate) fn inputs<X: Element, W: Element, Y: Element>(case: &Case) -> Inputs<X, W, Y> {
     let (tokens, n_out, k_in, items) = (case.tokens, case.n_out, case.k_in, case.items());
     let (rows, cols) = if case.transposed.w {
         (k_in, n_out)
@@ -122,7 +122,7 @@ pub(crate) fn run<X: Element, W: Element, Y: Element>(case: &Case) -> (Compariso
             HostWeights::prune(w, case.format)
         })
         .collect();
-    let inputs: Inputs<X, W, Y> = Inputs {
+    Inputs {
         x: case.random(items * tokens, k_in, 1),
         weights,
         bias: case.bias.then(|| case.random(1, n_out, 3)),
@@ -134,9 +134,14 @@ pub(crate) fn run<X: Element, W: Element, Y: Element>(case: &Case) -> (Compariso
             Added::Residual(_) => Some(case.random(items * tokens, n_out, 5)),
             _ => None,
         },
-    };
+    }
+}
+
+/// Runs `case` with x, w and y stored as `X`, `W`, `Y`.
+pub(crate) fn run<X: Element, W: Element, Y: Element>(case: &Case) -> (Comparison, Explanation) {
+    let inputs = inputs::<X, W, Y>(case);
     let (mut expected, mut bounds) = (Vec::new(), Vec::new());
-    for item in 0..items {
+    for item in 0..case.items() {
         let (reference, terms) = inputs.reference(case, item);
         let activation = core_activation(case.activation);
         let bound = match case.tier {
