@@ -154,8 +154,10 @@ fn compare_writes_all_reports() {
         let number = |key: &str| record[key].as_f64().unwrap();
         // The JSON parser may be off by a unit in the last place.
         let equal = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-14;
+        // The median of the rounds' ratios lies near the ratio of the medians, on a machine with several paces too.
+        let of_medians = number("dense_ms") / number("sparse_ms");
         assert!(
-            equal(number("speedup"), number("dense_ms") / number("sparse_ms")),
+            (of_medians / 4.0..of_medians * 4.0).contains(&number("speedup")),
             "{record}"
         );
         assert!(

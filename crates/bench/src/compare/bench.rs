@@ -8,8 +8,8 @@ use sparse_gpu::{Error, Gpu, GpuTensor, wgpu};
 use crate::ceilings::{CeilingError, Ceilings, Roofline, Work};
 use crate::cli::Operation;
 use crate::device::{AdapterWords, Timer};
-use crate::measure::{Budget, Summary, SystemClock, Timed, interleave};
-use crate::peers::{Contender, Finalists, Outcome, PeerError, Peers};
+use crate::measure::{Budget, Runs, SystemClock, Timed, interleave};
+use crate::peers::{Contender, Finalists, PeerError, Peers};
 use crate::record::{Peer, Record, Shape, Timing};
 
 /// A run shorter than this is repeated inside of one pass, so that the clock's grain does not show.
@@ -74,9 +74,11 @@ pub struct RowWords {
 #[derive(Clone, Debug)]
 pub struct Times {
     /// Of our contenders, in their order.
-    pub ours: Vec<Summary>,
-    /// What became of the strategies of other libraries.
+    pub ours: Vec<Runs>,
+    /// What became of the strategies of other libraries, the fastest first.
     pub contenders: Vec<Contender>,
+    /// The runs of the first of those, where it ran beside ours.
+    pub best_peer: Option<Runs>,
     /// How all of them were timed.
     pub timing: Timing,
 }
@@ -142,7 +144,7 @@ impl Bench {
         &self,
         recorders: &mut [Recorder<'_>],
         after_round: &mut dyn FnMut(usize, usize),
-    ) -> anyhow::Result<Vec<Summary>> {
+    ) -> anyhow::Result<Vec<Runs>> {
         Ok(self
             .time_beside(recorders, Finalists::default(), after_round)?
             .ours)
@@ -157,7 +159,7 @@ impl Bench {
         budget: Budget,
         recorders: &mut [Recorder<'_>],
         after_round: &mut dyn FnMut(usize, usize),
-    ) -> anyhow::Result<Vec<Summary>> {
+    ) -> anyhow::Result<Vec<Runs>> {
         let mut runs = recorders
             .iter_mut()
             .map(|record| Repeated::new(&self.timer, &mut **record))
@@ -193,25 +195,32 @@ impl Bench {
         let clock = SystemClock::start();
         let mut ours = interleave(&mut all, self.budget, &clock, after_round)?;
         let theirs = ours.split_off(recorders.len());
+        let (contenders, best_peer) = finalists.finish(theirs);
         Ok(Times {
             ours,
-            contenders: finalists.finish(&theirs),
+            contenders,
+            best_peer,
             timing: timer.timing(),
         })
     }
 
-    /// The record of a row from the times of its baseline and of itself.
-    pub fn record(&self, words: RowWords, baseline: Summary, own: Summary) -> Record {
-        let peer = words.peer.map(|name| Peer {
-            name: name.into(),
-            ms: baseline.median_ms,
-        });
+    /// The record of a row from the runs of its baseline and its own, or from its own alone where there is no baseline.
+    ///
+    /// # Errors
+    /// [`anyhow::Error`] where nothing was run.
+    pub fn record(&self, words: RowWords, runs: &[Runs]) -> anyhow::Result<Record> {
+        let (baseline, own) = match runs {
+            [own] => (own, own),
+            [baseline, own, ..] => (baseline, own),
+            [] => anyhow::bail!("nothing was run"),
+        };
+        let speedup = own.speedup_over(baseline);
+        let (dense_ms, sparse_ms) = (baseline.summary().median_ms, own.summary().median_ms);
         let roofline = match (&self.ceilings, words.work) {
-            (Some(ceilings), Some(work)) => Some(Roofline::of(ceilings, work, own.median_ms)),
+            (Some(ceilings), Some(work)) => Some(Roofline::of(ceilings, work, sparse_ms)),
             _ => None,
         };
-        let speedup = baseline.median_ms / own.median_ms;
-        Record {
+        Ok(Record {
             op: words.operation.name(),
             shape: words.shape,
             dtype: words.dtype.name(),
@@ -224,42 +233,49 @@ impl Bench {
             kernel: words.kernel,
             tile: words.tile,
             timing: self.timer.timing(),
-            dense_ms: baseline.median_ms,
-            sparse_ms: own.median_ms,
-            speedup,
+            dense_ms,
+            sparse_ms,
+            speedup: speedup.median,
             ideal_speedup: words.ideal_speedup,
-            share_of_ideal: speedup / words.ideal_speedup,
-            peer,
+            share_of_ideal: speedup.median / words.ideal_speedup,
+            peer: words.peer.map(|name| Peer {
+                name: name.into(),
+                ms: dense_ms,
+                speedup: speedup.median,
+            }),
             max_err_over_bound: words.max_err_over_bound,
-            runs: own.runs,
-            spread: baseline.spread.max(own.spread),
+            runs: own.summary().runs,
+            spread: match runs {
+                [own] => own.summary().spread,
+                _ => speedup.spread,
+            },
             roofline,
             contenders: Vec::new(),
-        }
+        })
     }
 
     /// The record of a row that ran beside other libraries: the best of them is the row's peer.
-    pub fn record_beside(
-        &self,
-        words: RowWords,
-        [baseline, own]: [Summary; 2],
-        contenders: Vec<Contender>,
-        timing: Timing,
-    ) -> Record {
-        let record = self.record(words, baseline, own);
-        let best = contenders.first().and_then(|best| match best.outcome {
-            Outcome::Raced(ms) => Some(Peer {
+    ///
+    /// # Errors
+    /// Those of [`Bench::record`].
+    pub fn record_beside(&self, words: RowWords, times: Times) -> anyhow::Result<Record> {
+        let record = self.record(words, &times.ours)?;
+        // The measured operation is the last of baseline and itself, where no steps follow: other libraries race without those.
+        let own = times.ours.get(1).or(times.ours.first());
+        let best = match (times.contenders.first(), times.best_peer, own) {
+            (Some(best), Some(runs), Some(own)) => Some(Peer {
                 name: best.name.clone(),
-                ms,
+                ms: runs.summary().median_ms,
+                speedup: own.speedup_over(&runs).median,
             }),
             _ => None,
-        });
-        Record {
+        };
+        Ok(Record {
             peer: best.or(record.peer),
-            contenders,
-            timing,
+            contenders: times.contenders,
+            timing: times.timing,
             ..record
-        }
+        })
     }
 }
 

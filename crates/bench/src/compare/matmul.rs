@@ -4,11 +4,11 @@ use sparse_core::bounds::{compare, cooperative_matmul_bounds, matmul_bounds};
 use sparse_core::{Activation, DType, Element, Epilogue, Matrix};
 use sparse_gpu::{GpuTensor, NaiveMatmul, Tier};
 
-use super::bench::{Bench, Recorder, RowWords, Times};
+use super::bench::{Bench, Recorder, RowWords};
 use crate::ceilings::Work;
 use crate::cli::{Operation, Pattern};
 use crate::device::MatmulRun;
-use crate::measure::{Ideal, Summary};
+use crate::measure::Ideal;
 use crate::peers::Finalists;
 use crate::record::{Record, Shape};
 use crate::weights::PrunedWeights;
@@ -146,11 +146,6 @@ pub fn measure<T: Element>(
             bench.time_beside(recorders, finalists, after_round)?
         }
     };
-    let Times {
-        ours,
-        contenders,
-        timing,
-    } = times;
     let density = pruned.density();
     let words = RowWords {
         operation: job.operation,
@@ -179,7 +174,7 @@ pub fn measure<T: Element>(
         }),
     };
     Ok(MatmulResult {
-        record: bench.record_beside(words, pair(ours)?, contenders, timing),
+        record: bench.record_beside(words, times)?,
         y,
         w: pruned,
         notes: explanation.notes,
@@ -188,14 +183,6 @@ pub fn measure<T: Element>(
 
 fn result(bench: &Bench, tokens: usize, n_out: usize) -> Result<GpuTensor, sparse_gpu::Error> {
     bench.gpu.empty_tensor(&[tokens, n_out], DType::F32)
-}
-
-fn pair(summaries: Vec<Summary>) -> anyhow::Result<[Summary; 2]> {
-    match summaries[..] {
-        [only] => Ok([only, only]),
-        [baseline, own] => Ok([baseline, own]),
-        _ => anyhow::bail!("{} contenders have no meaning here", summaries.len()),
-    }
 }
 
 /// Error over bound at as many evenly spread tokens as the CPU can take.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Summary;
+use super::Runs;
 
 /// Something that can be run and knows how long a run took, by GPU timestamps or by the clock on the wall.
 pub trait Timed {
@@ -67,7 +67,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Runs all contenders in rounds, each once a round, every second round in reverse order, and summarises each.
+/// Runs all contenders in rounds, each once a round, every second round in reverse order.
 ///
 /// `after_round` is told the number of rounds done and a guess of all that there will be.
 ///
@@ -78,7 +78,7 @@ pub fn interleave(
     budget: Budget,
     clock: &dyn Clock,
     after_round: &mut dyn FnMut(usize, usize),
-) -> anyhow::Result<Vec<Summary>> {
+) -> anyhow::Result<Vec<Runs>> {
     for _ in 0..budget.warm_up {
         for contender in contenders.iter_mut() {
             contender.run()?;
@@ -102,8 +102,8 @@ pub fn interleave(
             break;
         }
     }
-    runs.iter()
-        .map(|runs| Summary::of(runs).ok_or_else(|| anyhow::anyhow!("nothing was run")))
+    runs.into_iter()
+        .map(|runs| Runs::of(runs).ok_or_else(|| anyhow::anyhow!("nothing was run")))
         .collect()
 }
 
@@ -143,7 +143,9 @@ mod tests {
     fn rounds_of(ms: u64, budget: Budget) -> usize {
         let clock = FakeClock::default();
         let mut run = || clock.spend(ms);
-        interleave(&mut [&mut run], budget, &clock, &mut |_, _| ()).unwrap()[0].runs
+        interleave(&mut [&mut run], budget, &clock, &mut |_, _| ()).unwrap()[0]
+            .summary()
+            .runs
     }
 
     #[test]
@@ -173,13 +175,13 @@ mod tests {
             time: Duration::ZERO,
         };
         let mut seen = Vec::new();
-        let summaries = interleave(&mut [&mut a, &mut b], budget, &clock, &mut |done, all| {
+        let runs = interleave(&mut [&mut a, &mut b], budget, &clock, &mut |done, all| {
             seen.push((done, all));
         })
         .unwrap();
         assert_eq!(*order.borrow(), "abab".to_owned() + "baab");
         assert_eq!(
-            (summaries[0].median_ms, summaries[1].median_ms),
+            (runs[0].summary().median_ms, runs[1].summary().median_ms),
             (30.0, 10.0)
         );
         assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
@@ -194,7 +196,8 @@ mod tests {
             warm_up: 1,
             ..Budget::of(Duration::from_millis(100))
         };
-        let summary = interleave(&mut [&mut run], budget, &clock, &mut |_, _| ()).unwrap()[0];
+        let summary =
+            interleave(&mut [&mut run], budget, &clock, &mut |_, _| ()).unwrap()[0].summary();
         assert_eq!((summary.runs, summary.median_ms), (10, 10.0));
     }
 

@@ -16,20 +16,27 @@ pub struct Summary {
 impl Summary {
     /// Summarises `runs`, in any order; nothing where there are none.
     pub fn of(runs: &[Duration]) -> Option<Self> {
-        let mut ms: Vec<f64> = runs.iter().map(|run| run.as_secs_f64() * 1e3).collect();
-        ms.sort_by(f64::total_cmp);
-        let median_ms = percentile(&ms, 1, 2)?;
-        let quartiles = percentile(&ms, 3, 4)? - percentile(&ms, 1, 4)?;
+        let ms = runs.iter().map(|run| run.as_secs_f64() * 1e3).collect();
+        let (median_ms, spread) = median_and_spread(ms)?;
         Some(Self {
-            runs: ms.len(),
+            runs: runs.len(),
             median_ms,
-            spread: if quartiles > 0.0 {
-                quartiles / median_ms
-            } else {
-                0.0
-            },
+            spread,
         })
     }
+}
+
+/// The median of `values`, in any order, and `(p75 - p25) / median`; nothing where there are none.
+pub(super) fn median_and_spread(mut values: Vec<f64>) -> Option<(f64, f64)> {
+    values.sort_by(f64::total_cmp);
+    let median = percentile(&values, 1, 2)?;
+    let quartiles = percentile(&values, 3, 4)? - percentile(&values, 1, 4)?;
+    let spread = if quartiles > 0.0 {
+        quartiles / median
+    } else {
+        0.0
+    };
+    Some((median, spread))
 }
 
 /// The value below which `part / whole` of the `sorted` values lie, linear between neighbours.

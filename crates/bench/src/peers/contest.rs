@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::measure::{Summary, Timed};
+use crate::measure::{Runs, Timed};
 
 /// Runs of every right strategy that decide who takes part in the interleaved run.
 const QUALIFYING_RUNS: usize = 3;
@@ -175,20 +175,19 @@ impl Finalists {
         racers.map(|racer| racer as &mut dyn Timed).collect()
     }
 
-    /// Everybody, the fastest first, from the times of the racers in the order of [`Finalists::racers`].
-    pub fn finish(self, times: &[Summary]) -> Vec<Contender> {
-        let raced = self.racing.into_iter().zip(times);
-        let mut all: Vec<Contender> = raced
-            .map(|(racer, time)| Contender {
-                name: racer.name,
-                outcome: Outcome::Raced(time.median_ms),
-            })
-            .collect();
-        all.sort_by(|a, b| a.ms().total_cmp(&b.ms()));
+    /// Everybody, the fastest first, and the runs of that one where it raced, from the runs of the racers in the order of
+    /// [`Finalists::racers`].
+    pub fn finish(self, runs: Vec<Runs>) -> (Vec<Contender>, Option<Runs>) {
+        let mut raced: Vec<(Racer, Runs)> = self.racing.into_iter().zip(runs).collect();
+        raced.sort_by(|(_, a), (_, b)| a.summary().median_ms.total_cmp(&b.summary().median_ms));
+        let best = raced.first().map(|(_, runs)| runs.clone());
         let mut others = self.others;
         others.sort_by(|a, b| a.ms().total_cmp(&b.ms()));
-        all.extend(others);
-        all
+        let raced = raced.into_iter().map(|(racer, runs)| Contender {
+            name: racer.name,
+            outcome: Outcome::Raced(runs.summary().median_ms),
+        });
+        (raced.chain(others).collect(), best)
     }
 }
 
@@ -329,15 +328,17 @@ mod tests {
         ];
         let mut finalists = Finalists::of(all, &judge);
         let racers = finalists.racers(Duration::from_millis(4), 64);
-        let times: Vec<Summary> = racers
+        let runs: Vec<Runs> = racers
             .into_iter()
-            .map(|racer| Summary::of(&[racer.run().unwrap()]).unwrap())
+            .map(|racer| Runs::of(vec![racer.run().unwrap()]).unwrap())
             .collect();
-        let contenders = finalists.finish(&times);
+        let (contenders, best) = finalists.finish(runs);
         let names: Vec<&str> = contenders.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names[..4], ["best", "second", "third", "slowest"]);
         assert!(matches!(contenders[0].outcome, Outcome::Raced(ms) if (1.0..80.0).contains(&ms)));
         assert!(matches!(contenders[3].outcome, Outcome::Slower(ms) if ms >= 600.0));
+        let best = best.unwrap().summary().median_ms;
+        assert!(matches!(contenders[0].outcome, Outcome::Raced(ms) if ms == best));
         let of = |name: &str| contenders.iter().find(|c| c.name == name).unwrap().words();
         assert!(of("fast but wrong").contains("wrong: its largest error is 1.000e1"));
         assert!(of("not a number").contains("NaN"));

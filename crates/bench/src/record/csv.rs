@@ -1,9 +1,9 @@
-//! The records as CSV: the fields of the JSON record, `shape` as one column of `name=size`, `peer` as two, `roofline` as four, empty where
+//! The records as CSV: the fields of the JSON record, `shape` as one column of `name=size`, `peer` as three, `roofline` as four, empty where
 //! there is none.
 
 use super::Record;
 
-const HEADER: [&str; 26] = [
+const HEADER: [&str; 27] = [
     "op",
     "shape",
     "dtype",
@@ -23,6 +23,7 @@ const HEADER: [&str; 26] = [
     "share_of_ideal",
     "peer_name",
     "peer_ms",
+    "peer_speedup",
     "max_err_over_bound",
     "runs",
     "spread",
@@ -41,11 +42,14 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(&mut bytes);
     writer.write_record(HEADER)?;
     for r in records {
-        let (peer_name, peer_ms) = r
-            .peer
-            .as_ref()
-            .map(|peer| (peer.name.clone(), peer.ms.to_string()))
-            .unwrap_or_default();
+        let peer = r.peer.as_ref().map(|peer| {
+            [
+                peer.name.clone(),
+                peer.ms.to_string(),
+                peer.speedup.to_string(),
+            ]
+        });
+        let peer = peer.unwrap_or_default();
         let roofline = r.roofline.map(|roofline| {
             [
                 roofline.fmas.to_string(),
@@ -73,8 +77,9 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
             &r.speedup.to_string(),
             &r.ideal_speedup.to_string(),
             &r.share_of_ideal.to_string(),
-            &peer_name,
-            &peer_ms,
+            &peer[0],
+            &peer[1],
+            &peer[2],
             &r.max_err_over_bound.to_string(),
             &r.runs.to_string(),
             &r.spread.to_string(),
@@ -108,11 +113,11 @@ mod tests {
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!(&rows[0][1], "tokens=1024 n_out=1024 k_in=1024");
         assert_eq!(
-            (&rows[0][14], &rows[0][17], &rows[0][18]),
-            ("3.75", "cubek", "140")
+            (&rows[0][14], &rows[0][17], &rows[0][18], &rows[0][19]),
+            ("3.75", "cubek", "140", "4.375")
         );
         assert_eq!((&rows[1][5], &rows[1][17]), ("a \"quoted\", name", ""));
-        assert_eq!((&rows[0][24], &rows[0][25]), ("compute", "0.5"));
-        assert_eq!((&rows[1][22], &rows[1][25]), ("", ""));
+        assert_eq!((&rows[0][25], &rows[0][26]), ("compute", "0.5"));
+        assert_eq!((&rows[1][23], &rows[1][26]), ("", ""));
     }
 }

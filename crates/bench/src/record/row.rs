@@ -38,7 +38,8 @@ pub struct Record {
     pub dense_ms: f64,
     /// Median of the measured operation in milliseconds.
     pub sparse_ms: f64,
-    /// `dense_ms / sparse_ms`.
+    /// How many times as fast the operation is as the dense baseline: the median over the rounds of their times' ratio. It knows no change of the
+    /// machine's pace between rounds, and so may differ from `dense_ms / sparse_ms`.
     pub speedup: f64,
     /// Best that skipping work could give; see [`crate::measure::Ideal`].
     pub ideal_speedup: f64,
@@ -52,7 +53,7 @@ pub struct Record {
     pub max_err_over_bound: f64,
     /// Runs of each contender.
     pub runs: usize,
-    /// The larger `(p75 - p25) / median` of baseline and operation.
+    /// `(p75 - p25) / median` of the rounds' speed-ups; of the times where there is no baseline.
     pub spread: f64,
     /// What the device could do at best, where its ceilings have been measured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,11 +64,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// How many times as long as the measured operation the peer takes.
-    pub fn speedup_over_peer(&self) -> Option<f64> {
-        self.peer.as_ref().map(|peer| peer.ms / self.sparse_ms)
-    }
-
     /// Whether every checked element lies within its bound.
     pub fn is_right(&self) -> bool {
         self.max_err_over_bound <= 1.0
@@ -170,6 +166,8 @@ pub struct Peer {
     pub name: String,
     /// Its median in milliseconds.
     pub ms: f64,
+    /// How many times as long as the measured operation it takes: the median over the rounds.
+    pub speedup: f64,
 }
 
 /// The records as a JSON array, one record a line.
@@ -202,7 +200,7 @@ mod tests {
              \"adapter\":\"llvmpipe <LLVM 15>\",\"driver\":\"llvmpipe Mesa 22.3.6\",\"backend\":\"vulkan\",\
              \"tier\":\"Portable\",\"kernel\":\"matmul/nm\",\"tile\":\"64x64x16\",\"timing\":\"gpu\",\
              \"dense_ms\":120.0,\"sparse_ms\":32.0,\"speedup\":3.75,\"ideal_speedup\":4.0,\
-             \"share_of_ideal\":0.9375,\"peer\":{\"name\":\"cubek\",\"ms\":140.0},\
+             \"share_of_ideal\":0.9375,\"peer\":{\"name\":\"cubek\",\"ms\":140.0,\"speedup\":4.375},\
              \"max_err_over_bound\":0.21,\"runs\":17,\"spread\":0.03,\
              \"roofline\":{\"fmas\":1000000000.0,\"bytes\":1000000.0,\"ceiling_ms\":16.0,\"bound\":\"compute\",\"share\":0.5}}\n]"
         );
@@ -216,7 +214,7 @@ mod tests {
             roofline: None,
             ..fixture::nm_matmul()
         };
-        assert!(!record.is_right() && record.speedup_over_peer().is_none());
+        assert!(!record.is_right());
         let json: serde_json::Value = serde_json::from_str(&to_json(&[record]).unwrap()).unwrap();
         assert!(json[0]["peer"].is_null() && json[0]["max_err_over_bound"].is_null());
         assert!(json[0].get("roofline").is_none() && json[0].get("contenders").is_none());

@@ -85,10 +85,10 @@ fn roofline(r: &Record) -> String {
 
 /// How many times as fast as the best other implementation the operation is.
 fn against_peer(r: &Record) -> String {
-    match (&r.peer, r.speedup_over_peer()) {
-        (Some(peer), Some(speedup)) => format!("{speedup:.2}x {}", peer.name),
-        _ => "-".into(),
-    }
+    r.peer.as_ref().map_or_else(
+        || "-".into(),
+        |peer| format!("{:.2}x {}", peer.speedup, peer.name),
+    )
 }
 
 /// Milliseconds with three to four significant digits.

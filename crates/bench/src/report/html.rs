@@ -176,7 +176,7 @@ impl Row {
                 .peer
                 .as_ref()
                 .map(|peer| format!("{} {}", peer.name, milliseconds(peer.ms))),
-            peer_ratio: r.speedup_over_peer().map(|ratio| format!("{ratio:.2}")),
+            peer_ratio: r.peer.as_ref().map(|peer| format!("{:.2}", peer.speedup)),
             roofline: r
                 .roofline
                 .map(|roofline| format!("{:.0}", roofline.share * 100.0)),

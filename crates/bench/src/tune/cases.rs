@@ -4,6 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 use sparse_core::{DType, Nm};
+use sparse_gpu::{KernelTile, TileWalk};
 
 use crate::cli::{Pattern, TuneBudget, TuneOperation};
 use crate::presets::AdapterClass;
@@ -49,6 +50,22 @@ pub enum TuneWork {
         /// Tokens of a group.
         stride: usize,
     },
+}
+
+impl TuneCase {
+    /// Whether this is a product of sparse weights that `kernel`, which its plan took, multiplies as dense ones.
+    pub(super) fn is_of_dense_kernel(&self, kernel: &KernelTile) -> bool {
+        let sparse =
+            matches!(self.work, TuneWork::Product { pattern, .. } if pattern != Pattern::Dense);
+        sparse
+            && matches!(
+                kernel,
+                KernelTile::Matmul {
+                    walk: TileWalk::Dense,
+                    ..
+                }
+            )
+    }
 }
 
 impl fmt::Display for TuneCase {

@@ -11,13 +11,13 @@ use sparse_gpu::{
 use super::candidates::candidates;
 use super::cases::TuneCase;
 use crate::compare::bench::{Bench, Recorder};
-use crate::measure::{Budget, Summary};
+use crate::measure::{Budget, Runs, Speedup};
 
 /// Candidates of the second round.
 const FINALISTS: usize = 3;
-/// A candidate that is not faster than this share of the default in the first round is not run again.
-const PROMISING: f64 = 0.99;
-/// Differences of medians below this share are noise, however small the spread is.
+/// A candidate that gains less in the first round is not run again.
+const PROMISING: f64 = 1.01;
+/// Gains below this share are noise, however small the spread is.
 const LEAST_GAIN: f64 = 0.02;
 /// Rounds of the first round.
 const SCREENING_ROUNDS: usize = 3;
@@ -50,10 +50,10 @@ pub struct Finding {
     pub case: TuneCase,
     /// The tile that plans take without a table.
     pub default: KernelTile,
-    /// Its time.
-    pub default_time: Summary,
-    /// The fastest other tile, where one was run long, and its time.
-    pub best: Option<(KernelTile, Summary)>,
+    /// Its median time in milliseconds.
+    pub default_ms: f64,
+    /// The fastest other tile, where one was run long.
+    pub best: Option<Best>,
     /// Candidates that were run.
     pub tried: usize,
     /// Tiles whose results were wrong, for this driver has a fault with them, or we have.
@@ -62,50 +62,50 @@ pub struct Finding {
     pub verdict: Verdict,
 }
 
+/// A tile that ran long beside the default.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Best {
+    /// The tile.
+    pub kernel: KernelTile,
+    /// Its median time in milliseconds.
+    pub ms: f64,
+    /// How many times as fast as the default it is.
+    pub gain: Speedup,
+}
+
 /// Whether another tile displaces the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Another tile is faster by more than the spread.
+    /// Another tile is faster by more than the gain differs from round to round.
     Displaced,
     /// The fastest other tile is not faster by more than the spread.
     WithinSpread,
     /// None was faster in the first round.
     DefaultIsBest,
+    /// The plan expands the weights first and runs the dense kernel: `dense_matmul` is what to tune.
+    RunsDense,
 }
 
 impl Finding {
-    /// The time of the default over that of the best other tile.
-    pub fn gain(&self) -> Option<f64> {
-        let (_, time) = self.best.as_ref()?;
-        Some(self.default_time.median_ms / time.median_ms)
-    }
-
-    /// The larger of the two spreads.
-    pub fn spread(&self) -> f64 {
-        let best = self.best.as_ref().map_or(0.0, |(_, time)| time.spread);
-        self.default_time.spread.max(best)
-    }
-
     /// What a table says of the winner; nothing where the default stays.
     pub fn measurement(&self) -> Option<(KernelTile, TileMeasurement)> {
-        let (kernel, time) = self.best.as_ref()?;
+        let best = self.best?;
         (self.verdict == Verdict::Displaced).then(|| {
             let measured = TileMeasurement {
                 problem: self.case.to_string(),
                 default_tile: self.default.tile_words(),
-                default_ms: self.default_time.median_ms,
-                ms: time.median_ms,
-                spread: self.spread(),
+                default_ms: self.default_ms,
+                ms: best.ms,
+                spread: best.gain.spread,
             };
-            (*kernel, measured)
+            (best.kernel, measured)
         })
     }
 }
 
-/// Whether a median is shorter than another by more than the runs of either differ among themselves.
-pub(super) fn is_faster(candidate: Summary, default: Summary) -> bool {
-    let noise = candidate.spread.max(default.spread).max(LEAST_GAIN);
-    candidate.median_ms * (1.0 + noise) < default.median_ms
+/// Whether a tile is faster than the default by more than the gain differs from round to round.
+pub(super) fn is_faster(gain: Speedup) -> bool {
+    gain.median > 1.0 + gain.spread.max(LEAST_GAIN)
 }
 
 /// How a case is run.
@@ -141,6 +141,20 @@ impl Race<'_> {
             "the default tile {} gives wrong results on this device",
             kernel.tile_words()
         );
+        if case.is_of_dense_kernel(&kernel) {
+            let once = self
+                .bench
+                .run_once(&mut |pass| ring.record(&default, pass))?;
+            return Ok(Finding {
+                case: case.clone(),
+                default: kernel,
+                default_ms: 1e3 * once.as_secs_f64(),
+                best: None,
+                tried: 0,
+                wrong: Vec::new(),
+                verdict: Verdict::RunsDense,
+            });
+        }
         // Half of the time to compile candidates and to see that they run at all.
         let deadline = start + self.time / 2;
         let field = self.field(case, ring, &kernel, deadline, after_round)?;
@@ -160,16 +174,16 @@ impl Race<'_> {
             }
         }
         let left = self.time.saturating_sub(start.elapsed());
-        let (default_time, best) = self.finale(ring, &default, &finalists, left, after_round)?;
+        let (default_ms, best) = self.finale(ring, &default, &finalists, left, after_round)?;
         let verdict = match &best {
             None => Verdict::DefaultIsBest,
-            Some((_, time)) if is_faster(*time, default_time) => Verdict::Displaced,
+            Some(best) if is_faster(best.gain) => Verdict::Displaced,
             Some(_) => Verdict::WithinSpread,
         };
         Ok(Finding {
             case: case.clone(),
             default: kernel,
-            default_time,
+            default_ms,
             best,
             tried,
             wrong,
@@ -238,13 +252,14 @@ impl Race<'_> {
             time: Duration::ZERO,
         };
         let times = self.time_plans(ring, &plans, budget, after_round)?;
-        let limit = times.first().map_or(0.0, |time| time.median_ms * PROMISING);
+        let (default, times) = times.split_first().context("the default was not timed")?;
         let mut faster: Vec<_> = field
             .into_iter()
-            .zip(times.into_iter().skip(1))
-            .filter(|(_, time)| time.median_ms < limit)
+            .zip(times)
+            .map(|(candidate, runs)| (candidate, runs.speedup_over(default).median))
+            .filter(|&(_, gain)| gain > PROMISING)
             .collect();
-        faster.sort_by(|(_, a), (_, b)| a.median_ms.total_cmp(&b.median_ms));
+        faster.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         Ok(faster.into_iter().map(|(candidate, _)| candidate))
     }
 
@@ -257,7 +272,7 @@ impl Race<'_> {
         finalists: &[Candidate<R::Plan>],
         time: Duration,
         after_round: &mut dyn FnMut(),
-    ) -> anyhow::Result<(Summary, Option<(KernelTile, Summary)>)> {
+    ) -> anyhow::Result<(f64, Option<Best>)> {
         let plans: Vec<&R::Plan> = std::iter::once(default)
             .chain(finalists.iter().map(|candidate| &candidate.plan))
             .collect();
@@ -270,13 +285,17 @@ impl Race<'_> {
             })
         };
         let times = self.time_plans(ring, &plans, budget, after_round)?;
-        let default_time = *times.first().context("the default was not timed")?;
+        let (default, times) = times.split_first().context("the default was not timed")?;
         let best = finalists
             .iter()
-            .map(|candidate| candidate.kernel)
-            .zip(times.into_iter().skip(1))
-            .min_by(|(_, a), (_, b)| a.median_ms.total_cmp(&b.median_ms));
-        Ok((default_time, best))
+            .zip(times)
+            .map(|(candidate, runs)| Best {
+                kernel: candidate.kernel,
+                ms: runs.summary().median_ms,
+                gain: runs.speedup_over(default),
+            })
+            .max_by(|a, b| a.gain.median.total_cmp(&b.gain.median));
+        Ok((default.summary().median_ms, best))
     }
 
     fn time_plans<R: Ring>(
@@ -285,7 +304,7 @@ impl Race<'_> {
         plans: &[&R::Plan],
         budget: Budget,
         after_round: &mut dyn FnMut(),
-    ) -> anyhow::Result<Vec<Summary>> {
+    ) -> anyhow::Result<Vec<Runs>> {
         let mut records: Vec<_> = plans
             .iter()
             .map(|plan| move |pass: &mut wgpu::ComputePass<'_>| ring.record(plan, pass))
@@ -319,24 +338,11 @@ impl Race<'_> {
 mod tests {
     use super::*;
 
-    fn time(median_ms: f64, spread: f64) -> Summary {
-        Summary {
-            runs: 9,
-            median_ms,
-            spread,
-        }
-    }
-
     #[test]
-    fn only_more_than_the_spread_of_either_is_faster() {
-        assert!(is_faster(time(8.0, 0.01), time(10.0, 0.01)));
-        assert!(!is_faster(time(8.0, 0.3), time(10.0, 0.01)));
-        assert!(!is_faster(time(8.0, 0.01), time(10.0, 0.3)));
-        assert!(
-            !is_faster(time(9.9, 0.0), time(10.0, 0.0)),
-            "one percent is noise"
-        );
-        assert!(!is_faster(time(10.0, 0.0), time(8.0, 0.0)));
-        assert!(!is_faster(time(f64::NAN, 0.0), time(8.0, 0.0)));
+    fn only_more_than_the_spread_is_faster() {
+        let is_faster = |median, spread| is_faster(Speedup { median, spread });
+        assert!(is_faster(1.25, 0.01) && !is_faster(1.25, 0.3));
+        assert!(!is_faster(1.01, 0.0), "one percent is noise");
+        assert!(!is_faster(0.8, 0.0) && !is_faster(f64::NAN, 0.0));
     }
 }

@@ -17,7 +17,7 @@ use crate::compare::bench::Bench;
 
 pub use candidates::candidates;
 pub use cases::{TuneCase, TuneWork, cases};
-pub use contest::{Finding, Verdict};
+pub use contest::{Best, Finding, Verdict};
 pub use ranges::to_table;
 pub use table::findings_table;
 

@@ -41,21 +41,18 @@ fn cells(finding: &Finding) -> Vec<Cell> {
         Verdict::Displaced => ("taken", Color::Green),
         Verdict::WithinSpread => ("default: within the spread", Color::Yellow),
         Verdict::DefaultIsBest => ("default: none was faster", Color::Reset),
+        Verdict::RunsDense => ("tuned as dense_matmul", Color::Reset),
     };
     vec![
         Cell::new(finding.default.kernel_words()),
         Cell::new(&finding.case),
         Cell::new(finding.tried),
         Cell::new(finding.default.tile_words()),
-        Cell::new(milliseconds(finding.default_time.median_ms)),
-        Cell::new(best.map_or_else(dash, |(kernel, _)| kernel.tile_words())),
-        Cell::new(best.map_or_else(dash, |(_, time)| milliseconds(time.median_ms))),
-        Cell::new(
-            finding
-                .gain()
-                .map_or_else(dash, |gain| format!("{gain:.2}x")),
-        ),
-        Cell::new(format!("{:.1} %", finding.spread() * 100.0)),
+        Cell::new(milliseconds(finding.default_ms)),
+        Cell::new(best.map_or_else(dash, |best| best.kernel.tile_words())),
+        Cell::new(best.map_or_else(dash, |best| milliseconds(best.ms))),
+        Cell::new(best.map_or_else(dash, |best| format!("{:.2}x", best.gain.median))),
+        Cell::new(best.map_or_else(dash, |best| format!("{:.1} %", best.gain.spread * 100.0))),
         Cell::new(verdict).fg(colour),
     ]
 }

@@ -64,7 +64,7 @@ pub struct TileMeasurement {
     pub default_ms: f64,
     /// Median time with the tile of the entry, milliseconds.
     pub ms: f64,
-    /// The larger of the two spreads, `(p75 - p25) / median`.
+    /// How much the gain differed from round to round: `(p75 - p25) / median`.
     pub spread: f64,
 }
 

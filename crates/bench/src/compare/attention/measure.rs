@@ -15,7 +15,7 @@ use crate::ceilings::{Work, attended_pairs};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords, Times};
 use crate::device::{AttendRun, Attended, GpuQkv, XAttentionRun};
-use crate::measure::Ideal;
+use crate::measure::{Ideal, Runs};
 use crate::peers::Finalists;
 use crate::record::{Record, Shape};
 
@@ -45,15 +45,40 @@ pub struct AttentionJob<'a, T> {
     pub contest: Contest,
 }
 
-/// Median times of the steps in milliseconds.
+/// The steps of XAttention, each timed alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PartTimes {
     /// `xattention_score`.
-    pub score_ms: f64,
+    pub score: PartTime,
     /// `xattention_select`.
-    pub select_ms: f64,
+    pub select: PartTime,
     /// `block_attention` over the mask.
-    pub attend_ms: f64,
+    pub attend: PartTime,
+}
+
+/// One step, by medians over the rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PartTime {
+    /// Milliseconds.
+    pub ms: f64,
+    /// How many times as long dense attention takes.
+    pub speedup: f64,
+    /// How much that differs from round to round: `(p75 - p25) / median`.
+    pub spread: f64,
+    /// Its share of the time of the whole.
+    pub share: f64,
+}
+
+impl PartTime {
+    fn of(step: &Runs, dense: &Runs, whole: &Runs) -> Self {
+        let speedup = step.speedup_over(dense);
+        Self {
+            ms: step.summary().median_ms,
+            speedup: speedup.median,
+            spread: speedup.spread,
+            share: whole.speedup_over(step).median,
+        }
+    }
 }
 
 /// A measured attention layer.
@@ -145,7 +170,7 @@ pub fn measure<T: Element>(
         }
         _ => Finalists::default(),
     };
-    let (ours, parts) = time(bench, contest, &mut dense, sparse, finalists, after_round)?;
+    let (times, parts) = time(bench, contest, &mut dense, sparse, finalists, after_round)?;
     let scored = matches!(contest, Contest::Whole | Contest::WholeAndParts);
     let work = work::<T>(shape, options, &mask, &reachable, scored);
     let density = if is_dense { 1.0 } else { quality.density };
@@ -154,11 +179,6 @@ pub fn measure<T: Element>(
         Contest::Whole | Contest::WholeAndParts => Ideal::Xattention {
             stride: options.stride,
         },
-    };
-    let summaries = match ours.ours[..] {
-        [only] => [only, only],
-        [dense, own, ..] => [dense, own],
-        [] => anyhow::bail!("nothing was timed"),
     };
     let words = RowWords {
         operation: match contest {
@@ -178,7 +198,7 @@ pub fn measure<T: Element>(
         work: Some(work),
     };
     Ok(AttentionResult {
-        record: bench.record_beside(words, summaries, ours.contenders, ours.timing),
+        record: bench.record_beside(words, times)?,
         parts,
         quality,
         checks,
@@ -220,11 +240,11 @@ fn time(
         Contest::WholeAndParts => vec![dense, whole, score, select, attend],
     };
     let times = bench.time_beside(&mut contenders, finalists, after_round)?;
-    let parts = match times.ours[..] {
-        [_, _, score, select, attend] => Some(PartTimes {
-            score_ms: score.median_ms,
-            select_ms: select.median_ms,
-            attend_ms: attend.median_ms,
+    let parts = match &times.ours[..] {
+        [dense, whole, score, select, attend] => Some(PartTimes {
+            score: PartTime::of(score, dense, whole),
+            select: PartTime::of(select, dense, whole),
+            attend: PartTime::of(attend, dense, whole),
         }),
         _ => None,
     };

@@ -10,7 +10,7 @@ mod steps;
 
 pub use check::Checks;
 pub(crate) use check::{attention as check_attention, scores as check_scores};
-pub use measure::{AttentionJob, AttentionResult, Contest, PartTimes, measure};
+pub use measure::{AttentionJob, AttentionResult, Contest, PartTime, PartTimes, measure};
 pub use policy::{Decided, PolicyResult, measure_policy};
 pub use quality::Quality;
 pub(crate) use quality::reachable;

@@ -104,9 +104,6 @@ pub fn measure_policy<T: Element>(
     let dense: Recorder<'_> = &mut |pass| dense.record(pass);
     let recorder: Recorder<'_> = &mut |pass| own.record(pass);
     let times = bench.time(&mut [dense, recorder], after_round)?;
-    let [dense, own] = times[..] else {
-        anyhow::bail!("{} contenders have no meaning here", times.len());
-    };
     let ideal = match is_sparse {
         true => Ideal::Xattention {
             stride: options.stride,
@@ -128,7 +125,7 @@ pub fn measure_policy<T: Element>(
         peer: None,
         work: Some(work::<T>(shape, options, &mask, &reachable, is_sparse)),
     };
-    let record = bench.record(words, dense, own);
+    let record = bench.record(words, &times)?;
     Ok(PolicyResult {
         decided: Decided {
             attended: if is_sparse { "sparse" } else { DENSE },

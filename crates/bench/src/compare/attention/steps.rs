@@ -1,6 +1,6 @@
 //! A measured layer as several rows: attention over the mask alone, the whole, and what scores and selection take of it.
 
-use super::measure::AttentionResult;
+use super::measure::{AttentionResult, PartTime};
 use crate::record::Record;
 
 /// How the time of XAttention is spent: times of the steps, each alone, over that of the whole.
@@ -40,16 +40,16 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
     let parts = result.parts?;
     let whole = &result.record;
     let density = result.quality.density;
-    let step = |at: usize, op: &'static str, ms: f64, work: f64| {
-        let speedup = whole.dense_ms / ms;
+    let step = |at: usize, op: &'static str, time: PartTime, work: f64| {
         let part = |text: &str| text.split(" + ").nth(at).unwrap_or(text).to_owned();
         Record {
             op,
             density: work,
-            sparse_ms: ms,
-            speedup,
+            sparse_ms: time.ms,
+            speedup: time.speedup,
             ideal_speedup: 1.0 / work,
-            share_of_ideal: speedup * work,
+            share_of_ideal: time.speedup * work,
+            spread: time.spread,
             kernel: part(&whole.kernel),
             tile: part(&whole.tile),
             // That of the whole is none of a step.
@@ -57,22 +57,27 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
             ..whole.clone()
         }
     };
-    let of_whole = |row: Record| Record {
+    let of_whole = |row: Record, share: f64| Record {
         pattern: format!(
             "{}, {:.1} % of xattention at density {density:.3}",
             row.pattern,
-            100.0 * row.sparse_ms / whole.sparse_ms
+            100.0 * share
         ),
         ..row
     };
     let estimate = 1.0 / (2.0 * stride as f64);
     let rows = vec![
-        step(2, "block_attention", parts.attend_ms, density),
+        step(2, "block_attention", parts.attend, density),
         whole.clone(),
-        of_whole(step(0, "xattention_score", parts.score_ms, estimate)),
-        of_whole(step(1, "xattention_select", parts.select_ms, 1.0)),
+        of_whole(
+            step(0, "xattention_score", parts.score, estimate),
+            parts.score.share,
+        ),
+        of_whole(
+            step(1, "xattention_select", parts.select, 1.0),
+            parts.select.share,
+        ),
     ];
-    let share = |ms: f64| ms / whole.sparse_ms;
     let size = |name| whole.shape.get(name).unwrap_or(0);
     let shares = StepShares {
         layer: format!(
@@ -82,9 +87,9 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
             size("head_dim")
         ),
         density,
-        score: share(parts.score_ms),
-        select: share(parts.select_ms),
-        attend: share(parts.attend_ms),
+        score: parts.score.share,
+        select: parts.select.share,
+        attend: parts.attend.share,
     };
     Some((rows, shares))
 }
@@ -101,7 +106,12 @@ mod tests {
     #[test]
     fn every_step_is_a_row_against_dense_attention() {
         let whole = fixture::many().pop().unwrap();
-        let ms = |share: f64| whole.sparse_ms * share;
+        let step = |share: f64| PartTime {
+            ms: whole.sparse_ms * share,
+            speedup: whole.speedup / share,
+            spread: 0.1,
+            share,
+        };
         let mask = BlockMask::dense(1, 1, 1, 1).unwrap();
         let result = AttentionResult {
             record: Record {
@@ -110,9 +120,9 @@ mod tests {
                 ..whole.clone()
             },
             parts: Some(PartTimes {
-                score_ms: ms(0.08),
-                select_ms: ms(0.01),
-                attend_ms: ms(0.9),
+                score: step(0.08),
+                select: step(0.01),
+                attend: step(0.9),
             }),
             quality: Quality {
                 density: 0.16,
