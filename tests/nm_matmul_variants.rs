@@ -1,4 +1,5 @@
-//! The two ways in which `nm_matmul` multiplies rows that do not share a pattern: expanding them, and branching on it.
+//! The ways in which `nm_matmul` multiplies rows that do not share a pattern: expanding them on the way, branching on it, and expanding them first
+//! (more of which: `nm_matmul_expand_first.rs`).
 
 mod support;
 
@@ -158,7 +159,7 @@ fn all_six_patterns_of_two_of_four_at_every_place() {
         .collect();
     let x = Matrix::new(9, w.cols(), x);
     let expected = nm_matmul(&x, &w, &Epilogue::default()).unwrap().y;
-    for variant in [NmVariant::Branch, NmVariant::Expand] {
+    for variant in [NmVariant::Branch, NmVariant::Expand, NmVariant::ExpandFirst] {
         let actual = product(&w, &x, variant);
         let wrong = actual.iter().zip(&expected).position(|(a, e)| a != e);
         assert_eq!(wrong, None, "{variant:?}: the first wrong element");
@@ -180,14 +181,19 @@ fn an_infinity_meets_only_stored_weights_where_rows_branch() {
         let stored = |row: usize| PAIRS[(row + column / 4) % 6].contains(&(column % 4));
         let branch = product(&w, &x, NmVariant::Branch);
         let expand = product(&w, &x, NmVariant::Expand);
-        for (i, (branch, expand)) in branch.into_iter().zip(expand).enumerate() {
+        let first = product(&w, &x, NmVariant::ExpandFirst);
+        let expand = expand.into_iter().zip(first);
+        for (i, (branch, (expand, first))) in branch.into_iter().zip(expand).enumerate() {
             let row = i % w.rows();
             if stored(row) {
-                assert_eq!((branch, expand), (f64::INFINITY, f64::INFINITY));
+                assert_eq!([branch, expand, first], [f64::INFINITY; 3]);
             } else {
                 assert_eq!(branch, sums[row], "column {column}, row {row}");
                 // As documented: the column is multiplied with a zero.
-                assert!(expand.is_nan(), "column {column}, row {row}: {expand}");
+                assert!(
+                    expand.is_nan() && first.is_nan(),
+                    "column {column}, row {row}: {expand}, {first}"
+                );
             }
         }
     }
@@ -254,6 +260,11 @@ fn the_variant_that_was_asked_for_runs() {
             "matmul_nm_expand_1:2:4_",
             "expanding was asked for",
         ),
+        (
+            NmVariant::ExpandFirst,
+            "expand_weights_1:2:4_",
+            "expanding first was asked for",
+        ),
     ] {
         let variant = Some(variant);
         let (comparison, explanation) = run::<f32, f32, f32>(&Case { variant, ..case });
@@ -268,9 +279,9 @@ fn the_plan_says_why_it_branches_or_not() {
     // Which class of adapter takes which is tested without a device, beside the choice.
     let plan = gpu().plan_blocking(&NmMatmul::new(512, 64, 64, Nm::TWO_FOUR));
     let explanation = plan.unwrap().explain().clone();
-    let why = explanation.notes.iter().any(|note| note.contains("branch"));
-    assert!(why, "{explanation}");
+    assert!(!explanation.notes.is_empty(), "{explanation}");
     if gpu().is_software() {
-        assert!(explanation.kernel.contains("nm_expand"), "{explanation}");
+        let kernel = "expand_weights_1:2:4_w-f32";
+        assert!(explanation.kernel.starts_with(kernel), "{explanation}");
     }
 }

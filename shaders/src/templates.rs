@@ -22,6 +22,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ("ceiling_fma.wgsl", include_str!("../ceiling_fma.wgsl")),
     ("ceiling_read.wgsl", include_str!("../ceiling_read.wgsl")),
     ("convert.wgsl", include_str!("../convert.wgsl")),
+    (
+        "expand_weights.wgsl",
+        include_str!("../expand_weights.wgsl"),
+    ),
     ("matmul.wgsl", include_str!("../matmul.wgsl")),
     (
         "matmul_cooperative.wgsl",

@@ -3,12 +3,12 @@
 use crate::attention_variants::{attention_variants, ordered_variants};
 use crate::cooperative_variants::cooperative_variants;
 use crate::{
-    Activation, Addend, BlockWalk, ConvertKernel, ExpandError, FmaCeilingKernel, Kernel,
-    MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel, Output, PackF16Kernel,
-    PackKernel, ReadCeilingKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage,
-    Tile, Walk, Words, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
-    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel,
-    expand_in,
+    Activation, Addend, BlockWalk, ConvertKernel, ExpandError, ExpandWeightsKernel,
+    FmaCeilingKernel, Kernel, MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel,
+    Output, PackF16Kernel, PackKernel, ReadCeilingKernel, RowOrderKernel, RowWeightsKernel,
+    SddmmKernel, Source, Storage, Tile, Walk, Words, XAttentionCountKernel, XAttentionDecideKernel,
+    XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
+    XAttentionSelectKernel, expand_in,
 };
 
 const WALKS: [Walk; 29] = [
@@ -205,6 +205,7 @@ pub fn expand_all_variants(words: Words) -> Result<Vec<Source>, ExpandError> {
             }
         }
         all.add(&ConvertKernel { output: storage })?;
+        expanded_weights(storage, &mut all)?;
         all.add(&NaiveMatmulKernel {
             input: storage,
             weight: storage,
@@ -316,6 +317,26 @@ impl Variants {
         }
         Ok(())
     }
+}
+
+/// The patterns of [`Walk::NmExpand`], expanded first, and wide ones.
+fn expanded_weights(weight: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    for (n, m, v, index_bits) in [
+        (2, 4, 1, 2),
+        (1, 3, 2, 2),
+        (1, 2, 1, 1),
+        (3, 7, 12, 4),
+        (8, 32, 32, 8),
+    ] {
+        all.add(&ExpandWeightsKernel {
+            n,
+            m,
+            v,
+            index_bits,
+            weight,
+        })?;
+    }
+    Ok(())
 }
 
 /// What happens to sums, in all three kernels that store y, and sums that are left to the third.

@@ -2,9 +2,9 @@
 
 use sparse_shaders::{
     AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, CooperativeKernel,
-    CooperativeTile, Kernel, MatmulFinishKernel, MatmulKernel, MatrixSize, MatvecKernel,
-    NaiveMatmulKernel, Output, PackF16Kernel, PackKernel, RowOrderKernel, RowWeightsKernel,
-    SddmmKernel, Source, Storage, Tile, TokenHeads, Walk, XAttentionCountKernel,
+    CooperativeTile, ExpandWeightsKernel, Kernel, MatmulFinishKernel, MatmulKernel, MatrixSize,
+    MatvecKernel, NaiveMatmulKernel, Output, PackF16Kernel, PackKernel, RowOrderKernel,
+    RowWeightsKernel, SddmmKernel, Source, Storage, Tile, TokenHeads, Walk, XAttentionCountKernel,
     XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
     XAttentionScoreKernel, XAttentionSelectKernel, expand, naga_for,
 };
@@ -13,7 +13,7 @@ use crate::attention::params::{AttentionParams, RowOrderParams};
 use crate::attention::varlen::PackedTile;
 use crate::dispatch::Params;
 use crate::matmul::params::{
-    ConvertParams, FinishParams, MatmulParams, NaiveParams, PackParams, SddmmParams,
+    ConvertParams, ExpandParams, FinishParams, MatmulParams, NaiveParams, PackParams, SddmmParams,
 };
 use crate::xattention::params::{
     CountParams, DecideParams, PackGroupsParams, ReduceParams, ScoreParams, SelectParams,
@@ -81,6 +81,13 @@ fn uniforms_have_the_layout_of_their_wgsl() {
         vector_input: true,
         transposed: false,
         panel: 64,
+    });
+    assert_same_layout::<ExpandParams>(&ExpandWeightsKernel {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+        weight: Storage::F16,
     });
     assert_same_layout::<ConvertParams>(&ConvertKernel {
         output: Storage::F16,

@@ -165,6 +165,10 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
     if tile.rows == 1 {
         tile.cols = 16;
     }
+    // So are the loads of the weights, in a loop that is short where it has few rows.
+    if class == AdapterClass::Software && !expands && (2..=8).contains(&tile.rows) {
+        tile.cols = 8;
+    }
     while tile.panel() / 2 >= tokens {
         if tile.lanes > tiles::subgroup(class) {
             tile.lanes /= 2;

@@ -27,6 +27,20 @@ macro_rules! params {
 pub(crate) use params;
 
 params! {
+    /// Of `expand_weights.wgsl`.
+    ExpandParams {
+        groups_per_row,
+        fours,
+        row_begin,
+        k_in,
+        weight_stride,
+        words_per_strip,
+        w_first,
+        indices_first,
+    }
+}
+
+params! {
     /// Of `matmul.wgsl` and `matvec.wgsl`.
     MatmulParams {
         row_tiles,

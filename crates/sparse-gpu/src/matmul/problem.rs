@@ -109,6 +109,9 @@ pub enum NmVariant {
     /// Each row branches on its pattern, the same way in the whole workgroup (walk `nm_branch`): stored weights are multiplied with
     /// their columns, and nothing else. For 2:4, 1:4 and 1:2.
     Branch,
+    /// Stored weights are put back in their places once, into scratch memory of at most 64 MiB, some rows at a time where that is too little,
+    /// and the dense kernel multiplies those: as [`NmVariant::Expand`], but what the way back costs does not grow with the tokens. Any pattern.
+    ExpandFirst,
 }
 
 /// A leading dimension of x and y.

@@ -12,11 +12,11 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matmul.wgsl` with the walk `nm`, `nm_expand` or `nm_branch`; the CPU twin is
+/// The kernel is `matmul.wgsl` with the walk `nm`, `nm_expand` or `nm_branch`, or with the walk `dense` after `expand_weights.wgsl`; the CPU twin is
 /// [`sparse_core::nm::nm_matmul`].
 ///
 /// A weight that is not stored never meets x, with one exception: where fewer than 4 rows share a pattern and there are more than 8
-/// tokens, the walk `nm_expand` multiplies all columns, and a non-finite x gives NaN as it does with dense weights. The plan takes it on
+/// tokens, weights may be expanded, on the way or first, and all columns are multiplied: a non-finite x gives NaN as it does with dense weights. The plan does so on
 /// processors and wherever `nm_branch`, which knows no exception, does not pay ([`NmVariant`]; `explain()` says which and why).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatmul {

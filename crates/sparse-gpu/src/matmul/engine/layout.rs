@@ -113,6 +113,9 @@ pub(super) fn weight_unit(walk: Walk) -> usize {
 pub(super) fn weight_row(walk: Walk, n_out: usize, k_in: usize) -> usize {
     let kept = |width: usize, n: usize, m: usize| (width.div_ceil(m) * n).next_multiple_of(4);
     match walk {
+        Walk::Dense {
+            vector_weights: true,
+        } => k_in.next_multiple_of(4),
         Walk::Dense { .. } => k_in,
         Walk::DenseTransposed { .. } => n_out,
         Walk::Nm { n, m, .. }

@@ -1,6 +1,7 @@
 //! Planning and recording a product.
 
 mod check;
+mod expansion;
 mod layout;
 mod operands;
 mod output;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use sparse_shaders::Walk;
 
+use self::expansion::Expansion;
 use super::choose::Shape;
 use super::weights::Weights;
 use super::{Extras, MatmulProblem};
@@ -41,6 +43,8 @@ pub(crate) struct Engine {
     walk: Walk,
     shape: Shape,
     main: Arc<CompiledKernel>,
+    /// Where N:M weights meet the dense kernel.
+    expansion: Option<Expansion>,
     pack: Option<Pack>,
     finish: Option<Finish>,
     /// Parts into which k is split.

@@ -9,6 +9,7 @@ use sparse_shaders::{
 };
 
 use super::check::{check_problem, normal};
+use super::expansion::Expansion;
 use super::layout::{packed_rows, steps, weight_row};
 use super::output::{Outputs, outputs};
 use super::{Engine, Finish, MatmulProblem, Pack};
@@ -17,6 +18,7 @@ use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::choose::{self, Shape};
 use crate::matmul::cooperative;
+use crate::matmul::weights::Format;
 use crate::problem::Explanation;
 use crate::tile_table::Chosen;
 use crate::window::window_bytes;
@@ -99,11 +101,16 @@ impl Engine {
             Some(output) => Some(plan_finish(gpu, &problem, output, chunk_tokens, parts).await?),
             None => None,
         };
-        let scratch_bytes = pack.as_ref().map_or(0, |p| p.packed.size())
+        let expansion = plan_expansion(gpu, &problem, walk, shape).await?;
+        let scratch_bytes = expansion.as_ref().map_or(0, |e| e.dense.size())
+            + pack.as_ref().map_or(0, |p| p.packed.size())
             + finish.as_ref().map_or(0, |f| f.sums.size());
         let explanation = Explanation {
             operation: problem.operation,
-            kernel: main.name().to_owned(),
+            kernel: match &expansion {
+                Some(expansion) => format!("{} + {}", expansion.kernel.name(), main.name()),
+                None => main.name().to_owned(),
+            },
             tile: shape.describe(),
             tile_origin: origin,
             tier: shape.tier(),
@@ -119,6 +126,7 @@ impl Engine {
             walk,
             shape,
             main,
+            expansion,
             pack,
             finish,
             parts,
@@ -324,6 +332,22 @@ async fn compile_main(
             gpu.compile(&kernel).await
         }
     }
+}
+
+/// What makes dense weights of N:M ones, where those are what the walk is for.
+async fn plan_expansion(
+    gpu: &Gpu,
+    problem: &MatmulProblem,
+    walk: Walk,
+    shape: Shape,
+) -> Result<Option<Expansion>, Error> {
+    let (Format::Nm { pattern }, Walk::Dense { .. }) = (problem.format, walk) else {
+        return Ok(None);
+    };
+    let (sizes, dtype) = ([problem.n_out, problem.k_in], problem.types.w);
+    Expansion::plan(gpu, pattern, sizes, dtype, shape.rows())
+        .await
+        .map(Some)
 }
 
 async fn plan_pack(

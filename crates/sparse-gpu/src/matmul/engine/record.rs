@@ -40,18 +40,37 @@ impl Engine {
         } else {
             self.parts
         };
+        let mut expanded = None;
         for item in 0..problem.batch.items().unwrap_or(1) {
             for begin in (0..problem.tokens).step_by(self.chunk_tokens) {
                 let tokens = begin..(begin + self.chunk_tokens).min(problem.tokens);
                 let chunk = Chunk { item, tokens };
                 self.record_pack(pass, operands, &chunk);
-                for slice in &slices {
+                for (number, slice) in slices.iter().enumerate() {
+                    if expanded != Some(number) {
+                        self.record_expansion(pass, operands, &extent, slice);
+                        expanded = Some(number);
+                    }
                     self.record_main(pass, operands, &extent, slice, &chunk);
                 }
                 self.record_finish(pass, operands, &chunk, parts);
             }
         }
         Ok(())
+    }
+
+    /// The rows of `slice` as dense weights, where the kernel wants those of N:M ones.
+    fn record_expansion(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        operands: &Operands<'_>,
+        extent: &Extent<'_>,
+        slice: &Slice,
+    ) {
+        if let (Some(expansion), Weights::Nm(nm)) = (&self.expansion, operands.weights) {
+            let rows = extent.rows(&slice.strips);
+            expansion.record(&self.gpu, pass, nm, &rows, slice.indices.clone());
+        }
     }
 
     fn record_pack(
@@ -132,7 +151,6 @@ impl Engine {
         let strips = &slice.strips;
         let problem = &self.problem;
         let tokens = &chunk.tokens;
-        let (values, base) = operands.weights.values();
         let unit_elements = self.weight_unit() as u64;
         let w_base = match problem.batch {
             Batch::PerItem(_) => (chunk.item * problem.n_out * problem.k_in) as u64 / unit_elements,
@@ -140,7 +158,16 @@ impl Engine {
         };
         let units = w_base + slice.values.start..w_base + slice.values.end;
         let unit = unit_elements * problem.types.w.bytes() as u64;
-        let w = Window::new(gpu, values, base, unit, units);
+        let w = match &self.expansion {
+            Some(expansion) => {
+                let first = extent.rows(strips).start * self.weight_stride();
+                Window::whole(&expansion.dense).starting_at(word(first))
+            }
+            None => {
+                let (values, base) = operands.weights.values();
+                Window::new(gpu, values, base, unit, units)
+            }
+        };
         // Each run of blocks has lists of its own; elsewhere parts share them.
         let run = if self.runs_apart() {
             slice.parts.start
@@ -151,6 +178,7 @@ impl Engine {
         let index_bytes = extent.index_bytes(problem.transposed.w);
         let indices = match operands.weights {
             Weights::Dense(_) => None,
+            Weights::Nm(_) if self.expansion.is_some() => None,
             Weights::Nm(nm) => Some(&nm.indices),
             Weights::Bsr(_) => lists.map(|lists| &lists.entries),
         };

@@ -119,6 +119,10 @@ impl Engine {
             (slice.values.end - slice.values.start) * unit <= limit
                 && (slice.indices.end - slice.indices.start) * index_bytes <= limit
                 && extent.rows(strips).len() as u64 * y_row <= limit
+                && self
+                    .expansion
+                    .as_ref()
+                    .is_none_or(|expansion| expansion.holds(&self.gpu, extent.rows(strips).len()))
         };
         let mut slices = Vec::new();
         let mut begin = 0;

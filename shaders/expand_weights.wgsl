@@ -1,0 +1,43 @@
+{%- import "shared/storage.wgsl" as storage -%}
+{%- import "shared/grid.wgsl" as grid -%}
+{%- import "shared/nm_expand.wgsl" as expand -%}
+// dense[row - row_begin, k] = w[row, k], zero where no weight is stored: N:M weights put back in their places once, for a product with so many
+// tokens that the dense kernel earns the way back. Rows of `dense` start at multiples of four; zeros lie behind their last column.
+
+struct Params {
+    first_group: u32,
+    group_end: u32,
+    groups_per_row: u32,  // of 64 times four columns
+    fours: u32,           // of a row of dense
+    row_begin: u32,       // of w: the first that is expanded
+    k_in: u32,            // columns of w
+    weight_stride: u32,   // from one row of w to the next, in units of four elements
+    words_per_strip: u32, // of packed indices
+    w_first: u32,         // where the bound windows start, in units of their elements
+    indices_first: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+{{ storage.writer(1, "dense", config.weight, true) }}
+{{ expand.bindings(storage, config) }}
+
+{{ grid.index() }}
+
+{{ expand.functions(config, "k_in") }}
+
+@compute @workgroup_size(64, 1, 1)
+fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = group_index(group_id);
+    if (group >= params.group_end) { return; }
+    let row = group / params.groups_per_row;
+    let four = group % params.groups_per_row * 64u + lane;
+    if (four >= params.fours) { return; }
+    let weights = expand_four(params.row_begin + row, four);
+    let at = row * params.fours + four;
+{%- if config.weight == "f32" %}
+    store4_dense(at, weights);
+{%- else %}
+    store2_dense(2u * at, weights.xy);
+    store2_dense(2u * at + 1u, weights.zw);
+{%- endif %}
+}

@@ -1,0 +1,135 @@
+//! `nm_matmul` over weights that are put back in their places first, into scratch memory, and multiplied as dense ones.
+
+mod support;
+
+use half::{bf16, f16};
+use sparse_core::Nm;
+use sparse_core::nm::NmMatrix;
+use sparse_core::synthetic::integer_matrix;
+use sparse_gpu::{Activation, Batch, NmMatmul, NmVariant, Tile, Transposed};
+use support::gpu::{gpu, poisoned, read, submit};
+use support::matmul::{Added, Case, EDGES, EPILOGUES, FEW, Format, check, run};
+
+fn expanding(pattern: &str, shape: [usize; 3]) -> Case {
+    let nm = pattern.parse::<Nm>().unwrap_or_else(|e| panic!("{e}"));
+    Case {
+        variant: Some(NmVariant::ExpandFirst),
+        ..Case::new(Format::Nm(nm), shape)
+    }
+}
+
+/// Groups of four and of other widths, strips of one row and of several, few and many stored.
+const PATTERNS: [&str; 6] = ["2:4", "1:2", "3:1:4", "2:3:7", "8:2:8", "5:31:32"];
+
+#[test]
+fn small_integers_are_exact_in_every_shape() {
+    for pattern in ["2:4", "2:3:7"] {
+        for shape in EDGES {
+            check::<f32, f32, f32>(&Case {
+                integers: true,
+                ..expanding(pattern, shape)
+            });
+        }
+    }
+    for pattern in PATTERNS {
+        for shape in FEW {
+            check::<f32, f32, f32>(&Case {
+                integers: true,
+                ..expanding(pattern, shape)
+            });
+        }
+    }
+}
+
+#[test]
+fn every_storage_type() {
+    for pattern in PATTERNS {
+        for shape in [[9, 7, 15], [65, 32, 64], [140, 10, 6]] {
+            for_each_dtype!(T => { check::<T, T, T>(&expanding(pattern, shape)); });
+        }
+    }
+}
+
+#[test]
+fn epilogues_layouts_batches_parts_and_tiles() {
+    let case = expanding("2:4", [41, 26, 76]);
+    for (alpha, addend, bias, activation) in EPILOGUES {
+        let case = Case {
+            alpha,
+            addend,
+            bias,
+            activation,
+            ..case
+        };
+        for_each_dtype!(T => { check::<T, T, T>(&case); });
+    }
+    for (x, y) in [(true, false), (false, true), (true, true)] {
+        let transposed = Transposed { x, w: false, y };
+        check::<f32, f16, f32>(&Case { transposed, ..case });
+        check::<bf16, bf16, bf16>(&Case {
+            transposed,
+            addend: Added::Residual(2.0),
+            batch: Batch::Shared(3),
+            activation: Activation::Relu,
+            ..case
+        });
+    }
+    for parts in [2, 7, 40] {
+        check::<f32, f32, f32>(&Case {
+            split_k: Some(parts),
+            integers: true,
+            ..case
+        });
+    }
+    for (rows, cols, lanes) in [(1, 8, 16), (16, 4, 8), (4, 12, 32)] {
+        check::<f16, f16, f32>(&Case {
+            tile: Some(Tile { rows, cols, lanes }),
+            ..case
+        });
+    }
+}
+
+/// Rows go some at a time, and the scratch memory is written anew for each of them and for each matrix of the batch.
+#[test]
+fn more_rows_than_the_scratch_memory_holds() {
+    // 4 bytes x 8200 x 2052 are more than 64 MiB.
+    let case = Case {
+        integers: true,
+        transposed: Transposed {
+            x: true,
+            ..Transposed::NONE
+        },
+        batch: Batch::Shared(2),
+        ..expanding("2:4", [5, 8200, 2052])
+    };
+    let (comparison, explanation) = run::<f32, f32, f32>(&case);
+    assert!(comparison.holds(), "{comparison}");
+    assert!(
+        (64 << 19..80 << 20).contains(&explanation.scratch_bytes),
+        "{explanation}"
+    );
+}
+
+/// As the other two ways compute it, to the bit: the same products in the same order.
+#[test]
+fn expanding_on_the_way_gives_the_same() {
+    let pattern: Nm = "1:4".parse().unwrap();
+    let w = NmMatrix::prune(&integer_matrix::<f32>(33, 70, 9, 1).unwrap(), pattern).unwrap();
+    let x = integer_matrix::<f32>(50, 70, 9, 2).unwrap();
+    let (gw, gx) = (gpu().upload_nm(&w).unwrap(), gpu().upload(&x).unwrap());
+    let products = [NmVariant::Expand, NmVariant::ExpandFirst].map(|variant| {
+        let problem = NmMatmul {
+            variant: Some(variant),
+            ..NmMatmul::new(50, 33, 70, pattern)
+        };
+        let plan = gpu().plan_blocking(&problem).unwrap();
+        let mut y = poisoned::<f32>(gpu(), &[50, 33]);
+        submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
+        read::<f32>(gpu(), &y)
+            .into_iter()
+            .map(f64::to_bits)
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(products[0], products[1]);
+    assert!(products[0].iter().any(|&bits| bits != 0));
+}
