@@ -1,6 +1,7 @@
 //! `block_attention.wgsl`: attention over all key blocks or those of a mask.
 
 use serde::Serialize;
+use serde::ser::Error;
 
 use crate::attention_tile::{AttentionTile, PIECE, STEP};
 use crate::kernel::{ConfigError, Kernel, Storage, require};
@@ -106,6 +107,8 @@ impl AttentionKernel {
 
 impl Serialize for AttentionKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The variables are quotients of numbers that are not 0 then.
+        self.check().map_err(S::Error::custom)?;
         #[derive(Serialize)]
         struct Config {
             head_dim: usize,
@@ -256,5 +259,51 @@ impl Kernel for AttentionKernel {
             self.head_dim,
             "even, for half-width results",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::value::{Serde, Value, ValueKind};
+
+    use super::*;
+
+    #[test]
+    fn kernels_that_cannot_be_expanded_have_no_variables() {
+        let direct = |lanes, keys, dims| AttentionTile::Direct {
+            lanes,
+            queries: 1,
+            keys,
+            dims,
+        };
+        let tiled = |queries, split| AttentionTile::Tiled { queries, split };
+        let kernel = |tile, block| AttentionKernel {
+            walk: BlockWalk::All,
+            head_dim: 64,
+            block,
+            causal: true,
+            soft_cap: false,
+            order: AttentionOrder::Computed,
+            token_heads: None,
+            tile,
+            q: Storage::F32,
+            k: Storage::F32,
+            v: Storage::F32,
+            out: Storage::F32,
+        };
+        let kind = |tile, block| Value::from(Serde(kernel(tile, block))).kind();
+        assert_eq!(kind(direct(8, 4, 16), 64), ValueKind::Map);
+        for (tile, block) in [
+            (direct(8, 4, 0), 64),
+            (direct(8, 4, 2), 64),
+            (direct(0, 4, 16), 64),
+            (direct(8, 0, 16), 64),
+            (direct(8, 4, 16), 0),
+            (tiled(0, 8), 64),
+            (tiled(32, 0), 64),
+        ] {
+            let found = kind(tile, block);
+            assert_eq!(found, ValueKind::Invalid, "{tile} in blocks of {block}");
+        }
     }
 }

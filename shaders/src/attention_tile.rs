@@ -15,6 +15,14 @@ const fn dims_of_older_tables() -> usize {
     128
 }
 
+/// Rounds of a loop over `count` things, `step` at a time.
+const fn rounds(count: usize, step: usize) -> usize {
+    match step {
+        0 => usize::MAX,
+        _ => count.div_ceil(step),
+    }
+}
+
 /// How the queries of a workgroup are divided among its invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -44,7 +52,7 @@ impl AttentionTile {
     /// Queries of a workgroup.
     pub const fn queries(self) -> usize {
         match self {
-            Self::Direct { lanes, queries, .. } => lanes * queries,
+            Self::Direct { lanes, queries, .. } => lanes.saturating_mul(queries),
             Self::Tiled { queries, .. } => queries,
         }
     }
@@ -53,7 +61,7 @@ impl AttentionTile {
     pub const fn lanes(self) -> usize {
         match self {
             Self::Direct { lanes, .. } => lanes,
-            Self::Tiled { queries, split } => queries / 4 * split,
+            Self::Tiled { queries, split } => (queries / 4).saturating_mul(split),
         }
     }
 
@@ -61,32 +69,42 @@ impl AttentionTile {
     pub const fn keys(self) -> usize {
         match self {
             Self::Direct { keys, .. } => keys,
-            Self::Tiled { split, .. } => 4 * split,
+            Self::Tiled { split, .. } => split.saturating_mul(4),
         }
     }
 
-    /// Rounds of all loops of an invocation together, at most, over `keys` keys in blocks of `block`.
+    /// Rounds of all loops of an invocation together, at most, over `keys` keys in blocks of `block`; `usize::MAX` where a step of nothing would
+    /// never end.
     pub const fn loop_rounds(self, head_dim: usize, keys: usize, block: usize) -> usize {
-        let steps = keys.div_ceil(self.keys());
+        let steps = rounds(keys, self.keys());
         // The walk takes a round for each block, and its search at most two.
-        let walk = 3 * keys.div_ceil(block) + 3;
-        match self {
+        let walk = rounds(keys, block).saturating_mul(3).saturating_add(3);
+        let inner = match self {
             Self::Direct { dims, .. } => {
                 // Scores and output, for each part of the dimensions; the last step of a block may be short.
-                let loops = 2 * head_dim.div_ceil(dims);
-                steps * loops + keys.div_ceil(STEP) + walk
+                let loops = rounds(head_dim, dims).saturating_mul(2);
+                steps
+                    .saturating_mul(loops)
+                    .saturating_add(keys.div_ceil(STEP))
             }
-            Self::Tiled { split, .. } => steps * (1 + head_dim.div_ceil(PIECE) + split) + walk,
-        }
+            Self::Tiled { split, .. } => {
+                let staged = head_dim.div_ceil(PIECE).saturating_add(1);
+                steps.saturating_mul(staged.saturating_add(split))
+            }
+        };
+        inner.saturating_add(walk)
     }
 
     /// Bytes of workgroup memory.
     pub const fn workgroup_bytes(self) -> usize {
         match self {
-            Self::Direct { lanes, queries, .. } => 4 * STEP * queries * lanes,
+            Self::Direct { .. } => self.queries().saturating_mul(4 * STEP),
             Self::Tiled { queries, split } => {
                 let groups = queries / 4;
-                16 * (PIECE * (groups + split) + 4 * split * groups + split * groups)
+                let staged = groups.saturating_add(split).saturating_mul(PIECE);
+                // Weights of four keys, and a maximum.
+                let shared = groups.saturating_mul(split).saturating_mul(5);
+                staged.saturating_add(shared).saturating_mul(16)
             }
         }
     }
@@ -154,6 +172,85 @@ impl std::fmt::Display for AttentionTile {
                 dims,
             } => write!(f, "direct-{lanes}x{queries}x{keys}x{dims}"),
             Self::Tiled { queries, split } => write!(f, "tiled-{queries}x{split}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIRECT: AttentionTile = direct(4, 16);
+
+    const fn direct(keys: usize, dims: usize) -> AttentionTile {
+        AttentionTile::Direct {
+            lanes: 8,
+            queries: 2,
+            keys,
+            dims,
+        }
+    }
+
+    #[test]
+    fn loops_are_counted_as_the_templates_have_them() {
+        // 256 steps with 4 loops of scores and 4 of output, 16 rescalings, 8 blocks.
+        assert_eq!(DIRECT.loop_rounds(64, 1024, 128), 256 * 8 + 16 + 3 * 8 + 3);
+        let tiled = AttentionTile::Tiled {
+            queries: 32,
+            split: 8,
+        };
+        // 32 steps with 4 pieces, one loop of weights, 8 of output.
+        assert_eq!(tiled.loop_rounds(64, 1024, 128), 32 * 13 + 3 * 8 + 3);
+    }
+
+    #[test]
+    fn steps_of_nothing_never_end() {
+        let tiled = AttentionTile::Tiled {
+            queries: 16,
+            split: 0,
+        };
+        for (tile, block) in [
+            (direct(4, 0), 128),
+            (direct(0, 16), 128),
+            (tiled, 128),
+            (DIRECT, 0),
+        ] {
+            assert_eq!(tile.loop_rounds(64, 1024, block), usize::MAX, "{tile}");
+        }
+    }
+
+    #[test]
+    fn tiles_of_any_numbers_are_refused_without_a_panic() {
+        let most = usize::MAX;
+        for n in [0, 1, 2, 3, most - 1, most] {
+            let tiles = [
+                AttentionTile::Direct {
+                    lanes: n,
+                    queries: n,
+                    keys: n,
+                    dims: n,
+                },
+                AttentionTile::Direct {
+                    lanes: 1 << (usize::BITS - 1),
+                    queries: 4,
+                    keys: 4,
+                    dims: 16,
+                },
+                AttentionTile::Tiled {
+                    queries: n,
+                    split: n,
+                },
+                AttentionTile::Tiled {
+                    queries: most - 3,
+                    split: 16,
+                },
+            ];
+            for tile in tiles {
+                for block in [0, 128, most] {
+                    assert!(tile.check(block, &|| tile.to_string()).is_err(), "{tile}");
+                    tile.loop_rounds(n, n, block);
+                }
+            }
         }
     }
 }
