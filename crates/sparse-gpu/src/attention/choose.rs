@@ -13,7 +13,7 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTi
     if software {
         // Measured on lavapipe: one subgroup of 8 is enough, and few queries leave little work above the diagonal. Two queries share each
         // load of a key; more of either, or more keys, are slower there. Loops over 16 dimensions fit what a processor keeps decoded. Longer
-        // loops and steps have fewer rounds, which llvmpipe counts.
+        // loops and steps have fewer rounds, which llvmpipe counts: they grow only as far as the keys want it.
         let direct = |(keys, dims)| AttentionTile::Direct {
             lanes: divisor(block, 8),
             queries: 2,
@@ -23,7 +23,7 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTi
         let fits = |tile: &AttentionTile| {
             tile.loop_rounds(head_dim, problem.k_len, block) <= LLVMPIPE_ROUNDS
         };
-        return [(4, 16), (4, 128), (8, 128)]
+        return [(4, 16), (4, 32), (4, 64), (4, 128), (8, 128)]
             .map(direct)
             .into_iter()
             .find(fits)
@@ -48,6 +48,40 @@ fn divisor(block: usize, most: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loops_on_processors_are_as_short_as_their_rounds_allow() {
+        // Head dimension, keys, and then the keys of a step and the dimensions of a loop.
+        for (head_dim, k_len, expected) in [
+            (64, 32_000, (4, 16)),
+            (64, 32_768, (4, 32)),
+            (64, 65_536, (4, 64)),
+            // A loop over 128 dimensions has no fewer rounds than one over 64.
+            (64, 131_072, (8, 128)),
+            (128, 16_000, (4, 16)),
+            (128, 16_384, (4, 32)),
+            (128, 32_768, (4, 64)),
+            (128, 65_536, (4, 128)),
+            (128, 131_072, (8, 128)),
+            (128, 262_144, (16, 128)),
+            (256, 8_192, (4, 32)),
+            (256, 16_384, (4, 64)),
+            (256, 32_768, (4, 128)),
+            (256, 65_536, (8, 128)),
+            (256, 131_072, (16, 128)),
+        ] {
+            let problem = BlockAttention::new(1, 1, 1, 1, k_len, head_dim);
+            let (keys, dims) = expected;
+            let tile = tile(&problem, AdapterClass::Software);
+            let expected = AttentionTile::Direct {
+                lanes: 8,
+                queries: 2,
+                keys,
+                dims,
+            };
+            assert_eq!(tile, expected, "head_dim {head_dim}, {k_len} keys");
+        }
+    }
 
     #[test]
     fn the_tile_divides_every_block() {
