@@ -137,6 +137,34 @@ fn a_table_is_read_as_it_was_written() {
     }
 }
 
+#[test]
+fn a_table_of_the_first_version_means_loops_over_128_dimensions() {
+    let tile = |dims| KernelTile::BlockAttention {
+        head_dim: 64,
+        tile: AttentionTile::Direct {
+            lanes: 8,
+            queries: 2,
+            keys: 4,
+            dims,
+        },
+    };
+    let mut expected = full_table();
+    let mut older: Value = serde_json::from_str(&expected.to_json().unwrap()).unwrap();
+    assert_eq!(older["version"], json!(2));
+    older["version"] = json!(1);
+    let direct = &mut older["entries"][6]["kernel"]["block_attention"]["tile"]["direct"];
+    assert_eq!(
+        direct.as_object_mut().unwrap().remove("dims"),
+        Some(json!(16))
+    );
+    assert_eq!(expected.entries[6].kernel, tile(16));
+    expected.entries[6].kernel = tile(128);
+    let read = TileTable::from_json(&older.to_string()).unwrap();
+    // Written again it has what its version knows.
+    assert_eq!(read, expected);
+    assert_eq!(read.to_json().unwrap(), expected.to_json().unwrap());
+}
+
 /// The refusal of the table whose JSON `change` has changed.
 fn refusal(change: impl FnOnce(&mut Value)) -> TileTableError {
     let mut value: Value = serde_json::from_str(&full_table().to_json().unwrap()).unwrap();
@@ -158,9 +186,9 @@ fn damaged_and_foreign_files_are_refused() {
     }
     let error = refusal(|v| v["format"] = json!("sparse-bench profile")).to_string();
     assert!(error.contains("sparse-bench profile"), "{error}");
-    let error = refusal(|v| v["version"] = json!(2)).to_string();
+    let error = refusal(|v| v["version"] = json!(3)).to_string();
     assert!(
-        error.contains("version 2") && error.contains("newer"),
+        error.contains("version 3") && error.contains("newer"),
         "{error}"
     );
     let error = refusal(|v| v["version"] = json!(0)).to_string();
@@ -211,6 +239,8 @@ fn tiles_that_no_kernel_can_be_made_with_are_refused() {
         ("lanes", 0, "a power of two"),
         ("queries", 3, "1, 2 or 4"),
         ("keys", 32, "4, 8 or 16"),
+        ("dims", 0, "tile.dims is 0, possible is a multiple of 4"),
+        ("dims", 6, "tile.dims is 6, possible is a multiple of 4"),
         ("lanes", 256, "16384"),
         ("lanes", u64::MAX, "larger than"),
     ] {

@@ -1,6 +1,6 @@
 //! What can be wrong with a table of tiles.
 
-use super::VERSION;
+use super::{OLDEST, VERSION};
 
 /// A table of tiles that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum TileTableError {
     },
     /// Another version of the program wrote it.
     #[error(
-        "the table of tiles has version {found}, this program reads version {VERSION}; {}",
+        "the table of tiles has version {found}, this program reads versions {OLDEST} to {VERSION}; {}",
         if *found > u64::from(VERSION) { "take a newer program, or tune again with this one" } else { "tune again" }
     )]
     Version {

@@ -19,8 +19,10 @@ pub use walk::TileWalk;
 
 /// What the files say that they are.
 const FORMAT: &str = "sparse-gpu tiles";
-/// Of the fields below. A version that knows more kernels or fields has a higher one.
-const VERSION: u32 = 1;
+/// Of the fields below. A version that knows more kernels or fields has a higher one; 2 knows `dims` of a direct tile of attention.
+const VERSION: u32 = 2;
+/// The first whose tables mean the same here: what they do not have has a default.
+const OLDEST: u32 = 1;
 
 /// The adapter that tiles were measured on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,12 +130,14 @@ impl TileTable {
                 found: header.format,
             });
         }
-        if header.version != u64::from(VERSION) {
+        if !(u64::from(OLDEST)..=u64::from(VERSION)).contains(&header.version) {
             return Err(TileTableError::Version {
                 found: header.version,
             });
         }
-        let table: Self = serde_json::from_str(text).map_err(json)?;
+        let mut table: Self = serde_json::from_str(text).map_err(json)?;
+        // An older table becomes one of this version, with all fields.
+        table.version = VERSION;
         table.check()?;
         Ok(table)
     }
