@@ -654,34 +654,44 @@ fn tiles_that_no_kernel_has_are_refused() {
         );
     }
     let attention = BlockAttention::new(1, 1, 1, 64, 64, 16);
-    for tile in [
-        AttentionTile::Direct {
-            lanes: 8,
-            queries: 1,
-            keys: 0,
-            dims: 16,
-        },
-        AttentionTile::Direct {
-            lanes: 0,
-            queries: 1,
-            keys: 4,
-            dims: 16,
-        },
-        AttentionTile::Tiled {
-            queries: 64,
-            split: 0,
-        },
-        AttentionTile::Tiled {
-            queries: 0,
-            split: 8,
-        },
+    let direct = |lanes, keys, dims| AttentionTile::Direct {
+        lanes,
+        queries: 1,
+        keys,
+        dims,
+    };
+    let tiled = |queries, split| AttentionTile::Tiled { queries, split };
+    for (tile, what) in [
+        (direct(8, 0, 16), "tile.keys is 0, possible is 4, 8 or 16"),
+        (
+            direct(0, 4, 16),
+            "tile.lanes is 0, possible is a power of two",
+        ),
+        (
+            direct(8, 4, 0),
+            "tile.dims is 0, possible is a multiple of 4",
+        ),
+        (
+            direct(8, 4, 6),
+            "tile.dims is 6, possible is a multiple of 4",
+        ),
+        (direct(usize::MAX, 4, 16), "tile.lanes is"),
+        (tiled(64, 0), "tile.split is 0, possible is 4, 8 or 16"),
+        (
+            tiled(0, 8),
+            "invocations of the tile is 0, possible is 1 to 256",
+        ),
+        (tiled(usize::MAX - 3, usize::MAX), "tile.split is"),
     ] {
         let problem = BlockAttention {
             tile: Some(tile),
             ..attention.clone()
         };
         let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
-        assert!(error.starts_with("block_attention: "), "{tile}: {error}");
+        assert!(
+            error.starts_with("block_attention: ") && error.contains(what),
+            "{tile}: {error}"
+        );
     }
 }
 
