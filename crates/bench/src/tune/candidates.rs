@@ -15,7 +15,7 @@ pub fn candidates(default: &KernelTile, tokens: usize, block: usize) -> Vec<Kern
         KernelTile::Matvec { walk, .. } => pairs(&[1, 2, 4, 8, 16], &[4, 8, 16, 32, 64, 128, 256])
             .map(|(rows, lanes)| KernelTile::Matvec { walk, rows, lanes })
             .collect(),
-        KernelTile::BlockAttention { head_dim, .. } => attention_tiles()
+        KernelTile::BlockAttention { head_dim, .. } => attention_tiles(head_dim)
             .filter(|tile| tile.check(block, &|| tile.to_string()).is_ok())
             .map(|tile| KernelTile::BlockAttention { head_dim, tile })
             .collect(),
@@ -49,14 +49,17 @@ fn tiles(default: Tile, tokens: usize) -> impl Iterator<Item = Tile> {
         .filter(move |tile| tile.rows * tile.cols <= MOST_SUMS && tile.panel() < widest.max(33))
 }
 
-fn attention_tiles() -> impl Iterator<Item = AttentionTile> {
-    let direct = pairs(&[4, 8, 16, 32, 64], &[1, 2, 4]).flat_map(|(lanes, queries)| {
-        pairs(&[4, 8, 16], &[16, 32, 64, 128]).map(move |(keys, dims)| AttentionTile::Direct {
-            lanes,
-            queries,
-            keys,
-            dims,
-        })
+fn attention_tiles(head_dim: usize) -> impl Iterator<Item = AttentionTile> {
+    let direct = pairs(&[4, 8, 16, 32, 64], &[1, 2, 4]).flat_map(move |(lanes, queries)| {
+        pairs(&[4, 8, 16], &[16, 32, 64, 128])
+            // Where half as many cover a row already, the text is the same.
+            .filter(move |&(_, dims)| dims == 16 || dims / 2 < head_dim)
+            .map(move |(keys, dims)| AttentionTile::Direct {
+                lanes,
+                queries,
+                keys,
+                dims,
+            })
     });
     let tiled = pairs(&[16, 32, 64, 128], &[4, 8, 16])
         .map(|(queries, split)| AttentionTile::Tiled { queries, split });
@@ -162,5 +165,30 @@ mod tests {
         // Both kernels are tried, the default's kind first.
         assert_eq!(numbers(&all[0]).len(), 4);
         assert_eq!(numbers(all.last().unwrap()).len(), 2);
+    }
+
+    #[test]
+    fn loops_over_more_dimensions_than_there_are_are_tried_once() {
+        for (head_dim, expected) in [
+            (6, &[16][..]),
+            (16, &[16]),
+            (20, &[16, 32]),
+            (64, &[16, 32, 64]),
+            (72, &[16, 32, 64, 128]),
+            (256, &[16, 32, 64, 128]),
+        ] {
+            let tile = AttentionTile::Tiled {
+                queries: 64,
+                split: 8,
+            };
+            let default = KernelTile::BlockAttention { head_dim, tile };
+            let mut dims: Vec<usize> = candidates(&default, 512, 128)
+                .iter()
+                .filter_map(|tile| numbers(tile).get(3).copied())
+                .collect();
+            dims.sort_unstable();
+            dims.dedup();
+            assert_eq!(dims, expected, "head_dim {head_dim}");
+        }
     }
 }
