@@ -45,6 +45,9 @@ pub fn expand<K: Kernel>(kernel: &K) -> Result<Source, ExpandError> {
 
 /// Expands, parses and validates one kernel, whose vectors of elements move in `words`. Its bindings and sizes are read back from the parsed module.
 ///
+/// Where no vector of the text can move in 64 bits, and in kernels that have [`Kernel::extensions`] of their own (cooperative matrices), words
+/// have 32 all the same: the source's extensions are [`Extensions::Int64`] only where there are wider ones.
+///
 /// # Errors
 /// [`ExpandError::Config`] for numbers that the template cannot hold; the other variants are defects of a template.
 pub fn expand_in<K: Kernel>(kernel: &K, words: Words) -> Result<Source, ExpandError> {

@@ -32,7 +32,7 @@ pub enum Extensions {
     Int64,
 }
 
-/// The words in which vectors of elements move between memory and registers. What a kernel computes, and in which order, is the same.
+/// The words in which vectors of elements move between memory and registers, at most. What a kernel computes, and in which order, is the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Words {
     /// As WebGPU has them everywhere.

@@ -24,7 +24,7 @@ pub struct GpuOptions {
     /// memory safety with. Plans use them only after [`Gpu::enable_cooperative_matrices`], which says why not where the adapter lacks something.
     pub cooperative_matrix: bool,
     /// The words in which kernels move vectors of elements; none: 64 bits where the driver runs shaders on the processor and has 64-bit
-    /// integers, else 32. Results are the same to the bit.
+    /// integers, else 32. Results are the same to the bit. Kernels on cooperative matrices move words of 32 bits whatever is asked.
     pub words: Option<Words>,
 }
 
@@ -116,6 +116,22 @@ impl Gpu {
     }
 
     /// Shares a device that the program already has. Nothing is installed on it: no error handler, no callback.
+    ///
+    /// On a driver that runs shaders on the processor, kernels move words of 64 bits only where the program has requested
+    /// `wgpu::Features::SHADER_INT64` for the device; with 32 bits results are the same and take longer (`docs/TUNING.md`). GPUs need no feature.
+    ///
+    /// ```no_run
+    /// # use sparse_gpu::{Gpu, wgpu};
+    /// # async fn share(adapter: wgpu::Adapter) -> Result<Gpu, Box<dyn std::error::Error>> {
+    /// let descriptor = wgpu::DeviceDescriptor {
+    ///     required_features: adapter.features() & wgpu::Features::SHADER_INT64,
+    ///     ..Default::default()
+    /// };
+    /// let (device, queue) = adapter.request_device(&descriptor).await?;
+    /// let gpu = Gpu::from_device(device, queue)?;
+    /// # Ok(gpu)
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Unavailable`] where the device was created with less than WebGPU's default limits.
@@ -214,7 +230,7 @@ impl Gpu {
         self.inner.summary.class
     }
 
-    /// The words in which kernels move vectors of elements.
+    /// The words in which kernels move vectors of elements; those on cooperative matrices move words of 32 bits in any case.
     pub fn words(&self) -> Words {
         self.inner.words
     }
