@@ -7,8 +7,8 @@
 // y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]) for at most {{ panel }} tokens, the sum over the k that the walk visits ({{ walk }}).
 //
 // Few tokens are bound by the bytes of w, so the invocations of a workgroup share out k and read neighbouring weights: a workgroup
-// owns {{ rows }} rows, invocation l the steps l, l + {{ lanes }}, ... of each. One step = one vec4 of weights per row, read once, and four
-// loads of x that all rows share (where they share a list of k; nm_select: four vec4 of weights, and all x that they may meet). The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
+// owns {{ rows }} rows, invocation l the steps l, l + {{ lanes }}, ... of each. One step = one vec4 of weights per row, read once, and the x of its four k,
+// which all rows share (where they share a list of k; nm_select: four vec4 of weights, and all x that they may meet). The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
 
 {{ shared.params() }}
 
@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     {{ shared.rows(rows, quads) }}
 {%- for r in range(rows) %}
 {%- if panel == 1 %}
-    var acc_{{ r }} = vec4<f32>(0.0);
+    var acc_{{ r }} = 0.0;
 {%- else %}{% for v in range(vectors) %}
     var acc_{{ r }}_{{ v }} = vec4<f32>(0.0);
 {%- endfor %}{% endif %}
@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     }
 {%- for r in range(rows) %}
 {%- if panel == 1 %}
-    partial[{{ r }}u * (LANES + 1u) + lane] = (acc_{{ r }}.x + acc_{{ r }}.y) + (acc_{{ r }}.z + acc_{{ r }}.w);
+    partial[{{ r }}u * (LANES + 1u) + lane] = acc_{{ r }};
 {%- else %}{% for v in range(vectors) %}{% for i in range(4) %}
     partial[({{ r }}u * PANEL + {{ 4 * v + i }}u) * (LANES + 1u) + lane] = acc_{{ r }}_{{ v }}[{{ i }}];
 {%- endfor %}{% endfor %}{% endif %}

@@ -9,10 +9,12 @@
         let x_{{ c }}_{{ v }} = load4_packed_x(k.{{ c }} + {{ v }}u);
 {%- endfor %}{% endfor %}{% endif %}
 {%- endmacro %}
-{#- The step's products of row r. -#}
+{#- The step's products of row r. One sum a row where there is one token: four would not fit the registers of a processor, and rows give chains enough. -#}
 {% macro multiply(r, panel, vectors) %}
 {%- if panel == 1 %}
-        acc_{{ r }} = fma(w_{{ r }}, x, acc_{{ r }});
+{%- for c in ["x", "y", "z", "w"] %}
+        acc_{{ r }} = fma(w_{{ r }}.{{ c }}, x.{{ c }}, acc_{{ r }});
+{%- endfor %}
 {%- else %}{% for c in ["x", "y", "z", "w"] %}{% for v in range(vectors) %}
         acc_{{ r }}_{{ v }} = fma(vec4<f32>(w_{{ r }}.{{ c }}), x_{{ c }}_{{ v }}, acc_{{ r }}_{{ v }});
 {%- endfor %}{% endfor %}{% endif %}
