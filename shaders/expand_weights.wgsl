@@ -1,7 +1,7 @@
 {%- import "shared/storage.wgsl" as storage -%}
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/nm_expand.wgsl" as expand -%}
-// dense[row - row_begin, k] = w[row, k], zero where no weight is stored: N:M weights put back in their places once, for a product with so many
+// dense[row - row_begin, column] = w[row, column], zero where no weight is stored: N:M weights put back in their places once, for a product with so many
 // tokens that the dense kernel earns the way back. Rows of `dense` start at multiples of four; zeros lie behind their last column.
 
 struct Params {
@@ -10,7 +10,7 @@ struct Params {
     groups_per_row: u32,  // of 64 times four columns
     fours: u32,           // of a row of dense
     row_begin: u32,       // of w: the first that is expanded
-    k_in: u32,            // columns of w
+    columns: u32,         // of w
     weight_stride: u32,   // from one row of w to the next, in units of four elements
     words_per_strip: u32, // of packed indices
     w_first: u32,         // where the bound windows start, in units of their elements
@@ -23,7 +23,7 @@ struct Params {
 
 {{ grid.index() }}
 
-{{ expand.functions(config, "k_in") }}
+{{ expand.functions(config, "columns") }}
 
 @compute @workgroup_size(64, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

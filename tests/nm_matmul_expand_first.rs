@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use sparse_core::Nm;
 use sparse_core::nm::NmMatrix;
 use sparse_core::synthetic::integer_matrix;
-use sparse_gpu::{Activation, Batch, NmMatmul, NmVariant, Tile, Transposed};
+use sparse_gpu::{Activation, Batch, Error, NmMatmul, NmVariant, Tile, Transposed};
 use support::gpu::{gpu, poisoned, read, submit};
 use support::matmul::{Added, Case, EDGES, EPILOGUES, FEW, Format, check, run};
 
@@ -87,6 +87,76 @@ fn epilogues_layouts_batches_parts_and_tiles() {
             ..case
         });
     }
+}
+
+/// Stored as `[k_in, n_out]`, patterns along the outputs: `dx = dy w`.
+#[test]
+fn transposed_weights() {
+    let transposed = Transposed {
+        w: true,
+        ..Transposed::NONE
+    };
+    for pattern in PATTERNS {
+        for shape in FEW.into_iter().chain([[140, 10, 6], [130, 37, 66]]) {
+            check::<f32, f32, f32>(&Case {
+                integers: true,
+                transposed,
+                ..expanding(pattern, shape)
+            });
+        }
+        for_each_dtype!(T => { check::<T, T, T>(&Case { transposed, ..expanding(pattern, [65, 33, 41]) }); });
+    }
+    for (alpha, addend, bias, activation) in EPILOGUES {
+        check::<f16, f16, f16>(&Case {
+            transposed: Transposed {
+                x: true,
+                ..transposed
+            },
+            alpha,
+            addend,
+            bias,
+            activation,
+            split_k: Some(3),
+            batch: Batch::Shared(2),
+            ..expanding("8:2:8", [41, 26, 76])
+        });
+    }
+    let variant = None;
+    let (_, explanation) = run::<f32, f32, f32>(&Case {
+        variant,
+        transposed,
+        ..expanding("2:4", [200, 24, 16])
+    });
+    if gpu().is_software() {
+        let kernels = "expand_weights_1:2:4_w-f32 + matmul_dense_transposed_";
+        assert!(explanation.kernel.starts_with(kernels), "{explanation}");
+    }
+}
+
+/// All of a transposed w is expanded, or nothing.
+#[test]
+fn transposed_weights_that_the_scratch_memory_does_not_hold() {
+    let problem = |variant| NmMatmul {
+        variant,
+        transposed: Transposed {
+            w: true,
+            ..Transposed::NONE
+        },
+        ..NmMatmul::new(200, 4100, 4100, Nm::TWO_FOUR)
+    };
+    let error = gpu()
+        .plan_blocking(&problem(Some(NmVariant::ExpandFirst)))
+        .unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .contains("67240000 bytes of scratch memory"),
+        "{error}"
+    );
+    let plan = gpu().plan_blocking(&problem(None)).unwrap();
+    let kernel = &plan.explain().kernel;
+    assert!(kernel.starts_with("matmul_nm_transposed_"), "{kernel}");
 }
 
 /// Rows go some at a time, and the scratch memory is written anew for each of them and for each matrix of the batch.

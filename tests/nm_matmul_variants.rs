@@ -236,13 +236,13 @@ fn what_does_not_exist_is_refused() {
         ..Transposed::NONE
     };
     let problem = NmMatmul {
-        variant: Some(NmVariant::Expand),
+        variant: Some(NmVariant::Branch),
         transposed,
         ..NmMatmul::new(9, 8, 12, Nm::TWO_FOUR)
     };
     assert_eq!(
         refusal(problem),
-        "nm_matmul: variant Expand with a transposed w, for which there is one kernel; leave the variant to the plan with None"
+        "nm_matmul: variant Branch with a transposed w, whose patterns run along the outputs; take Expand or ExpandFirst, or leave it to the plan with None"
     );
 }
 

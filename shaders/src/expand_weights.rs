@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::kernel::{ConfigError, Kernel, Storage};
 use crate::walk::{Walk, WalkConfig};
 
-/// Puts N:M weights `[n_out, k_in]` back in their places, zeros between them; see `expand_weights.wgsl`.
+/// Puts N:M weights back in their places, zeros between them; see `expand_weights.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ExpandWeightsKernel {
     /// Stored weights of a group.

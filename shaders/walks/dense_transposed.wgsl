@@ -13,7 +13,7 @@
 
 {{ strips.every_k() }}
 
-fn walk_quad(strip: u32, quad: u32) -> u32 { return strip * STRIP_ROWS + 4u * quad; }
+fn walk_quad(strip: u32, quad: u32) -> u32 { return strip * STRIP_ROWS / 4u + quad; }
 
 fn walk_place(strip: u32, step: u32) -> u32 { return 4u * step; }
 
@@ -27,10 +27,11 @@ fn walk_outputs(quad: u32, place: u32, c: u32) -> vec4<f32> {
 {%- endif %}
 }
 
-fn walk_four(first: u32, k: u32) -> vec4<f32> {
+fn walk_four(quad: u32, k: u32) -> vec4<f32> {
 {%- if c.vector_weights %}
-    return load4_w((k * params.n_out + first - params.w_first) / 4u);
+    return load4_w(k * params.weight_stride + quad - params.w_first);
 {%- else %}
+    let first = 4u * quad;
     let row = k * params.n_out - params.w_first;
     let last = params.n_out - 1u;
     return vec4<f32>(load_w(row + first), load_w(row + min(first + 1u, last)), load_w(row + min(first + 2u, last)), load_w(row + min(first + 3u, last)));

@@ -2,7 +2,7 @@
 
 use sparse_shaders::{CooperativeTile, MatvecKernel, Tile, Walk};
 
-use super::nm_walk::nm_walk;
+use super::nm_walk::{nm_transposed_walk, nm_walk};
 use super::problem::{MatmulProblem, Tier};
 use super::tiles;
 use super::weights::Format;
@@ -93,15 +93,16 @@ impl Shape {
     }
 }
 
-/// The walk over k for `format`, with the reason where there was a choice.
+/// The walk over k, with the reason where there was a choice. Weights that are expanded first may take `scratch` bytes.
 pub(crate) fn walk(
     problem: &MatmulProblem,
     matvec: bool,
     class: AdapterClass,
+    scratch: u64,
 ) -> (Walk, Option<String>) {
-    let (n_out, k_in) = (problem.n_out, problem.k_in);
+    let k_in = problem.k_in;
     if problem.transposed.w {
-        return transposed_walk(problem.format, n_out, k_in);
+        return transposed_walk(problem, class, scratch);
     }
     match problem.format {
         Format::Dense => {
@@ -116,9 +117,14 @@ pub(crate) fn walk(
     }
 }
 
-fn transposed_walk(format: Format, n_out: usize, k_in: usize) -> (Walk, Option<String>) {
+fn transposed_walk(
+    problem: &MatmulProblem,
+    class: AdapterClass,
+    scratch: u64,
+) -> (Walk, Option<String>) {
+    let (n_out, k_in) = (problem.n_out, problem.k_in);
     let whole_steps = k_in.is_multiple_of(4);
-    match format {
+    match problem.format {
         Format::Dense => {
             let vector_weights = n_out.is_multiple_of(4);
             let note = (!vector_weights).then(|| {
@@ -130,18 +136,7 @@ fn transposed_walk(format: Format, n_out: usize, k_in: usize) -> (Walk, Option<S
             };
             (walk, note)
         }
-        Format::Nm { pattern } => {
-            let walk = Walk::NmTransposed {
-                n: pattern.n(),
-                m: pattern.m(),
-                v: pattern.v(),
-                index_bits: pattern.index_bits(),
-                whole_steps,
-            };
-            let note = "the pattern runs along the outputs, whose lists of k have no fixed length: weights are put back in their \
-                        places on the way, which saves bytes but no multiplications";
-            (walk, Some(note.to_owned()))
-        }
+        Format::Nm { pattern } => nm_transposed_walk(problem, pattern, class, scratch),
         Format::Bsr { block: (br, bc) } => (Walk::BsrTransposed { br, bc }, None),
     }
 }

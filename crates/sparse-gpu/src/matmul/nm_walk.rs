@@ -3,7 +3,7 @@
 use sparse_core::Nm;
 use sparse_shaders::Walk;
 
-use super::engine::WORD_WEIGHTS;
+use super::engine::{WORD_WEIGHTS, dense_bytes};
 use super::problem::{MatmulProblem, NmVariant};
 use super::{choose, tiles};
 use crate::{AdapterClass, Error};
@@ -134,6 +134,40 @@ pub(super) fn nm_walk(
     (shared, None)
 }
 
+/// The walk for weights `[k_in, n_out]` of `pattern`, with the reason.
+pub(super) fn nm_transposed_walk(
+    problem: &MatmulProblem,
+    pattern: Nm,
+    class: AdapterClass,
+    scratch: u64,
+) -> (Walk, Option<String>) {
+    let whole_steps = problem.k_in.is_multiple_of(4);
+    let no_lists = "the pattern runs along the outputs, whose lists of k have no fixed length: weights are put back in their places";
+    let many = class == AdapterClass::Software && problem.tokens >= MANY_TOKENS;
+    let first = match problem.nm_variant {
+        Some(variant) => variant == NmVariant::ExpandFirst,
+        None => many,
+    };
+    // Every row of y meets all of them.
+    if first && dense_bytes(problem.k_in, problem.n_out, problem.types.w) <= scratch {
+        let walk = Walk::DenseTransposed {
+            vector_weights: true,
+            whole_steps,
+        };
+        let note = format!("{no_lists} once and multiplied as dense ones");
+        return (walk, Some(note));
+    }
+    let walk = Walk::NmTransposed {
+        n: pattern.n(),
+        m: pattern.m(),
+        v: pattern.v(),
+        index_bits: pattern.index_bits(),
+        whole_steps,
+    };
+    let note = format!("{no_lists} on the way, which saves bytes but no multiplications");
+    (walk, Some(note))
+}
+
 /// Whether there is a kernel that branches on rows of this pattern.
 pub(super) fn branches(pattern: Nm) -> bool {
     Walk::BRANCHES.contains(&(pattern.n(), pattern.m()))
@@ -152,13 +186,12 @@ pub(super) fn check_variant(problem: &MatmulProblem, pattern: Nm) -> Result<(), 
         return Ok(());
     };
     let refuse = |reason: String| Err(Error::invalid(problem.operation, reason));
-    if problem.transposed.w {
-        return refuse(format!(
-            "variant {variant:?} with a transposed w, for which there is one kernel; leave the variant to the plan with None"
-        ));
-    }
     if variant != NmVariant::Branch {
         return Ok(());
+    }
+    if problem.transposed.w {
+        let reason = "variant Branch with a transposed w, whose patterns run along the outputs; take Expand or ExpandFirst, or leave it to the plan with None";
+        return refuse(reason.to_owned());
     }
     if !branches(pattern) {
         return refuse(format!(

@@ -32,7 +32,7 @@ params! {
         groups_per_row,
         fours,
         row_begin,
-        k_in,
+        columns,
         weight_stride,
         words_per_strip,
         w_first,

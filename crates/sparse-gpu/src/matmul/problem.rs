@@ -92,7 +92,8 @@ impl Transposed {
     };
 }
 
-/// How rows of N:M weights are multiplied that share their pattern with too few others for a tile (V < 4).
+/// How rows of N:M weights are multiplied that share their pattern with too few others for a tile (V < 4), and transposed weights, whose patterns run
+/// along the outputs.
 ///
 /// ```
 /// use sparse_gpu::{NmMatmul, NmVariant, sparse_core::Nm};
@@ -107,9 +108,10 @@ pub enum NmVariant {
     /// 0, so that a non-finite x gives NaN there. Any pattern.
     Expand,
     /// Each row branches on its pattern, the same way in the whole workgroup (walk `nm_branch`): stored weights are multiplied with
-    /// their columns, and nothing else. For 2:4, 1:4 and 1:2.
+    /// their columns, and nothing else. For 2:4, 1:4 and 1:2, not transposed.
     Branch,
-    /// Stored weights are put back in their places once, into scratch memory of at most 64 MiB, some rows at a time where that is too little,
+    /// Stored weights are put back in their places once, into scratch memory of at most 64 MiB, some rows at a time where that is too little (transposed
+    /// weights have to fit, [`crate::Error::Unavailable`] otherwise),
     /// and the dense kernel multiplies those: as [`NmVariant::Expand`], but what the way back costs does not grow with the tokens. Any pattern.
     ExpandFirst,
 }

@@ -16,7 +16,8 @@ use crate::{Error, Gpu};
 /// [`sparse_core::nm::nm_matmul`].
 ///
 /// A weight that is not stored never meets x, with one exception: where fewer than 4 rows share a pattern and there are more than 8
-/// tokens, weights may be expanded, on the way or first, and all columns are multiplied: a non-finite x gives NaN as it does with dense weights. The plan does so on
+/// tokens, weights may be expanded, on the way or first, and all columns are multiplied: a non-finite x gives NaN as it does with dense
+/// weights. A transposed w is always expanded; of others the plan expands those on
 /// processors and wherever `nm_branch`, which knows no exception, does not pay ([`NmVariant`]; `explain()` says which and why).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatmul {

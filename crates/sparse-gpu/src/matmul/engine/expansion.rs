@@ -16,7 +16,7 @@ use crate::sparse::GpuNm;
 use crate::window::{Window, window_bytes};
 use crate::{Error, Gpu};
 
-/// Scratch memory for expanded weights is kept below this; more rows go some at a time.
+/// Scratch memory for expanded weights is kept below this; more rows go some at a time, where the product takes its rows so.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// The kernel that expands, and where to.
@@ -25,7 +25,7 @@ pub(super) struct Expansion {
     pub(super) kernel: Arc<CompiledKernel>,
     /// Rows of `fours` times four elements.
     pub(super) dense: wgpu::Buffer,
-    k_in: usize,
+    columns: usize,
     dtype: DType,
     /// Elements of what the kernel loads stored weights in, and of a row of those.
     unit: usize,
@@ -33,11 +33,11 @@ pub(super) struct Expansion {
 }
 
 impl Expansion {
-    /// For weights `[n_out, k_in]`, expanded in multiples of `strip_rows` rows.
+    /// For weights of so many rows and columns, expanded in multiples of `strip_rows` rows.
     pub(super) async fn plan(
         gpu: &Gpu,
         pattern: Nm,
-        [n_out, k_in]: [usize; 2],
+        [rows, columns]: [usize; 2],
         dtype: DType,
         strip_rows: usize,
     ) -> Result<Self, Error> {
@@ -48,29 +48,32 @@ impl Expansion {
             index_bits: pattern.index_bits(),
             weight: storage(dtype),
         };
-        let row_bytes = (k_in.next_multiple_of(4) * dtype.bytes()) as u64;
-        let strip = row_bytes.saturating_mul(strip_rows as u64);
-        let all = row_bytes.saturating_mul(n_out as u64);
-        let most = MOST_BYTES.min(window_bytes(gpu)).max(strip);
+        let strip = dense_bytes(strip_rows, columns, dtype);
+        let most = Self::most_bytes(gpu).max(strip);
         Ok(Self {
             dense: gpu.allocate(
                 "expanded weights",
-                all.min(most),
+                dense_bytes(rows, columns, dtype).min(most),
                 wgpu::BufferUsages::STORAGE,
             )?,
-            k_in,
+            columns,
             dtype,
             unit: weight_unit(kernel.walk()),
-            row: weight_row(kernel.walk(), n_out, k_in),
+            row: weight_row(kernel.walk(), rows, columns),
             kernel: gpu.compile(&kernel).await?,
         })
     }
 
+    /// Scratch memory for several strips, at most.
+    pub(super) fn most_bytes(gpu: &Gpu) -> u64 {
+        MOST_BYTES.min(window_bytes(gpu))
+    }
+
     /// Whether so many rows can be expanded at once.
     pub(super) fn holds(&self, gpu: &Gpu, rows: usize) -> bool {
-        let bytes = |row: usize| (rows * row * self.dtype.bytes()) as u64;
-        bytes(self.k_in.next_multiple_of(4)) <= self.dense.size()
-            && bytes(self.row) <= window_bytes(gpu)
+        let stored = (rows * self.row * self.dtype.bytes()) as u64;
+        dense_bytes(rows, self.columns, self.dtype) <= self.dense.size()
+            && stored <= window_bytes(gpu)
     }
 
     /// Fills the scratch memory with `rows` of w, whose indices are words `indices`.
@@ -82,8 +85,8 @@ impl Expansion {
         rows: &Range<usize>,
         indices: Range<u64>,
     ) {
-        let fours = self.k_in.div_ceil(4);
-        let groups_per_row = self.k_in.div_ceil(ExpandWeightsKernel::COLUMNS);
+        let fours = self.columns.div_ceil(4);
+        let groups_per_row = self.columns.div_ceil(ExpandWeightsKernel::COLUMNS);
         let row_units = (self.row / self.unit) as u64;
         let units = rows.start as u64 * row_units..rows.end as u64 * row_units;
         let w = Window::new(
@@ -98,7 +101,7 @@ impl Expansion {
             groups_per_row: word(groups_per_row),
             fours: word(fours),
             row_begin: word(rows.start),
-            k_in: word(self.k_in),
+            columns: word(self.columns),
             weight_stride: word(self.row / 4),
             words_per_strip: word(nm.words_per_strip),
             w_first: w.first,
@@ -120,4 +123,10 @@ impl Expansion {
             1024,
         );
     }
+}
+
+/// Of so many rows, each padded to a multiple of four elements.
+pub(crate) fn dense_bytes(rows: usize, columns: usize, dtype: DType) -> u64 {
+    let row = columns.next_multiple_of(4).saturating_mul(dtype.bytes()) as u64;
+    row.saturating_mul(rows as u64)
 }

@@ -117,6 +117,10 @@ pub(super) fn weight_row(walk: Walk, n_out: usize, k_in: usize) -> usize {
             vector_weights: true,
         } => k_in.next_multiple_of(4),
         Walk::Dense { .. } => k_in,
+        Walk::DenseTransposed {
+            vector_weights: true,
+            ..
+        } => n_out.next_multiple_of(4),
         Walk::DenseTransposed { .. } => n_out,
         Walk::Nm { n, m, .. }
         | Walk::NmExpand { n, m, .. }

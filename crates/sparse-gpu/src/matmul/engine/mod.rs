@@ -9,6 +9,7 @@ mod plan;
 mod record;
 mod slices;
 
+pub(crate) use expansion::dense_bytes;
 pub(crate) use layout::{WORD_WEIGHTS, matvec_rounds};
 
 use std::sync::Arc;

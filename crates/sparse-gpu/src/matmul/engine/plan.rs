@@ -9,7 +9,7 @@ use sparse_shaders::{
 };
 
 use super::check::{check_problem, normal};
-use super::expansion::Expansion;
+use super::expansion::{Expansion, dense_bytes};
 use super::layout::{packed_rows, steps, weight_row};
 use super::output::{Outputs, outputs};
 use super::{Engine, Finish, MatmulProblem, Pack};
@@ -18,6 +18,7 @@ use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::choose::{self, Shape};
 use crate::matmul::cooperative;
+use crate::matmul::problem::NmVariant;
 use crate::matmul::weights::Format;
 use crate::problem::Explanation;
 use crate::tile_table::Chosen;
@@ -41,7 +42,9 @@ impl Engine {
                 || (problem.tile.is_none()
                     && problem.nm_variant.is_none()
                     && problem.tokens <= choose::FEW_TOKENS);
-            let (walk, note) = choose::walk(&problem, few, gpu.class());
+            let scratch = Expansion::most_bytes(gpu);
+            let (walk, note) = choose::walk(&problem, few, gpu.class(), scratch);
+            check_expansion(&problem, walk, scratch)?;
             notes.extend(note);
             let Chosen { tile, origin } = portable_shape(gpu, &problem, walk, few);
             notes.extend(gpu.note_of_origin(origin));
@@ -341,13 +344,43 @@ async fn plan_expansion(
     walk: Walk,
     shape: Shape,
 ) -> Result<Option<Expansion>, Error> {
-    let (Format::Nm { pattern }, Walk::Dense { .. }) = (problem.format, walk) else {
+    let Format::Nm { pattern } = problem.format else {
         return Ok(None);
     };
-    let (sizes, dtype) = ([problem.n_out, problem.k_in], problem.types.w);
-    Expansion::plan(gpu, pattern, sizes, dtype, shape.rows())
+    let (sizes, at_once) = match walk {
+        Walk::Dense { .. } => ([problem.n_out, problem.k_in], shape.rows()),
+        Walk::DenseTransposed { .. } => ([problem.k_in, problem.n_out], problem.k_in),
+        _ => return Ok(None),
+    };
+    Expansion::plan(gpu, pattern, sizes, problem.types.w, at_once)
         .await
         .map(Some)
+}
+
+/// Refuses to expand first what the scratch memory does not hold, where that was asked for.
+fn check_expansion(problem: &MatmulProblem, walk: Walk, scratch: u64) -> Result<(), Error> {
+    if problem.nm_variant != Some(NmVariant::ExpandFirst)
+        || !matches!(walk, Walk::NmTransposed { .. })
+    {
+        return Ok(());
+    }
+    let MatmulProblem {
+        operation,
+        n_out,
+        k_in,
+        ..
+    } = *problem;
+    Err(Error::Unavailable {
+        what: format!(
+            "{operation}: a transposed w of {k_in} x {n_out} expanded first, all of which every row of y meets"
+        ),
+        needs: format!(
+            "{} bytes of scratch memory",
+            dense_bytes(k_in, n_out, problem.types.w)
+        ),
+        has: format!("{scratch}, at most 64 MiB and what one binding holds"),
+        hint: "leave the variant to the plan with None, or take NmVariant::Expand".to_owned(),
+    })
 }
 
 async fn plan_pack(

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use sparse_shaders::Walk;
-
 use super::output::{sums_stride, y_stride};
 use super::slices::Slice;
 use super::{Engine, Operands, word};
@@ -40,16 +38,17 @@ impl Engine {
         } else {
             self.parts
         };
-        let mut expanded = None;
+        let mut expanded = 0..0;
         for item in 0..problem.batch.items().unwrap_or(1) {
             for begin in (0..problem.tokens).step_by(self.chunk_tokens) {
                 let tokens = begin..(begin + self.chunk_tokens).min(problem.tokens);
                 let chunk = Chunk { item, tokens };
                 self.record_pack(pass, operands, &chunk);
-                for (number, slice) in slices.iter().enumerate() {
-                    if expanded != Some(number) {
-                        self.record_expansion(pass, operands, &extent, slice);
-                        expanded = Some(number);
+                for slice in &slices {
+                    let rows = self.rows_of_w(&extent, slice);
+                    if rows != expanded {
+                        self.record_expansion(pass, operands, &rows, slice);
+                        expanded = rows;
                     }
                     self.record_main(pass, operands, &extent, slice, &chunk);
                 }
@@ -59,17 +58,25 @@ impl Engine {
         Ok(())
     }
 
-    /// The rows of `slice` as dense weights, where the kernel wants those of N:M ones.
+    /// The rows of w, as it is stored, that `slice` needs.
+    fn rows_of_w(&self, extent: &Extent<'_>, slice: &Slice) -> Range<usize> {
+        if self.problem.transposed.w {
+            self.k_of(&slice.parts)
+        } else {
+            extent.rows(&slice.strips)
+        }
+    }
+
+    /// `rows` as dense weights, where the kernel wants those of N:M ones.
     fn record_expansion(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
         operands: &Operands<'_>,
-        extent: &Extent<'_>,
+        rows: &Range<usize>,
         slice: &Slice,
     ) {
         if let (Some(expansion), Weights::Nm(nm)) = (&self.expansion, operands.weights) {
-            let rows = extent.rows(&slice.strips);
-            expansion.record(&self.gpu, pass, nm, &rows, slice.indices.clone());
+            expansion.record(&self.gpu, pass, nm, rows, slice.indices.clone());
         }
     }
 
@@ -160,7 +167,7 @@ impl Engine {
         let unit = unit_elements * problem.types.w.bytes() as u64;
         let w = match &self.expansion {
             Some(expansion) => {
-                let first = extent.rows(strips).start * self.weight_stride();
+                let first = self.rows_of_w(extent, slice).start * self.weight_stride();
                 Window::whole(&expansion.dense).starting_at(word(first))
             }
             None => {
@@ -220,13 +227,7 @@ impl Engine {
                 Weights::Nm(nm) => word(nm.words_per_strip),
                 _ => 0,
             },
-            // Unlike all others, elements of a transposed dense w are numbered one by one.
-            w_first: match self.walk {
-                Walk::DenseTransposed { .. } => {
-                    relative(w.first, unit_elements, w_base * unit_elements)
-                }
-                _ => relative(w.first, 1, w_base),
-            },
+            w_first: relative(w.first, 1, w_base),
             indices_first: indices.map_or(0, |window| window.first),
             ..MatmulParams::default()
         };

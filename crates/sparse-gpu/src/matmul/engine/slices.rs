@@ -119,10 +119,7 @@ impl Engine {
             (slice.values.end - slice.values.start) * unit <= limit
                 && (slice.indices.end - slice.indices.start) * index_bytes <= limit
                 && extent.rows(strips).len() as u64 * y_row <= limit
-                && self
-                    .expansion
-                    .as_ref()
-                    .is_none_or(|expansion| expansion.holds(&self.gpu, extent.rows(strips).len()))
+                && self.expands_at_once(extent.rows(strips).len())
         };
         let mut slices = Vec::new();
         let mut begin = 0;
@@ -144,6 +141,15 @@ impl Engine {
             begin = most;
         }
         Ok(slices)
+    }
+
+    /// Whether so many rows of y are multiplied by weights that are expanded at once; a transposed w always is, its plan saw to that.
+    fn expands_at_once(&self, rows: usize) -> bool {
+        self.problem.transposed.w
+            || self
+                .expansion
+                .as_ref()
+                .is_none_or(|expansion| expansion.holds(&self.gpu, rows))
     }
 
     fn too_large(&self, extent: &Extent<'_>) -> Error {
