@@ -3,8 +3,8 @@
 use anyhow::Result;
 use sparse_gpu::{AdapterClass, defaults};
 use sparse_shaders::{
-    Activation, ConvertKernel, Kernel as _, MatmulKernel, MatvecKernel, Output, PackKernel,
-    Storage, Walk,
+    Activation, ConvertKernel, ExpandWeightsKernel, Kernel as _, MatmulKernel, MatvecKernel,
+    Output, PackKernel, Storage, Walk,
 };
 
 use super::{Entry, entry};
@@ -109,6 +109,13 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
             panel,
         })?);
     }
+    entries.push(entry(&ExpandWeightsKernel {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+        weight: Storage::F32,
+    })?);
     entries.push(entry(&ConvertKernel {
         output: Storage::F16,
     })?);
