@@ -3,107 +3,11 @@
 mod support;
 
 use half::{bf16, f16};
-use sparse_core::bounds::{Comparison, compare, matmul_bounds};
-use sparse_core::bsr::bsr_sddmm;
-use sparse_core::prune::BlockBudget;
-use sparse_core::synthetic::{integer_matrix, normal_matrix};
-use sparse_core::{Activation, BlockSelection, BsrMatrix, DType, Element, Matrix};
-use sparse_gpu::{BsrSddmm, GpuBsr, GpuTensor, MatmulTypes};
+use sparse_core::{BsrMatrix, DType, Element, Matrix};
+use sparse_gpu::{BsrSddmm, GpuBsr, GpuTensor};
 use support::gpu::{gpu, submit};
 use support::pairs::pairs;
-
-struct Case {
-    shape: [usize; 3],
-    block: (usize, usize),
-    density: f64,
-    integers: bool,
-    alpha: f32,
-    beta: f32,
-}
-
-impl Case {
-    fn new(shape: [usize; 3], block: (usize, usize)) -> Self {
-        Self {
-            shape,
-            block,
-            density: 0.5,
-            integers: false,
-            alpha: 1.0,
-            beta: 0.0,
-        }
-    }
-
-    fn random<T: Element>(&self, rows: usize, cols: usize, seed: u64) -> Matrix<T> {
-        let matrix = if self.integers {
-            integer_matrix(rows, cols, 1, seed)
-        } else {
-            normal_matrix(rows, cols, seed)
-        };
-        matrix.unwrap()
-    }
-}
-
-fn run<Y: Element, X: Element, W: Element>(case: &Case) -> Comparison {
-    let [tokens, n_out, k_in] = case.shape;
-    let (dy, x) = (
-        case.random::<Y>(tokens, n_out, 1),
-        case.random::<X>(tokens, k_in, 2),
-    );
-    let budget = BlockBudget::Density(case.density);
-    let previous = BsrMatrix::prune(&case.random::<W>(n_out, k_in, 3), case.block, budget).unwrap();
-    let selection = previous.selection();
-    let added = (case.beta != 0.0).then_some(&previous);
-    let reference = bsr_sddmm(&dy, &x, selection, case.alpha, case.beta, added).unwrap();
-    let problem = BsrSddmm {
-        types: MatmulTypes {
-            x: X::DTYPE,
-            w: W::DTYPE,
-            y: Y::DTYPE,
-        },
-        alpha: case.alpha,
-        beta: case.beta,
-        ..BsrSddmm::new(tokens, n_out, k_in, case.block)
-    };
-    let plan = gpu().plan_blocking(&problem).unwrap();
-    let (dy, x) = (gpu().upload(&dy).unwrap(), gpu().upload(&x).unwrap());
-    let mut out = if case.beta == 0.0 {
-        poisoned::<W>(selection)
-    } else {
-        gpu().upload_bsr(&previous).unwrap()
-    };
-    submit(gpu(), |pass| plan.record(pass, &dy, &x, &mut out).unwrap());
-    let out = gpu().read_bsr_blocking::<W>(&out).unwrap();
-    let bounds = if case.integers {
-        vec![0.0; reference.y.len()]
-    } else {
-        matmul_bounds(&reference, tokens, Activation::None, W::DTYPE)
-    };
-    compare(
-        out.values().iter().map(|v| v.to_f64()),
-        &reference.y,
-        &bounds,
-    )
-}
-
-/// Blocks full of NaN inside of the matrix.
-fn poisoned<T: Element>(selection: &BlockSelection) -> GpuBsr {
-    let (rows, cols) = (selection.rows(), selection.cols());
-    let dense = Matrix::new(rows, cols, vec![T::from_f32(f32::NAN); rows * cols]);
-    gpu()
-        .upload_bsr(&BsrMatrix::from_selection(&dense, selection).unwrap())
-        .unwrap()
-}
-
-fn check<Y: Element, X: Element, W: Element>(case: &Case) -> f64 {
-    let comparison = run::<Y, X, W>(case);
-    assert!(
-        comparison.holds(),
-        "{:?} in blocks of {:?}: {comparison}",
-        case.shape,
-        case.block
-    );
-    comparison.ratio
-}
+use support::sddmm::{Case, check};
 
 const BLOCKS: [(usize, usize); 10] = [
     (32, 32),

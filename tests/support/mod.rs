@@ -6,4 +6,5 @@ pub(crate) mod gpu;
 pub(crate) mod matmul;
 pub(crate) mod pairs;
 pub(crate) mod product;
+pub(crate) mod sddmm;
 pub(crate) mod varlen;
