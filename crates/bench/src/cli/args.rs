@@ -1,12 +1,13 @@
 //! The commands and their options.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparse_core::DType;
 use sparse_gpu::Tier;
 
-use super::values::{count, dtype};
+use super::values::{count, dtype, seconds};
 use super::{AttentionArgs, MemoryArgs, OperationList, Pattern, TilesArgs, TuneArgs};
 
 /// Measures sparse matmul and block-sparse attention against their dense twins on any wgpu adapter, and checks every
@@ -53,6 +54,7 @@ Examples:
   sparse-bench compare --ops nm_matmul,bsr_matmul --html report.html
   sparse-bench compare --preset full --adapter llvmpipe --json runs.json --csv runs.csv
   sparse-bench compare --preset peers --peers
+  sparse-bench compare --ops nm_matmul --seconds 20 --csv careful.csv
   sparse-bench compare --preset attention --ops xattention --lengths 1024,4096 --qkv layer11.safetensors
 
 Every row is checked against the CPU reference; the exit status is 1 where a row lies outside of its error bound.")]
@@ -88,6 +90,10 @@ pub struct CompareArgs {
     /// Only the strategies of other libraries whose name contains one of these texts, comma-separated: to run the best ones again
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "peers")]
     pub strategies: Vec<String>,
+    /// Time of a row in seconds; it has five rounds at least and 200 at most, and more of them tell more on a machine that others use too
+    /// [default: 3, in preset full 1.2]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub seconds: Option<Duration>,
     /// Write the records as a JSON array
     #[arg(long, value_name = "F")]
     pub json: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! Checks of single values. Each gives a message that says what is possible.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sparse_core::DType;
@@ -41,6 +42,15 @@ pub(super) fn positive(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "it must be a finite number above 0, as in 0.05".into())
 }
 
+/// Seconds of a row, at most an hour.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .filter(|x: &f64| *x > 0.0 && *x <= 3600.0)
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "it must be a number of seconds above 0 and up to 3600, as in 20".into())
+}
+
 /// A file that a picture can be written to.
 pub(super) fn picture(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
@@ -71,6 +81,8 @@ mod tests {
         assert_eq!((share("0"), share("1")), (Ok(0.0), Ok(1.0)));
         assert_eq!(positive("0.05"), Ok(0.05));
         assert!(positive("0").is_err() && positive("-1").is_err() && positive("inf").is_err());
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert!(seconds("0").is_err() && seconds("3601").is_err() && seconds("NaN").is_err());
         assert_eq!(picture("a/b.PNG"), Ok("a/b.PNG".into()));
         assert!(picture("b.svg").is_ok() && picture("b.jpg").is_err() && picture("png").is_err());
         assert!(share("1.01").is_err() && share("NaN").is_err());

@@ -82,7 +82,8 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     if args.cooperative {
         println!("{}", gpu.enable_cooperative_matrices_blocking()?);
     }
-    let mut bench = Bench::new(gpu, row_time(args.preset));
+    let row_time = args.seconds.unwrap_or(row_time(args.preset));
+    let mut bench = Bench::new(gpu, row_time);
     if args.peers {
         bench.open_peers(&args.strategies)?;
     }
