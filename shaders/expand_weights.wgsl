@@ -18,12 +18,17 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-{{ storage.writer(1, "dense", config.weight, true) }}
-{{ expand.bindings(storage, config) }}
+{% set bits = config.weight != "f32" -%}
+{% if bits -%}
+{{ storage.half_bits_writer(1, "dense") }}
+{%- else -%}
+{{ storage.f32x4_writer(1, "dense") }}
+{%- endif %}
+{{ expand.bindings(storage, config, bits) }}
 
 {{ grid.index() }}
 
-{{ expand.functions(config, "columns") }}
+{{ expand.functions(config, "columns", bits) }}
 
 @compute @workgroup_size(64, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -32,12 +37,5 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let row = group / params.groups_per_row;
     let four = group % params.groups_per_row * 64u + lane;
     if (four >= params.fours) { return; }
-    let weights = expand_four(params.row_begin + row, four);
-    let at = row * params.fours + four;
-{%- if config.weight == "f32" %}
-    store4_dense(at, weights);
-{%- else %}
-    store2_dense(2u * at, weights.xy);
-    store2_dense(2u * at + 1u, weights.zw);
-{%- endif %}
+    store4_dense(row * params.fours + four, expand_four(params.row_begin + row, four));
 }

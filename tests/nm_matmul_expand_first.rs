@@ -3,10 +3,10 @@
 mod support;
 
 use half::{bf16, f16};
-use sparse_core::Nm;
 use sparse_core::nm::NmMatrix;
 use sparse_core::synthetic::integer_matrix;
-use sparse_gpu::{Activation, Batch, Error, NmMatmul, NmVariant, Tile, Transposed};
+use sparse_core::{Element, Matrix, Nm};
+use sparse_gpu::{Activation, Batch, Error, MatmulTypes, NmMatmul, NmVariant, Tile, Transposed};
 use support::gpu::{gpu, poisoned, read, submit};
 use support::matmul::{Added, Case, EDGES, EPILOGUES, FEW, Format, check, run};
 
@@ -178,6 +178,54 @@ fn more_rows_than_the_scratch_memory_holds() {
         (64 << 19..80 << 20).contains(&explanation.scratch_bytes),
         "{explanation}"
     );
+}
+
+/// Each row of w has one weight that is not 0, and x is all ones: y is that weight, to the bit.
+fn moved_as_they_are<T: Element>(weights: &[T]) {
+    for (pattern, columns) in [("2:4", 8), ("2:3:7", 14)] {
+        let pattern: Nm = pattern.parse().unwrap();
+        let mut dense = vec![T::from_f32(0.0); weights.len() * columns];
+        for (row, &weight) in weights.iter().enumerate() {
+            // Rows of a strip share a pattern.
+            dense[row * columns + row / pattern.v() % columns] = weight;
+        }
+        let w = NmMatrix::from_dense(&Matrix::new(weights.len(), columns, dense), pattern).unwrap();
+        let problem = NmMatmul {
+            types: MatmulTypes {
+                w: T::DTYPE,
+                ..MatmulTypes::default()
+            },
+            variant: Some(NmVariant::ExpandFirst),
+            ..NmMatmul::new(9, w.rows(), columns, pattern)
+        };
+        let plan = gpu().plan_blocking(&problem).unwrap();
+        let (gw, gx) = (
+            gpu().upload_nm(&w).unwrap(),
+            gpu()
+                .upload(&Matrix::new(9, columns, vec![1.0_f32; 9 * columns]))
+                .unwrap(),
+        );
+        let mut y = poisoned::<f32>(gpu(), &[9, w.rows()]);
+        submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
+        for (i, y) in read::<f32>(gpu(), &y).into_iter().enumerate() {
+            let weight = f64::from(weights[i % weights.len()].to_f32());
+            assert!(
+                y == weight || y.is_nan() && weight.is_nan(),
+                "{pattern}: {weight} became {y}"
+            );
+        }
+    }
+}
+
+#[test]
+fn halves_are_moved_as_they_are() {
+    let of = |bits: [u16; 8]| bits.map(f16::from_bits);
+    // The smallest and the largest subnormal, the largest number, infinities, a NaN, beside each other in words.
+    moved_as_they_are(&of([
+        0x0001, 0x83ff, 0x7bff, 0x7c00, 0xfc00, 0x7e01, 0x0400, 0x3c00,
+    ]));
+    let of = |bits: [u16; 5]| bits.map(bf16::from_bits);
+    moved_as_they_are(&of([0x7f7f, 0x7f80, 0xff80, 0x7fc1, 0x0080]));
 }
 
 /// As the other two ways compute it, to the bit: the same products in the same order.

@@ -121,6 +121,23 @@ fn load_{{ name }}(i: u32) -> f32 {
 {%- endif %}
 {%- endmacro %}
 
+{#- Halves as they are stored, each in the low bits of a word, for kernels that move them and do not compute: load_NAME(i), and load2_NAME(i) for
+    elements 2i and 2i+1; store4_NAME(i, value) for elements 4i .. 4i+3. -#}
+{% macro half_bits_reader(binding, name) -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<u32>;
+fn load_{{ name }}(i: u32) -> u32 { return ({{ name }}[i >> 1u] >> ((i & 1u) * 16u)) & 0xffffu; }
+fn load2_{{ name }}(i: u32) -> vec2<u32> { return vec2<u32>({{ name }}[i] & 0xffffu, {{ name }}[i] >> 16u); }
+{%- endmacro %}
+
+{% macro half_bits_writer(binding, name) -%}
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<{{ "u64" if word_bits == 64 else "vec2<u32>" }}>;
+fn store4_{{ name }}(i: u32, value: vec4<u32>) {
+    let low = value.x | (value.y << 16u);
+    let high = value.z | (value.w << 16u);
+    {{ name }}[i] = {% if word_bits == 64 %}{{ word_of("low", "high") }}{% else %}vec2<u32>(low, high){% endif %};
+}
+{%- endmacro %}
+
 {#- A read-only array of f16 as numbers, which wants `enable f16`: what cooperative matrices load from. -#}
 {% macro native_half_reader(binding, name) -%}
 @group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<f16>;

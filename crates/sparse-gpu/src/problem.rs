@@ -21,7 +21,7 @@ pub trait Problem {
 pub struct Explanation {
     /// The operation.
     pub operation: &'static str,
-    /// Name of the main kernel's variant.
+    /// Name of the main kernel's variant, after that of the one which expands its weights where there is one; of several steps their names, joined by `+`.
     pub kernel: String,
     /// Its tile.
     pub tile: String,

@@ -50,7 +50,7 @@ pub struct Finding {
     pub case: TuneCase,
     /// The tile that plans take without a table.
     pub default: KernelTile,
-    /// Its median time in milliseconds.
+    /// Its median time in milliseconds; that of one run where nothing ran beside it.
     pub default_ms: f64,
     /// The fastest other tile, where one was run long.
     pub best: Option<Best>,

@@ -41,7 +41,7 @@ fn cells(finding: &Finding) -> Vec<Cell> {
         Verdict::Displaced => ("taken", Color::Green),
         Verdict::WithinSpread => ("default: within the spread", Color::Yellow),
         Verdict::DefaultIsBest => ("default: none was faster", Color::Reset),
-        Verdict::RunsDense => ("tuned as dense_matmul", Color::Reset),
+        Verdict::RunsDense => ("runs the dense kernel: tune dense_matmul", Color::Reset),
     };
     vec![
         Cell::new(finding.default.kernel_words()),

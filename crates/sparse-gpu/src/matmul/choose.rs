@@ -161,7 +161,11 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
         tile.cols = 16;
     }
     // So are the loads of the weights, in a loop that is short where it has few rows.
-    if class == AdapterClass::Software && !expands && (2..=8).contains(&tile.rows) {
+    let lists = matches!(
+        walk,
+        Walk::Nm { .. } | Walk::Bsr { .. } | Walk::BsrTransposed { .. }
+    );
+    if class == AdapterClass::Software && lists && (2..=8).contains(&tile.rows) {
         tile.cols = 8;
     }
     while tile.panel() / 2 >= tokens {

@@ -91,7 +91,7 @@ pub(super) fn nm_walk(
         );
         return (dense, Some(note));
     }
-    if v < ROWS_OF_A_TILE && branches(pattern) {
+    if v < ROWS_OF_A_TILE && branches(pattern) && !lists_pay {
         let tile = problem
             .tile
             .unwrap_or_else(|| choose::tile(branch, problem.tokens, class));
@@ -149,7 +149,8 @@ pub(super) fn nm_transposed_walk(
         None => many,
     };
     // Every row of y meets all of them.
-    if first && dense_bytes(problem.k_in, problem.n_out, problem.types.w) <= scratch {
+    let bytes = dense_bytes(problem.k_in, problem.n_out, problem.types.w);
+    if first && bytes <= scratch {
         let walk = Walk::DenseTransposed {
             vector_weights: true,
             whole_steps,
@@ -164,7 +165,14 @@ pub(super) fn nm_transposed_walk(
         index_bits: pattern.index_bits(),
         whole_steps,
     };
-    let note = format!("{no_lists} on the way, which saves bytes but no multiplications");
+    let why = if first {
+        format!(
+            "; expanded first they would take {bytes} bytes of scratch memory, and {scratch} is what there may be"
+        )
+    } else {
+        String::new()
+    };
+    let note = format!("{no_lists} on the way, which saves bytes but no multiplications{why}");
     (walk, Some(note))
 }
 
@@ -276,6 +284,8 @@ mod tests {
             ("2:2:8", "nm"),
             ("3:2:4", "dense"),
             ("3:2:8", "nm"),
+            ("2:1:4", "nm"),
+            ("3:1:4", "nm"),
             ("4:2:4", "nm"),
         ] {
             assert_eq!(

@@ -110,9 +110,10 @@ pub enum NmVariant {
     /// Each row branches on its pattern, the same way in the whole workgroup (walk `nm_branch`): stored weights are multiplied with
     /// their columns, and nothing else. For 2:4, 1:4 and 1:2, not transposed.
     Branch,
-    /// Stored weights are put back in their places once, into scratch memory of at most 64 MiB, some rows at a time where that is too little (transposed
-    /// weights have to fit, [`crate::Error::Unavailable`] otherwise),
-    /// and the dense kernel multiplies those: as [`NmVariant::Expand`], but what the way back costs does not grow with the tokens. Any pattern.
+    /// Stored weights are put back in their places first, into scratch memory, and the dense kernel multiplies those: as
+    /// [`NmVariant::Expand`], but the way back is gone once a recording, however many tokens there are. Scratch memory is at most 64 MiB or one
+    /// tile of rows: larger weights are expanded some rows at a time, for each chunk of tokens anew; transposed ones have to fit
+    /// ([`crate::Error::Unavailable`]). Any pattern.
     ExpandFirst,
 }
 

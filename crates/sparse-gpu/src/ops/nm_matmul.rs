@@ -12,13 +12,14 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matmul.wgsl` with the walk `nm`, `nm_expand` or `nm_branch`, or with the walk `dense` after `expand_weights.wgsl`; the CPU twin is
+/// The kernel is `matmul.wgsl` with the walk `nm`, `nm_expand`, `nm_branch` or `nm_transposed`, or with those of dense weights after `expand_weights.wgsl`;
+/// the CPU twin is
 /// [`sparse_core::nm::nm_matmul`].
 ///
-/// A weight that is not stored never meets x, with one exception: where fewer than 4 rows share a pattern and there are more than 8
-/// tokens, weights may be expanded, on the way or first, and all columns are multiplied: a non-finite x gives NaN as it does with dense
-/// weights. A transposed w is always expanded; of others the plan expands those on
-/// processors and wherever `nm_branch`, which knows no exception, does not pay ([`NmVariant`]; `explain()` says which and why).
+/// A weight that is not stored never meets x, with one exception: weights that are expanded, on the way or first, multiply all columns, and a
+/// non-finite x gives NaN as it does with dense weights. Expanded are a transposed w, what a [`NmVariant`] that expands is asked for, and where
+/// there are more than 8 tokens, patterns that fewer than 4 rows share: on processors those whose lists would not skip enough, on GPUs those for which
+/// `nm_branch`, which knows no exception, does not pay. `explain()` says which and why.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatmul {
     /// Rows of x and y.

@@ -11,7 +11,7 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights and at most 8 tokens.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matvec.wgsl` with the walk `nm` or `nm_expand`; the CPU twin is
+/// The kernel is `matvec.wgsl` with the walk `nm`, `nm_gather` or `nm_select`; the CPU twin is
 /// [`sparse_core::nm::nm_matmul`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatvec {
