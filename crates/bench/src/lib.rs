@@ -3,6 +3,9 @@
 //! The binary is one call to [`main`]. The criterion benches take their shapes and their names from here, so that a row of
 //! `compare` and a bench of the same name measure the same thing.
 
+// A closed output would be a panic: `commands::print` knows what to do.
+#![deny(clippy::print_stdout)]
+
 pub mod calibrate;
 pub mod ceilings;
 pub mod cli;

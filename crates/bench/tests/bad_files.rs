@@ -191,7 +191,7 @@ fn a_result_does_not_replace_an_operand() {
         .join("t.safetensors");
     for out in [&file, &other] {
         let message = format!(
-            "error: cannot write: it is an input of this command, choose another file for --out: {}\n",
+            "error: cannot write: it is an input of this command, choose another file: {}\n",
             out.display()
         );
         for command in [

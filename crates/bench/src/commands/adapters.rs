@@ -6,6 +6,8 @@ use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 use sparse_gpu::{AdapterSummary, adapters_blocking, wgpu};
 
+use super::print;
+
 use crate::cli::AdaptersArgs;
 
 /// An adapter in JSON.
@@ -54,14 +56,14 @@ const fn kind(device_type: wgpu::DeviceType) -> &'static str {
 pub(crate) fn run(args: &AdaptersArgs) -> anyhow::Result<ExitCode> {
     let adapters: Vec<AdapterRecord> = adapters_blocking().into_iter().map(Into::into).collect();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&adapters)?);
+        print(serde_json::to_string_pretty(&adapters)?)?;
     } else if adapters.is_empty() {
-        println!(
+        print(
             "no adapter was found; on Debian or Ubuntu `apt-get install mesa-vulkan-drivers libvulkan1` \
-             gives one that runs on the processor"
-        );
+             gives one that runs on the processor",
+        )?;
     } else {
-        println!("{}", table(&adapters));
+        print(table(&adapters))?;
     }
     Ok(ExitCode::SUCCESS)
 }

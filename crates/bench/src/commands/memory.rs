@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table};
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionOptions;
 
-use super::open;
+use super::{open, print};
 use crate::cli::MemoryArgs;
 use crate::memory::MemoryRow;
 use crate::progress;
@@ -39,10 +39,10 @@ pub(crate) fn run(args: &MemoryArgs) -> anyhow::Result<ExitCode> {
     }
     bar.finish_and_clear();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        print(serde_json::to_string_pretty(&rows)?)?;
     } else {
-        println!("{}", table(&rows));
-        println!(
+        print(table(&rows))?;
+        print(format_args!(
             "on {}: {} x {} heads (k, v: {}) of {}, {}, blocks of {}, stride {}",
             gpu.adapter().name,
             args.batch,
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &MemoryArgs) -> anyhow::Result<ExitCode> {
             args.dtype,
             args.block,
             args.stride
-        );
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

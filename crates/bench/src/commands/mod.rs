@@ -5,6 +5,7 @@ pub(crate) mod attention;
 pub(crate) mod compare;
 pub(crate) mod matmul;
 pub(crate) mod memory;
+mod output;
 pub(crate) mod tune;
 
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sparse_gpu::{Gpu, GpuOptions, TileTable};
 
+use self::output::{check_outs, print};
 use crate::cli::TilesArgs;
 use crate::record::Record;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sparse_gpu::MeasuredOn;
 
-use super::open;
+use super::{open, print};
 use crate::cli::TuneArgs;
 use crate::compare::bench::Bench;
 use crate::device::class_of;
@@ -46,20 +46,11 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    println!("{}", findings_table(&findings));
-    let taken = findings.iter().filter(|f| f.verdict == Verdict::Displaced);
-    println!(
-        "{} of {} defaults displaced on {} ({}, {}), times by {}",
-        taken.count(),
-        findings
-            .iter()
-            .filter(|f| f.verdict != Verdict::RunsDense)
-            .count(),
-        bench.words.adapter,
-        bench.words.driver,
-        bench.words.backend,
-        bench.timer.timing().words()
-    );
+    // Where nothing could be measured, a table that is there already stays.
+    if let Some(out) = args.out.as_ref().filter(|_| !findings.is_empty()) {
+        let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings);
+        write_file(out, table.to_json()?.as_bytes())?;
+    }
     for finding in &findings {
         for wrong in &finding.wrong {
             eprintln!(
@@ -72,11 +63,22 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
     for failure in &failures {
         eprintln!("error: {failure:#}");
     }
-    // Where nothing could be measured, a table that is there already stays.
+    print(findings_table(&findings))?;
+    let taken = findings.iter().filter(|f| f.verdict == Verdict::Displaced);
+    print(format_args!(
+        "{} of {} defaults displaced on {} ({}, {}), times by {}",
+        taken.count(),
+        findings
+            .iter()
+            .filter(|f| f.verdict != Verdict::RunsDense)
+            .count(),
+        bench.words.adapter,
+        bench.words.driver,
+        bench.words.backend,
+        bench.timer.timing().words()
+    ))?;
     if let Some(out) = args.out.as_ref().filter(|_| !findings.is_empty()) {
-        let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings);
-        write_file(out, table.to_json()?.as_bytes())?;
-        println!("written to {}", out.display());
+        print(format_args!("written to {}", out.display()))?;
     }
     let is_wrong = findings.iter().any(|finding| !finding.wrong.is_empty());
     Ok(if failures.is_empty() && !is_wrong {

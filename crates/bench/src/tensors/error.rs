@@ -26,7 +26,7 @@ pub enum TensorFileError {
     },
     /// The result would replace an operand.
     #[error(
-        "cannot write: it is an input of this command, choose another file for --out: {}",
+        "cannot write: it is an input of this command, choose another file: {}",
         path.display()
     )]
     ReplacesInput {

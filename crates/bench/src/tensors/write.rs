@@ -84,8 +84,16 @@ pub fn check_out(out: &Path, inputs: &[&Path]) -> Result<(), TensorFileError> {
     if out.is_dir() {
         return Err(refused(ErrorKind::IsADirectory.into()));
     }
+    let folder = folder(out);
+    if !folder.exists() {
+        let missing = format!(
+            "the folder {} does not exist, create it first",
+            folder.display()
+        );
+        return Err(refused(std::io::Error::new(ErrorKind::NotFound, missing)));
+    }
     // The file is gone when it goes out of scope.
-    temporary_file(folder(out)).map_err(refused)?;
+    temporary_file(folder).map_err(refused)?;
     // A file that does not exist yet is no input.
     let Ok(real) = out.canonicalize() else {
         return Ok(());

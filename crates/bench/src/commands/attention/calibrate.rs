@@ -13,19 +13,21 @@ use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::calibrate::{CalibrateError, Calibrated, HeadReach, Probe, bisect};
 use crate::cli::AttentionArgs;
-use crate::commands::open_with_tiles;
+use crate::commands::{check_outs, open_with_tiles, print};
 use crate::compare::bench::Bench;
 use crate::profile::{
     CalibrationInput, FORMAT, HeadThreshold, Layer, Profile, Settings, Target, VERSION,
 };
 use crate::progress;
 use crate::report::utc_date_time;
-use crate::tensors::{Qkv, check_out, write_file};
+use crate::tensors::{Qkv, write_file};
 
 pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCode> {
     let (options, settings) = (args.options(None)?, args.settings(None)?);
     let paths: Vec<&Path> = args.qkv.iter().map(PathBuf::as_path).collect();
-    check_out(&args.out, &paths)?;
+    let mut inputs: Vec<Option<&Path>> = paths.iter().copied().map(Some).collect();
+    inputs.push(args.tiles.tiles.as_deref());
+    check_outs(&[("--out", Some(&args.out))], &inputs)?;
     let files = read(&paths, &options)?;
     let layer = Layer::of(files[0].shape);
     // No row is timed here.
@@ -76,7 +78,7 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
     };
     write_file(&args.out, profile.to_json()?.as_bytes())?;
     eprintln!("{}", table(layer.heads, &rows(&heads), None));
-    println!("{}", serde_json::to_string(&profile)?);
+    print(serde_json::to_string(&profile)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -14,7 +14,7 @@ use sparse_gpu::{CostModel, Policy};
 use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::cli::AttentionArgs;
-use crate::commands::{exit_code, open_with_tiles};
+use crate::commands::{check_outs, exit_code, open_with_tiles, print};
 use crate::compare::attention::{
     AttentionJob, AttentionResult, Checks, Contest, Decided, PartTimes, PolicyResult, Quality,
     measure, measure_policy,
@@ -25,7 +25,7 @@ use crate::profile::{Profile, Settings};
 use crate::progress;
 use crate::record::Record;
 use crate::report::{AttentionMap, PictureFormat, draw};
-use crate::tensors::{OutTensor, Qkv, check_out, write_file, write_tensors};
+use crate::tensors::{OutTensor, Qkv, write_file, write_tensors};
 
 /// How long dense attention, the whole and its steps are timed together.
 const TIME: Duration = Duration::from_secs(2);
@@ -105,25 +105,23 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         auto: decided,
         checks: result.checks,
     };
-    println!("{}", serde_json::to_string(&printed)?);
+    print(serde_json::to_string(&printed)?)?;
     Ok(exit_code(&[result.record]))
 }
 
 /// Measuring must not end at a file that cannot be written.
 fn check_files(args: &AttentionArgs, qkv: &Path) -> anyhow::Result<()> {
-    let mut inputs = vec![qkv];
-    inputs.extend(args.profile.as_deref());
-    check_out(&args.out, &inputs)?;
-    if let Some(heatmap) = &args.heatmap {
-        inputs.push(&args.out);
-        anyhow::ensure!(
-            heatmap != &args.out,
-            "--out and --heatmap are the same file, choose two: {}",
-            heatmap.display()
-        );
-        check_out(heatmap, &inputs)?;
-    }
-    Ok(())
+    check_outs(
+        &[
+            ("--out", Some(&args.out)),
+            ("--heatmap", args.heatmap.as_deref()),
+        ],
+        &[
+            Some(qkv),
+            args.profile.as_deref(),
+            args.tiles.tiles.as_deref(),
+        ],
+    )
 }
 
 /// The picture of `--heatmap`, where it is asked for.

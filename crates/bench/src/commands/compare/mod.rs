@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use sparse_core::{Activation, DType, Element};
 use sparse_gpu::Tier;
 
-use super::{exit_code, open_with_tiles};
+use super::{exit_code, open_with_tiles, print};
 use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
 use crate::compare::attention::{self, AttentionJob, Contest, planted};
 use crate::compare::bench::Bench;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
     let gpu = open_with_tiles(args.adapter.as_deref(), &args.tiles, args.cooperative)?;
     if args.cooperative {
-        println!("{}", gpu.enable_cooperative_matrices_blocking()?);
+        print(gpu.enable_cooperative_matrices_blocking()?)?;
     }
     let row_time = args.seconds.unwrap_or(row_time(args.preset));
     let mut bench = Bench::new(gpu, row_time);
@@ -111,34 +111,49 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
             })
         }));
     }
-    let results = measure_all(args, &bench, &rows, qkv.as_ref());
-    println!("{}", to_table(&results.records));
-    println!(
-        "on {} ({}, {}), times by {}",
-        bench.words.adapter,
-        bench.words.driver,
-        bench.words.backend,
-        bench.timer.timing().words()
+    anyhow::ensure!(
+        !rows.is_empty(),
+        "there is no row to measure: this preset, and the matrices of --weights where it is given, have none for the operations of --ops; \
+         leave one of them out"
     );
-    for shares in &results.shares {
-        println!("{shares}");
-    }
-    if let Some(ceilings) = &bench.ceilings {
-        println!("ceilings: {}", ceilings.words());
-    }
-    if let Some(peers) = &bench.peers {
-        println!("{}", peers.words());
-        print!("{}", contenders(&results.records));
-    }
+    let results = measure_all(args, &bench, &rows, qkv.as_ref());
+    // Before anything is printed: minutes of measuring must not be lost to a closed output.
+    write_reports(args, &bench, &results)?;
     for failure in &results.failures {
         eprintln!("error: {failure:#}");
     }
-    write_reports(args, &bench, &results)?;
+    tell(&bench, &results)?;
     if results.failures.is_empty() {
         Ok(exit_code(&results.records))
     } else {
         Ok(ExitCode::FAILURE)
     }
+}
+
+/// The table, and what it was measured on and by.
+fn tell(bench: &Bench, results: &Results) -> anyhow::Result<()> {
+    let Some(first) = results.records.first() else {
+        return Ok(());
+    };
+    print(to_table(&results.records))?;
+    print(format_args!(
+        "on {} ({}, {}), times by {}",
+        bench.words.adapter,
+        bench.words.driver,
+        bench.words.backend,
+        first.timing.words()
+    ))?;
+    for shares in &results.shares {
+        print(shares)?;
+    }
+    if let Some(ceilings) = &bench.ceilings {
+        print(format_args!("ceilings: {}", ceilings.words()))?;
+    }
+    if let Some(peers) = &bench.peers {
+        print(peers.words())?;
+        print(contenders(&results.records).trim_end())?;
+    }
+    Ok(())
 }
 
 /// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them.

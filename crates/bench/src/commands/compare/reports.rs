@@ -1,15 +1,15 @@
 //! What `compare` tells: the files of `--json`, `--csv` and `--html`, and words for the terminal.
 
-use std::path::Path;
 use std::time::SystemTime;
 
+use super::super::check_outs;
 use crate::cli::CompareArgs;
 use crate::compare::attention::StepShares;
 use crate::compare::bench::Bench;
 use crate::peers::Peers;
 use crate::record::{Record, to_csv, to_json};
 use crate::report::{MaskMap, Report, to_html, utc_date_time};
-use crate::tensors::{check_out, write_file};
+use crate::tensors::write_file;
 
 /// What has been measured so far.
 #[derive(Debug, Default)]
@@ -22,14 +22,18 @@ pub(super) struct Results {
 
 /// Minutes of measuring must not end at a folder that is not there, or in a file that was read.
 pub(super) fn check_reports(args: &CompareArgs) -> anyhow::Result<()> {
-    let inputs: Vec<&Path> = [&args.weights, &args.qkv]
-        .into_iter()
-        .filter_map(|input| input.as_deref())
-        .collect();
-    for report in [&args.json, &args.csv, &args.html].into_iter().flatten() {
-        check_out(report, &inputs)?;
-    }
-    Ok(())
+    check_outs(
+        &[
+            ("--json", args.json.as_deref()),
+            ("--csv", args.csv.as_deref()),
+            ("--html", args.html.as_deref()),
+        ],
+        &[
+            args.weights.as_deref(),
+            args.qkv.as_deref(),
+            args.tiles.tiles.as_deref(),
+        ],
+    )
 }
 
 /// What became of every strategy of other libraries, row by row.
@@ -52,6 +56,10 @@ pub(super) fn write_reports(
     bench: &Bench,
     results: &Results,
 ) -> anyhow::Result<()> {
+    // Of a run in which no row succeeded there is nothing to tell: an earlier report stays.
+    if results.records.is_empty() {
+        return Ok(());
+    }
     if let Some(path) = &args.json {
         write_file(path, to_json(&results.records)?.as_bytes())?;
     }

@@ -62,7 +62,8 @@ pub(super) enum MatmulInputError {
 impl MatmulInputs {
     /// Reads what the options name and generates the rest.
     pub(super) fn read(args: &MatmulArgs) -> Result<Self, MatmulInputError> {
-        let files: Vec<&Path> = [Some(&args.weights), args.input.as_ref()]
+        let tiles = args.tiles.tiles.as_ref();
+        let files: Vec<&Path> = [Some(&args.weights), args.input.as_ref(), tiles]
             .into_iter()
             .flatten()
             .map(PathBuf::as_path)

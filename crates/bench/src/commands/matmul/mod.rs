@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use sparse_core::{Activation, DType, Element};
 use sparse_gpu::{Gpu, Tier};
 
-use super::open_with_tiles;
+use super::{open_with_tiles, print};
 use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern, TierName};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{Baseline, MatmulJob, measure};
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &MatmulArgs) -> anyhow::Result<ExitCode> {
         DType::F16 => multiply::<f16>(&bench, args, inputs)?,
         DType::Bf16 => multiply::<bf16>(&bench, args, inputs)?,
     };
-    println!("{}", serde_json::to_string(&record)?);
+    print(serde_json::to_string(&record)?)?;
     Ok(super::exit_code(&[record]))
 }
 

@@ -1,0 +1,78 @@
+//! Standard output that is closed or full: nothing that was measured is lost, and nothing panics.
+
+use std::process::{Command, Stdio};
+
+fn bench() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_sparse-bench"))
+}
+
+/// The reader of a pipe that is gone, as behind `| head`.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn reports_are_written_though_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("runs.csv");
+    let output = bench()
+        .args([
+            "compare",
+            "--ops",
+            "nm_matvec",
+            "--seconds",
+            "0.01",
+            "--csv",
+        ])
+        .arg(&csv)
+        .stdout(closed())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && !errors.contains("panicked"),
+        "{errors}"
+    );
+    assert!(std::fs::read_to_string(csv).unwrap().lines().count() > 1);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = bench().arg("adapters").stdout(full).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("error: cannot print the results: No space left"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_run_without_a_row_leaves_an_earlier_report_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("old.csv");
+    std::fs::write(&csv, "kept").unwrap();
+    let output = bench()
+        .args([
+            "compare",
+            "--preset",
+            "attention",
+            "--ops",
+            "xattention",
+            "--lengths",
+            "99999999999",
+            "--csv",
+        ])
+        .arg(&csv)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(csv).unwrap(), "kept");
+}
