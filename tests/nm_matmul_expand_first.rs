@@ -6,9 +6,10 @@ use half::{bf16, f16};
 use sparse_core::nm::NmMatrix;
 use sparse_core::synthetic::integer_matrix;
 use sparse_core::{Element, Matrix, Nm};
-use sparse_gpu::{Activation, Batch, Error, MatmulTypes, NmMatmul, NmVariant, Tile, Transposed};
-use support::gpu::{gpu, poisoned, read, submit};
+use sparse_gpu::{Activation, Batch, Error, NmMatmul, NmVariant, Tile, Transposed};
+use support::gpu::gpu;
 use support::matmul::{Added, Case, EDGES, EPILOGUES, FEW, Format, check, run};
+use support::product::nm_product;
 
 fn expanding(pattern: &str, shape: [usize; 3]) -> Case {
     let nm = pattern.parse::<Nm>().unwrap_or_else(|e| panic!("{e}"));
@@ -190,24 +191,9 @@ fn moved_as_they_are<T: Element>(weights: &[T]) {
             dense[row * columns + row / pattern.v() % columns] = weight;
         }
         let w = NmMatrix::from_dense(&Matrix::new(weights.len(), columns, dense), pattern).unwrap();
-        let problem = NmMatmul {
-            types: MatmulTypes {
-                w: T::DTYPE,
-                ..MatmulTypes::default()
-            },
-            variant: Some(NmVariant::ExpandFirst),
-            ..NmMatmul::new(9, w.rows(), columns, pattern)
-        };
-        let plan = gpu().plan_blocking(&problem).unwrap();
-        let (gw, gx) = (
-            gpu().upload_nm(&w).unwrap(),
-            gpu()
-                .upload(&Matrix::new(9, columns, vec![1.0_f32; 9 * columns]))
-                .unwrap(),
-        );
-        let mut y = poisoned::<f32>(gpu(), &[9, w.rows()]);
-        submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
-        for (i, y) in read::<f32>(gpu(), &y).into_iter().enumerate() {
+        let ones = Matrix::new(9, columns, vec![1.0_f32; 9 * columns]);
+        let y = nm_product(&w, &ones, NmVariant::ExpandFirst);
+        for (i, y) in y.into_iter().enumerate() {
             let weight = f64::from(weights[i % weights.len()].to_f32());
             assert!(
                 y == weight || y.is_nan() && weight.is_nan(),
@@ -228,22 +214,14 @@ fn halves_are_moved_as_they_are() {
     moved_as_they_are(&of([0x7f7f, 0x7f80, 0xff80, 0x7fc1, 0x0080]));
 }
 
-/// As the other two ways compute it, to the bit: the same products in the same order.
+/// As expanding on the way computes it, to the bit: the same products in the same order.
 #[test]
 fn expanding_on_the_way_gives_the_same() {
     let pattern: Nm = "1:4".parse().unwrap();
     let w = NmMatrix::prune(&integer_matrix::<f32>(33, 70, 9, 1).unwrap(), pattern).unwrap();
     let x = integer_matrix::<f32>(50, 70, 9, 2).unwrap();
-    let (gw, gx) = (gpu().upload_nm(&w).unwrap(), gpu().upload(&x).unwrap());
     let products = [NmVariant::Expand, NmVariant::ExpandFirst].map(|variant| {
-        let problem = NmMatmul {
-            variant: Some(variant),
-            ..NmMatmul::new(50, 33, 70, pattern)
-        };
-        let plan = gpu().plan_blocking(&problem).unwrap();
-        let mut y = poisoned::<f32>(gpu(), &[50, 33]);
-        submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
-        read::<f32>(gpu(), &y)
+        nm_product(&w, &x, variant)
             .into_iter()
             .map(f64::to_bits)
             .collect::<Vec<_>>()

@@ -7,8 +7,9 @@ use half::{bf16, f16};
 use sparse_core::nm::{NmMatrix, nm_matmul};
 use sparse_core::{Epilogue, Matrix, Nm};
 use sparse_gpu::{Activation, Batch, Error, NmMatmul, NmVariant, Tile, Transposed};
-use support::gpu::{gpu, poisoned, read, submit};
+use support::gpu::gpu;
 use support::matmul::{Added, Case, EDGES, FEW, Format, check, run};
+use support::product::nm_product;
 
 fn branching(pattern: &str, shape: [usize; 3]) -> Case {
     let nm = pattern.parse::<Nm>().unwrap_or_else(|e| panic!("{e}"));
@@ -138,18 +139,6 @@ fn all_patterns(rows: usize, quads: usize) -> NmMatrix<f32> {
     NmMatrix::prune(&Matrix::new(rows, 4 * quads, dense), Nm::TWO_FOUR).unwrap()
 }
 
-fn product(w: &NmMatrix<f32>, x: &Matrix<f32>, variant: NmVariant) -> Vec<f64> {
-    let problem = NmMatmul {
-        variant: Some(variant),
-        ..NmMatmul::new(x.rows(), w.rows(), w.cols(), w.pattern())
-    };
-    let plan = gpu().plan_blocking(&problem).unwrap();
-    let (gw, gx) = (gpu().upload_nm(w).unwrap(), gpu().upload(x).unwrap());
-    let mut y = poisoned::<f32>(gpu(), &[x.rows(), w.rows()]);
-    submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
-    read::<f32>(gpu(), &y)
-}
-
 #[test]
 fn all_six_patterns_of_two_of_four_at_every_place() {
     let w = all_patterns(50, 47);
@@ -160,7 +149,7 @@ fn all_six_patterns_of_two_of_four_at_every_place() {
     let x = Matrix::new(9, w.cols(), x);
     let expected = nm_matmul(&x, &w, &Epilogue::default()).unwrap().y;
     for variant in [NmVariant::Branch, NmVariant::Expand, NmVariant::ExpandFirst] {
-        let actual = product(&w, &x, variant);
+        let actual = nm_product(&w, &x, variant);
         let wrong = actual.iter().zip(&expected).position(|(a, e)| a != e);
         assert_eq!(wrong, None, "{variant:?}: the first wrong element");
         assert_eq!(actual.len(), expected.len());
@@ -171,7 +160,7 @@ fn all_six_patterns_of_two_of_four_at_every_place() {
 fn an_infinity_meets_only_stored_weights_where_rows_branch() {
     let w = all_patterns(6, 3);
     let ones = Matrix::new(9, w.cols(), vec![1.0; 9 * w.cols()]);
-    let sums = product(&w, &ones, NmVariant::Branch);
+    let sums = nm_product(&w, &ones, NmVariant::Branch);
     for column in 0..w.cols() {
         let mut x = vec![1.0; 9 * w.cols()];
         for token in 0..9 {
@@ -179,9 +168,9 @@ fn an_infinity_meets_only_stored_weights_where_rows_branch() {
         }
         let x = Matrix::new(9, w.cols(), x);
         let stored = |row: usize| PAIRS[(row + column / 4) % 6].contains(&(column % 4));
-        let branch = product(&w, &x, NmVariant::Branch);
-        let expand = product(&w, &x, NmVariant::Expand);
-        let first = product(&w, &x, NmVariant::ExpandFirst);
+        let branch = nm_product(&w, &x, NmVariant::Branch);
+        let expand = nm_product(&w, &x, NmVariant::Expand);
+        let first = nm_product(&w, &x, NmVariant::ExpandFirst);
         let expand = expand.into_iter().zip(first);
         for (i, (branch, (expand, first))) in branch.into_iter().zip(expand).enumerate() {
             let row = i % w.rows();

@@ -8,7 +8,7 @@ use sparse_core::prune::BlockBudget;
 use sparse_core::{BsrMatrix, Element, MatmulReference, Matrix, NmMatrix, Tensor};
 use sparse_gpu::{
     Addend, Batch, BsrMatmul, DenseMatmul, Epilogue, Error, Explanation, Extras, GpuTensor,
-    MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, Weights,
+    MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, NmVariant, Weights,
 };
 
 use super::gpu::{gpu, poisoned, read, submit};
@@ -284,4 +284,25 @@ pub(crate) fn on_gpu<X: Element, W: Element, Y: Element>(
         y
     };
     (y, plan.explain().clone())
+}
+
+/// `x w^T` of these very weights, multiplied in the given variant.
+pub(crate) fn nm_product<W: Element>(
+    w: &NmMatrix<W>,
+    x: &Matrix<f32>,
+    variant: NmVariant,
+) -> Vec<f64> {
+    let shape = [x.rows(), w.rows(), w.cols()];
+    let case = Case {
+        variant: Some(variant),
+        ..Case::new(Format::Nm(w.pattern()), shape)
+    };
+    let inputs = Inputs::<f32, W, f32> {
+        x: x.clone(),
+        weights: vec![HostWeights::Nm(w.clone())],
+        bias: None,
+        previous: None,
+        residual: None,
+    };
+    on_gpu(&case, &inputs).0
 }

@@ -209,13 +209,10 @@ impl Bench {
     /// # Errors
     /// [`anyhow::Error`] where nothing was run.
     pub fn record(&self, words: RowWords, runs: &[Runs]) -> anyhow::Result<Record> {
-        let (baseline, own) = match runs {
-            [own] => (own, own),
-            [baseline, own, ..] => (baseline, own),
-            [] => anyhow::bail!("nothing was run"),
-        };
-        let speedup = own.speedup_over(baseline);
-        let (dense_ms, sparse_ms) = (baseline.summary().median_ms, own.summary().median_ms);
+        let (baseline, own) = baseline_and_own(runs)?;
+        let dense = baseline.unwrap_or(own);
+        let speedup = own.speedup_over(dense);
+        let (dense_ms, sparse_ms) = (dense.summary().median_ms, own.summary().median_ms);
         let roofline = match (&self.ceilings, words.work) {
             (Some(ceilings), Some(work)) => Some(Roofline::of(ceilings, work, sparse_ms)),
             _ => None,
@@ -245,9 +242,9 @@ impl Bench {
             }),
             max_err_over_bound: words.max_err_over_bound,
             runs: own.summary().runs,
-            spread: match runs {
-                [own] => own.summary().spread,
-                _ => speedup.spread,
+            spread: match baseline {
+                None => own.summary().spread,
+                Some(_) => speedup.spread,
             },
             roofline,
             contenders: Vec::new(),
@@ -260,10 +257,9 @@ impl Bench {
     /// Those of [`Bench::record`].
     pub fn record_beside(&self, words: RowWords, times: Times) -> anyhow::Result<Record> {
         let record = self.record(words, &times.ours)?;
-        // The measured operation is the last of baseline and itself, where no steps follow: other libraries race without those.
-        let own = times.ours.get(1).or(times.ours.first());
-        let best = match (times.contenders.first(), times.best_peer, own) {
-            (Some(best), Some(runs), Some(own)) => Some(Peer {
+        let (_, own) = baseline_and_own(&times.ours)?;
+        let best = match (times.contenders.first(), times.best_peer) {
+            (Some(best), Some(runs)) => Some(Peer {
                 name: best.name.clone(),
                 ms: runs.summary().median_ms,
                 speedup: own.speedup_over(&runs).median,
@@ -276,6 +272,15 @@ impl Bench {
             timing: times.timing,
             ..record
         })
+    }
+}
+
+/// The runs of a row's baseline, where it has one, and its own; those of the steps of XAttention come behind.
+fn baseline_and_own(runs: &[Runs]) -> anyhow::Result<(Option<&Runs>, &Runs)> {
+    match runs {
+        [own] => Ok((None, own)),
+        [baseline, own, ..] => Ok((Some(baseline), own)),
+        [] => anyhow::bail!("nothing was run"),
     }
 }
 
