@@ -6,22 +6,22 @@
 // y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]), the sum over the k that the walk visits ({{ walk }}),
 // by cooperative matrices of {{ size }} x {{ size }}: f16 times f16, added up in f32.
 //
-// x arrives packed (pack_f16.wgsl): panels of {{ panel }} tokens, in each panel k-major, so that {{ size }} neighbouring k are a row-major matrix B.
+// x arrives packed (pack_f16.wgsl): panels of {{ panel }} tokens, in each panel k-major.
 // A workgroup owns one tile: {{ row_matrices * size }} rows of w times one panel of tokens. Its subgroups divide the panel: one takes {{ row_matrices }} x {{ token_matrices }}
 // matrices of sums at a time, {{ token_matrices * size }} tokens, and however many subgroups the driver makes of {{ lanes }} invocations, all take equally many.
-// One step = {{ size }} stored weights per row, {{ size }} x {{ size }} of them a row-major matrix A: {{ row_matrices * token_matrices }} products of matrices for {{ row_matrices }} + {{ token_matrices }} loads.
-{%- if gathers %}
-// The {{ size }} k of a step lie anywhere: their rows of x are gathered in workgroup memory first, which all subgroups share.
-{%- endif %}
-{%- if staged %}
-// Weights pass through workgroup memory, where what lies outside of w is zero: rows of w do not start where matrices can be loaded, or do not
-// fill them.
+// One step = {{ size }} stored weights per row: {{ row_matrices * token_matrices }} products of matrices for {{ row_matrices }} + {{ token_matrices }} loads.
+//
+// Both operands of a step pass through workgroup memory, where the k of a row of w, and those of a token, are neighbours, four of them an array
+// of their own: such rows are what registers of matrices hold, and fours are what memory moves at a time. Wherever the k of the step lie in x,
+// it is there that they meet.
+{%- if padded %}
+// What lies outside of w, or behind the last of the walk's steps, is zero there.
 {%- endif %}
 
 {{ shared.params() }}
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> packed_x: array<{{ "vec4<f16>" if gathers else "f16" }}>;
+@group(0) @binding(1) var<storage, read> packed_x: array<vec4<f16>>;
 {{ epilogue.bindings(storage, output) }}
 {{ walker.bindings(storage, config) }}
 
@@ -36,16 +36,12 @@ const LANES = {{ lanes }}u;
 const PANEL = {{ panel }}u;
 const SHARE = {{ token_matrices * size }}u;   // tokens that a subgroup takes at a time
 const STEP = {{ size // 4 }}u;                // a step of matrices, in the walk's steps of four
-const UNIT = {{ 4 if config.vector_weights else 1 }}u;                // elements of w that the walk counts as one
 
 // One matrix of sums for each subgroup, on its way to y.
-var<workgroup> sums: array<f32, {{ panel // token_matrices * size }}>;
-{%- if gathers %}
-var<workgroup> gathered: array<f16, {{ size * panel }}>;
-{%- endif %}
-{%- if staged %}
-var<workgroup> weights: array<f16, {{ row_matrices * size * size }}>;
-{%- endif %}
+var<workgroup> sums: array<array<f32, 4>, {{ panel // token_matrices * size // 4 }}>;
+// The k of the step, by tokens and by rows of w. Indices known before are indices of their own, because checks of the others stay in the code.
+var<workgroup> tokens: array<array<array<array<f16, 4>, STEP>, 4>, {{ panel // 4 }}>;
+var<workgroup> weights: array<array<array<f16, 4>, STEP>, ROWS>;
 
 {{ shared.x_stride(config) }}
 
@@ -67,12 +63,7 @@ fn main(
     let panel = group / params.row_tiles % params.panels;
     {{ shared.tile_rows() }}
     let last_row = row_end - 1u - strip * STRIP_ROWS;
-{%- if not staged %}
-{%- for r in range(row_matrices) %}
-    let row_{{ r }} = walk_row(strip, min(tile_row + {{ r * size }}u, last_row / SIZE * SIZE));
-{%- endfor %}
-{%- endif %}
-    let panel_base = panel * params.packed_rows * PANEL;
+    let panel_base = panel * params.packed_rows * X_STRIDE;
 {%- if split %}
     let all_steps = walk_steps(strip);
     let part = params.first_part + group / params.row_tiles / params.panels;
@@ -95,63 +86,56 @@ fn main(
 {%- endfor %}{% endfor %}
 
         for (var step = steps.x; step < steps.y; step += STEP) {
-{%- if gathers or staged %}
             // What the last step left is used up.
             workgroupBarrier();
+{%- for turn in range((panel * size // 16 + lanes - 1) // lanes) %}
+            if (lane + {{ turn }}u * LANES < subgroups * (SHARE / 4u) * STEP) {
+                let i = lane + {{ turn }}u * LANES;
+                // A square of four tokens and four k.
+                let four = i / STEP;
+                let quad = step + i % STEP;
+{%- if padded %}
+                let listed = min(quad, steps.y - 1u);
+                let zero = vec4<u32>(panel_base + params.zero_row * X_STRIDE);
+                let k = select(zero, walk_x(panel_base, walk_word(list, listed), listed), quad < steps.y) + share * (SHARE / 4u) + four;
+{%- else %}
+                let k = walk_x(panel_base, walk_word(list, quad), quad) + share * (SHARE / 4u) + four;
 {%- endif %}
-{%- if gathers %}
-            for (var i = lane; i < STEP * (PANEL / 4u); i += LANES) {
-                let quad = i / (PANEL / 4u);
-                let four = i % (PANEL / 4u);
-                // The last step may reach behind the list: there are zeros of x for that.
-                let exists = step + quad < steps.y;
-                let listed = min(step + quad, steps.y - 1u);
-                let zero = vec4<u32>(panel_base + params.zero_row * PANEL);
-                let k = select(zero, walk_x(panel_base, walk_word(list, listed), listed), exists);
-                let first = 4u * quad * PANEL + 4u * four;
 {%- for j in range(4) %}
-                let x_{{ j }} = packed_x[k[{{ j }}] / 4u + four];
+                let x_{{ j }} = packed_x[k[{{ j }}]];
 {%- endfor %}
-{%- for j in range(4) %}{% for i in range(4) %}
-                gathered[first + {{ j }}u * PANEL + {{ i }}u] = x_{{ j }}[{{ i }}];
-{%- endfor %}{% endfor %}
+{%- for t in range(4) %}
+                tokens[four][{{ t }}][i % STEP] = array<f16, 4>(x_0[{{ t }}], x_1[{{ t }}], x_2[{{ t }}], x_3[{{ t }}]);
+{%- endfor %}
             }
-{%- endif %}
-{%- if staged %}
-            for (var i = lane; i < ROWS * STEP; i += LANES) {
+{%- endfor %}
+{%- for turn in range((row_matrices * size * size // 4 + lanes - 1) // lanes) %}
+            {% if (turn + 1) * lanes > row_matrices * size * size // 4 %}if (lane + {{ turn }}u * LANES < ROWS * STEP) {% endif %}{
+                let i = lane + {{ turn }}u * LANES;
                 let row = i / STEP;
                 let quad = step + i % STEP;
+{%- if not padded %}
+                let four = w[walk_at(walk_row(strip, min(tile_row + row, last_row)), quad)];
+{%- else %}
                 let exists = tile_row + row <= last_row && quad < steps.y;
-                let at = UNIT * walk_at(walk_row(strip, min(tile_row + row, last_row)), min(quad, steps.y - 1u));
-{%- for i in range(4) %}
+                let at = walk_at(walk_row(strip, min(tile_row + row, last_row)), min(quad, steps.y - 1u));
 {%- if config.vector_weights %}
-                weights[4u * i + {{ i }}u] = select(f16(0.0), w[at + {{ i }}u], exists);
+                let four = select(vec4<f16>(), w[at], exists);
 {%- else %}
-                let exists_{{ i }} = exists && 4u * quad + {{ i }}u < params.k_in;
-                weights[4u * i + {{ i }}u] = select(f16(0.0), w[select(0u, at + {{ i }}u, exists_{{ i }})], exists_{{ i }});
+                let exists_k = vec4<bool>(exists) & (4u * quad + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.k_in));
+                let at_k = select(vec4<u32>(0u), at + vec4<u32>(0u, 1u, 2u, 3u), exists_k);
+                let four = select(vec4<f16>(), vec4<f16>(w[at_k.x], w[at_k.y], w[at_k.z], w[at_k.w]), exists_k);
 {%- endif %}
-{%- endfor %}
+{%- endif %}
+                weights[row][i % STEP] = array<f16, 4>(four.x, four.y, four.z, four.w);
             }
-{%- endif %}
-{%- if gathers or staged %}
+{%- endfor %}
             workgroupBarrier();
-{%- endif %}
-{%- if not gathers %}
-            let k = walk_x(panel_base, walk_word(list, step), step).x + share_token;
-{%- endif %}
 {%- for c in range(token_matrices) %}
-{%- if gathers %}
-            let b_{{ c }} = coopLoadT<MatrixB>(&gathered[share_token + {{ c * size }}u], PANEL);
-{%- else %}
-            let b_{{ c }} = coopLoadT<MatrixB>(&packed_x[k + {{ c * size }}u], PANEL);
-{%- endif %}
+            let b_{{ c }} = coopLoad<MatrixB>(&tokens[(subgroup * SHARE + {{ c * size }}u) / 4u][0][0][0], SIZE);
 {%- endfor %}
 {%- for r in range(row_matrices) %}
-{%- if staged %}
-            let a_{{ r }} = coopLoadT<MatrixA>(&weights[{{ r * size * size }}], SIZE);
-{%- else %}
-            let a_{{ r }} = coopLoadT<MatrixA>(&w[UNIT * walk_at(row_{{ r }}, step)], {{ config.bc ~ "u" if config.bc > 0 else "4u * params.weight_stride" }});
-{%- endif %}
+            let a_{{ r }} = coopLoadT<MatrixA>(&weights[{{ r * size }}][0][0], SIZE);
 {%- for c in range(token_matrices) %}
             acc_{{ r }}_{{ c }} = coopMultiplyAdd(a_{{ r }}, b_{{ c }}, acc_{{ r }}_{{ c }});
 {%- endfor %}
@@ -162,7 +146,7 @@ fn main(
 {%- for r in range(row_matrices) %}{% for c in range(token_matrices) %}
 {%- set across = "token" if output.transposed else "row" %}
         workgroupBarrier();
-        {{ "coopStoreT" if output.transposed else "coopStore" }}(acc_{{ r }}_{{ c }}, &sums[subgroup * SIZE * SIZE], SIZE);
+        {{ "coopStoreT" if output.transposed else "coopStore" }}(acc_{{ r }}_{{ c }}, &sums[subgroup * (SIZE * STEP)][0], SIZE);
         workgroupBarrier();
         for (var i = lane; i < subgroups * SIZE * STEP; i += LANES) {
             // Four {{ across }}s of a matrix of sums, neighbours in y.
@@ -173,17 +157,17 @@ fn main(
             if (token < params.token_end && row < row_end) {
                 let at = {{ shared.y_index("token", "row", split) }};
 {%- if output.vectors %}
-                put4(at, row, vec4<f32>(sums[4u * i], sums[4u * i + 1u], sums[4u * i + 2u], sums[4u * i + 3u]));
+                put4(at, row, vec4<f32>(sums[i][0], sums[i][1], sums[i][2], sums[i][3]));
 {%- elif output.storage == "f32" %}
 {%- for i in range(4) %}
                 if ({{ across }} + {{ i }}u < {{ "params.token_end" if output.transposed else "row_end" }}) {
-                    put(at + {{ i }}u, row{% if not output.transposed %} + {{ i }}u{% endif %}, sums[4u * i + {{ i }}u]);
+                    put(at + {{ i }}u, row{% if not output.transposed %} + {{ i }}u{% endif %}, sums[i][{{ i }}]);
                 }
 {%- endfor %}
 {%- else %}
 {%- for i in [0, 2] %}
                 if ({{ across }} + {{ i }}u < {{ "params.token_end" if output.transposed else "row_end" }}) {
-                    put2(at + {{ i }}u, row{% if not output.transposed %} + {{ i }}u{% endif %}, vec2<f32>(sums[4u * i + {{ i }}u], sums[4u * i + {{ i + 1 }}u]));
+                    put2(at + {{ i }}u, row{% if not output.transposed %} + {{ i }}u{% endif %}, vec2<f32>(sums[i][{{ i }}], sums[i][{{ i + 1 }}]));
                 }
 {%- endfor %}
 {%- endif %}

@@ -138,9 +138,9 @@ fn store4_{{ name }}(i: u32, value: vec4<u32>) {
 }
 {%- endmacro %}
 
-{#- A read-only array of f16 as numbers, which wants `enable f16`: what cooperative matrices load from. -#}
-{% macro native_half_reader(binding, name) -%}
-@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<f16>;
+{#- A read-only array of f16 as numbers, which wants `enable f16`: for cooperative matrices. -#}
+{% macro native_half_reader(binding, name, vectors) -%}
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<{{ "vec4<f16>" if vectors else "f16" }}>;
 {%- endmacro %}
 
 {#- An output array. f32: store_NAME(i, value) for one element, and store4_NAME(i, value) for elements 4i .. 4i+3 where

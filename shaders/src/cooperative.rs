@@ -114,9 +114,9 @@ pub struct CooperativeKernel {
     pub walk: Walk,
     /// The tile.
     pub tile: CooperativeTile,
-    /// Weights pass through workgroup memory and are padded there. Without, their rows start at multiples of 8 elements and are, and the
-    /// outputs are, multiples of the matrix size.
-    pub staged: bool,
+    /// What lies outside of the weights, or behind the last k of a strip, is taken for zero. Without, rows of weights start at multiples of four
+    /// elements and are multiples of the matrix size.
+    pub padded: bool,
     /// What becomes of the sums.
     pub output: Output,
     /// k is split in parts, each with sums of its own, for [`crate::MatmulFinishKernel`] to add up.
@@ -124,12 +124,12 @@ pub struct CooperativeKernel {
 }
 
 impl CooperativeKernel {
-    /// Staged weights, f32 results, no epilogue, k in one part.
+    /// Padded weights, f32 results, no epilogue, k in one part.
     pub const fn new(walk: Walk, tile: CooperativeTile) -> Self {
         Self {
             walk,
             tile,
-            staged: true,
+            padded: true,
             output: Output::F32,
             split: false,
         }
@@ -153,22 +153,20 @@ impl Serialize for CooperativeKernel {
             lanes: usize,
             panel: usize,
             strip_rows: usize,
-            gathers: bool,
-            staged: bool,
+            padded: bool,
             output: Output,
             split: bool,
         }
         Variables {
             walk: self.walk.name(),
-            config: WalkConfig::native(self.walk, self.tile.panel()),
+            config: WalkConfig::native(self.walk, self.tile.panel() / 4),
             size: self.tile.size.side(),
             row_matrices: self.tile.row_matrices,
             token_matrices: self.tile.token_matrices,
             lanes: self.tile.lanes,
             panel: self.tile.panel(),
             strip_rows: self.strip_rows(),
-            gathers: matches!(self.walk, Walk::Nm { .. }),
-            staged: self.staged,
+            padded: self.padded,
             output: self.output,
             split: self.split,
         }
@@ -190,7 +188,7 @@ impl Kernel for CooperativeKernel {
             "matmul_cooperative_{}_{}{}_{}{}",
             self.walk.label(),
             self.tile,
-            if self.staged { "_staged" } else { "" },
+            if self.padded { "_padded" } else { "" },
             self.output.label(),
             if self.split { "_split" } else { "" },
         )
@@ -207,20 +205,20 @@ impl Kernel for CooperativeKernel {
         };
         match self.walk {
             Walk::Dense { vector_weights } => require(
-                vector_weights || self.staged,
+                vector_weights || self.padded,
                 &name,
                 "alignment of rows of w",
                 1,
-                "8 elements, unless weights are staged",
+                "4 elements, unless weights are padded",
             )?,
             Walk::Nm { v, .. } => whole("v", v)?,
             Walk::Bsr { br, bc } => {
                 whole("block rows", br)?;
                 whole("block columns", bc)?;
                 require(
-                    !self.staged,
+                    !self.padded,
                     &name,
-                    "rows of a block that are staged",
+                    "rows of a block that are padded",
                     br,
                     "0: blocks are whole matrices",
                 )?;

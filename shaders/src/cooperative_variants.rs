@@ -8,7 +8,7 @@ const DENSE: Walk = Walk::Dense {
     vector_weights: true,
 };
 
-/// Every walk, staged and not, both sizes, tiles of processors and of GPUs, all kinds of results. Those that contradict each other are among
+/// Every walk, padded and not, both sizes, tiles of processors and of GPUs, all kinds of results. Those that contradict each other are among
 /// them, and are refused when they are expanded.
 pub(crate) fn cooperative_variants() -> Vec<CooperativeKernel> {
     let mut kernels = Vec::new();
@@ -46,12 +46,12 @@ pub(crate) fn cooperative_variants() -> Vec<CooperativeKernel> {
         ];
         for tile in tiles {
             for walk in walks {
-                for staged in [false, true] {
+                for padded in [false, true] {
                     let outputs = outputs().into_iter();
                     // How results are stored has nothing to do with the size of a tile.
                     for output in outputs.take(if tile == tiles[1] { 8 } else { 1 }) {
                         kernels.push(CooperativeKernel {
-                            staged,
+                            padded,
                             output,
                             ..CooperativeKernel::new(walk, tile)
                         });
@@ -59,10 +59,10 @@ pub(crate) fn cooperative_variants() -> Vec<CooperativeKernel> {
                 }
             }
         }
-        for (walk, staged) in [(DENSE, true), (nm(2, 4, 1, 2), false)] {
+        for (walk, padded) in [(DENSE, true), (nm(2, 4, 1, 2), false)] {
             let split = true;
             kernels.push(CooperativeKernel {
-                staged,
+                padded,
                 split,
                 ..CooperativeKernel::new(walk, tiles[2])
             });

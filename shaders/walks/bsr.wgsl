@@ -2,7 +2,7 @@
     Steps are numbered through the whole matrix, so the strip's range comes straight from indptr. -#}
 {% macro bindings(storage, c) -%}
 {% if c.native -%}
-{{ storage.native_half_reader(3, "w") }}
+{{ storage.native_half_reader(3, "w", c.vector_weights) }}
 {%- else -%}
 {{ storage.vec4_reader(3, "w", c.weight) }}
 {%- endif %}

@@ -2,7 +2,7 @@
 {#- The identity: step s holds the weights of k = 4s .. 4s+3. The weights are w [n_out, k_in] row-major, as the caller keeps them. -#}
 {% macro bindings(storage, c) -%}
 {% if c.native -%}
-{{ storage.native_half_reader(3, "w") }}
+{{ storage.native_half_reader(3, "w", c.vector_weights) }}
 {%- elif c.vector_weights -%}
 {{ storage.vec4_reader(3, "w", c.weight) }}
 {%- else -%}

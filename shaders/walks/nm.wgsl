@@ -15,7 +15,7 @@
 
 {% macro bindings(storage, c) -%}
 {% if c.native -%}
-{{ storage.native_half_reader(3, "w") }}
+{{ storage.native_half_reader(3, "w", c.vector_weights) }}
 {%- else -%}
 {{ storage.vec4_reader(3, "w", c.weight) }}
 {%- endif %}

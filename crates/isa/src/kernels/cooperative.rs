@@ -14,10 +14,10 @@ const DENSE: Walk = Walk::Dense {
 };
 
 pub(super) fn list(class: AdapterClass, matrices: Matrices) -> Result<Vec<Entry>> {
-    let kernel = |walk, staged| {
+    let kernel = |walk, padded| {
         let (size, sizes) = (matrices.size, matrices.subgroup_sizes);
         CooperativeKernel {
-            staged,
+            padded,
             output: Output {
                 vectors: true,
                 ..Output::F32

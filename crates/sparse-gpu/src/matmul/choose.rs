@@ -23,7 +23,7 @@ pub(crate) enum Shape {
         lanes: usize,
     },
     /// `matmul_cooperative.wgsl`.
-    Cooperative { tile: CooperativeTile, staged: bool },
+    Cooperative { tile: CooperativeTile, padded: bool },
 }
 
 impl Shape {

@@ -13,7 +13,7 @@ use crate::{AdapterClass, Error, Gpu};
 pub(crate) struct Choice {
     pub(crate) walk: Walk,
     pub(crate) tile: CooperativeTile,
-    pub(crate) staged: bool,
+    pub(crate) padded: bool,
 }
 
 /// The choice, or nothing where portable kernels take the product, and what there is to say of it.
@@ -102,7 +102,7 @@ fn better_off(problem: &MatmulProblem) -> Option<String> {
 
 fn with(gpu: &Gpu, problem: &MatmulProblem, size: MatrixSize) -> (Option<Choice>, Option<String>) {
     let side = size.side();
-    let (walk, staged) = walk(problem, side);
+    let (walk, padded) = walk(problem, side);
     let tile = tile(
         walk,
         problem.tokens,
@@ -110,10 +110,10 @@ fn with(gpu: &Gpu, problem: &MatmulProblem, size: MatrixSize) -> (Option<Choice>
         gpu.class(),
         gpu.adapter().subgroup_sizes,
     );
-    let note = staged.then(|| {
+    let note = padded.then(|| {
         format!("weights pass through workgroup memory: rows of w or its sizes are no multiples of {side}")
     });
-    let choice = Choice { walk, tile, staged };
+    let choice = Choice { walk, tile, padded };
     (Some(choice), note)
 }
 
@@ -155,11 +155,12 @@ pub(crate) fn tile(
         (smallest.max(4) as usize).next_power_of_two(),
         (largest.max(4) as usize).next_power_of_two(),
     );
-    let (most_rows, most_tokens, lanes) = match class {
-        // Measured on lavapipe, see docs/TUNING.md.
-        AdapterClass::Software => (2, 2, largest),
-        // 2 x 4 matrices of 16 x 16 are 64 registers of a subgroup of 32; four subgroups share what is gathered.
-        _ => (2, 4, largest.max(128)),
+    let (most_rows, most_tokens, lanes, smallest) = match class {
+        // Measured on lavapipe, see docs/TUNING.md. Four subgroups, each with two shares: what is tested on processors is what runs on GPUs, also on
+        // those whose subgroups are of two sizes.
+        AdapterClass::Software => (2, 2, 4 * largest, smallest / 2),
+        // 2 x 4 matrices of 16 x 16 are 64 registers of a subgroup of 32; four subgroups share what passes through workgroup memory.
+        _ => (2, 4, largest.max(128), smallest),
     };
     let strip = walk.strip_rows(most_rows * side) / side;
     let row_matrices = [4, 2, 1]

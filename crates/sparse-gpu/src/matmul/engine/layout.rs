@@ -66,16 +66,11 @@ impl Engine {
     pub(super) fn loop_rounds(&self) -> usize {
         let steps = self.steps();
         match self.shape {
-            // The steps of each share of tokens that a subgroup takes; in each it gathers and stages, and stores the sums after them.
-            Shape::Cooperative { tile, staged } => {
+            // The steps of each share of tokens that a subgroup takes; in each it moves both operands, and stores the sums after them.
+            Shape::Cooperative { tile, .. } => {
                 let quads = tile.size.side() / 4;
-                let gathered = if matches!(self.walk, Walk::Nm { .. }) {
-                    quads * tile.panel() / 4
-                } else {
-                    0
-                };
-                let staged = if staged { quads * tile.rows() } else { 0 };
-                let moved = gathered.div_ceil(tile.lanes) + staged.div_ceil(tile.lanes);
+                let squares = quads * tile.panel() / tile.shares / 4;
+                let moved = squares.div_ceil(tile.lanes) + (quads * tile.rows()).div_ceil(tile.lanes);
                 // Subgroups are never larger than workgroups: one subgroup takes all shares, at worst.
                 let stored = tile.row_matrices * tile.token_matrices * 4 * quads * quads;
                 tile.shares * (1 + steps.div_ceil(quads) * (1 + moved)) + stored

@@ -35,8 +35,8 @@ impl Engine {
         let (matrices, note) = cooperative::choose(gpu, &problem)?;
         let mut notes: Vec<String> = note.into_iter().collect();
         let (walk, mut shape, origin) = if let Some(choice) = matrices {
-            let cooperative::Choice { walk, tile, staged } = choice;
-            (walk, Shape::Cooperative { tile, staged }, None)
+            let cooperative::Choice { walk, tile, padded } = choice;
+            (walk, Shape::Cooperative { tile, padded }, None)
         } else {
             let few = problem.few_tokens_only
                 || (problem.tile.is_none()
@@ -166,13 +166,13 @@ fn smaller(shape: Shape) -> Option<Shape> {
             ..tile
         })),
         Shape::Tiled(tile) if tile.cols > 4 => Some(Shape::Tiled(Tile { cols: 4, ..tile })),
-        Shape::Cooperative { tile, staged } if tile.token_matrices > 1 => {
+        Shape::Cooperative { tile, padded } if tile.token_matrices > 1 => {
             let token_matrices = tile.token_matrices / 2;
             let tile = CooperativeTile {
                 token_matrices,
                 ..tile
             };
-            Some(Shape::Cooperative { tile, staged })
+            Some(Shape::Cooperative { tile, padded })
         }
         // No smaller: chunks of an even number of tokens start at whole words of y.
         Shape::Matvec { rows, panel, lanes } if panel > 4 => Some(Shape::Matvec {
@@ -324,11 +324,11 @@ async fn compile_main(
             };
             gpu.compile(&kernel).await
         }
-        Shape::Cooperative { tile, staged } => {
+        Shape::Cooperative { tile, padded } => {
             let kernel = CooperativeKernel {
                 walk,
                 tile,
-                staged,
+                padded,
                 output,
                 split,
             };
