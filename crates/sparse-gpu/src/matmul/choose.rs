@@ -156,17 +156,12 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
         ),
         ..widest
     };
-    // What a list of one row costs besides multiplying is shared by more columns.
-    if tile.rows == 1 {
-        tile.cols = 16;
-    }
-    // So are the loads of the weights, in a loop that is short where it has few rows.
     let lists = matches!(
         walk,
         Walk::Nm { .. } | Walk::Bsr { .. } | Walk::BsrTransposed { .. }
     );
-    if class == AdapterClass::Software && lists && (2..=8).contains(&tile.rows) {
-        tile.cols = 8;
+    if let Some(cols) = tiles::cols_of_few_rows(class, tile.rows, lists) {
+        tile.cols = cols;
     }
     while tile.panel() / 2 >= tokens {
         if tile.lanes > tiles::subgroup(class) {

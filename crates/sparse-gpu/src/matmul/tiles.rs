@@ -35,6 +35,26 @@ pub(crate) const fn widest(class: AdapterClass, expands: bool) -> Tile {
     Tile { rows, cols, lanes }
 }
 
+/// Columns of tiles that have only so many rows because the strips have no more, where others than those of [`widest`] are better; `lists` where
+/// the rows walk a list of k.
+///
+/// What decides: what a step costs besides multiplying, weights and the list among it, is shared by columns.
+pub(crate) const fn cols_of_few_rows(
+    class: AdapterClass,
+    rows: usize,
+    lists: bool,
+) -> Option<usize> {
+    match (class, rows, lists) {
+        (_, 1, _) => Some(16),
+        // Measured on lavapipe: a loop of few rows is short enough for eight.
+        (AdapterClass::Software, 2..=8, true) => Some(8),
+        // RDNA3 at 4:2:4, four rows, 8 -> 16 columns: 361 -> 332 cycles for 128 multiply-adds, Ampere 15832 -> 12865; as many sums as 8 x 8 has.
+        // Adreno: 8 % more issues than the dense twin instead of 15.
+        (AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Adreno, 2..=4, true) => Some(16),
+        _ => None,
+    }
+}
+
 /// The tile for many tokens whose weights branch on the pattern of each row; none where that is not seen to pay.
 ///
 /// What decides: a leaf has two multiply-adds a column at 2:4, which more columns make longer than what it takes to get there; all four columns of
