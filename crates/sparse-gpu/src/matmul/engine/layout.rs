@@ -70,7 +70,8 @@ impl Engine {
             Shape::Cooperative { tile, .. } => {
                 let quads = tile.size.side() / 4;
                 let squares = quads * tile.panel() / tile.shares / 4;
-                let moved = squares.div_ceil(tile.lanes) + (quads * tile.rows()).div_ceil(tile.lanes);
+                let moved =
+                    squares.div_ceil(tile.lanes) + (quads * tile.rows()).div_ceil(tile.lanes);
                 // Subgroups are never larger than workgroups: one subgroup takes all shares, at worst.
                 let stored = tile.row_matrices * tile.token_matrices * 4 * quads * quads;
                 tile.shares * (1 + steps.div_ceil(quads) * (1 + moved)) + stored
