@@ -22,6 +22,15 @@ const MANY_TOKENS: usize = 128;
 /// Rows with one pattern from which on they make a tile, and walk its list.
 const ROWS_OF_A_TILE: usize = 4;
 
+/// Tokens up to which rows select from registers. With more, the x of all columns that a row selects from take more registers than some makes
+/// have. Processors keep them in the cache: with two to four tokens selecting takes 0.8 of the time of gathering there, with eight the same.
+const fn most_tokens_to_select(class: AdapterClass) -> usize {
+    match class {
+        AdapterClass::Software => 4,
+        _ => 1,
+    }
+}
+
 /// The walk for weights `[n_out, k_in]` of `pattern`, with the reason where there was a choice.
 pub(super) fn nm_walk(
     problem: &MatmulProblem,
@@ -33,8 +42,7 @@ pub(super) fn nm_walk(
     let (n, m) = (pattern.n(), pattern.m());
     // A strip longer than w is the only one, and no more of it is computed than there is.
     let v = pattern.v().min(problem.n_out.next_multiple_of(8).max(8));
-    // With more tokens, the x of all columns that a row selects from take more registers than some makes have.
-    if matvec && problem.tokens == 1 && v < 8 && m == 4 && n <= 2 {
+    if matvec && v < 8 && m == 4 && n <= 2 && problem.tokens <= most_tokens_to_select(class) {
         let note = format!(
             "{v} row(s) share a pattern: x is loaded for all rows at once and selected in registers, no weight byte is read twice"
         );
