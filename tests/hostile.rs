@@ -669,11 +669,11 @@ fn tiles_that_no_kernel_has_are_refused() {
         ),
         (
             direct(8, 4, 0),
-            "tile.dims is 0, possible is a multiple of 4",
+            "tile.dims is 0, possible is a multiple of 4 from 16 up",
         ),
         (
-            direct(8, 4, 6),
-            "tile.dims is 6, possible is a multiple of 4",
+            direct(8, 4, 18),
+            "tile.dims is 18, possible is a multiple of 4 from 16 up",
         ),
         (direct(usize::MAX, 4, 16), "tile.lanes is"),
         (tiled(64, 0), "tile.split is 0, possible is 4, 8 or 16"),

@@ -163,6 +163,19 @@ fn a_table_of_the_first_version_means_loops_over_128_dimensions() {
     // Written again it has what its version knows.
     assert_eq!(read, expected);
     assert_eq!(read.to_json().unwrap(), expected.to_json().unwrap());
+    // A list with the values of the header is no table either.
+    let list = TileTable::from_json(r#"["sparse-gpu tiles", 1]"#).unwrap_err();
+    assert!(matches!(list, TileTableError::Json { .. }), "{list}");
+}
+
+#[test]
+fn a_table_of_the_second_version_names_the_dimensions_of_a_loop() {
+    let error = refusal(|v| {
+        let direct = &mut v["entries"][6]["kernel"]["block_attention"]["tile"]["direct"];
+        direct.as_object_mut().unwrap().remove("dims");
+    });
+    let message = error.to_string();
+    assert!(message.contains("missing field `dims`"), "{message}");
 }
 
 /// The refusal of the table whose JSON `change` has changed.
@@ -239,8 +252,21 @@ fn tiles_that_no_kernel_can_be_made_with_are_refused() {
         ("lanes", 0, "a power of two"),
         ("queries", 3, "1, 2 or 4"),
         ("keys", 32, "4, 8 or 16"),
-        ("dims", 0, "tile.dims is 0, possible is a multiple of 4"),
-        ("dims", 6, "tile.dims is 6, possible is a multiple of 4"),
+        (
+            "dims",
+            0,
+            "tile.dims is 0, possible is a multiple of 4 from",
+        ),
+        (
+            "dims",
+            4,
+            "tile.dims is 4, possible is a multiple of 4 from",
+        ),
+        (
+            "dims",
+            18,
+            "tile.dims is 18, possible is a multiple of 4 from",
+        ),
         ("lanes", 256, "16384"),
         ("lanes", u64::MAX, "larger than"),
     ] {

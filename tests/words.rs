@@ -388,7 +388,7 @@ fn packed_attention_is_the_same_to_the_bit() {
 
 #[test]
 fn long_loops_of_attention_are_the_same_within_bounds() {
-    for dims in [4, 16, 20, 128] {
+    for dims in [16, 20, 64, 128] {
         let problem = BlockAttention {
             tile: Some(AttentionTile::Direct {
                 lanes: 8,

@@ -10,10 +10,9 @@ pub(crate) const PIECE: usize = 16;
 /// Keys whose scores a direct kernel keeps in workgroup memory.
 pub(crate) const STEP: usize = 64;
 
-/// Tables that were written before loops had a length of their own meant this one.
-const fn dims_of_older_tables() -> usize {
-    128
-}
+/// Dimensions that a loop of a direct kernel takes at least. Loops over 16 fit what a processor keeps decoded; shorter ones only add rounds, text to
+/// compile and readings of the scores.
+const SHORTEST_LOOP: usize = 16;
 
 /// Rounds of a loop over `count` things, `step` at a time.
 const fn rounds(count: usize, step: usize) -> usize {
@@ -27,7 +26,8 @@ const fn rounds(count: usize, step: usize) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AttentionTile {
-    /// Whole queries in the registers of an invocation; see `block_attention.wgsl`.
+    /// Whole queries in the registers of an invocation; see `block_attention.wgsl`. Its text has twice `queries * keys * head_dim` multiply-adds,
+    /// however long the loops are: with many of all three compilers take minutes.
     Direct {
         /// Invocations of a workgroup: a power of two, at most 256.
         lanes: usize,
@@ -35,8 +35,7 @@ pub enum AttentionTile {
         queries: usize,
         /// Keys of a step: 4, 8 or 16.
         keys: usize,
-        /// Dimensions that each loop takes, a multiple of 4: short loops fit what a processor keeps decoded, but read the scores again.
-        #[serde(default = "dims_of_older_tables")]
+        /// Dimensions that each loop takes, a multiple of 4 from 16 up: short loops fit what a processor keeps decoded, but read the scores again.
         dims: usize,
     },
     /// Groups of four queries shared by several invocations; see `block_attention_tiled.wgsl`.
@@ -128,8 +127,9 @@ impl AttentionTile {
                 require(few, kernel, "tile.queries", queries, "1, 2 or 4")?;
                 let step = matches!(keys, 4 | 8 | 16);
                 require(step, kernel, "tile.keys", keys, "4, 8 or 16")?;
-                let fours = dims > 0 && dims.is_multiple_of(4);
-                require(fours, kernel, "tile.dims", dims, "a multiple of 4")?;
+                let fours = dims >= SHORTEST_LOOP && dims.is_multiple_of(4);
+                let possible = "a multiple of 4 from 16 up";
+                require(fours, kernel, "tile.dims", dims, possible)?;
             }
             Self::Tiled { queries, split } => {
                 let fours = queries.is_multiple_of(4);
@@ -217,6 +217,20 @@ mod tests {
         ] {
             assert_eq!(tile.loop_rounds(64, 1024, block), usize::MAX, "{tile}");
         }
+    }
+
+    #[test]
+    fn loops_over_few_dimensions_are_refused() {
+        for (dims, is_possible) in [(4, false), (12, false), (18, false), (16, true), (20, true)] {
+            let checked = direct(4, dims).check(128, &|| "attention".to_owned());
+            assert_eq!(checked.is_ok(), is_possible, "{dims}: {checked:?}");
+        }
+        let refusal = direct(4, 4).check(128, &|| "attention".to_owned());
+        let message = refusal.unwrap_err().to_string();
+        assert!(
+            message.contains("tile.dims is 4, possible is a multiple of 4 from 16 up"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod choose;
 mod entry;
 mod error;
+mod older;
 mod walk;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub use walk::TileWalk;
 const FORMAT: &str = "sparse-gpu tiles";
 /// Of the fields below. A version that knows more kernels or fields has a higher one; 2 knows `dims` of a direct tile of attention.
 const VERSION: u32 = 2;
-/// The first whose tables mean the same here: what they do not have has a default.
+/// The first whose tables are read; [`older`] gives them what they do not have.
 const OLDEST: u32 = 1;
 
 /// The adapter that tiles were measured on.
@@ -135,9 +136,12 @@ impl TileTable {
                 found: header.version,
             });
         }
-        let mut table: Self = serde_json::from_str(text).map_err(json)?;
-        // An older table becomes one of this version, with all fields.
-        table.version = VERSION;
+        let table: Self = if header.version < u64::from(VERSION) {
+            older::read(text)
+        } else {
+            serde_json::from_str(text)
+        }
+        .map_err(json)?;
         table.check()?;
         Ok(table)
     }
