@@ -221,3 +221,20 @@ fn reports_are_checked_before_anything_is_measured() {
         &["error: cannot write: it is an input of this command"],
     );
 }
+
+#[test]
+fn no_result_replaces_the_kinds_of_heads_that_were_read() {
+    let folder = Folder::with(&[]);
+    let kinds = folder.path("kinds.json");
+    let text = r#"["dense", "sparse"]"#;
+    std::fs::write(&kinds, text).unwrap();
+    let (qkv, kinds_file) = (folder.file(), kinds.display());
+    for options in ["", "--calibrate --target-error 0.1"] {
+        let line = format!("attention --qkv {} {options}", qkv.display());
+        refused(
+            &format!("{line} --head-kinds {kinds_file} --out {kinds_file}"),
+            &["cannot write: it is an input of this command", "kinds.json"],
+        );
+    }
+    assert_eq!(std::fs::read_to_string(kinds).unwrap(), text);
+}

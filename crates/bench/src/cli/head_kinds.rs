@@ -1,7 +1,7 @@
 //! `--head-kinds`: what each query head attends to, in words.
 
 use std::fmt::{Display, Formatter};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -34,18 +34,33 @@ pub enum HeadKindsError {
     },
 }
 
-impl HeadKinds {
-    /// From the value of the option: a list, or the name of a `.json` file with an array of words.
-    pub(super) fn of_option(text: &str) -> Result<Self, HeadKindsError> {
+/// The value of `--head-kinds`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadKindsOption {
+    /// What it says.
+    pub kinds: HeadKinds,
+    /// The file that it was read from, which no output may replace; none where the kinds stand on the command line.
+    pub file: Option<PathBuf>,
+}
+
+impl HeadKindsOption {
+    /// From a list, or the name of a `.json` file with an array of words.
+    pub(super) fn parse(text: &str) -> Result<Self, HeadKindsError> {
         if !text.ends_with(".json") {
-            return text.parse();
+            return Ok(Self {
+                kinds: text.parse()?,
+                file: None,
+            });
         }
         let file = |reason: String| HeadKindsError::File {
             reason,
             path: text.to_owned(),
         };
         let bytes = std::fs::read(Path::new(text)).map_err(|e| file(e.to_string()))?;
-        serde_json::from_slice(&bytes).map_err(|e| file(e.to_string()))
+        Ok(Self {
+            kinds: serde_json::from_slice(&bytes).map_err(|e| file(e.to_string()))?,
+            file: Some(text.into()),
+        })
     }
 }
 
@@ -132,7 +147,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kinds.json");
         std::fs::write(&path, json).unwrap();
-        assert_eq!(HeadKinds::of_option(path.to_str().unwrap()), Ok(kinds));
+        let read = HeadKindsOption::parse(path.to_str().unwrap()).unwrap();
+        assert_eq!((read.kinds, read.file), (kinds, Some(path)));
+        assert_eq!(HeadKindsOption::parse(text).unwrap().file, None);
     }
 
     #[test]
@@ -151,7 +168,7 @@ mod tests {
                 "{text}: {message}"
             );
         }
-        let message = HeadKinds::of_option("/no/such.json")
+        let message = HeadKindsOption::parse("/no/such.json")
             .unwrap_err()
             .to_string();
         assert!(message.contains("No such file") && message.contains("/no/such.json"));

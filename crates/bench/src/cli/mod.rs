@@ -13,7 +13,7 @@ pub use args::{
     ActivationName, AdaptersArgs, Cli, Command, CompareArgs, MatmulArgs, PresetName, TierName,
 };
 pub use attention::{AttentionArgs, AttentionArgsError, ScoreMode};
-pub use head_kinds::{HeadKinds, HeadKindsError, head_kind_words};
+pub use head_kinds::{HeadKinds, HeadKindsError, HeadKindsOption, head_kind_words};
 pub use memory::MemoryArgs;
 pub use ops::{Operation, OperationError, OperationList};
 pub use pattern::{Pattern, PatternError};

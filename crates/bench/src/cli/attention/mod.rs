@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 pub use error::AttentionArgsError;
 
 use super::values::{count, finite, picture, positive, share};
-use super::{HeadKinds, TilesArgs};
+use super::{HeadKindsOption, TilesArgs};
 use crate::profile::Dilated;
 
 /// Options of `sparse-bench attention`.
@@ -77,8 +77,8 @@ pub struct AttentionArgs {
     pub dilated: Option<Dilated>,
     /// What each query head attends to: dense, sparse or streaming:SINKS:RECENT (blocks), comma-separated, or a .json file
     /// with an array of these [default: as the profile says, or all sparse]
-    #[arg(long, value_name = "LIST|F", value_parser = HeadKinds::of_option)]
-    pub head_kinds: Option<HeadKinds>,
+    #[arg(long, value_name = "LIST|F", value_parser = HeadKindsOption::parse)]
+    pub head_kinds: Option<HeadKindsOption>,
     /// Attend to every block; the scores are computed and written all the same
     #[arg(long, conflicts_with_all = ["profile", "calibrate", "top_k", "head_kinds", "sinks", "window", "dilated"])]
     pub dense: bool,

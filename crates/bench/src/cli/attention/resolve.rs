@@ -6,6 +6,7 @@ use std::path::Path;
 use sparse_core::xattention::{Threshold, XAttentionOptions};
 
 use super::{AttentionArgs, AttentionArgsError, ScoreMode};
+use crate::cli::HeadKinds;
 use crate::profile::{Profile, Settings, Target};
 
 /// The usual share of the mass.
@@ -15,6 +16,15 @@ impl AttentionArgs {
     /// What `--causal` and `--full` say; nothing where neither is given.
     fn causal(&self) -> Option<bool> {
         (self.causal || self.full).then_some(self.causal)
+    }
+
+    fn kinds(&self) -> Option<HeadKinds> {
+        self.head_kinds.as_ref().map(|option| option.kinds.clone())
+    }
+
+    /// The file of `--head-kinds`, where it names one.
+    pub fn head_kinds_file(&self) -> Option<&Path> {
+        self.head_kinds.as_ref()?.file.as_deref()
     }
 
     /// What `--calibrate` is to reach; nothing where it is not given.
@@ -53,7 +63,7 @@ impl AttentionArgs {
                 sink_tokens: self.sinks,
                 window_tokens: self.window,
                 dilated: self.dilated,
-                head_kinds: self.head_kinds.clone(),
+                head_kinds: self.kinds(),
             };
             return match (settings.mode, self.chunk) {
                 (ScoreMode::Exact, Some(chunk)) => {
@@ -81,7 +91,7 @@ impl AttentionArgs {
         agree_with("--dilated", self.dilated, own.dilated, none)?;
         agree_with(
             "--head-kinds",
-            self.head_kinds.clone(),
+            self.kinds(),
             own.head_kinds.clone(),
             "all sparse",
         )?;

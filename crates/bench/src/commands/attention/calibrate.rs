@@ -26,7 +26,7 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
     let (options, settings) = (args.options(None)?, args.settings(None)?);
     let paths: Vec<&Path> = args.qkv.iter().map(PathBuf::as_path).collect();
     let mut inputs: Vec<Option<&Path>> = paths.iter().copied().map(Some).collect();
-    inputs.push(args.tiles.tiles.as_deref());
+    inputs.extend([args.head_kinds_file(), args.tiles.tiles.as_deref()]);
     check_outs(&[("--out", Some(&args.out))], &inputs)?;
     let files = read(&paths, &options)?;
     let layer = Layer::of(files[0].shape);

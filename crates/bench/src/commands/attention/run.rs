@@ -119,6 +119,7 @@ fn check_files(args: &AttentionArgs, qkv: &Path) -> anyhow::Result<()> {
         &[
             Some(qkv),
             args.profile.as_deref(),
+            args.head_kinds_file(),
             args.tiles.tiles.as_deref(),
         ],
     )
