@@ -7,6 +7,7 @@
 //! what became of it, errors included. Rows with peers are timed by the clock on the wall from recording to the end of waiting, ours
 //! alike, since that is what every library allows.
 
+mod chosen;
 mod contest;
 #[cfg(feature = "peers")]
 mod cubek;
@@ -17,6 +18,7 @@ mod numr;
 #[cfg(not(feature = "peers"))]
 mod without;
 
+pub use chosen::{check_strategies, strategies_for_attention, strategies_for_matmul};
 pub use contest::{Candidate, Contender, Finalists, Outcome};
 #[cfg(feature = "peers")]
 pub use libraries::Peers;
@@ -45,4 +47,25 @@ pub enum PeerError {
         /// What it says.
         message: String,
     },
+    /// `--strategies` has a text that stands in no name.
+    #[error(
+        "--strategies has {given:?}, but no strategy for these rows has that in its name; there are: {}",
+        list(known)
+    )]
+    NoSuchStrategy {
+        /// The text.
+        given: String,
+        /// The names of the strategies for the rows that were to be measured.
+        known: Vec<String>,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none: other libraries take part in rows of f32, in products and dense attention"
+            .into();
+    }
+    names
+        .iter()
+        .fold(String::new(), |list, name| list + "\n  " + name)
 }

@@ -19,6 +19,7 @@ use crate::compare::bench::Bench;
 use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::{MatmulRow, rows_of_weights};
 use crate::device::class_of;
+use crate::peers::{Peers, check_strategies, strategies_for_attention, strategies_for_matmul};
 use crate::presets::{AttentionCase, Case, LayerCase, cases, cooperative_cases};
 use crate::progress;
 use crate::record::{Record, to_table};
@@ -87,8 +88,6 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     if args.peers {
         bench.open_peers(&args.strategies)?;
     }
-    bench.measure_ceilings()?;
-    let bench = bench;
     let class = class_of(bench.gpu.adapter().device_type);
     let generated = cases(args.preset, class, &operations);
     let mut rows: Vec<Row> = match args.preset {
@@ -116,6 +115,12 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         "there is no row to measure: this preset, and the matrices of --weights where it is given, have none for the operations of --ops; \
          leave one of them out"
     );
+    if let Some(peers) = &bench.peers
+        && !args.strategies.is_empty()
+    {
+        check_strategies(&args.strategies, strategies(peers, &rows)?)?;
+    }
+    bench.measure_ceilings()?;
     let results = measure_all(args, &bench, &rows, qkv.as_ref());
     // Before anything is printed: minutes of measuring must not be lost to a closed output.
     write_reports(args, &bench, &results)?;
@@ -128,6 +133,23 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     } else {
         Ok(ExitCode::FAILURE)
     }
+}
+
+/// The names of all strategies of other libraries for these rows.
+fn strategies(peers: &Peers, rows: &[Row]) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for row in rows {
+        names.extend(match row {
+            Row::Matmul(MatmulRow { case, .. }) if case.dtype == DType::F32 => {
+                strategies_for_matmul(peers, case.pattern)?
+            }
+            Row::Attention(case) if case.dtype == DType::F32 && case.dense => {
+                strategies_for_attention(peers)?
+            }
+            _ => Vec::new(),
+        });
+    }
+    Ok(names)
 }
 
 /// The table, and what it was measured on and by.
