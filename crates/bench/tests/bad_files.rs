@@ -1,7 +1,6 @@
 //! Tensor files that are missing, damaged, hostile or hold something else.
 
 #[path = "support/mod.rs"]
-#[expect(dead_code, reason = "every test file uses a part of it")]
 mod support;
 
 use sparse_bench::tensors::OutTensor;
