@@ -116,6 +116,18 @@ fn options_that_exclude_or_need_each_other() {
 }
 
 #[test]
+fn compare_takes_no_file_that_it_would_not_read() {
+    refused(
+        "compare --ops nm_matvec --qkv no-such-file",
+        &["--qkv has no meaning for nm_matvec", "block_attention"],
+    );
+    refused(
+        "compare --ops xattention --weights no-such-file",
+        &["--weights has no meaning for xattention", "bsr_matmul"],
+    );
+}
+
+#[test]
 fn numbers_out_of_range() {
     refused(
         &format!("{MATMUL} 2:4 --tokens 0"),

@@ -42,6 +42,19 @@ impl Operation {
             Self::Xattention => "xattention",
         }
     }
+
+    /// Whether it multiplies weights, which a file can give.
+    pub const fn takes_weights(self) -> bool {
+        matches!(
+            self,
+            Self::DenseMatmul | Self::NmMatmul | Self::NmMatvec | Self::BsrMatmul
+        )
+    }
+
+    /// Whether it takes q, k and v, which a file can give.
+    pub const fn takes_qkv(self) -> bool {
+        matches!(self, Self::BlockAttention | Self::Xattention)
+    }
 }
 
 impl fmt::Display for Operation {
@@ -58,6 +71,11 @@ impl OperationList {
     /// Whether the list names `operation`.
     pub fn contains(&self, operation: Operation) -> bool {
         self.0.contains(&operation)
+    }
+
+    /// The operations named.
+    pub fn iter(&self) -> impl Iterator<Item = Operation> {
+        self.0.iter().copied()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sparse-bench compare`: the rows of a preset or of real tensors, one after the other, then the reports.
 
+mod files;
 mod layers;
 mod reports;
 
@@ -77,6 +78,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         "--lengths has no meaning in this preset; add --preset attention or leave it out"
     );
     let operations = args.ops.clone().unwrap_or_default();
+    files::check_use(args, &operations)?;
     let real_weights = args.weights.as_deref().map(rows_of_weights).transpose()?;
     let qkv = args.qkv.as_deref().map(Qkv::read).transpose()?;
     let gpu = open_with_tiles(args.adapter.as_deref(), &args.tiles, args.cooperative)?;

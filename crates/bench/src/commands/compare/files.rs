@@ -1,0 +1,92 @@
+//! Whether the files of real tensors are for anything that is measured.
+
+use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
+
+/// Checks that no file would be left unread without a word.
+///
+/// # Errors
+/// Where no operation of `operations`, or none of the preset, uses a file that is given: which do, and what to do.
+pub(super) fn check_use(args: &CompareArgs, operations: &OperationList) -> anyhow::Result<()> {
+    if args.weights.is_some() {
+        check_option("--weights", operations, Operation::takes_weights)?;
+        anyhow::ensure!(
+            args.preset != PresetName::Attention,
+            "--weights has no meaning in --preset attention, which has no products; take another preset or leave --weights out"
+        );
+    }
+    if args.qkv.is_some() {
+        check_option("--qkv", operations, Operation::takes_qkv)?;
+    }
+    Ok(())
+}
+
+fn check_option(
+    option: &str,
+    operations: &OperationList,
+    takes: fn(Operation) -> bool,
+) -> anyhow::Result<()> {
+    if operations.iter().any(takes) {
+        return Ok(());
+    }
+    let able: Vec<&str> = Operation::ALL
+        .into_iter()
+        .filter(|&operation| takes(operation))
+        .map(Operation::name)
+        .collect();
+    let asked: Vec<&str> = operations.iter().map(Operation::name).collect();
+    anyhow::bail!(
+        "{option} has no meaning for {}: the file is for {}; name one of them in --ops, or leave {option} out",
+        asked.join(", "),
+        able.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn checked(line: &str) -> Result<(), String> {
+        let line = format!("sparse-bench compare {line}");
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Compare(args) = cli.command else {
+            panic!("another command");
+        };
+        let operations = args.ops.clone().unwrap_or_default();
+        check_use(&args, &operations).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_that_nothing_would_read_is_refused_with_what_it_is_for() {
+        assert_eq!(
+            checked("--ops nm_matvec,dense_matmul --qkv f").unwrap_err(),
+            "--qkv has no meaning for dense_matmul, nm_matvec: the file is for block_attention, xattention; \
+             name one of them in --ops, or leave --qkv out"
+        );
+        assert_eq!(
+            checked("--ops xattention --weights f").unwrap_err(),
+            "--weights has no meaning for xattention: the file is for dense_matmul, nm_matmul, nm_matvec, bsr_matmul; \
+             name one of them in --ops, or leave --weights out"
+        );
+        let preset = checked("--preset attention --weights f").unwrap_err();
+        assert!(
+            preset.contains("no meaning in --preset attention"),
+            "{preset}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_one_of_the_operations_reads_is_taken() {
+        for line in [
+            "--weights f --qkv f",
+            "--ops xattention,nm_matmul --weights f --qkv f",
+            "--ops block_attention --qkv f",
+            "--ops bsr_matmul --weights f",
+            "--preset attention --qkv f",
+        ] {
+            assert_eq!(checked(line), Ok(()), "{line}");
+        }
+    }
+}
