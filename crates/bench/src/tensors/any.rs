@@ -33,6 +33,15 @@ impl AnyTensor {
         }
     }
 
+    /// Where the first number is that is not finite, and what it is.
+    pub(super) fn first_not_finite(&self) -> Option<(Vec<usize>, f64)> {
+        match self {
+            Self::F32(t) => first_not_finite(t),
+            Self::F16(t) => first_not_finite(t),
+            Self::Bf16(t) => first_not_finite(t),
+        }
+    }
+
     /// The same numbers as `T`, each rounded to nearest.
     pub fn cast<T: Element>(&self) -> Tensor<T> {
         match self {
@@ -83,6 +92,24 @@ impl AnyMatrix {
     }
 }
 
+fn first_not_finite<T: Element>(tensor: &Tensor<T>) -> Option<(Vec<usize>, f64)> {
+    let mut numbers = tensor.data().iter().map(|x| x.to_f64());
+    let mut at = numbers.position(|x| !x.is_finite())?;
+    let value = tensor.data()[at].to_f64();
+    let mut place: Vec<usize> = tensor
+        .shape()
+        .iter()
+        .rev()
+        .map(|&size| {
+            let index = at % size.max(1);
+            at /= size.max(1);
+            index
+        })
+        .collect();
+    place.reverse();
+    Some((place, value))
+}
+
 /// Little-endian bytes to elements; the bytes need no alignment.
 pub(super) fn elements<T: Element>(bytes: &[u8]) -> Vec<T> {
     let mut values = vec![T::ZERO; bytes.len() / size_of::<T>()];
@@ -118,6 +145,22 @@ mod tests {
         bytes.extend((-2.0_f32).to_le_bytes());
         assert_eq!(elements::<f32>(&bytes[1..]), [1.5, -2.0]);
         assert_eq!(little_endian(&[1.5_f32, -2.0]), bytes[1..]);
+    }
+
+    #[test]
+    fn the_first_number_that_is_not_finite_is_found_in_its_row_and_column() {
+        let mut data = vec![1.0_f32; 24];
+        let place = |data: &[f32]| {
+            let tensor = Tensor::try_new(vec![2, 3, 4], data.to_vec()).unwrap();
+            AnyTensor::F32(tensor).first_not_finite()
+        };
+        assert_eq!(place(&data), None);
+        data[23] = f32::NAN;
+        data[18] = f32::NEG_INFINITY;
+        assert_eq!(place(&data), Some((vec![1, 1, 2], f64::NEG_INFINITY)));
+        let half = Tensor::try_new(vec![2], vec![f16::ONE, f16::NAN]).unwrap();
+        let (place, value) = AnyTensor::F16(half).first_not_finite().unwrap();
+        assert!(place == [1] && value.is_nan());
     }
 
     #[test]

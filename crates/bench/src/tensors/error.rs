@@ -143,6 +143,21 @@ pub enum TensorFileError {
         /// The file.
         path: PathBuf,
     },
+    /// An operand has a number that no result can be judged by.
+    #[error(
+        "tensor {name:?} holds {value} at {at:?}, the first of its numbers that is not finite; operands are finite, so mend the file: {}",
+        path.display()
+    )]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// Its indices, slowest dimension first, from 0.
+        at: Vec<usize>,
+        /// NaN or an infinity.
+        value: f64,
+        /// The file.
+        path: PathBuf,
+    },
     /// Shape and data do not agree.
     #[error("tensor {name:?}: {reason}: {}", path.display())]
     Shape {

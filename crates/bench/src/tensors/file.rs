@@ -132,32 +132,32 @@ impl TensorFile {
         })
     }
 
-    /// Reads one matrix. `needs` says in words which shape the operation needs, for the message.
+    /// Reads one matrix that is an operand. `needs` says in words which shape the operation needs, for the message.
     ///
     /// # Errors
-    /// As [`TensorFile::tensor`], and where the rank is not 2.
+    /// As [`TensorFile::ranked`], where the rank is not 2.
     pub fn matrix(
         &mut self,
         name: &str,
         needs: &'static str,
     ) -> Result<AnyMatrix, TensorFileError> {
-        self.expect_rank(name, 2, needs)?;
         let shaped = |reason: ShapeError, path: &Path| TensorFileError::Shape {
             name: name.into(),
             reason,
             path: path.into(),
         };
-        Ok(match self.tensor(name)? {
+        Ok(match self.ranked(name, 2, needs)? {
             AnyTensor::F32(t) => AnyMatrix::F32(flat(t).map_err(|e| shaped(e, &self.path))?),
             AnyTensor::F16(t) => AnyMatrix::F16(flat(t).map_err(|e| shaped(e, &self.path))?),
             AnyTensor::Bf16(t) => AnyMatrix::Bf16(flat(t).map_err(|e| shaped(e, &self.path))?),
         })
     }
 
-    /// Reads one tensor of the given rank. `needs` says in words which shape the operation needs, for the message.
+    /// Reads one tensor of the given rank that is an operand. `needs` says in words which shape the operation needs, for the message.
     ///
     /// # Errors
-    /// As [`TensorFile::tensor`], and where the rank is another one.
+    /// As [`TensorFile::tensor`], where the rank is another one, and where a number is NaN or infinite: every result that it takes part in
+    /// would be called wrong.
     pub fn ranked(
         &mut self,
         name: &str,
@@ -165,7 +165,16 @@ impl TensorFile {
         needs: &'static str,
     ) -> Result<AnyTensor, TensorFileError> {
         self.expect_rank(name, rank, needs)?;
-        self.tensor(name)
+        let tensor = self.tensor(name)?;
+        match tensor.first_not_finite() {
+            None => Ok(tensor),
+            Some((at, value)) => Err(TensorFileError::NotFinite {
+                name: name.into(),
+                at,
+                value,
+                path: self.path.clone(),
+            }),
+        }
     }
 
     fn expect_rank(
