@@ -144,3 +144,34 @@ fn numbers_out_of_range() {
         &["whole number from 1 up"],
     );
 }
+
+#[test]
+fn negative_and_absurd_numbers_get_the_message_of_their_option() {
+    let seconds = "a number of seconds above 0 and up to 3600";
+    for value in ["-1", "0", "1e300", "NaN", "-inf", "soon"] {
+        refused(&format!("compare --seconds {value}"), &[seconds]);
+    }
+    for value in ["-1", "0", "1.5", "NaN", "1e3"] {
+        let count = ["whole number from 1 up"];
+        refused(&format!("{MATMUL} 2:4 --tokens {value}"), &count);
+        refused(&format!("{ATTENTION} --top-k {value}"), &count);
+        refused(&format!("memory --heads {value}"), &count);
+        refused(&format!("memory --lengths {value},128"), &count);
+        refused(&format!("tune --tokens {value}"), &count);
+    }
+    let too_large = "99999999999999999999";
+    refused(
+        &format!("{MATMUL} 2:4 --tokens {too_large}"),
+        &["larger than any count here"],
+    );
+    refused(
+        &format!("{MATMUL} 2:4 --seed -1"),
+        &["whole number from 0 to"],
+    );
+    refused(&format!("{MATMUL} -2:4"), &["is no pattern; possible are"]);
+    refused("tune --budget -1", &["quick, full or a number of seconds"]);
+    refused(&format!("{ATTENTION} --threshold -1"), &["between 0 and 1"]);
+    refused(&format!("{ATTENTION} --soft-cap -1"), &["above 0"]);
+    refused(&format!("{ATTENTION} --dilated -1x2"), &["STEPxCOUNT"]);
+    refused(&format!("{ATTENTION} --scale -inf"), &["finite number"]);
+}

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparse_core::DType;
 use sparse_gpu::Tier;
 
-use super::values::{count, dtype, seconds};
+use super::values::{count, dtype, seconds, seed};
 use super::{AttentionArgs, MemoryArgs, OperationList, Pattern, TilesArgs, TuneArgs};
 
 /// Measures sparse matmul and block-sparse attention against their dense twins on any wgpu adapter, and checks every
@@ -85,14 +85,14 @@ pub struct CompareArgs {
     pub peers: bool,
     /// Tokens of the layer that --preset attention runs at many lengths, comma-separated; tensors of --qkv are cut, or repeated
     /// [default: 128 to 8192]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count, allow_hyphen_values = true)]
     pub lengths: Option<Vec<usize>>,
     /// Only the strategies of other libraries whose name contains one of these texts, comma-separated: to run the best ones again
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "peers")]
     pub strategies: Vec<String>,
     /// Time of a row in seconds; it has five rounds at least and 200 at most, and more of them tell more on a machine that others use too
     /// [default: 3, in preset full 1.2]
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = seconds, allow_hyphen_values = true)]
     pub seconds: Option<Duration>,
     /// Write the records as a JSON array
     #[arg(long, value_name = "F")]
@@ -145,13 +145,13 @@ pub struct MatmulArgs {
     #[arg(long, value_name = "NAME", requires = "input")]
     pub input_tensor: Option<String>,
     /// Rows of the generated activations
-    #[arg(long, value_name = "T", default_value = "256", value_parser = count)]
+    #[arg(long, value_name = "T", default_value = "256", value_parser = count, allow_hyphen_values = true)]
     pub tokens: usize,
     /// Seed of the generated activations
-    #[arg(long, value_name = "S", default_value = "0")]
+    #[arg(long, value_name = "S", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
     pub seed: u64,
     /// dense, N:M, V:N:M (V rows share one choice) or bsr:BRxBC@DENSITY
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub pattern: Pattern,
     /// Storage of w and x on the device [default: as the weights are stored]
     #[arg(long, value_parser = dtype())]

@@ -29,10 +29,15 @@ pub struct TuneArgs {
     pub adapter: Option<String>,
     /// Tokens to measure at, comma-separated: at most 8 for mat-vecs, more for the others, at least 128 for attention and scores; a
     /// tile is used half way to the next of them, and up to four times as many or as few [default: by adapter and budget]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count, allow_hyphen_values = true)]
     pub tokens: Vec<usize>,
     /// quick (three minutes, the shapes that matter most), full (half an hour, all), or seconds for the shapes of quick
-    #[arg(long, default_value = "quick", value_name = "quick|full|SECONDS")]
+    #[arg(
+        long,
+        default_value = "quick",
+        value_name = "quick|full|SECONDS",
+        allow_hyphen_values = true
+    )]
     pub budget: TuneBudget,
     /// The table to write (JSON) [default: none, only show what would stand in it]
     #[arg(long, value_name = "F")]

@@ -1,5 +1,6 @@
 //! Checks of single values. Each gives a message that says what is possible.
 
+use std::num::IntErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,10 +21,20 @@ pub(super) fn dtype() -> impl TypedValueParser<Value = DType> {
 
 /// A whole number from 1 up.
 pub(super) fn count(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|&n| n > 0)
-        .ok_or_else(|| "it must be a whole number from 1 up".into())
+    match text.parse::<usize>() {
+        Ok(n) if n > 0 => Ok(n),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err(format!(
+            "it is larger than any count here: {} is the largest",
+            usize::MAX
+        )),
+        _ => Err("it must be a whole number from 1 up".into()),
+    }
+}
+
+/// A whole number from 0 up.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    let refused = |_| format!("it must be a whole number from 0 to {}", u64::MAX);
+    text.parse().map_err(refused)
 }
 
 /// A finite number.
@@ -76,6 +87,13 @@ mod tests {
     fn numbers_outside_of_their_range_are_refused() {
         assert_eq!(count("7"), Ok(7));
         assert!(count("0").is_err() && count("-1").is_err() && count("1.5").is_err());
+        let too_large = count("99999999999999999999").unwrap_err();
+        assert!(
+            too_large.starts_with("it is larger than any count here"),
+            "{too_large}"
+        );
+        assert_eq!(seed("0"), Ok(0));
+        assert!(seed("-1").is_err() && seed("1.5").is_err());
         assert_eq!(finite("-0.5"), Ok(-0.5));
         assert!(finite("inf").is_err() && finite("NaN").is_err() && finite("").is_err());
         assert_eq!((share("0"), share("1")), (Ok(0.0), Ok(1.0)));

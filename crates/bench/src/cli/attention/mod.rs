@@ -35,7 +35,7 @@ pub struct AttentionArgs {
     #[arg(long, value_name = "F", required = true, num_args = 1..)]
     pub qkv: Vec<PathBuf>,
     /// Factor of q k^T before the softmax [default: that of the profile, or 1 / `sqrt(head_dim)`]
-    #[arg(long, value_name = "X", value_parser = finite, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", value_parser = finite, allow_hyphen_values = true)]
     pub scale: Option<f64>,
     /// Token t sees the keys up to t + `k_len` - `q_len` [default: as the profile says, or this]
     #[arg(long)]
@@ -44,36 +44,36 @@ pub struct AttentionArgs {
     #[arg(long, conflicts_with = "causal")]
     pub full: bool,
     /// Tokens of a block [default: that of the profile, or 128]
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = count, allow_hyphen_values = true)]
     pub block: Option<usize>,
     /// Tokens of a group of the score; must divide the block [default: that of the profile, or 8]
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = count, allow_hyphen_values = true)]
     pub stride: Option<usize>,
     /// Share of the estimated attention mass that the selected blocks of a row must reach [default: 0.9]
-    #[arg(long, value_parser = share)]
+    #[arg(long, value_parser = share, allow_hyphen_values = true)]
     pub threshold: Option<f64>,
     /// exact: real lengths, no chunks; reference: as the published code selects, padded to chunks [default: that of the
     /// profile, or exact]
     #[arg(long, value_enum)]
     pub mode: Option<ScoreMode>,
     /// Chunk of the reference mode in tokens [default: as the published wrapper chooses by length]
-    #[arg(long, value_name = "C", value_parser = count)]
+    #[arg(long, value_name = "C", value_parser = count, allow_hyphen_values = true)]
     pub chunk: Option<usize>,
     /// Select this many blocks of every row, those that are always selected among them, instead of a share of the mass
-    #[arg(long, value_name = "N", value_parser = count, conflicts_with_all = ["threshold", "profile", "calibrate"])]
+    #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true, conflicts_with_all = ["threshold", "profile", "calibrate"])]
     pub top_k: Option<usize>,
     /// Logits z of the attention become X tanh(z / X) [default: that of the profile, or off]
-    #[arg(long, value_name = "X", value_parser = positive)]
+    #[arg(long, value_name = "X", value_parser = positive, allow_hyphen_values = true)]
     pub soft_cap: Option<f64>,
     /// Always select the blocks of the first T keys too [default: as the profile says, or none]
-    #[arg(long, value_name = "T", value_parser = count)]
+    #[arg(long, value_name = "T", value_parser = count, allow_hyphen_values = true)]
     pub sinks: Option<usize>,
     /// Always select the blocks of the last T keys up to each query too [default: as the profile says, or none]
-    #[arg(long, value_name = "T", value_parser = count)]
+    #[arg(long, value_name = "T", value_parser = count, allow_hyphen_values = true)]
     pub window: Option<usize>,
     /// Always select every STEP-th block backwards from that of the query too, COUNT of them [default: as the profile says,
     /// or none]
-    #[arg(long, value_name = "STEPxCOUNT")]
+    #[arg(long, value_name = "STEPxCOUNT", allow_hyphen_values = true)]
     pub dilated: Option<Dilated>,
     /// What each query head attends to: dense, sparse or streaming:SINKS:RECENT (blocks), comma-separated, or a .json file
     /// with an array of these [default: as the profile says, or all sparse]
@@ -92,10 +92,10 @@ pub struct AttentionArgs {
     #[arg(long, requires = "target", conflicts_with_all = ["threshold", "heatmap"])]
     pub calibrate: bool,
     /// Largest |out - dense out| / |dense out| of a head that --calibrate may end with
-    #[arg(long, value_name = "E", group = "target", requires = "calibrate", value_parser = positive)]
+    #[arg(long, value_name = "E", group = "target", requires = "calibrate", value_parser = positive, allow_hyphen_values = true)]
     pub target_error: Option<f64>,
     /// Least share of the attention mass of a head, mean over its queries, that --calibrate may end with
-    #[arg(long, value_name = "M", group = "target", requires = "calibrate", value_parser = share)]
+    #[arg(long, value_name = "M", group = "target", requires = "calibrate", value_parser = share, allow_hyphen_values = true)]
     pub target_mass: Option<f64>,
     /// Draw block scores and mask of each head (.png or .svg)
     #[arg(long, value_name = "F", value_parser = picture)]
