@@ -254,7 +254,7 @@ fn a_q_that_is_not_finite_is_an_error() {
     let folder = folder_of(&inputs);
     let (file, out) = (folder.file(), folder.out());
     let line = format!("attention --qkv {} --out {}", file.display(), out.display());
-    refused(&line, &["q or k holds NaN"]);
+    refused(&line, &["tensor \"q\" holds NaN at ["]);
     assert!(!out.exists());
 }
 
