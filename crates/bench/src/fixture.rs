@@ -21,8 +21,8 @@ pub(crate) fn nm_matmul() -> Record {
         dense_ms: 120.0,
         sparse_ms: 32.0,
         speedup: 3.75,
-        ideal_speedup: 4.0,
-        share_of_ideal: 0.9375,
+        ideal_speedup: Some(4.0),
+        share_of_ideal: Some(0.9375),
         peer: Some(Peer {
             name: "cubek".into(),
             ms: 140.0,
@@ -65,8 +65,8 @@ pub(crate) fn many() -> Vec<Record> {
             density,
             speedup,
             sparse_ms: base.dense_ms / speedup,
-            ideal_speedup: 1.0 / density,
-            share_of_ideal: speedup * density,
+            ideal_speedup: Some(1.0 / density),
+            share_of_ideal: Some(speedup * density),
             peer: None,
             ..base
         }
@@ -82,8 +82,8 @@ pub(crate) fn many() -> Vec<Record> {
             ("block", 128),
             ("stride", 8),
         ]),
-        ideal_speedup: 1.0 / (0.16 + 1.0 / 16.0),
-        share_of_ideal: 3.1 * (0.16 + 1.0 / 16.0),
+        ideal_speedup: Some(1.0 / (0.16 + 1.0 / 16.0)),
+        share_of_ideal: Some(3.1 * (0.16 + 1.0 / 16.0)),
         ..row("xattention", "block:128 causal", 0.16, 3.1)
     };
     vec![

@@ -233,8 +233,8 @@ impl Bench {
             dense_ms,
             sparse_ms,
             speedup: speedup.median,
-            ideal_speedup: words.ideal_speedup,
-            share_of_ideal: speedup.median / words.ideal_speedup,
+            ideal_speedup: Some(words.ideal_speedup),
+            share_of_ideal: Some(speedup.median / words.ideal_speedup),
             peer: words.peer.map(|name| Peer {
                 name: name.into(),
                 ms: dense_ms,

@@ -1,5 +1,5 @@
-//! The records as CSV: the fields of the JSON record, `shape` as one column of `name=size`, `peer` as three, `roofline` as four, empty where
-//! there is none.
+//! The records as CSV: the fields of the JSON record, `shape` as one column of `name=size`, `peer` as three, `roofline` as four; what there is
+//! none of is empty.
 
 use super::Record;
 
@@ -75,8 +75,8 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
             &r.dense_ms.to_string(),
             &r.sparse_ms.to_string(),
             &r.speedup.to_string(),
-            &r.ideal_speedup.to_string(),
-            &r.share_of_ideal.to_string(),
+            &or_empty(r.ideal_speedup),
+            &or_empty(r.share_of_ideal),
             &peer[0],
             &peer[1],
             &peer[2],
@@ -94,6 +94,10 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn or_empty(number: Option<f64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +107,8 @@ mod tests {
     fn every_line_has_every_column_and_text_is_quoted() {
         let odd = Record {
             adapter: "a \"quoted\", name".into(),
+            ideal_speedup: None,
+            share_of_ideal: None,
             peer: None,
             roofline: None,
             ..fixture::nm_matmul()
@@ -117,6 +123,8 @@ mod tests {
             ("3.75", "cubek", "140", "4.375")
         );
         assert_eq!((&rows[1][5], &rows[1][17]), ("a \"quoted\", name", ""));
+        assert_eq!((&rows[0][15], &rows[0][16]), ("4", "0.9375"));
+        assert_eq!((&rows[1][15], &rows[1][16]), ("", ""));
         assert_eq!((&rows[0][25], &rows[0][26]), ("compute", "0.5"));
         assert_eq!((&rows[1][23], &rows[1][26]), ("", ""));
     }

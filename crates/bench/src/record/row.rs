@@ -41,10 +41,11 @@ pub struct Record {
     /// How many times as fast the operation is as the dense baseline: the median over the rounds of their times' ratio. It knows no change of the
     /// machine's pace between rounds, and so may differ from `dense_ms / sparse_ms`.
     pub speedup: f64,
-    /// Best that skipping work could give; see [`crate::measure::Ideal`].
-    pub ideal_speedup: f64,
-    /// `speedup / ideal_speedup`.
-    pub share_of_ideal: f64,
+    /// Best that skipping work could give; see [`crate::measure::Ideal`]. None (null in JSON) where that says nothing: a selection
+    /// of blocks is no part of dense attention.
+    pub ideal_speedup: Option<f64>,
+    /// `speedup / ideal_speedup`, where there is one.
+    pub share_of_ideal: Option<f64>,
     /// Another implementation of the operation in the same run: the best of another library, or for `dense_matmul` alone the kernel
     /// named `naive`.
     pub peer: Option<Peer>,

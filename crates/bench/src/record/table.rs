@@ -40,14 +40,12 @@ pub fn to_table(records: &[Record]) -> Table {
 
 fn cells(r: &Record) -> Vec<Cell> {
     // A dense operation skips nothing: an ideal of 1 would read as a goal that it has missed or beaten.
-    let (ideal, share) = if r.density < 1.0 {
-        (
-            format!("{:.2}x", r.ideal_speedup),
-            format!("{:.0} %", r.share_of_ideal * 100.0),
-        )
-    } else {
-        ("-".into(), "-".into())
+    let shown = |number: Option<f64>, words: fn(f64) -> String| {
+        let number = number.filter(|_| r.density < 1.0);
+        number.map_or_else(|| "-".into(), words)
     };
+    let ideal = shown(r.ideal_speedup, |ideal| format!("{ideal:.2}x"));
+    let share = shown(r.share_of_ideal, |share| format!("{:.0} %", share * 100.0));
     let error = Cell::new(format!("{:.3}", r.max_err_over_bound));
     vec![
         Cell::new(r.op),
@@ -133,8 +131,8 @@ mod tests {
     fn a_dense_row_has_no_ideal() {
         let dense = Record {
             density: 1.0,
-            ideal_speedup: 1.0,
-            share_of_ideal: 7.5,
+            ideal_speedup: Some(1.0),
+            share_of_ideal: Some(7.5),
             ..fixture::nm_matmul()
         };
         let text = to_table(&[dense]).trim_fmt();

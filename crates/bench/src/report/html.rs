@@ -158,7 +158,8 @@ struct Row {
 
 impl Row {
     fn of(r: &Record, most_speedup: f64) -> Self {
-        let sparse = r.density < 1.0;
+        // A dense operation skips nothing: its ideal of 1 is no goal.
+        let shown = |number: Option<f64>| number.filter(|_| r.density < 1.0);
         Self {
             op: r.op,
             shape: r.shape.to_string(),
@@ -170,8 +171,8 @@ impl Row {
             speedup: format!("{:.2}", r.speedup),
             bar: (100.0 * r.speedup / most_speedup).clamp(0.0, 100.0),
             faster: r.speedup >= 1.0,
-            ideal: sparse.then(|| format!("{:.2}", r.ideal_speedup)),
-            share: sparse.then(|| format!("{:.0}", r.share_of_ideal * 100.0)),
+            ideal: shown(r.ideal_speedup).map(|ideal| format!("{ideal:.2}")),
+            share: shown(r.share_of_ideal).map(|share| format!("{:.0}", share * 100.0)),
             peer: r
                 .peer
                 .as_ref()

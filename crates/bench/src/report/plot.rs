@@ -104,7 +104,7 @@ fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
     let least_speedup = least(&|r| r.speedup, 0.8);
     let most_speedup = rows
         .iter()
-        .map(|r| r.speedup.max(r.ideal_speedup))
+        .map(|r| r.speedup.max(r.ideal_speedup.unwrap_or(0.0)))
         .filter(|s| s.is_finite())
         .fold(2.0, f64::max)
         * 1.15;
@@ -157,13 +157,15 @@ fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
                 y: y(r.speedup),
                 right: r.is_right(),
                 title: format!(
-                    "{} {} {}: {:.2}x at density {:.3} ({:.0} % of ideal)",
+                    "{} {} {}: {:.2}x at density {:.3}{}",
                     r.shape,
                     r.dtype,
                     r.pattern,
                     r.speedup,
                     r.density,
-                    r.share_of_ideal * 100.0
+                    r.share_of_ideal
+                        .map(|share| format!(" ({:.0} % of ideal)", share * 100.0))
+                        .unwrap_or_default()
                 ),
             })
             .collect(),
@@ -247,7 +249,7 @@ mod tests {
         let slow = Record {
             speedup: 0.2,
             density: 0.01,
-            ideal_speedup: 100.0,
+            ideal_speedup: Some(100.0),
             ..fixture::nm_matmul()
         };
         let plot = plots(&[slow, fixture::nm_matmul()]).remove(0);
@@ -296,7 +298,7 @@ mod tests {
         };
         let empty = Record {
             density: 0.0,
-            ideal_speedup: f64::INFINITY,
+            ideal_speedup: Some(f64::INFINITY),
             ..fixture::nm_matmul()
         };
         assert!(plots(&[dense, nan, empty]).is_empty());

@@ -34,21 +34,22 @@ impl std::fmt::Display for StepShares {
 
 /// The rows of a layer whose steps were timed, all in the same rounds: `block_attention`, `xattention`, `xattention_score` and
 /// `xattention_select`, each against dense attention; nothing where they were not. Scores have the density of their multiply-adds, which
-/// are `1 / (2 stride)` of those of dense attention; a selection has none and counts as dense.
+/// are `1 / (2 stride)` of those of dense attention. A selection multiplies nothing: it counts as dense and has no ideal, since no part of
+/// dense attention is like it.
 #[expect(clippy::cast_precision_loss, reason = "strides are far below 2^52")]
 pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>, StepShares)> {
     let parts = result.parts?;
     let whole = &result.record;
     let density = result.quality.density;
-    let step = |at: usize, op: &'static str, time: PartTime, work: f64| {
+    let step = |at: usize, op: &'static str, time: PartTime, work: Option<f64>| {
         let part = |text: &str| text.split(" + ").nth(at).unwrap_or(text).to_owned();
         Record {
             op,
-            density: work,
+            density: work.unwrap_or(1.0),
             sparse_ms: time.ms,
             speedup: time.speedup,
-            ideal_speedup: 1.0 / work,
-            share_of_ideal: time.speedup * work,
+            ideal_speedup: work.map(|work| 1.0 / work),
+            share_of_ideal: work.map(|work| time.speedup * work),
             spread: time.spread,
             kernel: part(&whole.kernel),
             tile: part(&whole.tile),
@@ -67,14 +68,14 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
     };
     let estimate = 1.0 / (2.0 * stride as f64);
     let rows = vec![
-        step(2, "block_attention", parts.attend, density),
+        step(2, "block_attention", parts.attend, Some(density)),
         whole.clone(),
         of_whole(
-            step(0, "xattention_score", parts.score, estimate),
+            step(0, "xattention_score", parts.score, Some(estimate)),
             parts.score.share,
         ),
         of_whole(
-            step(1, "xattention_select", parts.select, 1.0),
+            step(1, "xattention_select", parts.select, None),
             parts.select.share,
         ),
     ];
@@ -169,9 +170,21 @@ mod tests {
             assert_eq!(row.dense_ms, whole.dense_ms);
             assert_eq!(row.roofline.is_some(), row.op == "xattention");
             assert!((row.speedup - row.dense_ms / row.sparse_ms).abs() < 1e-12);
-            assert!((row.share_of_ideal - row.speedup / row.ideal_speedup).abs() < 1e-12);
+            // Selecting is no part of dense attention.
+            assert_eq!(row.ideal_speedup.is_some(), row.op != "xattention_select");
+            let share = row.ideal_speedup.map(|ideal| row.speedup / ideal);
+            assert!(
+                match (share, row.share_of_ideal) {
+                    (Some(expected), Some(share)) => (share - expected).abs() < 1e-12,
+                    (expected, share) => expected == share,
+                },
+                "{row:?}"
+            );
         }
-        assert_eq!((rows[0].ideal_speedup, rows[2].ideal_speedup), (6.25, 16.0));
+        assert_eq!(
+            (rows[0].ideal_speedup, rows[2].ideal_speedup),
+            (Some(6.25), Some(16.0))
+        );
         assert!(
             rows[2]
                 .pattern
