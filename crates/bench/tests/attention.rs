@@ -287,6 +287,7 @@ fn compare_reports_attention_rows_with_their_masks() {
     assert!((number(blocks, "ideal_speedup") - 1.0 / density).abs() < 1e-9);
     assert!((number(whole, "ideal_speedup") - 1.0 / (density + 1.0 / 32.0)).abs() < 1e-9);
     for record in [blocks, whole] {
+        assert_eq!(record["pattern"], "block:128 causal threshold 0.9");
         assert_eq!(record["shape"]["q_len"], 200);
         assert!(number(record, "max_err_over_bound") <= 1.0, "{record}");
     }

@@ -16,7 +16,7 @@ pub struct Record {
     pub shape: Shape,
     /// Storage type of the operands.
     pub dtype: &'static str,
-    /// What is sparse: `8:2:8`, `bsr:64x64`, `block:128 causal`.
+    /// What is sparse: `8:2:8`, `bsr:64x64`, `block:128 causal threshold 0.9`.
     pub pattern: String,
     /// Share of the weights or of the reachable blocks that is kept.
     pub density: f64,

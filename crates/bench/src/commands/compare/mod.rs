@@ -21,7 +21,7 @@ use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::{MatmulRow, rows_of_weights};
 use crate::device::class_of;
 use crate::peers::{Peers, check_strategies, strategies_for_attention, strategies_for_matmul};
-use crate::presets::{AttentionCase, Case, LayerCase, cases, cooperative_cases};
+use crate::presets::{AttentionCase, Case, LayerCase, LayerTask, cases, cooperative_cases};
 use crate::progress;
 use crate::record::{Record, to_table};
 use crate::report::MaskMap;
@@ -61,12 +61,28 @@ impl Row {
                     Tier::Portable => "",
                     _ => " on cooperative matrices",
                 };
-                format!("{} {} {}{tier}", case.operation, case.dtype, case.pattern)
+                format!(
+                    "{} {} x {} x {} {} {}{tier}",
+                    case.operation, case.tokens, case.n_out, case.k_in, case.dtype, case.pattern
+                )
             }
             Self::Attention(case) => {
-                format!("{} {} {} tokens", case.operation, case.dtype, case.q_len)
+                let rule = match case.dense {
+                    true => "dense".into(),
+                    false => format!("threshold {}", case.threshold),
+                };
+                format!(
+                    "{} {} tokens x {} {} {rule}",
+                    case.operation, case.q_len, case.head_dim, case.dtype
+                )
             }
-            Self::Layer(case) => format!("xattention {} {} tokens", case.dtype, case.tokens),
+            Self::Layer(case) => {
+                let task = match case.task {
+                    LayerTask::Steps { density } => format!("step by step at density {density}"),
+                    LayerTask::Auto => "auto".into(),
+                };
+                format!("xattention {} tokens {} {task}", case.tokens, case.dtype)
+            }
         }
     }
 }
@@ -316,7 +332,8 @@ fn attend<T: Element>(
         },
     };
     let result = attention::measure(bench, job, &mut |_, _| bar.tick())?;
-    let title = format!("{} {}", result.record.op, result.record.shape);
+    let record = &result.record;
+    let title = format!("{} {} {}", record.op, record.shape, record.pattern);
     let masks = MaskMap::of(title, &result.mask, &result.reachable, &result.quality);
     Ok((result.record, masks))
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde::Serialize;
 use sparse_core::attention::AttentionShape;
 use sparse_core::synthetic::AttentionInputs;
-use sparse_core::xattention::{Mode, XAttentionLayout, XAttentionOptions};
+use sparse_core::xattention::{Mode, Threshold, XAttentionLayout, XAttentionOptions};
 use sparse_core::{BlockMask, Element, Tensor};
 use sparse_gpu::{Explanation, GpuMask};
 
@@ -286,15 +286,28 @@ fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRun) -> Expla
 }
 
 fn pattern(contest: Contest, options: &XAttentionOptions) -> String {
-    let reach = if options.causal { "causal" } else { "full" };
+    match contest {
+        Contest::Dense => format!("dense {}", reach(options)),
+        _ => selection(options),
+    }
+}
+
+const fn reach(options: &XAttentionOptions) -> &'static str {
+    if options.causal { "causal" } else { "full" }
+}
+
+/// Which blocks are attended to. Several thresholds may select the same blocks: their rows differ by this alone.
+pub(super) fn selection(options: &XAttentionOptions) -> String {
     let mode = match options.mode {
         Mode::Reference(_) => " reference",
         Mode::Exact => "",
     };
-    match contest {
-        Contest::Dense => format!("dense {reach}"),
-        _ => format!("block:{} {reach}{mode}", options.block),
-    }
+    let rule = match (options.top_k, &options.threshold) {
+        (Some(count), _) => format!("top {count}"),
+        (None, Threshold::Uniform(threshold)) => format!("threshold {threshold}"),
+        (None, Threshold::PerHead(_)) => "thresholds by head".into(),
+    };
+    format!("block:{} {}{mode} {rule}", options.block, reach(options))
 }
 
 /// The scores without those of padding.
@@ -310,4 +323,28 @@ fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tenso
         }
     }
     Ok(Tensor::try_new(shape.to_vec(), cropped)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_other_thresholds_are_told_apart() {
+        let of = |threshold: Threshold, top_k| {
+            let options = XAttentionOptions {
+                threshold,
+                top_k,
+                ..XAttentionOptions::default()
+            };
+            pattern(Contest::Whole, &options)
+        };
+        assert_eq!(of(0.5.into(), None), "block:128 causal threshold 0.5");
+        assert_eq!(of(0.8.into(), None), "block:128 causal threshold 0.8");
+        assert_eq!(of(0.8.into(), Some(4)), "block:128 causal top 4");
+        let by_head = Threshold::PerHead(vec![0.5, 0.8]);
+        assert_eq!(of(by_head, None), "block:128 causal thresholds by head");
+        let dense = pattern(Contest::Dense, &XAttentionOptions::default());
+        assert_eq!(dense, "dense causal");
+    }
 }

@@ -7,7 +7,7 @@ use sparse_core::{BlockMask, Element};
 use sparse_gpu::{Attended as Kernel, Policy};
 
 use super::check;
-use super::measure::{AttentionJob, work};
+use super::measure::{AttentionJob, selection, work};
 use super::quality::{Quality, reachable};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords};
@@ -110,12 +110,11 @@ pub fn measure_policy<T: Element>(
         },
         false => Ideal::Density,
     };
-    let reach = if options.causal { "causal" } else { "full" };
     let words = RowWords {
         operation: Operation::Xattention,
         shape: Shape::attention(shape, options.block, options.stride),
         dtype: T::DTYPE,
-        pattern: format!("block:{} {reach} auto", options.block),
+        pattern: format!("{} auto", selection(options)),
         density: quality.density,
         ideal_speedup: ideal.speedup(quality.density),
         kernel,
