@@ -238,7 +238,10 @@ fn what_the_kernels_cannot_do_is_an_error_that_says_what_they_can() {
             out.display()
         )
     };
-    refused(&line("--block 24"), &["block is 24", "multiples of 16"]);
+    refused(
+        &line("--block 24"),
+        &["a multiple of 16 tokens, such as 16 or 32"],
+    );
     refused(&line("--mode reference --chunk 100"), &["100", "128"]);
     let wide = || OutTensor::new(&[1, 1, 2, 257], &[0.5_f32; 514]);
     let folder = Folder::with(&[("q", wide()), ("k", wide()), ("v", wide())]);

@@ -108,7 +108,20 @@ fn options_that_exclude_or_need_each_other() {
         &format!("{ATTENTION} --chunk 2048"),
         &["no meaning in --mode exact"],
     );
-    refused(&format!("{ATTENTION} --stride 7"), &["7", "128"]);
+    refused(
+        &format!("{ATTENTION} --stride 7"),
+        &["stride 7 does not divide block 128", "such as 4 or 8"],
+    );
+    refused(
+        &format!("{ATTENTION} --block 96 --stride 7"),
+        &["stride 7 does not divide block 96", "such as 6 or 8"],
+    );
+    for command in [ATTENTION, "memory"] {
+        refused(
+            &format!("{command} --block 100"),
+            &["a multiple of 16 tokens, such as 96 or 112"],
+        );
+    }
     refused(
         &format!("{ATTENTION} --mode reference --chunk 100"),
         &["100", "128"],

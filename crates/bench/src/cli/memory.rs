@@ -3,7 +3,7 @@
 use clap::Args;
 use sparse_core::DType;
 
-use super::values::{count, dtype};
+use super::values::{block, count, dtype};
 
 /// Options of `sparse-bench memory`.
 #[derive(Clone, Debug, Args)]
@@ -35,8 +35,8 @@ pub struct MemoryArgs {
     /// Storage of q, k, v and the output
     #[arg(long, default_value = "f32", value_parser = dtype())]
     pub dtype: DType,
-    /// Tokens of a block
-    #[arg(long, default_value = "128", value_parser = count, allow_hyphen_values = true)]
+    /// Tokens of a block, a multiple of 16
+    #[arg(long, default_value = "128", value_parser = block, allow_hyphen_values = true)]
     pub block: usize,
     /// Tokens of a group of the score; must divide the block
     #[arg(long, default_value = "16", value_parser = count, allow_hyphen_values = true)]

@@ -31,6 +31,23 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Tokens of a block that the kernels take.
+pub(super) fn block(text: &str) -> Result<usize, String> {
+    let block = count(text)?;
+    if block.is_multiple_of(16) {
+        return Ok(block);
+    }
+    let below = block - block % 16;
+    let nearest = match (below, below.checked_add(16)) {
+        (0, _) => "16".into(),
+        (below, Some(above)) => format!("{below} or {above}"),
+        (below, None) => below.to_string(),
+    };
+    Err(format!(
+        "the kernels take blocks of a multiple of 16 tokens, such as {nearest}"
+    ))
+}
+
 /// A whole number from 0 up.
 pub(super) fn seed(text: &str) -> Result<u64, String> {
     let refused = |_| format!("it must be a whole number from 0 to {}", u64::MAX);
@@ -92,6 +109,16 @@ mod tests {
             too_large.starts_with("it is larger than any count here"),
             "{too_large}"
         );
+        assert_eq!(block("96"), Ok(96));
+        for (given, nearest) in [
+            ("100", "96 or 112"),
+            ("7", "16"),
+            ("18446744073709551615", "600"),
+        ] {
+            let refusal = block(given).unwrap_err();
+            assert!(refusal.ends_with(nearest), "{refusal}");
+        }
+        assert!(block("0").unwrap_err().contains("from 1 up"));
         assert_eq!(seed("0"), Ok(0));
         assert!(seed("-1").is_err() && seed("1.5").is_err());
         assert_eq!(finite("-0.5"), Ok(-0.5));

@@ -26,7 +26,8 @@ pub enum XAttentionError {
     },
     /// The stride does not divide the block.
     #[error(
-        "stride {stride} does not divide block {block}; give a divisor of the block, such as 8 or 16"
+        "stride {stride} does not divide block {block}; give a divisor of the block, such as {}",
+        nearest_divisors(*stride, *block)
     )]
     Stride {
         /// Stride asked for.
@@ -164,4 +165,19 @@ pub enum XAttentionError {
         /// The score.
         value: f64,
     },
+}
+
+/// The divisors of `block` next to `stride`, in words: the largest below and the smallest above it, where there are both.
+fn nearest_divisors(stride: usize, block: usize) -> String {
+    // The smaller of two factors is at most the root; blocks have fewer than 2^32 tokens.
+    let small = (1..=block.isqrt()).filter(|d| block.is_multiple_of(*d));
+    let divisors: Vec<usize> = small.flat_map(|d| [d, block / d]).collect();
+    let below = divisors.iter().filter(|d| **d < stride).max();
+    let above = divisors.iter().filter(|d| **d > stride).min();
+    let words: Vec<String> = below
+        .into_iter()
+        .chain(above)
+        .map(usize::to_string)
+        .collect();
+    words.join(" or ")
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 pub use error::AttentionArgsError;
 
-use super::values::{count, finite, picture, positive, share};
+use super::values::{block, count, finite, picture, positive, share};
 use super::{HeadKindsOption, TilesArgs};
 use crate::profile::Dilated;
 
@@ -43,8 +43,8 @@ pub struct AttentionArgs {
     /// Every token sees every key
     #[arg(long, conflicts_with = "causal")]
     pub full: bool,
-    /// Tokens of a block [default: that of the profile, or 128]
-    #[arg(long, value_parser = count, allow_hyphen_values = true)]
+    /// Tokens of a block, a multiple of 16 [default: that of the profile, or 128]
+    #[arg(long, value_parser = block, allow_hyphen_values = true)]
     pub block: Option<usize>,
     /// Tokens of a group of the score; must divide the block [default: that of the profile, or 8]
     #[arg(long, value_parser = count, allow_hyphen_values = true)]

@@ -112,8 +112,17 @@ fn options_must_fit_the_shape() {
 
 #[test]
 fn a_message_says_what_to_do() {
-    assert_eq!(
-        with(|o| o.stride = 12).unwrap_err().to_string(),
-        "stride 12 does not divide block 128; give a divisor of the block, such as 8 or 16"
-    );
+    for (stride, block, possible) in [
+        (12, 128, "8 or 16"),
+        (8, 100, "5 or 10"),
+        (0, 100, "1"),
+        (200, 100, "100"),
+        (8, 97, "1 or 97"),
+    ] {
+        let refusal = with(|o| (o.stride, o.block) = (stride, block)).unwrap_err();
+        let expected = format!(
+            "stride {stride} does not divide block {block}; give a divisor of the block, such as {possible}"
+        );
+        assert_eq!(refusal.to_string(), expected);
+    }
 }
