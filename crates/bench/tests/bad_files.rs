@@ -285,3 +285,26 @@ fn operands_that_are_not_finite_are_named_with_their_place() {
         refused(&line, &[&message]);
     }
 }
+
+#[test]
+fn a_density_that_keeps_no_block_says_the_least_that_keeps_one() {
+    let folder = Folder::with(&[("w", counting(&[40, 48]))]);
+    let line = |pattern: &str| {
+        format!(
+            "matmul --weights {} --tensor w --pattern {pattern} --out {}",
+            folder.file().display(),
+            folder.out().display()
+        )
+    };
+    refused(
+        &line("bsr:32x32@0.1"),
+        &[
+            "bsr:32x32@0.1 keeps none of the 4 blocks of \"w\" [40, 48]",
+            "a density of at least 0.125",
+        ],
+    );
+    assert!(!folder.out().exists());
+    support::sparse_bench(&line("bsr:32x32@0.125"))
+        .assert()
+        .success();
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sparse_core::{DType, Matrix, ShapeError, synthetic};
 
-use crate::cli::MatmulArgs;
+use crate::cli::{MatmulArgs, Pattern};
 use crate::tensors::{AnyMatrix, TensorFile, TensorFileError, check_out};
 
 const WEIGHTS: &str = "weights [n_out, k]";
@@ -54,6 +54,19 @@ pub(super) enum MatmulInputError {
         tensor: String,
         n_out: usize,
     },
+    /// A block pattern that keeps nothing.
+    #[error(
+        "{pattern} keeps none of the {blocks} blocks of {tensor:?} [{n_out}, {k}]: the product would be zero; \
+         give a density of at least {least}, or smaller blocks"
+    )]
+    NoBlock {
+        pattern: Pattern,
+        blocks: usize,
+        tensor: String,
+        n_out: usize,
+        k: usize,
+        least: f64,
+    },
     /// Generated activations that no memory can hold.
     #[error("cannot generate the activations: {0}; lower --tokens")]
     Generated(#[from] ShapeError),
@@ -72,6 +85,7 @@ impl MatmulInputs {
         let mut file = TensorFile::open(&args.weights)?;
         let w = file.matrix(&args.tensor, WEIGHTS)?;
         let (n_out, w_k) = w.shape();
+        check_blocks(args.pattern, &args.tensor, (n_out, w_k))?;
         let bias = match &args.bias {
             Some(name) => Some(read_bias(&mut file, name, &args.tensor, n_out)?),
             None => None,
@@ -101,6 +115,29 @@ impl MatmulInputs {
 
 fn generated(tokens: usize, k: usize, seed: u64) -> Result<Matrix<f32>, ShapeError> {
     synthetic::normal_matrix(tokens, k, seed)
+}
+
+/// Refuses a density whose number of blocks, rounded to the nearest, is 0. A matrix without elements has no blocks to keep.
+fn check_blocks(
+    pattern: Pattern,
+    tensor: &str,
+    (n_out, k): (usize, usize),
+) -> Result<(), MatmulInputError> {
+    let Some(blocks) = pattern.blocks(n_out, k) else {
+        return Ok(());
+    };
+    let least = 0.5 / blocks as f64;
+    if blocks == 0 || pattern.density() >= least {
+        return Ok(());
+    }
+    Err(MatmulInputError::NoBlock {
+        pattern,
+        blocks,
+        tensor: tensor.into(),
+        n_out,
+        k,
+        least,
+    })
 }
 
 fn read_bias(
