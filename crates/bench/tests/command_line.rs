@@ -177,6 +177,12 @@ fn negative_and_absurd_numbers_get_the_message_of_their_option() {
         &format!("{MATMUL} 2:4 --tokens {too_large}"),
         &["larger than any count here"],
     );
+    // Before the layers in front of it are measured, which takes a minute.
+    sparse_bench("compare --preset attention --lengths 64,99999999999")
+        .timeout(std::time::Duration::from_secs(15))
+        .assert()
+        .failure()
+        .stderr(contains("99999999999 tokens are more than the"));
     refused(
         &format!("{MATMUL} 2:4 --seed -1"),
         &["whole number from 0 to"],

@@ -53,6 +53,16 @@ impl Row {
         }
     }
 
+    /// Whether there can be such tensors: a length that nothing takes is told before minutes of measuring.
+    fn check(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Matmul(_) => {}
+            Self::Attention(case) => drop(case.attention_shape()?),
+            Self::Layer(case) => drop(case.shape()?),
+        }
+        Ok(())
+    }
+
     fn words(&self) -> String {
         match self {
             Self::Matmul(row) => {
@@ -133,6 +143,9 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         "there is no row to measure: this preset, and the matrices of --weights where it is given, have none for the operations of --ops; \
          leave one of them out"
     );
+    for row in &rows {
+        row.check().with_context(|| row.words())?;
+    }
     if let Some(peers) = &bench.peers
         && !args.strategies.is_empty()
     {
