@@ -12,6 +12,7 @@ pub mod cli;
 mod commands;
 pub mod compare;
 pub mod device;
+pub mod interrupt;
 pub mod measure;
 pub mod memory;
 pub mod peers;

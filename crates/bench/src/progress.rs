@@ -11,6 +11,15 @@ pub fn rows(steps: usize) -> ProgressBar {
     bar(steps, ROWS)
 }
 
+/// Shows which row comes next. Where nobody sees the bar, it is a line: rows take minutes together.
+pub fn next_row(bar: &ProgressBar, words: String) {
+    if bar.is_hidden() {
+        let (done, all) = (bar.position(), bar.length().unwrap_or(0));
+        eprintln!("row {} of {all}: {words}", done + 1);
+    }
+    bar.set_message(words);
+}
+
 /// A bar of one line over bytes or rounds, for work inside of a command.
 pub fn rounds(steps: usize) -> ProgressBar {
     bar(steps, ROUNDS)

@@ -8,6 +8,7 @@ use sparse_gpu::{Error, Gpu, GpuTensor, wgpu};
 use crate::ceilings::{CeilingError, Ceilings, Roofline, Work};
 use crate::cli::Operation;
 use crate::device::{AdapterWords, Timer};
+use crate::interrupt::Interrupt;
 use crate::measure::{Budget, Runs, SystemClock, Timed, interleave};
 use crate::peers::{Contender, Finalists, PeerError, Peers};
 use crate::record::{Peer, Record, Shape, Timing};
@@ -36,6 +37,8 @@ pub struct Bench {
     pub peers: Option<Peers>,
     /// Parts of the names of their strategies that run; all where there are none.
     pub strategies: Vec<String>,
+    /// Ends a row between two runs.
+    pub interrupt: Interrupt,
 }
 
 /// Records an operation into a pass.
@@ -98,6 +101,7 @@ impl Bench {
             ceilings: None,
             peers: None,
             strategies: Vec::new(),
+            interrupt: Interrupt::default(),
         }
     }
 
@@ -131,8 +135,9 @@ impl Bench {
     /// Submits `record` once and waits.
     ///
     /// # Errors
-    /// Those of `record` and of the device.
+    /// Those of `record` and of the device; [`crate::interrupt::Interrupted`].
     pub fn run_once(&self, record: Recorder<'_>) -> anyhow::Result<Duration> {
+        self.interrupt.check()?;
         self.timer.time(record)
     }
 
@@ -162,7 +167,7 @@ impl Bench {
     ) -> anyhow::Result<Vec<Runs>> {
         let mut runs = recorders
             .iter_mut()
-            .map(|record| Repeated::new(&self.timer, &mut **record))
+            .map(|record| Repeated::new(&self.timer, &self.interrupt, &mut **record))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut all: Vec<&mut dyn Timed> =
             runs.iter_mut().map(|run| run as &mut dyn Timed).collect();
@@ -187,7 +192,7 @@ impl Bench {
         };
         let mut runs = recorders
             .iter_mut()
-            .map(|record| Repeated::new(&timer, &mut **record))
+            .map(|record| Repeated::new(&timer, &self.interrupt, &mut **record))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut all: Vec<&mut dyn Timed> =
             runs.iter_mut().map(|run| run as &mut dyn Timed).collect();
@@ -287,13 +292,19 @@ fn baseline_and_own(runs: &[Runs]) -> anyhow::Result<(Option<&Runs>, &Runs)> {
 /// A recorder, recorded so often into one pass that the pass is long enough to be timed well.
 struct Repeated<'a> {
     timer: &'a Timer,
+    interrupt: &'a Interrupt,
     record: Recorder<'a>,
     repeats: u32,
 }
 
 impl<'a> Repeated<'a> {
     /// Runs once to compile and fault everything in, and once more to see how long a run takes where that could be short.
-    fn new(timer: &'a Timer, record: Recorder<'a>) -> anyhow::Result<Self> {
+    fn new(
+        timer: &'a Timer,
+        interrupt: &'a Interrupt,
+        record: Recorder<'a>,
+    ) -> anyhow::Result<Self> {
+        interrupt.check()?;
         let first = timer.time(record)?;
         let once = if first < LONG_RUN {
             timer.time(record)?
@@ -303,6 +314,7 @@ impl<'a> Repeated<'a> {
         let repeats = SHORTEST_RUN.as_nanos().div_ceil(once.as_nanos().max(1));
         Ok(Self {
             timer,
+            interrupt,
             record,
             repeats: u32::try_from(repeats)
                 .unwrap_or(u32::MAX)
@@ -313,6 +325,7 @@ impl<'a> Repeated<'a> {
 
 impl Timed for Repeated<'_> {
     fn run(&mut self) -> anyhow::Result<Duration> {
+        self.interrupt.check()?;
         let (record, repeats) = (&mut *self.record, self.repeats);
         let all = self
             .timer

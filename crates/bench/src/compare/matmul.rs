@@ -108,7 +108,9 @@ pub fn measure<T: Element>(
         // The other libraries multiply; nothing else is fused into their products.
         Some(peers) if job.bias.is_none() && job.activation == Activation::None => {
             let candidates = Finalists::named(peers.matmul(&pruned, &job.x), &bench.strategies);
-            Finalists::of(candidates, &|y| check(&pruned, &job.x, &epilogue, y, false))
+            Finalists::of(candidates, &bench.interrupt, &|y| {
+                check(&pruned, &job.x, &epilogue, y, false)
+            })
         }
         _ => Finalists::default(),
     };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::interrupt::Interrupt;
 use crate::measure::{Runs, Timed};
 
 /// Runs of every right strategy that decide who takes part in the interleaved run.
@@ -111,13 +112,17 @@ impl Finalists {
             .collect()
     }
 
-    /// Runs every candidate. `error_over_bound` judges a result: right where it is at most 1.
+    /// Runs every candidate, none more once somebody has asked to stop. `error_over_bound` judges a result: right where it is at most 1.
     pub fn of(
         candidates: Vec<Box<dyn Candidate>>,
+        interrupt: &Interrupt,
         error_over_bound: &dyn Fn(&[f32]) -> anyhow::Result<f64>,
     ) -> Self {
         let mut finalists = Self::default();
         for mut candidate in candidates {
+            if interrupt.is_asked() {
+                break;
+            }
             let name = candidate.name();
             let to_beat = finalists.to_beat();
             let outcome = match qualify(&mut *candidate, error_over_bound, to_beat) {
@@ -326,7 +331,7 @@ mod tests {
             fake("panics", 1.0, 0),
             fake("second", 0.95, 80),
         ];
-        let mut finalists = Finalists::of(all, &judge);
+        let mut finalists = Finalists::of(all, &Interrupt::default(), &judge);
         let racers = finalists.racers(Duration::from_millis(4), 64);
         let runs: Vec<Runs> = racers
             .into_iter()
@@ -360,11 +365,20 @@ mod tests {
 
     #[test]
     fn short_runs_are_repeated() {
-        let mut finalists = Finalists::of(vec![fake("short", 1.0, 1)], &judge);
+        let mut finalists =
+            Finalists::of(vec![fake("short", 1.0, 1)], &Interrupt::default(), &judge);
         let mut racers = finalists.racers(Duration::from_millis(20), 64);
         let start = Instant::now();
         let once = racers[0].run().unwrap();
         assert!(start.elapsed() > 5 * once, "{once:?}");
         assert!(Finalists::default().is_empty());
+    }
+
+    #[test]
+    fn nobody_runs_any_more_once_somebody_has_asked_to_stop() {
+        let interrupt = Interrupt::default();
+        interrupt.ask();
+        let finalists = Finalists::of(vec![fake("late", 1.0, 1)], &interrupt, &|_| Ok(0.0));
+        assert!(finalists.is_empty() && finalists.finish(Vec::new()).0.is_empty());
     }
 }

@@ -20,6 +20,7 @@ use crate::compare::bench::Bench;
 use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::{MatmulRow, rows_of_weights};
 use crate::device::class_of;
+use crate::interrupt::{self, Interrupt, Interrupted};
 use crate::peers::{Peers, check_strategies, strategies_for_attention, strategies_for_matmul};
 use crate::presets::{AttentionCase, Case, LayerCase, LayerTask, cases, cooperative_cases};
 use crate::progress;
@@ -151,6 +152,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     {
         check_strategies(&args.strategies, strategies(peers, &rows)?)?;
     }
+    bench.interrupt = Interrupt::listen().context("cannot take Ctrl-C")?;
     bench.measure_ceilings()?;
     let results = measure_all(args, &bench, &rows, qkv.as_ref());
     // Before anything is printed: minutes of measuring must not be lost to a closed output.
@@ -159,6 +161,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         eprintln!("error: {failure:#}");
     }
     tell(&bench, &results)?;
+    if let Some(interruption) = results.interruption() {
+        eprintln!("{interruption}");
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
     if results.failures.is_empty() {
         Ok(exit_code(&results.records))
     } else {
@@ -239,12 +245,17 @@ fn rows(
         .collect()
 }
 
-/// Measures all rows; one that fails does not keep the others from being measured.
+/// Measures all rows; one that fails does not keep the others from being measured. Where somebody asks to stop, the row at hand is given up
+/// between two runs, and with it those behind it.
 fn measure_all(args: &CompareArgs, bench: &Bench, rows: &[Row], qkv: Option<&Qkv>) -> Results {
     let mut results = Results::default();
     let bar = progress::rows(rows.len());
     for row in rows {
-        bar.set_message(row.words());
+        if bench.interrupt.is_asked() {
+            results.missing.push(row.words());
+            continue;
+        }
+        progress::next_row(&bar, row.words());
         let measured = match row {
             Row::Matmul(row) => matmul_row(args, bench, row, &bar).map(|record| {
                 results.records.push(record);
@@ -261,6 +272,7 @@ fn measure_all(args: &CompareArgs, bench: &Bench, rows: &[Row], qkv: Option<&Qkv
         };
         match measured.with_context(|| row.words()) {
             Ok(()) => {}
+            Err(error) if error.is::<Interrupted>() => results.missing.push(row.words()),
             Err(error) => results.failures.push(error),
         }
         bar.inc(1);

@@ -18,6 +18,26 @@ pub(super) struct Results {
     pub(super) masks: Vec<MaskMap>,
     pub(super) shares: Vec<StepShares>,
     pub(super) failures: Vec<anyhow::Error>,
+    /// The rows that were left when somebody asked to stop, in words.
+    pub(super) missing: Vec<String>,
+}
+
+impl Results {
+    /// What an interrupted run has and has not measured.
+    pub(super) fn interruption(&self) -> Option<String> {
+        if self.missing.is_empty() {
+            return None;
+        }
+        let missing = self.missing.join("\n  ");
+        let reports = match self.records.is_empty() {
+            true => "no report is written",
+            false => "table and reports hold what was measured before",
+        };
+        let count = self.missing.len();
+        Some(format!(
+            "interrupted: {reports}; rows that are missing ({count}):\n  {missing}"
+        ))
+    }
 }
 
 /// Minutes of measuring must not end at a folder that is not there, or in a file that was read.
@@ -69,7 +89,10 @@ pub(super) fn write_reports(
     if let Some(path) = &args.html {
         let report = Report {
             date: utc_date_time(SystemTime::now()),
-            command_line: command_line(),
+            command_line: match results.missing.len() {
+                0 => command_line(),
+                missing => format!("{} (interrupted, rows missing: {missing})", command_line()),
+            },
             records: results.records.clone(),
             masks: results.masks.clone(),
             ceilings: bench.ceilings.clone(),

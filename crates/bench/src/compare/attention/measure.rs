@@ -166,7 +166,9 @@ pub fn measure<T: Element>(
         Some(peers) if is_dense && options.scale.is_none() => {
             let all = peers.attention(inputs, options.causal);
             let candidates = Finalists::named(all, &bench.strategies);
-            Finalists::of(candidates, &|out| check::output(inputs, &attention, out))
+            Finalists::of(candidates, &bench.interrupt, &|out| {
+                check::output(inputs, &attention, out)
+            })
         }
         _ => Finalists::default(),
     };
