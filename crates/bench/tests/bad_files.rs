@@ -308,3 +308,23 @@ fn a_density_that_keeps_no_block_says_the_least_that_keeps_one() {
         .assert()
         .success();
 }
+
+#[test]
+fn numbers_that_the_storage_type_does_not_hold_are_refused() {
+    let folder = Folder::with(&[
+        ("w", spoiled(&[8, 16], 33, 7e4)),
+        ("small", counting(&[8, 16])),
+        ("x", spoiled(&[4, 16], 17, -1e6)),
+    ]);
+    let x = format!("--input {} --input-tensor x", folder.file().display());
+    for (options, message) in [
+        ("--tensor w".to_owned(), "the weights hold 70000 at [2, 1]"),
+        (
+            format!("--tensor small {x}"),
+            "the activations hold -1000000 at [1, 1]",
+        ),
+    ] {
+        let line = matmul(&folder, &format!("{options} --dtype f16"));
+        refused(&line, &[message, "infinite in f16"]);
+    }
+}

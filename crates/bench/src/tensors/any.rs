@@ -82,6 +82,23 @@ impl AnyMatrix {
         }
     }
 
+    /// Row, column and value of the first number that is too large for `dtype` and would become infinite in it.
+    pub fn first_beyond(&self, dtype: DType) -> Option<([usize; 2], f64)> {
+        match dtype {
+            DType::F32 => self.first_infinite_in::<f32>(),
+            DType::F16 => self.first_infinite_in::<f16>(),
+            DType::Bf16 => self.first_infinite_in::<bf16>(),
+        }
+    }
+
+    fn first_infinite_in<T: Element>(&self) -> Option<([usize; 2], f64)> {
+        let cast = self.cast::<T>();
+        let is_infinite = |x: &T| x.to_f64().is_infinite();
+        let at = cast.data().iter().position(is_infinite)?;
+        let (row, col) = (at / cast.cols(), at % cast.cols());
+        Some(([row, col], f64::from(self.cast::<f32>().get(row, col))))
+    }
+
     /// The same numbers as `T`, each rounded to nearest.
     pub fn cast<T: Element>(&self) -> Matrix<T> {
         match self {
@@ -161,6 +178,22 @@ mod tests {
         let half = Tensor::try_new(vec![2], vec![f16::ONE, f16::NAN]).unwrap();
         let (place, value) = AnyTensor::F16(half).first_not_finite().unwrap();
         assert!(place == [1] && value.is_nan());
+    }
+
+    #[test]
+    fn numbers_that_a_type_does_not_hold_are_found() {
+        let of = |data: [f32; 4]| AnyMatrix::F32(Matrix::try_new(2, 2, data.to_vec()).unwrap());
+        // The largest of f16 is 65504; what is nearer to it than to the next step rounds to it.
+        assert_eq!(
+            of([1.0, 65504.0, -65519.0, 2.0]).first_beyond(DType::F16),
+            None
+        );
+        let large = of([1.0, 2.0, -65520.0, 7e4]);
+        assert_eq!(large.first_beyond(DType::F16), Some(([1, 0], -65520.0)));
+        assert_eq!(large.first_beyond(DType::Bf16), None);
+        let largest = of([f32::MAX; 4]);
+        assert_eq!(largest.first_beyond(DType::F32), None);
+        assert!(largest.first_beyond(DType::Bf16).is_some());
     }
 
     #[test]

@@ -54,6 +54,14 @@ pub(super) enum MatmulInputError {
         tensor: String,
         n_out: usize,
     },
+    /// A number that the storage type does not hold.
+    #[error("{what} hold {value} at {at:?}, which is infinite in {dtype}; take --dtype f32")]
+    Beyond {
+        what: &'static str,
+        value: f64,
+        at: [usize; 2],
+        dtype: DType,
+    },
     /// A block pattern that keeps nothing.
     #[error(
         "{pattern} keeps none of the {blocks} blocks of {tensor:?} [{n_out}, {k}]: the product would be zero; \
@@ -109,6 +117,16 @@ impl MatmulInputs {
             _ => AnyMatrix::F32(generated(args.tokens, w_k, args.seed)?),
         };
         let dtype = args.dtype.unwrap_or(w.dtype());
+        for (what, operand) in [("the weights", &w), ("the activations", &x)] {
+            if let Some((at, value)) = operand.first_beyond(dtype) {
+                return Err(MatmulInputError::Beyond {
+                    what,
+                    value,
+                    at,
+                    dtype,
+                });
+            }
+        }
         Ok(Self { w, x, bias, dtype })
     }
 }
