@@ -58,9 +58,7 @@ pub(super) fn matmul_strategies() -> Vec<Strategy> {
         TileSizeSelection::MinTileSize,
         TileSizeSelection::MaxTileSize,
     ] {
-        let simple = SimpleUnitSelectionArgs {
-            tile_size: tile_size.clone(),
-        };
+        let simple = SimpleUnitSelectionArgs { tile_size };
         let double = DoubleUnitSelectionArgs { tile_size };
         all.push(MultiLevel::SimpleUnit(BlueprintStrategy::Inferred(simple)).into());
         all.push(MultiLevel::DoubleUnit(BlueprintStrategy::Inferred(double)).into());
