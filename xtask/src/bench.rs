@@ -55,6 +55,8 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     ]);
     command.args(ours.iter().flat_map(|(option, path)| [option, path]));
     command.args(&arguments.compare_arguments);
+    // Ctrl-C reaches the comparison, too, which then writes what it has measured: we wait for that, and tell where it lies.
+    ctrlc::set_handler(|| {}).context("cannot leave Ctrl-C to the comparison")?;
     let finished = cargo::run(&mut command);
 
     // A comparison that found a result outside of its error bound fails after writing: that report is wanted most.
