@@ -55,6 +55,12 @@ impl CooperativeTile {
         self.shares * self.token_matrices * self.size.side()
     }
 
+    /// Workgroup memory: a matrix of sums for each share, and the k of a step of tokens and of rows of w.
+    pub const fn workgroup_bytes(self) -> usize {
+        let side = self.size.side();
+        self.shares * side * side * 4 + (self.panel() + self.rows()) * side * 2
+    }
+
     fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
         let power = |n: usize, most: usize| n.is_power_of_two() && n <= most;
         let Self {

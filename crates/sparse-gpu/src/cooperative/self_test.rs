@@ -82,7 +82,7 @@ const CASES: [Case; 12] = [
         numbers: Numbers::Subnormal,
         ..PLAIN
     },
-    // Staged weights: rows of four elements, and of one.
+    // Weights that do not fill matrices: rows of four elements, and of one.
     Case {
         n_out: (3, 3),
         k_in: (2, 4),
@@ -112,7 +112,7 @@ const CASES: [Case; 12] = [
         split_k: Some(3),
         ..PLAIN
     },
-    // Gathered activations, with weights as they lie and staged.
+    // Lists of k, with weights that fill matrices and such as do not.
     Case {
         format: Format::Nm(2, 4, 1),
         k_in: (6, 0),

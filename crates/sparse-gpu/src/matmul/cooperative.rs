@@ -8,6 +8,9 @@ use super::problem::{MatmulProblem, Tier};
 use super::weights::Format;
 use crate::{AdapterClass, Error, Gpu};
 
+/// Workgroup memory that every device has.
+const WORKGROUP_BYTES: usize = 16 << 10;
+
 /// How a product runs on cooperative matrices.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice {
@@ -111,7 +114,7 @@ fn with(gpu: &Gpu, problem: &MatmulProblem, size: MatrixSize) -> (Option<Choice>
         gpu.adapter().subgroup_sizes,
     );
     let note = padded.then(|| {
-        format!("weights pass through workgroup memory: rows of w or its sizes are no multiples of {side}")
+        format!("weights are padded with zeros: rows of w or its sizes are no multiples of {side}")
     });
     let choice = Choice { walk, tile, padded };
     (Some(choice), note)
@@ -174,12 +177,24 @@ pub(crate) fn tile(
         shares: (lanes / smallest).max(1),
         lanes,
     };
+    let fewer_lanes = |tile: &mut CooperativeTile| {
+        tile.lanes /= 2;
+        tile.shares = (tile.lanes / smallest).max(1);
+    };
     while tile.panel() / 2 >= tokens {
         if tile.lanes > largest {
-            tile.lanes /= 2;
-            tile.shares = (tile.lanes / smallest).max(1);
+            fewer_lanes(&mut tile);
         } else if tile.token_matrices > 1 {
             tile.token_matrices /= 2;
+        } else {
+            break;
+        }
+    }
+    while tile.workgroup_bytes() > WORKGROUP_BYTES {
+        if tile.token_matrices > 1 {
+            tile.token_matrices /= 2;
+        } else if tile.lanes > largest {
+            fewer_lanes(&mut tile);
         } else {
             break;
         }
@@ -197,13 +212,22 @@ mod tests {
 
     #[test]
     fn every_subgroup_size_divides_the_shares_of_a_panel() {
-        let sizes = [(8, 8), (32, 32), (32, 64), (8, 32), (64, 128), (4, 4)];
+        let sizes = [
+            (8, 8),
+            (16, 16),
+            (32, 32),
+            (32, 64),
+            (8, 32),
+            (64, 128),
+            (4, 4),
+        ];
         for (smallest, largest) in sizes {
             for size in MatrixSize::ALL {
                 for tokens in [1, 8, 40, 4096] {
                     for class in [AdapterClass::Software, AdapterClass::Amd] {
                         let tile = tile(DENSE, tokens, size, class, (smallest, largest));
                         assert!(tile.lanes.is_multiple_of(largest as usize), "{tile}");
+                        assert!(tile.workgroup_bytes() <= WORKGROUP_BYTES, "{tile}");
                         let mut subgroup = smallest as usize;
                         while subgroup <= largest as usize {
                             assert!(
