@@ -80,7 +80,6 @@ fn main(
     // Matrices want uniform control flow, and a workgroup without work must not return early: it has no share.
     let works = group < params.group_end && row_begin < row_end;
     for (var share = select(PANEL / SHARE, 0u, works); share < PANEL / SHARE; share += subgroups) {
-        let share_token = (share + subgroup) * SHARE;
 {%- for r in range(row_matrices) %}{% for c in range(token_matrices) %}
         var acc_{{ r }}_{{ c }} = MatrixC();
 {%- endfor %}{% endfor %}

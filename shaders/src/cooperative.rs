@@ -55,6 +55,9 @@ impl CooperativeTile {
         self.shares * self.token_matrices * self.size.side()
     }
 
+    /// Workgroup memory that every device has.
+    pub const WORKGROUP_BYTES: usize = 16 << 10;
+
     /// Workgroup memory: a matrix of sums for each share, and the k of a step of tokens and of rows of w.
     pub const fn workgroup_bytes(self) -> usize {
         let side = self.size.side();
@@ -97,6 +100,13 @@ impl CooperativeTile {
             "tile.shares",
             shares,
             "a power of two up to tile.lanes",
+        )?;
+        require(
+            self.workgroup_bytes() <= Self::WORKGROUP_BYTES,
+            kernel,
+            "bytes of workgroup memory of tile",
+            self.workgroup_bytes(),
+            "at most 16384, which every device has: fewer shares or token matrices",
         )
     }
 }

@@ -287,8 +287,9 @@ fn operands_that_are_not_finite_are_named_with_their_place() {
 }
 
 #[test]
-fn a_density_that_keeps_no_block_says_the_least_that_keeps_one() {
-    let folder = Folder::with(&[("w", counting(&[40, 48]))]);
+fn a_density_that_keeps_no_block_says_one_that_keeps_one() {
+    // Half of a forty-ninth, times 49, is less than a half.
+    let folder = Folder::with(&[("w", counting(&[40, 48])), ("sevens", counting(&[56, 56]))]);
     let line = |pattern: &str| {
         format!(
             "matmul --weights {} --tensor w --pattern {pattern} --out {}",
@@ -300,13 +301,30 @@ fn a_density_that_keeps_no_block_says_the_least_that_keeps_one() {
         &line("bsr:32x32@0.1"),
         &[
             "bsr:32x32@0.1 keeps none of the 4 blocks of \"w\" [40, 48]",
-            "a density of at least 0.125",
+            "a density of 0.25, which keeps one",
         ],
     );
+    let sevens =
+        |density: f64| line(&format!("bsr:8x8@{density}")).replace("--tensor w", "--tensor sevens");
+    refused(
+        &sevens(0.5 / 49.0),
+        &["none of the 49 blocks", "0.02040816326530612"],
+    );
     assert!(!folder.out().exists());
-    support::sparse_bench(&line("bsr:32x32@0.125"))
-        .assert()
-        .success();
+    for kept in [line("bsr:32x32@0.125"), sevens(1.0 / 49.0)] {
+        support::sparse_bench(&kept).assert().success();
+    }
+}
+
+#[test]
+fn a_file_without_a_matrix_for_the_operations_does_not_pass_for_one() {
+    let folder = Folder::with(&[("q", counting(&[1, 1, 4, 4])), ("small", counting(&[8, 8]))]);
+    for ops in ["bsr_matmul,xattention", "bsr_matmul"] {
+        refused(
+            &format!("compare --ops {ops} --weights {}", folder.file().display()),
+            &["has no matrix [n_out, k_in] for the operations of --ops"],
+        );
+    }
 }
 
 #[test]

@@ -164,7 +164,10 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
         tile.cols = cols;
     }
     while tile.panel() / 2 >= tokens {
-        if tile.lanes > tiles::subgroup(class) {
+        if tile.rows > 1 && tile.cols > widest.cols {
+            // Columns that were to share what few rows cost: a subgroup with idle lanes costs more.
+            tile.cols /= 2;
+        } else if tile.lanes > tiles::subgroup(class) {
             tile.lanes /= 2;
         } else if tile.cols > 4 {
             tile.cols /= 2;
@@ -245,6 +248,15 @@ mod tests {
         };
         assert_eq!(tile(dense, 1024, AdapterClass::Amd).panel(), 512);
         assert_eq!(tile(dense, 100, AdapterClass::Amd).panel(), 128);
+        // Columns of few rows are given up before lanes.
+        let four_rows = Walk::Nm {
+            n: 2,
+            m: 4,
+            v: 4,
+            index_bits: 2,
+        };
+        let of = |tokens| tile(four_rows, tokens, AdapterClass::Amd).to_string();
+        assert_eq!([1024, 512, 256].map(of), ["4x16x64", "4x8x64", "4x8x32"]);
         assert_eq!(
             tile(dense, 9, AdapterClass::Amd),
             Tile {

@@ -8,9 +8,6 @@ use super::problem::{MatmulProblem, Tier};
 use super::weights::Format;
 use crate::{AdapterClass, Error, Gpu};
 
-/// Workgroup memory that every device has.
-const WORKGROUP_BYTES: usize = 16 << 10;
-
 /// How a product runs on cooperative matrices.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice {
@@ -161,7 +158,7 @@ pub(crate) fn tile(
     let (most_rows, most_tokens, lanes, smallest) = match class {
         // Measured on lavapipe, see docs/TUNING.md. Four subgroups, each with two shares: what is tested on processors is what runs on GPUs, also on
         // those whose subgroups are of two sizes.
-        AdapterClass::Software => (2, 2, 4 * largest, smallest / 2),
+        AdapterClass::Software => (2, 2, (4 * largest).min(256), smallest / 2),
         // 2 x 4 matrices of 16 x 16 are 64 registers of a subgroup of 32; four subgroups share what passes through workgroup memory.
         _ => (2, 4, largest.max(128), smallest),
     };
@@ -190,11 +187,12 @@ pub(crate) fn tile(
             break;
         }
     }
-    while tile.workgroup_bytes() > WORKGROUP_BYTES {
-        if tile.token_matrices > 1 {
-            tile.token_matrices /= 2;
-        } else if tile.lanes > largest {
+    // Shares are for as many subgroups as there may be, and so is the memory that they take. What does not fit all the same, the kernel refuses.
+    while tile.workgroup_bytes() > CooperativeTile::WORKGROUP_BYTES {
+        if tile.lanes > largest {
             fewer_lanes(&mut tile);
+        } else if tile.token_matrices > 1 {
+            tile.token_matrices /= 2;
         } else {
             break;
         }
@@ -204,6 +202,8 @@ pub(crate) fn tile(
 
 #[cfg(test)]
 mod tests {
+    use sparse_shaders::{CooperativeKernel, Kernel as _};
+
     use super::*;
 
     const DENSE: Walk = Walk::Dense {
@@ -227,7 +227,9 @@ mod tests {
                     for class in [AdapterClass::Software, AdapterClass::Amd] {
                         let tile = tile(DENSE, tokens, size, class, (smallest, largest));
                         assert!(tile.lanes.is_multiple_of(largest as usize), "{tile}");
-                        assert!(tile.workgroup_bytes() <= WORKGROUP_BYTES, "{tile}");
+                        CooperativeKernel::new(DENSE, tile)
+                            .check()
+                            .unwrap_or_else(|e| panic!("{e}"));
                         let mut subgroup = smallest as usize;
                         while subgroup <= largest as usize {
                             assert!(
@@ -240,6 +242,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn shares_for_subgroups_that_may_be_small_fit_into_workgroup_memory() {
+        // Metal lists subgroups of 4 to 64, and matrices of 8 x 8: fewer lanes, not fewer matrices of a subgroup.
+        let of = |size, sizes| tile(DENSE, 4096, size, AdapterClass::Apple, sizes);
+        let metal = of(MatrixSize::Eight, (4, 64));
+        assert_eq!(metal.to_string(), "2x4x8-by-16x64");
+        // No device lists this one. It would not fit, and is refused rather than handed to a driver.
+        let wide = CooperativeKernel::new(DENSE, of(MatrixSize::Sixteen, (4, 128)));
+        let error = wide.check().unwrap_err().to_string();
+        assert!(error.contains("workgroup memory"), "{error}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(crate) const fn cols_of_few_rows(
         // Measured on lavapipe: a loop of few rows is short enough for eight.
         (AdapterClass::Software, 2..=8, true) => Some(8),
         // RDNA3 at 4:2:4, four rows, 8 -> 16 columns: 361 -> 332 cycles for 128 multiply-adds, Ampere 15832 -> 12865; as many sums as 8 x 8 has.
-        // Adreno: 8 % more issues than the dense twin instead of 15.
+        // Adreno: 8 % more issues than the dense twin instead of 15. Two and three rows are taken to be alike.
         (AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Adreno, 2..=4, true) => Some(16),
         _ => None,
     }

@@ -20,6 +20,21 @@ pub(super) fn check_use(args: &CompareArgs, operations: &OperationList) -> anyho
     Ok(())
 }
 
+/// Checks that the file of weights is behind one of the rows; `found` says so.
+///
+/// # Errors
+/// Where it is given and has no matrix for the operations that are asked for.
+pub(super) fn check_found(args: &CompareArgs, found: bool) -> anyhow::Result<()> {
+    match &args.weights {
+        Some(path) if !found => anyhow::bail!(
+            "{} has no matrix [n_out, k_in] for the operations of --ops: both sides are to be larger than 1, and blocks want four of 32 x 32 or eight of \
+             64 x 64; name other operations, or leave --weights out for generated weights",
+            path.display()
+        ),
+        _ => Ok(()),
+    }
+}
+
 fn check_option(
     option: &str,
     operations: &OperationList,

@@ -98,6 +98,12 @@ impl Row {
     }
 }
 
+impl Row {
+    fn of_real_weights(&self) -> bool {
+        matches!(self, Self::Matmul(row) if row.tensor.is_some())
+    }
+}
+
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     check_reports(args)?;
     anyhow::ensure!(
@@ -128,6 +134,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         }
         _ => rows(generated, real_weights, qkv.as_ref(), &operations),
     };
+    files::check_found(args, rows.iter().any(Row::of_real_weights))?;
     if args.cooperative {
         let cases = cooperative_cases(class).into_iter();
         let cases = cases.filter(|case| operations.contains(case.operation));
@@ -152,8 +159,9 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     {
         check_strategies(&args.strategies, strategies(peers, &rows)?)?;
     }
-    bench.interrupt = Interrupt::listen().context("cannot take Ctrl-C")?;
     bench.measure_ceilings()?;
+    // Before, there is nothing to save.
+    bench.interrupt = Interrupt::listen().context("cannot take Ctrl-C")?;
     let results = measure_all(args, &bench, &rows, qkv.as_ref());
     // Before anything is printed: minutes of measuring must not be lost to a closed output.
     write_reports(args, &bench, &results)?;

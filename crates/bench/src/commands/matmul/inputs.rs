@@ -65,7 +65,7 @@ pub(super) enum MatmulInputError {
     /// A block pattern that keeps nothing.
     #[error(
         "{pattern} keeps none of the {blocks} blocks of {tensor:?} [{n_out}, {k}]: the product would be zero; \
-         give a density of at least {least}, or smaller blocks"
+         give a density of {one}, which keeps one, or more, or smaller blocks"
     )]
     NoBlock {
         pattern: Pattern,
@@ -73,7 +73,7 @@ pub(super) enum MatmulInputError {
         tensor: String,
         n_out: usize,
         k: usize,
-        least: f64,
+        one: f64,
     },
     /// Generated activations that no memory can hold.
     #[error("cannot generate the activations: {0}; lower --tokens")]
@@ -144,8 +144,8 @@ fn check_blocks(
     let Some(blocks) = pattern.blocks(n_out, k) else {
         return Ok(());
     };
-    let least = 0.5 / blocks as f64;
-    if blocks == 0 || pattern.density() >= least {
+    // As pruning counts them.
+    if blocks == 0 || (pattern.density() * blocks as f64).round() >= 1.0 {
         return Ok(());
     }
     Err(MatmulInputError::NoBlock {
@@ -154,7 +154,7 @@ fn check_blocks(
         tensor: tensor.into(),
         n_out,
         k,
-        least,
+        one: (blocks as f64).recip(),
     })
 }
 
