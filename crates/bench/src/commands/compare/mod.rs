@@ -96,9 +96,7 @@ impl Row {
             }
         }
     }
-}
 
-impl Row {
     fn of_real_weights(&self) -> bool {
         matches!(self, Self::Matmul(row) if row.tensor.is_some())
     }
@@ -148,8 +146,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     }
     anyhow::ensure!(
         !rows.is_empty(),
-        "there is no row to measure: this preset, and the matrices of --weights where it is given, have none for the operations of --ops; \
-         leave one of them out"
+        "there is no row to measure: this preset has none for the operations of --ops; leave one of them out"
     );
     for row in &rows {
         row.check().with_context(|| row.words())?;
