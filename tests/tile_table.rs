@@ -427,13 +427,12 @@ fn products_take_the_tile_of_the_table_and_stay_equal() {
 fn few_tokens_take_the_tile_of_the_table_and_stay_equal() {
     let (n_out, k_in) = (40, 96);
     let w = integers(n_out, k_in, 2);
-    let walks: [(&str, &str, &[usize]); 4] = [
-        ("2:4", "nm_select 1:2:4", &[1, 3]),
-        ("2:4", "nm_gather 1:2:4", &[5, 8]),
-        ("1:8", "nm_gather 1:1:8", &[1, 3, 8]),
-        ("8:2:8", "nm 8:2:8", &[1, 3, 8]),
+    let walks = [
+        ("2:4", "nm_select 1:2:4"),
+        ("1:8", "nm_gather 1:1:8"),
+        ("8:2:8", "nm 8:2:8"),
     ];
-    for (pattern, walk, tokens) in walks {
+    for (pattern, walk) in walks {
         let pattern: Nm = pattern.parse().unwrap();
         let kernel = KernelTile::Matvec {
             walk: walk.parse().unwrap(),
@@ -443,7 +442,7 @@ fn few_tokens_take_the_tile_of_the_table_and_stay_equal() {
         let on_gpu = gpu()
             .upload_nm(&NmMatrix::prune(&w, pattern).unwrap())
             .unwrap();
-        for &tokens in tokens {
+        for tokens in [1, 3, 8] {
             let x = gpu().upload(&integers(tokens, k_in, 1)).unwrap();
             let plans = both(&only(kernel), &NmMatvec::new(tokens, n_out, k_in, pattern));
             is_used(&plans, kernel);

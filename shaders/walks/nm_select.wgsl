@@ -11,19 +11,22 @@
 {% macro functions(c) -%}
 {{ strips.alike() }}
 
-// The rows of this walk are their own strips: a row is known by its number.
-fn walk_row(strip: u32, row: u32) -> u32 { return strip * STRIP_ROWS + row; }
+// The rows of this walk are their own strips. Where a row's weights and its codes begin.
+fn walk_row(strip: u32, row: u32) -> vec2<u32> {
+    let number = strip * STRIP_ROWS + row;
+    return vec2<u32>(number * params.weight_stride - params.w_first, number / {{ c.v }}u * params.words_per_strip - params.indices_first);
+}
 
-fn walk_codes(row: u32, step: u32) -> u32 { return indices[row / {{ c.v }}u * params.words_per_strip + step - params.indices_first]; }
+fn walk_codes(row: vec2<u32>, step: u32) -> u32 { return indices[row.y + step]; }
 
 // Stored weights 4 * four .. 4 * four + 3 of a row.
-fn walk_four(row: u32, four: u32) -> vec4<f32> {
+fn walk_four(row: vec2<u32>, four: u32) -> vec4<f32> {
 {%- if c.whole_steps %}
-    return load4_w(row * params.weight_stride - params.w_first + four);
+    return load4_w(row.x + four);
 {%- else %}
     // Behind the last of a row lies the next one, which must not meet the zeros of x.
     let exists = four < params.weight_stride;
-    return select(vec4<f32>(0.0), load4_w(row * params.weight_stride - params.w_first + select(0u, four, exists)), exists);
+    return select(vec4<f32>(0.0), load4_w(row.x + select(0u, four, exists)), exists);
 {%- endif %}
 }
 {%- endmacro %}
@@ -32,8 +35,8 @@ fn walk_four(row: u32, four: u32) -> vec4<f32> {
     four stored, the first never lies last and the second never first. -#}
 {% macro selected(c, i, name) -%}
 {%- set g = i // c.n * 4 -%}
-{%- set low = "(code & " ~ 2 ** (2 * i) ~ "u) != 0u" -%}
-{%- set high = "(code & " ~ 2 ** (2 * i + 1) ~ "u) != 0u" -%}
+{%- set low = "(codes & bit_" ~ 2 * i ~ ") != 0u" -%}
+{%- set high = "(codes & bit_" ~ (2 * i + 1) ~ ") != 0u" -%}
 {%- if c.n == 2 and i % 2 == 0 -%}
 select(select({{ name }}_{{ g }}, {{ name }}_{{ g + 1 }}, {{ low }}), {{ name }}_{{ g + 2 }}, {{ high }})
 {%- elif c.n == 2 -%}
@@ -47,9 +50,13 @@ select(select({{ name }}_{{ g }}, {{ name }}_{{ g + 1 }}, {{ low }}), select({{ 
 {% macro own_step(rows, panel, vectors, c) -%}
 {%- set columns = 16 // c.n %}
 {%- for r in range(rows) %}
-        var code_{{ r }} = walk_codes(row_{{ r }}, step);
+        let codes_{{ r }} = walk_codes(row_{{ r }}, step);
 {%- endfor %}
-        for (var four = 4u * step; four < 4u * step + 4u; four++) {
+        for (var round = 0u; round < 4u; round++) {
+            let four = 4u * step + round;
+{%- for b in range(8) %}
+            let bit_{{ b }} = {{ 2 ** b }}u << (8u * round);
+{%- endfor %}
 {%- for i in range(columns) %}
 {%- if panel == 1 %}
 {%- if i % 4 == 0 %}
@@ -63,8 +70,7 @@ select(select({{ name }}_{{ g }}, {{ name }}_{{ g + 1 }}, {{ low }}), select({{ 
 {%- for r in range(rows) %}
             {
                 let w_{{ r }} = walk_four(row_{{ r }}, four);
-                let code = code_{{ r }};
-                code_{{ r }} = code >> 8u;
+                let codes = codes_{{ r }};
 {%- if panel == 1 %}
                 let x = vec4<f32>(
 {%- for i in range(4) %}

@@ -7,7 +7,7 @@ use crate::cli::{Operation, Pattern};
 
 pub(super) fn cases(class: AdapterClass) -> Vec<Case> {
     let (side, vector, dtype) = match class {
-        AdapterClass::Software => (1024, 2048, DType::F32),
+        AdapterClass::Software => (1024, 4096, DType::F32),
         AdapterClass::Integrated => (2048, 4096, DType::F32),
         AdapterClass::Discrete => (4096, 8192, DType::F32),
     };

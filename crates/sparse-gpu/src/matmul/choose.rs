@@ -187,8 +187,16 @@ pub(crate) fn matvec(walk: Walk, tokens: usize, class: AdapterClass) -> Shape {
         .into_iter()
         .find(|&panel| tokens <= panel)
         .unwrap_or(MatvecKernel::MAX_TOKENS);
-    let most = if panel == 8 { 4 } else { 8 };
-    let rows = rows(walk.strip_rows(8), least(walk), most);
+    let most = match (panel, walk) {
+        // Measured on lavapipe, where loading from a place that differs by lane is what a mat-vec costs: rows share the loads of x, and the sums of
+        // sixteen may leave the registers. Not where each row gathers an x of its own, nor in the dense product of one token, which loads little x.
+        (_, Walk::NmGather { .. }) if software => 4,
+        (1, Walk::Dense { .. }) if software => 8,
+        _ if software => 16,
+        (8, _) => 4,
+        _ => 8,
+    };
+    let rows = rows(walk.strip_rows(most), least(walk), most);
     Shape::Matvec {
         rows,
         panel,

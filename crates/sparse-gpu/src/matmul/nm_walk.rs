@@ -23,10 +23,10 @@ const MANY_TOKENS: usize = 128;
 const ROWS_OF_A_TILE: usize = 4;
 
 /// Tokens up to which rows select from registers. With more, the x of all columns that a row selects from take more registers than some makes
-/// have. Processors keep them in the cache: with two to four tokens selecting takes 0.8 of the time of gathering there, with eight the same.
+/// have. Processors keep them in the cache.
 const fn most_tokens_to_select(class: AdapterClass) -> usize {
     match class {
-        AdapterClass::Software => 4,
+        AdapterClass::Software => choose::FEW_TOKENS,
         _ => 1,
     }
 }
