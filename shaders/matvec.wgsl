@@ -3,12 +3,19 @@
 {%- import "shared/epilogue.wgsl" as epilogue -%}
 {%- import "shared/matmul_rows.wgsl" as shared -%}
 {%- import "shared/few_tokens.wgsl" as tokens -%}
+{%- import "shared/few_tokens_transposed.wgsl" as transposed -%}
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]) for at most {{ panel }} tokens, the sum over the k that the walk visits ({{ walk }}).
 //
-// Few tokens are bound by the bytes of w, so the invocations of a workgroup share out k and read neighbouring weights: a workgroup
-// owns {{ rows }} rows, invocation l the steps l, l + {{ lanes }}, ... of each. One step = one vec4 of weights per row, read once, and the x of its four k,
-// which all rows share (where they share a list of k; nm_select: four vec4 of weights, and all x that they may meet). The partial sums meet in workgroup memory, added in a fixed order: the result is deterministic.
+// Few tokens are bound by the bytes of w, so the invocations of a workgroup read neighbouring weights, each once. The partial sums meet in workgroup
+// memory, added in a fixed order: the result is deterministic.
+{%- if quads %}
+// Here neighbours in memory are outputs: {{ across }} invocations side by side own {{ owned }} times four of the workgroup's {{ rows }} outputs each, and the steps
+// of four k are shared out to {{ slices }} of such groups.
+{%- else %}
+// A workgroup owns {{ rows }} rows, invocation l the steps l, l + {{ slices }}, ... of each. One step = one vec4 of weights per row and the x of its four k,
+// which all rows share (where they share a list of k; nm_select: four vec4 of weights, and all x that they may meet).
+{%- endif %}
 
 {{ shared.params() }}
 
@@ -25,6 +32,9 @@ const STRIP_ROWS = {{ strip_rows }}u;
 const ROWS = {{ rows }}u;
 const LANES = {{ lanes }}u;
 const PANEL = {{ panel }}u;
+// Invocations that share out the steps of a row.
+const SLICES = {{ slices }}u;
+const SUMS_STRIDE = {{ sums_stride }}u;
 {{ shared.x_stride(config) }}
 
 {{ grid.index() }}
@@ -33,12 +43,12 @@ const PANEL = {{ panel }}u;
 
 {{ walker.functions(config) }}
 
-// partial[(row * PANEL + token) * (LANES + 1) + lane]: the + 1 spreads the rows over the banks.
-var<workgroup> partial: array<f32, {{ rows * panel * (lanes + 1) }}>;
+// partial[(row * PANEL + token) * SUMS_STRIDE + slice].
+var<workgroup> partial: array<f32, {{ rows * panel * sums_stride }}>;
 
 fn total(row: u32, slot: u32) -> f32 {
     var sum = 0.0;
-    for (var i = 0u; i < LANES; i++) { sum += partial[(row * PANEL + slot) * (LANES + 1u) + i]; }
+    for (var i = 0u; i < SLICES; i++) { sum += partial[(row * PANEL + slot) * SUMS_STRIDE + i]; }
     return sum;
 }
 
@@ -47,7 +57,11 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
     let tile = group % params.row_tiles;
-    {{ shared.rows(rows, quads) }}
+{%- if quads %}
+    {{ transposed.places(shared, panel, owned, across) }}
+{%- else %}
+    {{ shared.rows(rows, false) }}
+    let slice = lane;
 {%- for r in range(rows) %}
 {%- if panel == 1 %}
     var acc_{{ r }} = 0.0;
@@ -55,34 +69,45 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     var acc_{{ r }}_{{ v }} = vec4<f32>(0.0);
 {%- endfor %}{% endif %}
 {%- endfor %}
+{%- endif %}
 
     {{ shared.steps(split, "group / params.row_tiles") }}
 {%- if not own_lists and not fours %}
     let list = walk_list(strip);
 {%- endif %}
-    for (var step = steps.x + lane; step < steps.y; step += LANES) {
+    for (var step = steps.x + slice; step < steps.y; step += SLICES) {
 {%- if own_lists %}
 {{- walker.own_step(rows, panel, vectors, config) }}
 {%- else %}
-{{- shared.weights(rows, quads) }}
+{%- if not quads %}
+{{- shared.weights(rows, false) }}
+{%- endif %}
 {%- if fours %}
         let x = load4_packed_x(step);
 {%- else %}
         let k = walk_x(0u, walk_word(list, step), step);
 {{- tokens.gather(panel, vectors) }}
 {%- endif %}
+{%- if quads %}
+{{- transposed.multiply_add(panel, owned) }}
+{%- else %}
 {%- for r in range(rows) %}
 {{- tokens.multiply(r, panel, vectors) }}
 {%- endfor %}
 {%- endif %}
+{%- endif %}
     }
+{%- if quads %}
+{{- transposed.partial_sums(panel, owned, across) }}
+{%- else %}
 {%- for r in range(rows) %}
 {%- if panel == 1 %}
-    partial[{{ r }}u * (LANES + 1u) + lane] = acc_{{ r }};
+    partial[{{ r }}u * SUMS_STRIDE + slice] = acc_{{ r }};
 {%- else %}{% for v in range(vectors) %}{% for i in range(4) %}
-    partial[({{ r }}u * PANEL + {{ 4 * v + i }}u) * (LANES + 1u) + lane] = acc_{{ r }}_{{ v }}[{{ i }}];
+    partial[({{ r }}u * PANEL + {{ 4 * v + i }}u) * SUMS_STRIDE + slice] = acc_{{ r }}_{{ v }}[{{ i }}];
 {%- endfor %}{% endfor %}{% endif %}
 {%- endfor %}
+{%- endif %}
     workgroupBarrier();
 
 {%- if output.storage == "f32" %}

@@ -151,3 +151,26 @@ fn every_tile_computes_the_same() {
         }
     }
 }
+
+/// With few tokens a workgroup owns many outputs side by side: some to each invocation, a last workgroup that is not full, and long sums in parts.
+#[test]
+fn few_tokens_and_many_outputs() {
+    for (shape, formats) in [
+        ([1, 1022, 9], &[Format::Dense, nm("2:4")][..]),
+        ([1, 1020, 530], &[Format::Dense]),
+        ([2, 252, 24], &[Format::Dense, nm("2:4"), nm("3:5:31")]),
+        ([4, 127, 35], &[Format::Dense, nm("3:5:31")]),
+        ([7, 124, 40], &[Format::Dense, nm("2:4")]),
+        ([8, 63, 600], &[Format::Dense, nm("3:5:31")]),
+    ] {
+        for &format in formats {
+            check::<f32, f32, f32>(&integers(format, shape));
+            let case = Case {
+                integers: false,
+                ..integers(format, shape)
+            };
+            check::<f16, f16, f16>(&case);
+            check::<f16, bf16, bf16>(&case);
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! `matvec.wgsl`: few tokens, the invocations of a workgroup share out k.
+//! `matvec.wgsl`: few tokens, the invocations of a workgroup share out k, or the outputs where those are neighbours in memory.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::walk::{Walk, WalkConfig};
 pub struct MatvecKernel {
     /// Which k each row of weights visits.
     pub walk: Walk,
-    /// Rows of w of a workgroup: 1, 2, 4, 8 or 16.
+    /// Outputs of a workgroup: 1, 2, 4, 8 or 16 rows of w, 4 to 1024 columns of a transposed one.
     pub rows: usize,
     /// Tokens of the packed x: 1, 4 or 8.
     pub panel: usize,
@@ -46,6 +46,33 @@ impl MatvecKernel {
     pub const fn strip_rows(&self) -> usize {
         self.walk.strip_rows(self.rows)
     }
+
+    /// Invocations side by side that own different outputs: one for each four of a transposed w, as far as there are so many.
+    const fn across(&self) -> usize {
+        match (self.walk.columns(), self.rows / 4) {
+            (false, _) | (true, 0) => 1,
+            (true, quads) if quads > self.lanes && self.lanes > 0 => self.lanes,
+            (true, quads) => quads,
+        }
+    }
+
+    /// Times four outputs that an invocation owns, where w is transposed.
+    const fn owned(&self) -> usize {
+        self.rows / 4 / self.across()
+    }
+
+    /// Invocations that share out the steps of an output.
+    pub const fn slices(&self) -> usize {
+        self.lanes / self.across()
+    }
+
+    /// Words of workgroup memory from the sums of one output to those of the next: one more than there are spreads them over the banks.
+    const fn sums_stride(&self) -> usize {
+        match self.slices() {
+            1 => 1,
+            slices => slices + 1,
+        }
+    }
 }
 
 impl Serialize for MatvecKernel {
@@ -62,6 +89,10 @@ impl Serialize for MatvecKernel {
             /// x of one token is read in fours, which the walk visits together.
             fours: bool,
             lanes: usize,
+            across: usize,
+            slices: usize,
+            sums_stride: usize,
+            owned: usize,
             strip_rows: usize,
             output: Output,
             split: bool,
@@ -75,8 +106,18 @@ impl Serialize for MatvecKernel {
             panel: self.panel,
             vectors: self.panel / 4,
             fours: self.panel == 1
-                && matches!(self.walk, Walk::Dense { .. } | Walk::NmSelect { .. }),
+                && matches!(
+                    self.walk,
+                    Walk::Dense { .. }
+                        | Walk::NmSelect { .. }
+                        | Walk::DenseTransposed { .. }
+                        | Walk::NmTransposed { .. }
+                ),
             lanes: self.lanes,
+            across: self.across(),
+            slices: self.slices(),
+            sums_stride: self.sums_stride(),
+            owned: self.owned(),
             strip_rows: self.strip_rows(),
             output: self.output,
             split: self.split,
@@ -106,11 +147,20 @@ impl Kernel for MatvecKernel {
     fn check(&self) -> Result<(), ConfigError> {
         let name = || self.name();
         self.walk.check(&name)?;
-        self.walk.check_rows(&name, self.rows)?;
         let walks = !matches!(self.walk, Walk::NmBranch { .. });
         require(walks, &name, "branches of a row", 1, "none: for tiles only")?;
-        let rows = self.rows.is_power_of_two() && self.rows <= 16;
-        require(rows, &name, "rows", self.rows, "1, 2, 4, 8 or 16")?;
+        let (rows, known) = if self.walk.columns() {
+            (
+                4..=1024,
+                "4, 8, 16 and so on up to 1024 where w is transposed",
+            )
+        } else if self.walk.quads() {
+            (4..=16, "4, 8 or 16 where w is transposed")
+        } else {
+            (1..=16, "1, 2, 4, 8 or 16")
+        };
+        let fits = self.rows.is_power_of_two() && rows.contains(&self.rows);
+        require(fits, &name, "rows", self.rows, known)?;
         require(
             matches!(self.panel, 1 | 4 | 8),
             &name,
@@ -126,7 +176,15 @@ impl Kernel for MatvecKernel {
             self.lanes,
             "a power of two up to 256",
         )?;
-        let bytes = 4 * self.rows * self.panel * (self.lanes + 1);
+        let quads = self.owned() * self.panel;
+        require(
+            quads <= 64,
+            &name,
+            "sums of an invocation, in fours",
+            quads,
+            "at most 64: fewer columns or more lanes",
+        )?;
+        let bytes = 4 * self.rows * self.panel * self.sums_stride();
         require(
             bytes <= 16384,
             &name,

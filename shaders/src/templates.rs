@@ -48,6 +48,10 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
         "shared/few_tokens.wgsl",
         include_str!("../shared/few_tokens.wgsl"),
     ),
+    (
+        "shared/few_tokens_transposed.wgsl",
+        include_str!("../shared/few_tokens_transposed.wgsl"),
+    ),
     ("shared/grid.wgsl", include_str!("../shared/grid.wgsl")),
     (
         "shared/matmul_rows.wgsl",

@@ -226,7 +226,7 @@ pub fn expand_all_variants(words: Words) -> Result<Vec<Source>, ExpandError> {
                     })?;
                 }
             }
-            for (rows, panel) in [(1, 1), (2, 4), (8, 1), (8, 8)] {
+            for (rows, panel) in [(1, 1), (2, 4), (8, 1), (8, 8), (256, 1), (64, 8)] {
                 for transposed in [false, true] {
                     all.add(&MatvecKernel {
                         weight: storage,

@@ -132,6 +132,14 @@ impl Walk {
         )
     }
 
+    /// Whether the weights of all outputs at one k follow each other in memory.
+    pub const fn columns(self) -> bool {
+        matches!(
+            self,
+            Self::DenseTransposed { .. } | Self::NmTransposed { .. }
+        )
+    }
+
     /// Whether every row has a list of k of its own, which only [`crate::MatvecKernel`] follows.
     pub(crate) const fn own_lists(self) -> bool {
         matches!(self, Self::NmGather { .. } | Self::NmSelect { .. })

@@ -39,10 +39,11 @@ pub fn cooperative_tile(
     crate::matmul::cooperative::tile(walk, tokens, size, class, subgroup_sizes)
 }
 
-/// The kernel of the mat-vec operations for `tokens` tokens, at most [`MatvecKernel::MAX_TOKENS`], and weights that are walked by `walk`: f32
-/// throughout, no epilogue.
-pub fn matvec_kernel(walk: Walk, tokens: usize, class: AdapterClass) -> MatvecKernel {
-    let (rows, panel, lanes) = match crate::matmul::choose::matvec(walk, tokens, class) {
+/// The kernel of the mat-vec operations for `tokens` tokens, at most [`MatvecKernel::MAX_TOKENS`], and `n_out` outputs of weights that are walked
+/// by `walk`: f32 throughout, no epilogue.
+pub fn matvec_kernel(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> MatvecKernel {
+    let shape = crate::matmul::choose::matvec(walk, tokens, n_out, class);
+    let (rows, panel, lanes) = match shape {
         Shape::Matvec { rows, panel, lanes } => (rows, panel, lanes),
         Shape::Tiled(tile) => (tile.rows, tile.cols, tile.lanes),
         Shape::Cooperative { tile, .. } => (tile.rows(), 1, tile.lanes),

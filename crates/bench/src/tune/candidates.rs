@@ -4,6 +4,8 @@ use sparse_gpu::{AttentionTile, KernelTile, Tile};
 
 /// Products of rows and columns that no device keeps in registers are not tried.
 const MOST_SUMS: usize = 256;
+/// Outputs of a workgroup of few tokens; those that the walk does not take are left out.
+const MATVEC_ROWS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 /// The other tiles of the same kernel that `fits`, nearest first: those that differ from `default` in one number by a factor of two, then the
 /// rest. `tokens` bounds how wide a panel can be without being half empty.
@@ -12,7 +14,7 @@ pub fn candidates(default: &KernelTile, tokens: usize, block: usize) -> Vec<Kern
         KernelTile::Matmul { walk, tile } => tiles(tile, tokens)
             .map(|tile| KernelTile::Matmul { walk, tile })
             .collect(),
-        KernelTile::Matvec { walk, .. } => pairs(&[1, 2, 4, 8, 16], &[4, 8, 16, 32, 64, 128, 256])
+        KernelTile::Matvec { walk, .. } => pairs(&MATVEC_ROWS, &[4, 8, 16, 32, 64, 128, 256])
             .map(|(rows, lanes)| KernelTile::Matvec { walk, rows, lanes })
             .collect(),
         KernelTile::BlockAttention { head_dim, .. } => attention_tiles(head_dim)

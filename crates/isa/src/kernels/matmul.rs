@@ -10,6 +10,7 @@ use sparse_shaders::{
 use super::{Entry, entry};
 
 const TOKENS: usize = 2048;
+const OUTPUTS: usize = 4096;
 
 const DENSE: Walk = Walk::Dense {
     vector_weights: true,
@@ -85,9 +86,14 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         v: 1,
         index_bits: 2,
     };
+    let columns = Walk::DenseTransposed {
+        vector_weights: true,
+        whole_steps: true,
+    };
     for weight in [Storage::F32, Storage::F16] {
         for (for_one, for_more) in [
             (DENSE, DENSE),
+            (columns, columns),
             (select, gather),
             (nm(16, 2, 8, 4), nm(16, 2, 8, 4)),
             (Walk::Bsr { br: 32, bc: 32 }, Walk::Bsr { br: 32, bc: 32 }),
@@ -95,7 +101,7 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
             for (walk, tokens) in [(for_one, 1), (for_more, 8)] {
                 entries.push(entry(&MatvecKernel {
                     weight,
-                    ..defaults::matvec_kernel(walk, tokens, class)
+                    ..defaults::matvec_kernel(walk, tokens, OUTPUTS, class)
                 })?);
             }
         }

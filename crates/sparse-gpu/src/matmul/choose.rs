@@ -180,14 +180,15 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
     tile
 }
 
-/// The kernel for few tokens.
-pub(crate) fn matvec(walk: Walk, tokens: usize, class: AdapterClass) -> Shape {
+/// The kernel for few tokens and so many outputs.
+pub(crate) fn matvec(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> Shape {
     let software = class == AdapterClass::Software;
     let panel = [1, 4, MatvecKernel::MAX_TOKENS]
         .into_iter()
         .find(|&panel| tokens <= panel)
         .unwrap_or(MatvecKernel::MAX_TOKENS);
     let most = match (panel, walk) {
+        _ if walk.columns() => most_columns(walk, panel, n_out, software),
         // Measured on lavapipe, where loading from a place that differs by lane is what a mat-vec costs: rows share the loads of x, and the sums of
         // sixteen may leave the registers. Not where each row gathers an x of its own, nor in the dense product of one token, which loads little x.
         (_, Walk::NmGather { .. }) if software => 4,
@@ -204,18 +205,61 @@ pub(crate) fn matvec(walk: Walk, tokens: usize, class: AdapterClass) -> Shape {
     }
 }
 
-/// Parts into which k is split where a GPU would otherwise have too few workgroups to fill it: few rows, few tokens, long sums.
-pub(crate) fn split_k(problem: &MatmulProblem, shape: Shape, steps: usize) -> usize {
+/// Outputs of a workgroup, at most, where neighbours in memory are outputs.
+///
+/// What decides on lavapipe, for weights that are not in the cache: the more of a page is read at once the better, up to all of it. But an
+/// invocation owns them all, and compilers take seconds for long loops: fewer where putting weights in their places is long, or tokens are more.
+fn most_columns(walk: Walk, panel: usize, n_out: usize, software: bool) -> usize {
+    let of_panels = match walk {
+        // 16 invocations of 64 read 256 bytes of f32 each k, the rest share out k.
+        _ if !software => [64; 3],
+        Walk::DenseTransposed {
+            vector_weights: true,
+            ..
+        } => [1024, 512, 256],
+        Walk::NmTransposed { n: 2, m: 4, .. } => [512, 128, 64],
+        Walk::DenseTransposed { .. } => [256, 64, 32],
+        _ => [64, 32, 32],
+    };
+    let mut columns = match panel {
+        1 => of_panels[0],
+        4 => of_panels[1],
+        _ => of_panels[2],
+    };
+    while columns > 32 && n_out.next_multiple_of(columns) > n_out + n_out / 8 {
+        columns /= 2;
+    }
+    columns
+}
+
+/// Parts into which k is split where a device would otherwise have too few workgroups to fill it: few rows, few tokens, long sums; on a processor,
+/// a wide piece of a transposed w.
+pub(crate) fn split_k(
+    problem: &MatmulProblem,
+    walk: Walk,
+    shape: Shape,
+    steps: usize,
+    class: AdapterClass,
+) -> usize {
+    let filling = match (class, shape) {
+        (AdapterClass::Software, Shape::Matvec { .. }) if walk.columns() => FILLING_A_PROCESSOR,
+        (AdapterClass::Software, _) => return 1,
+        _ => FILLING_GROUPS,
+    };
     let groups = problem.n_out.div_ceil(shape.rows()) * problem.tokens.div_ceil(shape.panel());
     let steps_of_lane = match shape {
         Shape::Tiled(_) | Shape::Cooperative { .. } => steps,
-        Shape::Matvec { lanes, .. } => steps / lanes,
+        Shape::Matvec { rows, panel, lanes } => {
+            steps / MatvecKernel::new(walk, rows, panel, lanes).slices().max(1)
+        }
     };
-    (FILLING_GROUPS / groups.max(1)).clamp(1, (steps_of_lane / SHORTEST_PART).clamp(1, MOST_PARTS))
+    (filling / groups.max(1)).clamp(1, (steps_of_lane / SHORTEST_PART).clamp(1, MOST_PARTS))
 }
 
 /// Workgroups that fill a GPU of any size tolerably.
 const FILLING_GROUPS: usize = 512;
+/// Workgroups that fill a processor.
+const FILLING_A_PROCESSOR: usize = 16;
 /// Steps of four k that a part has at least, so that adding up parts does not count.
 const SHORTEST_PART: usize = 64;
 /// Parts, at most.
@@ -224,7 +268,7 @@ const MOST_PARTS: usize = 16;
 /// Rows of a tile: the power of two up to `most` for which covering `strip_rows` costs least. A tile costs its rows, padding
 /// included, and about two more for what all of its rows share.
 fn rows(strip_rows: usize, least: usize, most: usize) -> usize {
-    [16, 8, 4, 2, 1]
+    [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1]
         .into_iter()
         .filter(|&rows| (least..=most).contains(&rows))
         .min_by_key(|&rows| strip_rows.div_ceil(rows) * (rows + 2))

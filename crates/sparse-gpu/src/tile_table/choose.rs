@@ -88,15 +88,15 @@ impl Gpu {
         })
     }
 
-    /// The kernel of a product with few tokens and so many steps. How many tokens it takes follows from theirs.
+    /// The kernel of a product with few tokens, so many outputs and steps. How many tokens it takes follows from theirs.
     pub(crate) fn matvec_shape(
         &self,
         (walk, weights): (Walk, DType),
         tokens: usize,
-        steps: usize,
+        (n_out, steps): (usize, usize),
     ) -> Chosen<Shape> {
         let wanted = TileWalk::of(walk);
-        let default = crate::matmul::choose::matvec(walk, tokens, self.class());
+        let default = crate::matmul::choose::matvec(walk, tokens, n_out, self.class());
         let panel = default.panel();
         let table = self.tiles().and_then(|table| {
             table.find(weights, tokens, |kernel| match *kernel {

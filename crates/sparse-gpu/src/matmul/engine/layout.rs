@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sparse_shaders::Walk;
+use sparse_shaders::{MatvecKernel, Walk};
 
 use super::Engine;
 use crate::matmul::choose::Shape;
@@ -128,7 +128,7 @@ pub(super) fn weight_row(walk: Walk, n_out: usize, k_in: usize) -> usize {
     }
 }
 
-/// Rounds of the loops of one invocation of a mat-vec: each lane takes its share of the steps, then adds up its share of the sums, one
+/// Rounds of the loops of one invocation of a mat-vec: each slice takes its share of the steps, then each lane adds up its share of the sums, one
 /// partial sum a round.
 pub(crate) fn matvec_rounds(
     walk: Walk,
@@ -140,7 +140,8 @@ pub(crate) fn matvec_rounds(
         Walk::NmSelect { .. } => 1 + WORD_WEIGHTS / 4,
         _ => 1,
     };
-    steps.div_ceil(lanes) * rounds_of_step + (rows * panel).div_ceil(lanes) * (lanes + 1)
+    let slices = MatvecKernel::new(walk, rows, panel, lanes).slices().max(1);
+    steps.div_ceil(slices) * rounds_of_step + (rows * panel).div_ceil(lanes) * (slices + 1)
 }
 
 /// Stored weights of a row whose indices, of two bits each, fill a word: a step of [`Walk::NmSelect`].

@@ -53,8 +53,10 @@ impl Engine {
         let packed_rows = packed_rows(walk, problem.k_in, shape.step());
         let parts = match problem.split_k {
             Some(parts) => parts,
-            None if gpu.is_software() => 1,
-            None => choose::split_k(&problem, shape, steps(walk, problem.k_in)),
+            None => {
+                let steps = steps(walk, problem.k_in);
+                choose::split_k(&problem, walk, shape, steps, gpu.class())
+            }
         };
         let least = least_parts(gpu, &problem, walk, packed_rows)?;
         let (parts, parts_apart) = (parts.max(least), least > 1);
@@ -150,7 +152,8 @@ impl Engine {
 fn portable_shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk, few: bool) -> Chosen<Shape> {
     let (weights, tokens) = ((walk, problem.types.w), problem.tokens);
     if few {
-        return gpu.matvec_shape(weights, tokens, steps(walk, problem.k_in));
+        let sizes = (problem.n_out, steps(walk, problem.k_in));
+        return gpu.matvec_shape(weights, tokens, sizes);
     }
     let Chosen { tile, origin } = gpu.matmul_tile(problem.tile, weights, tokens);
     Chosen {
