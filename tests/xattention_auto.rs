@@ -180,6 +180,64 @@ fn blocks_out_of_reach_do_not_count() {
     assert_eq!(outcome.attended, Attended::Sparse, "{outcome}");
 }
 
+/// Where every block is selected, the device counts what the host knows to be reachable: whole words of the mask and parts of one, last blocks that
+/// are not full, queries that begin behind the first key, and bits out of reach, which Reference mode sets where they are forced.
+#[test]
+fn the_count_is_that_of_the_reachable_blocks() {
+    let reference = Mode::Reference(ReferenceOptions {
+        chunk: Some(64),
+        ..ReferenceOptions::default()
+    });
+    for (q_len, k_len, causal, mode) in [
+        (500, 500, true, Mode::Exact),
+        (300, 1024, true, Mode::Exact),
+        (70, 1057, true, Mode::Exact),
+        (64, 1080, false, Mode::Exact),
+        (96, 1024, false, Mode::Exact),
+        (1024, 1024, true, reference),
+        (1088, 1088, true, reference),
+    ] {
+        let shape = AttentionShape::try_new(1, 2, 1, q_len, k_len, 16).unwrap();
+        let blocks = |len: usize| len.div_ceil(32);
+        let every = BlockMask::dense(1, 2, blocks(q_len), blocks(k_len)).unwrap();
+        // Nearly all of the mass takes every block, each of which has some; the plan cannot know.
+        let (threshold, forced) = match mode {
+            Mode::Exact => (0.99999, None),
+            Mode::Reference(_) => (0.8, Some(every)),
+        };
+        // One block fewer than the limit is sparse, as many are dense.
+        for (efficiency, expected) in [(1.0, Attended::Dense), (1.0 + 1e-6, Attended::Sparse)] {
+            let Policy::Auto(model) = on_device(efficiency) else {
+                panic!("no model");
+            };
+            let auto = XAttention {
+                // Scores that cost a little: nothing is sure before they are known.
+                policy: Policy::Auto(CostModel {
+                    estimate_factor: 0.01,
+                    ..model
+                }),
+                options: XAttentionOptions {
+                    mode,
+                    causal,
+                    threshold: threshold.into(),
+                    forced: forced.clone(),
+                    ..options()
+                },
+                ..problem::<f32>(shape, Policy::Sparse)
+            };
+            let plan = gpu().plan_blocking(&auto).unwrap();
+            assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
+            run_plan(gpu(), &plan, &flat::<f32>(shape));
+            let outcome = plan.outcome_blocking(gpu()).unwrap();
+            let what = format!("{q_len} x {k_len}, causal {causal}: {outcome}");
+            for head in &outcome.heads {
+                assert_eq!(head.selected, head.reachable, "{what}");
+            }
+            assert_eq!(outcome.attended, expected, "{what}");
+        }
+    }
+}
+
 /// Recorded twice into one pass, each recording decides for itself.
 #[test]
 fn recordings_of_one_pass_decide_one_by_one() {
