@@ -32,18 +32,6 @@ impl Pattern {
             Self::Bsr { density, .. } => density,
         }
     }
-
-    /// Blocks of weights `[n_out, k]`, cut ones at the edges among them; nothing where the pattern has no blocks.
-    pub fn blocks(self, n_out: usize, k: usize) -> Option<usize> {
-        match self {
-            Self::Dense | Self::Nm(_) => None,
-            Self::Bsr {
-                block_rows,
-                block_cols,
-                ..
-            } => Some(n_out.div_ceil(block_rows) * k.div_ceil(block_cols)),
-        }
-    }
 }
 
 impl fmt::Display for Pattern {

@@ -26,6 +26,35 @@ pub(crate) struct Quota {
 }
 
 impl BlockBudget {
+    /// How many blocks of a `rows x cols` matrix in blocks of `block = (br, bc)` that is, all block rows together: as many as
+    /// [`BlockSelection::by_magnitude`](crate::BlockSelection::by_magnitude) keeps. Cut blocks at the edges count whole.
+    ///
+    /// ```
+    /// use sparse_core::BlockBudget;
+    /// // 2 x 3 blocks: half of all 6, and half of 3 in each block row, which rounds to 2.
+    /// assert_eq!(BlockBudget::Density(0.5).kept_blocks(8, 10, (4, 4))?, 3);
+    /// assert_eq!(BlockBudget::DensityPerBlockRow(0.5).kept_blocks(8, 10, (4, 4))?, 4);
+    /// // Too small a share keeps nothing.
+    /// assert_eq!(BlockBudget::Density(0.05).kept_blocks(8, 10, (4, 4))?, 0);
+    /// # Ok::<(), sparse_core::PruneError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PruneError::DensityRange`], [`PruneError::CountRange`], and [`PruneError::Bsr`] for sizes that make no
+    /// block-sparse matrix.
+    pub fn kept_blocks(
+        self,
+        rows: usize,
+        cols: usize,
+        block: (usize, usize),
+    ) -> Result<usize, PruneError> {
+        let layout = BsrLayout::try_new(rows, cols, block)?;
+        let quota = self.resolve(&layout)?;
+        // No scopes where they have no blocks.
+        let scopes = layout.block_count().checked_div(quota.len).unwrap_or(0);
+        Ok(quota.count * scopes)
+    }
+
     pub(crate) fn resolve(self, layout: &BsrLayout) -> Result<Quota, PruneError> {
         let (len, scope) = match self {
             Self::Density(_) | Self::Count(_) => (layout.block_count(), "matrix"),
@@ -81,6 +110,25 @@ mod tests {
         assert_eq!(quota(BlockBudget::Density(1.0)), Ok((20, 20)));
         assert_eq!(quota(BlockBudget::DensityPerBlockRow(0.25)), Ok((10, 3)));
         assert_eq!(quota(BlockBudget::CountPerBlockRow(10)), Ok((10, 10)));
+    }
+
+    #[test]
+    fn kept_blocks_are_those_of_all_scopes() {
+        let kept = |budget: BlockBudget, rows, cols| budget.kept_blocks(rows, cols, (2, 2));
+        // 2 x 10 blocks, the last of each side cut.
+        assert_eq!(kept(BlockBudget::Count(7), 3, 19), Ok(7));
+        assert_eq!(kept(BlockBudget::Density(0.276), 3, 19), Ok(6));
+        assert_eq!(kept(BlockBudget::CountPerBlockRow(7), 3, 19), Ok(14));
+        assert_eq!(kept(BlockBudget::DensityPerBlockRow(0.25), 3, 19), Ok(6));
+        for (rows, cols) in [(0, 4), (4, 0), (0, 0)] {
+            assert_eq!(kept(BlockBudget::Density(1.0), rows, cols), Ok(0));
+            assert_eq!(
+                kept(BlockBudget::DensityPerBlockRow(1.0), rows, cols),
+                Ok(0)
+            );
+        }
+        assert!(kept(BlockBudget::Count(21), 3, 19).is_err());
+        assert!(BlockBudget::Count(0).kept_blocks(4, 4, (0, 2)).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sparse_core::{DType, Matrix, ShapeError, synthetic};
+use sparse_core::{BlockBudget, DType, Matrix, ShapeError, synthetic};
 
 use crate::cli::{MatmulArgs, Pattern};
 use crate::tensors::{AnyMatrix, TensorFile, TensorFileError, check_out};
@@ -141,13 +141,22 @@ fn check_blocks(
     tensor: &str,
     (n_out, k): (usize, usize),
 ) -> Result<(), MatmulInputError> {
-    let Some(blocks) = pattern.blocks(n_out, k) else {
+    let Pattern::Bsr {
+        block_rows,
+        block_cols,
+        density,
+    } = pattern
+    else {
         return Ok(());
     };
-    // As pruning counts them.
-    if blocks == 0 || (pattern.density() * blocks as f64).round() >= 1.0 {
+    let kept = |budget: BlockBudget| budget.kept_blocks(n_out, k, (block_rows, block_cols));
+    // Sizes that make no block-sparse matrix are refused where the weights are pruned.
+    let (Ok(0), Ok(blocks @ 1..)) = (
+        kept(BlockBudget::Density(density)),
+        kept(BlockBudget::Density(1.0)),
+    ) else {
         return Ok(());
-    }
+    };
     Err(MatmulInputError::NoBlock {
         pattern,
         blocks,
