@@ -1,6 +1,6 @@
 //! Bounds of the attention kernels.
 
-use super::{SMALLEST_NORMAL, UNIT_ROUNDOFF, gamma, storage_error};
+use super::{SMALLEST_NORMAL, UNIT_ROUNDOFF, gamma, share_of_rest, storage_error};
 use crate::DType;
 use crate::attention::AttentionReference;
 
@@ -55,7 +55,7 @@ pub fn attention_bounds(
         // Logarithm of the factor by which a weight may be wrong.
         let weight = score + differences + exponentials;
         let sums = gamma(keys + steps + 1);
-        let sums = sums / (1.0 - sums);
+        let sums = share_of_rest(sums);
         // Numerator and denominator each, and a division good to 2.5 units.
         let division = 2.5 * ulp;
         let relative = (2.0 * (weight + sums) + division).exp_m1();
@@ -75,4 +75,81 @@ pub fn attention_bounds(
         bounds.lse.push(weight + sums + logarithm + roundings);
     }
     bounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One query of head dimension 3, its outputs of magnitude 0.5.
+    fn reference(keys: usize, logit_magnitude: f64, soft_cap: Option<f64>) -> AttentionReference {
+        AttentionReference {
+            shape: [1, 1, 1, 3],
+            out: vec![0.25; 3],
+            lse: vec![0.25],
+            magnitude: vec![0.5; 3],
+            logit_magnitude: vec![logit_magnitude],
+            keys: vec![keys],
+            soft_cap,
+        }
+    }
+
+    fn assert_close(actual: f64, expected: f64) {
+        assert!(
+            (actual / expected - 1.0).abs() < 1e-3,
+            "{actual:e}, expected {expected:e}"
+        );
+    }
+
+    /// To first order in the roundoff, for logits of magnitude `a` that no cap cuts: a score has `6 a`, differences `2 a`, exponentials
+    /// `6 (steps + 1) + 8 a / ln 2`, sums `keys + steps + 1`. The output has all of that twice and 5 for the division.
+    #[test]
+    fn a_row_has_the_roundings_of_its_derivation() {
+        for (keys, magnitude, soft_cap, out, lse) in [
+            (8, 1.0, None, 102.083, 87.859),
+            (8, 4.0, None, 219.332, 158.484),
+            (9, 1.0, None, 118.083, 97.350),
+            // A cap above: 4.5 for the tanh of a logit of 0.1.
+            (8, 0.1, Some(0.5), 75.908, 71.172),
+            // A cap below: 7.5 for the tanh, and differences of at most twice the cap.
+            (8, 1.0, Some(0.5), 103.542, 86.589),
+        ] {
+            let reference = reference(keys, magnitude, soft_cap);
+            let bounds = attention_bounds(&reference, 1.0, DType::F32);
+            for bound in bounds.out {
+                assert_close(bound, 0.5 * out * UNIT_ROUNDOFF);
+            }
+            assert_close(bounds.lse[0], lse * UNIT_ROUNDOFF);
+        }
+    }
+
+    #[test]
+    fn an_output_is_never_further_off_than_two_values() {
+        for keys in [8, 1 << 22] {
+            let bounds = attention_bounds(&reference(keys, 1e9, None), 3.0, DType::F32);
+            assert!(bounds.out[0] >= 6.0 && bounds.out[0] < 17.0, "{bounds:?}");
+            assert!(bounds.lse[0] > 0.0);
+        }
+        // More keys than f32 can count: nothing is known, which is no negative bound.
+        let bounds = attention_bounds(&reference(1 << 25, 1.0, None), 3.0, DType::F32);
+        assert_eq!(
+            (bounds.out[0], bounds.lse[0]),
+            (f64::INFINITY, f64::INFINITY)
+        );
+    }
+
+    #[test]
+    fn capped_scores_are_never_further_apart_than_two_caps() {
+        let bounds = attention_bounds(&reference(8, 1e9, Some(0.5)), 100.0, DType::F32);
+        assert_close(bounds.out[0], 0.5 * 2.0_f64.exp_m1());
+    }
+
+    #[test]
+    fn a_query_without_keys_has_no_error_and_a_stored_output_that_of_its_type() {
+        let bounds = attention_bounds(&reference(0, 1.0, None), 1.0, DType::F16);
+        assert_eq!((bounds.out, bounds.lse), (vec![0.0; 3], vec![0.0]));
+        let stored = |dtype| attention_bounds(&reference(8, 1.0, None), 1.0, dtype).out[0];
+        let more = stored(DType::F16) - stored(DType::F32);
+        assert_close(more, storage_error(DType::F16, 0.25, stored(DType::F32)));
+    }
 }

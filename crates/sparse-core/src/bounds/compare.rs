@@ -32,7 +32,8 @@ impl std::fmt::Display for Comparison {
     }
 }
 
-/// Compares element by element. Equal values, infinities included, have ratio 0; a NaN matches only a NaN.
+/// Compares element by element. Equal values, infinities included, have ratio 0; a NaN matches only a NaN. A bound that is negative or NaN
+/// holds for nothing but equal values, an infinite one for every finite result.
 ///
 /// ```
 /// use sparse_core::bounds::compare;
@@ -81,8 +82,12 @@ fn ratio(actual: f64, expected: f64, bound: f64) -> f64 {
         return 0.0;
     }
     let ratio = (actual - expected).abs() / bound;
-    // NaN: one of the two is NaN, or an infinity meets another number or an infinite bound.
-    if ratio.is_nan() { f64::INFINITY } else { ratio }
+    // NaN: the result or the reference is NaN, or an infinity meets an infinite bound.
+    if bound >= 0.0 && !ratio.is_nan() {
+        ratio
+    } else {
+        f64::INFINITY
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +109,11 @@ mod tests {
         assert!(!compare([1.0, -2.0], &expected, &bounds).holds());
         assert!(!compare([1.0, -2.0, 3.0, 4.0], &expected, &bounds).holds());
         assert!(!compare([f64::INFINITY], &[1.0], &[f64::INFINITY]).holds());
+        assert!(compare([2.0], &[1.0], &[f64::INFINITY]).holds());
+        for no_bound in [-1.0, f64::NEG_INFINITY, f64::NAN] {
+            assert!(!compare([2.0], &[1.0], &[no_bound]).holds(), "{no_bound}");
+            assert!(compare([1.0], &[1.0], &[no_bound]).holds(), "{no_bound}");
+        }
     }
 
     #[test]

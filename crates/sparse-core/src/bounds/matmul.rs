@@ -82,3 +82,76 @@ fn activated(activation: Activation, pre: f64, y: f64, sum: f64) -> f64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Epilogue;
+
+    /// One output `pre` of ten terms whose magnitudes add up to 3.
+    fn reference(pre: f64, activation: Activation) -> MatmulReference {
+        let mut reference = MatmulReference::zeros(1, 1, &Epilogue::NONE);
+        reference.pre[0] = pre;
+        reference.y[0] = activation.apply(pre);
+        reference.magnitude[0] = 3.0;
+        reference
+    }
+
+    fn assert_close(actual: f64, expected: f64) {
+        assert!(
+            (actual / expected - 1.0).abs() < 1e-4,
+            "{actual:e}, expected {expected:e}"
+        );
+    }
+
+    /// To first order in the roundoff; a sum of ten terms has twelve roundings, which is 36 of a magnitude of 3.
+    #[test]
+    fn an_output_has_the_roundings_of_its_derivation() {
+        let bound = |pre, activation| {
+            matmul_bounds(&reference(pre, activation), 10, activation, DType::F32)[0]
+        };
+        let u = UNIT_ROUNDOFF;
+        assert_close(bound(2.0, Activation::None), 36.0 * u);
+        assert_close(bound(2.0, Activation::Relu), 36.0 * u);
+        // 1.13 of the sum's, and of the argument half the error of erf and six roundings.
+        let gelu = (1.13 * 36.0 + 2.0 * 6.0) * u + 2.0 * 2.25e-6;
+        assert_close(bound(2.0, Activation::Gelu), gelu);
+        // 1.1 of the sum's, and of the result 8 + 2 * 2 units.
+        let silu = (1.1 * 36.0 + 1.761_594 * 12.0 * 2.0) * u;
+        assert_close(bound(2.0, Activation::Silu), silu);
+    }
+
+    #[test]
+    fn silu_stops_at_the_argument_where_the_shader_does() {
+        let mut far = reference(-200.0, Activation::Silu);
+        far.magnitude[0] = 0.0;
+        let bound = matmul_bounds(&far, 10, Activation::Silu, DType::F32)[0];
+        assert_close(bound, 4e-31);
+        // An argument of 1000 costs what one of 80 does: 8 + 2 * 80 units.
+        let near = reference(1000.0, Activation::Silu);
+        let bound = matmul_bounds(&near, 10, Activation::Silu, DType::F32)[0];
+        assert_close(bound, (1.1 * 36.0 + 1000.0 * 168.0 * 2.0) * UNIT_ROUNDOFF);
+    }
+
+    #[test]
+    fn alpha_and_an_addend_are_roundings_more() {
+        let mut scaled = reference(2.0, Activation::None);
+        (scaled.epilogue_roundings, scaled.epilogue_gain) = (2, 5.0);
+        let bound = |reference: &_| matmul_bounds(reference, 10, Activation::None, DType::F32)[0];
+        assert_close(bound(&scaled), 42.0 * UNIT_ROUNDOFF);
+        // What is flushed grows with the gain, one smallest number a rounding.
+        scaled.magnitude[0] = 0.0;
+        assert_close(bound(&scaled), 14.0 * 5.0 * SMALLEST_NORMAL);
+    }
+
+    #[test]
+    fn cooperative_matrices_cut_off_and_add_their_parts() {
+        let reference = reference(2.0, Activation::None);
+        // Ten products and three blocks of four, cut: 2 (10 + 2 * 3) + 2. Two parts more: five blocks and two sums.
+        for (parts, roundings) in [(0, 34.0), (1, 34.0), (3, 44.0)] {
+            let (none, f32) = (Activation::None, DType::F32);
+            let bound = cooperative_matmul_bounds(&reference, 10, parts, none, f32)[0];
+            assert_close(bound, 3.0 * roundings * UNIT_ROUNDOFF);
+        }
+    }
+}

@@ -19,14 +19,24 @@ pub const UNIT_ROUNDOFF: f64 = 5.960_464_477_539_063e-8;
 pub const SMALLEST_NORMAL: f64 = 1.175_494_350_822_287_5e-38;
 
 /// `gamma(n) = n u / (1 - n u)`: the relative error of a product of `n` factors `1 + d`, `|d| <= u` (Higham, Accuracy and Stability
-/// of Numerical Algorithms, lemma 3.1).
+/// of Numerical Algorithms, lemma 3.1). Infinite from 2^24 factors on, where the lemma says nothing.
 ///
 /// ```
-/// assert!(sparse_core::bounds::gamma(2) > 2.0 * sparse_core::bounds::UNIT_ROUNDOFF);
+/// use sparse_core::bounds::{UNIT_ROUNDOFF, gamma};
+/// assert!(gamma(2) > 2.0 * UNIT_ROUNDOFF);
+/// assert_eq!(gamma(1 << 24), f64::INFINITY);
 /// ```
 pub fn gamma(n: usize) -> f64 {
-    let nu = n as f64 * UNIT_ROUNDOFF;
-    nu / (1.0 - nu)
+    share_of_rest(n as f64 * UNIT_ROUNDOFF)
+}
+
+/// `error / (1 - error)`; infinite where nothing is left of the 1, never a negative bound, which every result would satisfy.
+fn share_of_rest(error: f64) -> f64 {
+    if error < 1.0 {
+        error / (1.0 - error)
+    } else {
+        f64::INFINITY
+    }
 }
 
 /// What rounding `value`, itself uncertain by `error`, to a storage type may add.
@@ -36,5 +46,32 @@ pub fn storage_error(dtype: crate::DType, value: f64, error: f64) -> f64 {
     match dtype {
         crate::DType::F32 => 0.0,
         _ => 2.0 * dtype.unit_roundoff() * (value.abs() + error) + 2.0 * dtype.underflow(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bound_is_negative_however_many_roundings_there_are() {
+        let half = 1 << 23;
+        assert_eq!(gamma(0), 0.0);
+        assert_eq!(gamma(half), 1.0);
+        assert!(gamma((1 << 24) - 1) > 1e7);
+        for n in [1 << 24, 1 << 25, usize::MAX] {
+            assert_eq!(gamma(n), f64::INFINITY, "{n} factors");
+        }
+    }
+
+    #[test]
+    fn a_half_width_result_may_be_off_by_a_unit_in_the_last_place() {
+        use crate::DType;
+        assert_eq!(storage_error(DType::F32, 3.0, 1.0), 0.0);
+        // Of numbers from 4 on, f16 has every 2^-8th and bf16 every 2^-5th.
+        let unit = 2.0_f64.powi(-8) + 2.0_f64.powi(-24);
+        assert_eq!(storage_error(DType::F16, -3.0, 1.0), unit);
+        let unit = 2.0_f64.powi(-5) + 2.0_f64.powi(-133);
+        assert_eq!(storage_error(DType::Bf16, 4.0, 0.0), unit);
     }
 }

@@ -1,11 +1,11 @@
 //! Bounds of the scoring and selection kernels.
 
-use super::{SMALLEST_NORMAL, UNIT_ROUNDOFF, gamma};
+use super::{SMALLEST_NORMAL, UNIT_ROUNDOFF, gamma, share_of_rest};
 use crate::xattention::{ScoreReference, XAttentionLayout};
 
 /// One bound per block score, for a kernel that accumulates logits in f32 in any order and keeps, per query group and key block, a maximum
 /// and a sum of exponentials below it. Relative to each score, by the magnitude of its block row's logits. Derivation:
-/// `docs/NUMERICS.md`, sections 4 and 5.
+/// `docs/NUMERICS.md`, sections 4 and 5. Infinite where logits are so large that their rounding errors leave nothing of a score.
 pub fn block_score_bounds(reference: &ScoreReference, layout: &XAttentionLayout) -> Vec<f64> {
     let [_, _, _, k_blocks] = reference.scores.shape();
     let flushed = flushed(layout);
@@ -48,10 +48,68 @@ fn relative_error(magnitude: f64, layout: &XAttentionLayout) -> f64 {
     let weight = (2.0 * logit + exponentials).exp_m1();
     let sums = gamma(2 * groups + k_blocks + 64);
     // Numerator and denominator each, a reciprocal good to 2.5 units and two products.
-    2.0 * (weight + sums) / (1.0 - weight - sums) + 5.0 * ulp
+    2.0 * share_of_rest(weight + sums) + 5.0 * ulp
 }
 
 /// Weights below the smallest normal number may be flushed to zero or stay there.
 fn flushed(layout: &XAttentionLayout) -> f64 {
     4.0 * (layout.groups_per_block() * layout.groups_per_block()) as f64 * SMALLEST_NORMAL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::AttentionShape;
+    use crate::xattention::{BlockScores, XAttentionOptions};
+
+    /// Two groups of two tokens of three elements a block, three key blocks.
+    fn layout() -> XAttentionLayout {
+        let shape = AttentionShape::try_new(1, 1, 1, 4, 12, 3).unwrap();
+        let options = XAttentionOptions {
+            block: 4,
+            stride: 2,
+            ..XAttentionOptions::default()
+        };
+        options.layout(shape).unwrap()
+    }
+
+    fn reference(logit_magnitude: f64) -> ScoreReference {
+        ScoreReference {
+            scores: BlockScores::try_new([1, 1, 1, 3], vec![0.5, 0.0, 1.5]).unwrap(),
+            logit_magnitude: vec![logit_magnitude],
+        }
+    }
+
+    /// To first order in the roundoff a logit has 14 of its magnitude, a weight two of those, 10 more for exponents and 54 for the nine
+    /// exponentials, sums have 71; both twice, and ten for the rest.
+    #[test]
+    fn a_score_has_the_roundings_of_its_derivation() {
+        for (magnitude, roundings) in [(0.0, 260.0), (1.0, 336.0), (10.0, 1020.0)] {
+            let bounds = block_score_bounds(&reference(magnitude), &layout());
+            for (bound, score) in bounds.iter().zip([0.5, 0.0, 1.5]) {
+                let expected = roundings * UNIT_ROUNDOFF * score;
+                assert!(
+                    (bound - expected).abs() <= 1e-3 * expected + 1e-36,
+                    "{bound:e}"
+                );
+            }
+            // A comparison has that twice, and five steps of 2^-31.
+            let tolerance = selection_tolerance(&reference(magnitude), &layout())[0];
+            let expected = (2.0 * roundings + 5.0 / 128.0) * UNIT_ROUNDOFF;
+            assert!((tolerance / expected - 1.0).abs() < 1e-3, "{tolerance:e}");
+        }
+        // Sixteen products of two groups that may be flushed.
+        let flushed = block_score_bounds(&reference(0.0), &layout())[1];
+        assert_eq!(flushed, 16.0 * SMALLEST_NORMAL);
+    }
+
+    #[test]
+    fn logits_beyond_the_precision_of_f32_have_no_negative_bound() {
+        for magnitude in [1e6, 1e9, 1e12] {
+            let reference = reference(magnitude);
+            let bounds = block_score_bounds(&reference, &layout());
+            assert_eq!([bounds[0], bounds[2]], [f64::INFINITY; 2], "{magnitude:e}");
+            assert_eq!(selection_tolerance(&reference, &layout()), [f64::INFINITY]);
+        }
+    }
 }
