@@ -82,6 +82,20 @@ pub trait Element: bytemuck::Pod + PartialEq + std::fmt::Debug + Send + Sync + '
     }
 }
 
+/// `value`, or of the two f32 next to it that with an odd last bit: rounding this to fewer bits gives what rounding `value` itself does,
+/// where the nearest f32 may have become a tie. (`half` rounds twice, or ignores the last bits of an f64.)
+fn rounded_to_odd(value: f64) -> f32 {
+    let nearest = <f32 as Element>::from_f64(value);
+    let back = f64::from(nearest);
+    if back == value || value.is_nan() || nearest.to_bits() & 1 == 1 {
+        nearest
+    } else if back < value {
+        nearest.next_up()
+    } else {
+        nearest.next_down()
+    }
+}
+
 impl Element for f32 {
     const DTYPE: DType = DType::F32;
     const ZERO: Self = 0.0;
@@ -110,7 +124,7 @@ impl Element for f16 {
         Self::from_f32(value)
     }
     fn from_f64(value: f64) -> Self {
-        Self::from_f64(value)
+        Self::from_f32(rounded_to_odd(value))
     }
 }
 
@@ -124,7 +138,7 @@ impl Element for bf16 {
         Self::from_f32(value)
     }
     fn from_f64(value: f64) -> Self {
-        Self::from_f64(value)
+        Self::from_f32(rounded_to_odd(value))
     }
 }
 
@@ -159,5 +173,39 @@ mod tests {
     fn negative_zero_is_zero_and_nan_is_not() {
         assert!((-0.0_f32).is_zero() && f16::NEG_ZERO.is_zero() && bf16::NEG_ZERO.is_zero());
         assert!(!f32::NAN.is_zero() && !f16::from_bits(1).is_zero());
+    }
+
+    /// Numbers halfway between neighbours, and those next to that, go where one rounding takes them.
+    #[test]
+    fn doubles_are_rounded_once() {
+        fn check<T: Element>(from_bits: impl Fn(u16) -> T, infinity: u16) {
+            for bits in 0..infinity - 1 {
+                let (low, high) = (from_bits(bits), from_bits(bits + 1));
+                let middle = (low.to_f64() + high.to_f64()) / 2.0;
+                let even = if bits % 2 == 0 { low } else { high };
+                for sign in [1.0, -1.0] {
+                    let rounded = |value: f64| T::from_f64(sign * value).to_f64() * sign;
+                    assert_eq!(rounded(middle), even.to_f64(), "{middle}");
+                    assert_eq!(rounded(middle.next_up()), high.to_f64(), "above {middle}");
+                    assert_eq!(rounded(middle.next_down()), low.to_f64(), "below {middle}");
+                }
+            }
+        }
+        check(f16::from_bits, f16::INFINITY.to_bits());
+        check(bf16::from_bits, bf16::INFINITY.to_bits());
+        for beyond in [1e39, f64::MAX, f64::INFINITY] {
+            let all = |x: f64| {
+                [
+                    <f16 as Element>::from_f64(x).to_f64(),
+                    <bf16 as Element>::from_f64(x).to_f64(),
+                ]
+            };
+            assert_eq!(
+                [all(beyond), all(-beyond)],
+                [[f64::INFINITY; 2], [f64::NEG_INFINITY; 2]]
+            );
+        }
+        assert!(<f16 as Element>::from_f64(f64::NAN).is_nan());
+        assert!(<bf16 as Element>::from_f64(f64::NAN).is_nan());
     }
 }
