@@ -210,3 +210,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_mask_that_no_memory_holds_is_an_error() {
+    assert_eq!(
+        BlockMask::dense(1, 1, 1 << 30, 1 << 30)
+            .unwrap_err()
+            .to_string(),
+        "a mask of [1, 1, 1073741824, 1073741824] blocks (batch, heads, query blocks, key blocks) needs more memory than \
+         this machine has; choose larger blocks"
+    );
+}

@@ -1,6 +1,7 @@
 //! The mask itself: one bit per pair of a query block and a key block.
 
 use crate::mask::MaskError;
+use crate::shape::filled;
 
 /// Which key blocks each query block attends to, for every batch entry and head. Memory layout: `docs/FORMATS.md`.
 ///
@@ -82,7 +83,7 @@ impl BlockMask {
     /// Asks `attends(batch, head, query block, key block)` for every block, in row-major order.
     ///
     /// # Errors
-    /// [`MaskError::TooLarge`].
+    /// [`MaskError::TooLarge`] and [`MaskError::OutOfMemory`].
     pub fn from_fn(
         batch: usize,
         heads: usize,
@@ -93,7 +94,8 @@ impl BlockMask {
         let shape = [batch, heads, q_blocks, k_blocks];
         let rows = checked_rows(shape)?;
         let words_per_row = k_blocks.div_ceil(WORD_BITS);
-        let mut words = vec![0_u32; rows * words_per_row];
+        let mut words =
+            filled(rows * words_per_row, 0_u32).ok_or(MaskError::OutOfMemory { shape })?;
         // Without key blocks a mask has no words, and so no rows to visit.
         for (row, row_words) in words.chunks_mut(words_per_row.max(1)).enumerate() {
             let (b, h, i) = (
@@ -111,7 +113,7 @@ impl BlockMask {
     /// From truth values `[batch, heads, q_blocks, k_blocks]`, row-major.
     ///
     /// # Errors
-    /// [`MaskError::TooLarge`] and [`MaskError::BoolsLength`].
+    /// [`MaskError::TooLarge`], [`MaskError::OutOfMemory`] and [`MaskError::BoolsLength`].
     pub fn from_bools(
         batch: usize,
         heads: usize,
@@ -144,7 +146,7 @@ impl BlockMask {
     /// Every block.
     ///
     /// # Errors
-    /// [`MaskError::TooLarge`].
+    /// [`MaskError::TooLarge`] and [`MaskError::OutOfMemory`].
     pub fn dense(
         batch: usize,
         heads: usize,

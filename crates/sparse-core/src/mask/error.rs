@@ -12,6 +12,15 @@ pub enum MaskError {
         /// The shape asked for.
         shape: [usize; 4],
     },
+    /// There is no memory for the mask.
+    #[error(
+        "a mask of {shape:?} blocks (batch, heads, query blocks, key blocks) needs more memory than this machine has; \
+         choose larger blocks"
+    )]
+    OutOfMemory {
+        /// The shape asked for.
+        shape: [usize; 4],
+    },
     /// Too few or too many words.
     #[error(
         "a mask of {shape:?} blocks needs {expected} words ({words_per_row} for each row of key blocks), \

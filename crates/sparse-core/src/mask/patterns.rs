@@ -80,7 +80,7 @@ impl BlockMask {
     /// ```
     ///
     /// # Errors
-    /// [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
+    /// [`MaskError::EmptyBlock`], [`MaskError::TooLarge`] and [`MaskError::OutOfMemory`].
     pub fn causal(grid: &BlockGrid) -> Result<Self, MaskError> {
         grid.mask(|i, j| j * grid.block < grid.positions(i).end)
     }
@@ -89,7 +89,7 @@ impl BlockMask {
     /// position included: query `t` at position `p = t + k_len - q_len` sees the keys `p - window < s <= p`.
     ///
     /// # Errors
-    /// [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
+    /// [`MaskError::EmptyBlock`], [`MaskError::TooLarge`] and [`MaskError::OutOfMemory`].
     pub fn sliding_window(grid: &BlockGrid, window: usize) -> Result<Self, MaskError> {
         grid.mask(|i, j| {
             let positions = grid.positions(i);
@@ -104,7 +104,7 @@ impl BlockMask {
     /// itself: intersect it with [`BlockMask::causal`].
     ///
     /// # Errors
-    /// [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
+    /// [`MaskError::EmptyBlock`], [`MaskError::TooLarge`] and [`MaskError::OutOfMemory`].
     pub fn sinks(grid: &BlockGrid, tokens: usize) -> Result<Self, MaskError> {
         grid.mask(|_, j| j * grid.block < tokens)
     }
@@ -113,7 +113,7 @@ impl BlockMask {
     /// `0, dilation, .., (count - 1) * dilation` from the block where the query block's last token stands.
     ///
     /// # Errors
-    /// [`MaskError::NoDilation`], [`MaskError::EmptyBlock`] and [`MaskError::TooLarge`].
+    /// [`MaskError::NoDilation`], [`MaskError::EmptyBlock`], [`MaskError::TooLarge`] and [`MaskError::OutOfMemory`].
     pub fn dilated(grid: &BlockGrid, dilation: usize, count: usize) -> Result<Self, MaskError> {
         if dilation == 0 {
             return Err(MaskError::NoDilation);

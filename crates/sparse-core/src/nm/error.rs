@@ -61,6 +61,21 @@ pub enum NmError {
         /// Pattern asked for.
         pattern: Nm,
     },
+    /// There is no memory for the indices.
+    #[error(
+        "the {indices} indices of a {rows} x {cols} matrix of pattern {pattern} need more memory than this machine has; \
+         let more rows share a pattern, or split the matrix"
+    )]
+    OutOfMemory {
+        /// Indices to be stored, one byte each.
+        indices: usize,
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        cols: usize,
+        /// Pattern asked for.
+        pattern: Nm,
+    },
     /// Too few or too many kept values.
     #[error(
         "pattern {pattern} keeps {kept_per_row} weights in each of {rows} rows, {expected} values in all, \

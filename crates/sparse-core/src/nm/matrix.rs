@@ -76,7 +76,7 @@ impl<T: Element> NmMatrix<T> {
     /// comes back as `0.0`. A group with fewer than `n` nonzero columns stores zeros of its lowest other columns.
     ///
     /// # Errors
-    /// [`NmError::Violation`] with the first group that keeps too many; [`NmError::TooLarge`].
+    /// [`NmError::Violation`] with the first group that keeps too many; [`NmError::TooLarge`] and [`NmError::OutOfMemory`].
     pub fn from_dense<'a>(
         dense: impl Into<MatrixView<'a, T>>,
         pattern: Nm,
@@ -89,7 +89,7 @@ impl<T: Element> NmMatrix<T> {
                 let column = first_column + usize::from(position);
                 rows.clone().any(|row| !dense.get(row, column).is_zero())
             }));
-        });
+        })?;
         Self::from_selection(dense, &selection)
     }
 

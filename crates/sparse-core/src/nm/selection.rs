@@ -46,9 +46,17 @@ impl NmSelection {
     pub(crate) fn choose(
         layout: NmLayout,
         mut choose: impl FnMut(std::ops::Range<usize>, usize, usize, &mut Vec<u8>),
-    ) -> Self {
+    ) -> Result<Self, NmError> {
         let (n, m) = (layout.pattern.n(), layout.pattern.m());
-        let mut indices = Vec::with_capacity(layout.indices_len());
+        let mut indices = Vec::new();
+        if indices.try_reserve_exact(layout.indices_len()).is_err() {
+            return Err(NmError::OutOfMemory {
+                indices: layout.indices_len(),
+                rows: layout.rows,
+                cols: layout.cols,
+                pattern: layout.pattern,
+            });
+        }
         let mut kept = Vec::with_capacity(m);
         for strip in layout.filled_strips() {
             for group in 0..layout.groups() {
@@ -67,7 +75,7 @@ impl NmSelection {
                 indices.extend_from_slice(&kept);
             }
         }
-        Self { layout, indices }
+        Ok(Self { layout, indices })
     }
 
     /// Rows of the matrix.
@@ -172,4 +180,21 @@ pub(crate) fn check_indices(layout: &NmLayout, indices: &[u8]) -> Result<(), NmE
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selection_that_no_memory_holds_is_an_error() {
+        let (rows, cols) = (1 << 20, 1 << 38);
+        assert_eq!(
+            NmSelection::at_random(rows, cols, Nm::TWO_FOUR, 0)
+                .unwrap_err()
+                .to_string(),
+            "the 144115188075855872 indices of a 1048576 x 274877906944 matrix of pattern 2:4 need more memory than this \
+             machine has; let more rows share a pattern, or split the matrix"
+        );
+    }
 }

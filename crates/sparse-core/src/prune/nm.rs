@@ -12,7 +12,7 @@ impl NmSelection {
     /// `v` weights.
     ///
     /// # Errors
-    /// [`PruneError::NotANumber`], and [`PruneError::Nm`] where the sizes overflow.
+    /// [`PruneError::NotANumber`], and [`PruneError::Nm`] where the sizes overflow or memory does not suffice.
     pub fn by_magnitude<'a, T: Element>(
         weights: impl Into<MatrixView<'a, T>>,
         pattern: Nm,
@@ -37,7 +37,7 @@ impl NmSelection {
     /// ```
     ///
     /// # Errors
-    /// [`PruneError::NotANumber`], [`PruneError::NoSum`], and [`PruneError::Nm`] where the sizes overflow.
+    /// [`PruneError::NotANumber`], [`PruneError::NoSum`], and [`PruneError::Nm`] where the sizes overflow or memory does not suffice.
     pub fn by_scores<'a, S: Element>(
         scores: impl Into<MatrixView<'a, S>>,
         pattern: Nm,
@@ -49,18 +49,19 @@ impl NmSelection {
     /// a tail group's columns where it has no more than `n`.
     ///
     /// # Errors
-    /// [`PruneError::Nm`] where the sizes overflow.
+    /// [`PruneError::Nm`] where the sizes overflow or memory does not suffice.
     pub fn at_random(rows: usize, cols: usize, pattern: Nm, seed: u64) -> Result<Self, PruneError> {
         let layout = NmLayout::try_new(rows, cols, pattern)?;
         let mut chooser = Chooser::new(seed);
-        Ok(Self::choose(layout, |_, _, width, kept| {
+        Self::choose(layout, |_, _, width, kept| {
             let chosen = chooser.choose(width, pattern.n());
             kept.extend(
                 pattern
                     .positions()
                     .filter(|&p| chosen.contains(&usize::from(p))),
             );
-        }))
+        })
+        .map_err(PruneError::Nm)
     }
 }
 
@@ -77,7 +78,7 @@ impl<T: Element> NmMatrix<T> {
     /// ```
     ///
     /// # Errors
-    /// [`PruneError::NotANumber`], and [`PruneError::Nm`] where the sizes overflow.
+    /// [`PruneError::NotANumber`], and [`PruneError::Nm`] where the sizes overflow or memory does not suffice.
     pub fn prune<'a>(dense: impl Into<MatrixView<'a, T>>, pattern: Nm) -> Result<Self, PruneError> {
         let dense = dense.into();
         let selection = NmSelection::by_magnitude(dense, pattern, Norm::L1)?;
@@ -108,6 +109,6 @@ fn best_columns<T: Element>(
             }
             Err(error) => no_sum = no_sum.take().or(Some(error)),
         }
-    });
+    })?;
     no_sum.map_or(Ok(selection), Err)
 }
