@@ -169,7 +169,9 @@ impl AttentionShape {
 
     /// How many keys query `token` sees under causality: `token + 1 + k_len - q_len`, cut to `0..=k_len`.
     pub fn causal_keys(&self, token: usize) -> usize {
-        (token + 1 + self.k_len)
+        token
+            .saturating_add(1)
+            .saturating_add(self.k_len)
             .saturating_sub(self.q_len)
             .min(self.k_len)
     }
@@ -263,6 +265,7 @@ mod tests {
         };
         assert_eq!([keys(4, 4, 0), keys(4, 4, 3)], [1, 4]);
         assert_eq!([keys(2, 5, 0), keys(2, 5, 1)], [4, 5]);
+        assert_eq!([keys(2, 5, 2), keys(2, 5, usize::MAX)], [5, 5]);
         assert_eq!(
             [keys(5, 2, 0), keys(5, 2, 2), keys(5, 2, 3), keys(5, 2, 4)],
             [0, 0, 1, 2]

@@ -77,6 +77,11 @@ impl XAttentionLayout {
     /// Where there is no such row.
     #[track_caller]
     pub fn exact_row(&self, item: usize, head: usize, q_block: usize) -> ExactRow {
+        let [batch, heads, q_blocks, _] = self.mask_shape();
+        assert!(
+            item < batch && head < heads && q_block < q_blocks,
+            "row ({item}, {head}, {q_block}) is outside of {batch} items with {heads} heads of {q_blocks} block rows"
+        );
         let options = self.options();
         let position = Position::of(self, q_block);
         let is_forced = |j: usize| {
@@ -144,5 +149,45 @@ impl ExactRow {
             mass += scores[j];
         }
         selected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::AttentionShape;
+    use crate::xattention::XAttentionOptions;
+
+    fn layout() -> XAttentionLayout {
+        let shape = AttentionShape::try_new(2, 3, 1, 8, 8, 1).unwrap();
+        let options = XAttentionOptions {
+            block: 2,
+            stride: 2,
+            ..XAttentionOptions::default()
+        };
+        options.layout(shape).unwrap()
+    }
+
+    #[test]
+    fn the_last_row_is_one() {
+        assert_eq!(layout().exact_row(1, 2, 3).reachable, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "row (2, 0, 0) is outside of 2 items with 3 heads of 4 block rows")]
+    fn an_item_too_many_is_no_row() {
+        layout().exact_row(2, 0, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "row (0, 3, 0) is outside")]
+    fn a_head_too_many_is_no_row() {
+        layout().exact_row(0, 3, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "row (0, 0, 4) is outside")]
+    fn a_block_row_too_many_is_no_row() {
+        layout().exact_row(0, 0, 4);
     }
 }
