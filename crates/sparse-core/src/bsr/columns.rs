@@ -42,3 +42,27 @@ impl BlockSelection {
         BlockColumns { indptr, entries }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{BlockBudget, BlockSelection};
+
+    #[test]
+    fn every_block_is_listed_in_its_column_from_top_to_bottom() {
+        for seed in 0..20 {
+            let half = BlockBudget::Density(0.5);
+            let selection = BlockSelection::at_random(11, 23, (2, 3), half, seed).unwrap();
+            let columns = selection.by_column();
+            assert_eq!(columns.indptr.len(), 9);
+            for column in 0..8 {
+                let of_column = (0_u32..).zip(selection.blocks());
+                let expected: Vec<[u32; 2]> = of_column
+                    .filter(|&(_, (_, of_block))| of_block == column)
+                    .map(|(number, (row, _))| [u32::try_from(row).unwrap(), number])
+                    .collect();
+                let list = columns.indptr[column] as usize..columns.indptr[column + 1] as usize;
+                assert_eq!(columns.entries[list], expected, "column {column}");
+            }
+        }
+    }
+}

@@ -64,3 +64,40 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
     }
     Ok(reference)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matmul::dense_matmul;
+
+    /// Cut blocks at both edges, more rows than columns.
+    #[test]
+    fn sampled_products_are_those_of_the_dense_product() {
+        let numbers = |rows: usize, cols: usize, seed: usize| {
+            let number = |i: usize| ((i * 7 + seed) % 11) as f32 - 5.0;
+            Matrix::new(rows, cols, (0..rows * cols).map(number).collect())
+        };
+        // dy^T [n_out, tokens] and x^T [k_in, tokens].
+        let (dy_t, x_t) = (numbers(7, 3, 1), numbers(5, 3, 4));
+        let (dy, x) = (dy_t.view().transposed(), x_t.view().transposed());
+        let dense = dense_matmul(&dy_t, &x_t, &Epilogue::NONE).unwrap();
+        let previous = BsrMatrix::from_dense(&numbers(7, 5, 2), (3, 2)).unwrap();
+        let selection = previous.selection();
+        let sampled = bsr_sddmm(dy, x, selection, 2.0, -3.0, Some(&previous)).unwrap();
+        let mut at = 0;
+        for ((block_row, block_col), values) in previous.blocks() {
+            for (i, value) in values.iter().enumerate() {
+                let (row, col) = (block_row * 3 + i / 2, block_col * 2 + i % 2);
+                let (mut y, mut magnitude) = (0.0, 0.0);
+                if row < 7 && col < 5 {
+                    let own = 3.0 * f64::from(*value);
+                    y = 2.0 * dense.y[row * 5 + col] - own;
+                    magnitude = 2.0 * dense.magnitude[row * 5 + col] + own.abs();
+                }
+                assert_eq!((sampled.y[at], sampled.magnitude[at]), (y, magnitude));
+                at += 1;
+            }
+        }
+        assert_eq!(sampled.y.len(), at);
+    }
+}

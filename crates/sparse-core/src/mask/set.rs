@@ -75,6 +75,9 @@ mod tests {
         assert_eq!(union.count() + both.count(), even.count() + third.count());
         assert_eq!(third.density_within(&even).unwrap(), 7.0 / 20.0);
         assert_eq!(both.count_of_head(0, 1), 21);
+        let grown = BlockMask::from_fn(3, 2, 2, 40, |b, h, _, j| j <= 2 * b + h).unwrap();
+        let of_heads = [0, 1, 2].map(|b| [0, 1].map(|h| grown.count_of_head(b, h)));
+        assert_eq!(of_heads, [[2, 4], [6, 8], [10, 12]]);
     }
 
     #[test]
