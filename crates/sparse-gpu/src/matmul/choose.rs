@@ -68,13 +68,17 @@ impl Shape {
         }
     }
 
-    pub(crate) fn describe(self) -> String {
+    /// In words, for weights that are walked by `walk`.
+    pub(crate) fn describe(self, walk: Walk) -> String {
         match self {
             Self::Tiled(tile) => {
                 format!(
                     "{} rows x {} tokens x {} lanes",
                     tile.rows, tile.cols, tile.lanes
                 )
+            }
+            Self::Matvec { rows, panel, lanes } if walk.columns() => {
+                format!("{rows} outputs x {panel} tokens, side by side on {lanes} lanes")
             }
             Self::Matvec { rows, panel, lanes } => {
                 format!("{rows} rows x {panel} tokens, k over {lanes} lanes")
@@ -226,7 +230,8 @@ fn most_columns(walk: Walk, panel: usize, n_out: usize, software: bool) -> usize
         4 => of_panels[1],
         _ => of_panels[2],
     };
-    while columns > 32 && n_out.next_multiple_of(columns) > n_out + n_out / 8 {
+    let idle = |columns: usize| n_out.div_ceil(columns) * columns - n_out;
+    while columns > 32 && idle(columns) > n_out / 8 {
         columns /= 2;
     }
     columns
@@ -291,6 +296,20 @@ mod tests {
             .into();
         assert_eq!(chosen, [1, 2, 4, 4, 8, 8, 8, 4, 8, 8, 8]);
         assert_eq!([8, 16, 20, 32].map(|v| rows(v, 1, 16)), [8, 16, 8, 16]);
+    }
+
+    #[test]
+    fn few_idle_columns() {
+        let columns = |n_out, vector_weights| {
+            let walk = Walk::DenseTransposed {
+                vector_weights,
+                whole_steps: true,
+            };
+            matvec(walk, 1, n_out, AdapterClass::Software).rows()
+        };
+        let chosen = [1, 33, 768, 1000, 1024, 1100, 4096].map(|n_out| columns(n_out, true));
+        assert_eq!(chosen, [32, 32, 256, 1024, 1024, 128, 1024]);
+        assert_eq!(columns(1022, false), 256);
     }
 
     #[test]

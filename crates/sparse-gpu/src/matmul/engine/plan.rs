@@ -116,7 +116,7 @@ impl Engine {
                 Some(expansion) => format!("{} + {}", expansion.kernel.name(), main.name()),
                 None => main.name().to_owned(),
             },
-            tile: shape.describe(),
+            tile: shape.describe(walk),
             tile_origin: origin,
             tier: shape.tier(),
             adapter: gpu.adapter().name.clone(),
