@@ -125,11 +125,15 @@ mod tests {
 
     #[test]
     fn an_output_is_never_further_off_than_two_values() {
-        for keys in [8, 1 << 22] {
+        // Sums of so many keys that they may be off by five sixths, numerator and denominator each.
+        for (keys, farthest) in [(8, 6.0), (1 << 22, 3.0 * (2.0 + 4.0 * 5.0 / 6.0))] {
             let bounds = attention_bounds(&reference(keys, 1e9, None), 3.0, DType::F32);
-            assert!(bounds.out[0] >= 6.0 && bounds.out[0] < 17.0, "{bounds:?}");
+            assert_close(bounds.out[0], farthest);
             assert!(bounds.lse[0] > 0.0);
         }
+        // Of eight keys: twice 22 roundings of the sums and 5 of the division, for values up to 3.
+        let few = attention_bounds(&reference(8, 1e9, None), 3.0, DType::F32);
+        assert_close(few.out[0] - 6.0, 3.0 * 2.0 * 27.0 * UNIT_ROUNDOFF);
         // More keys than f32 can count: nothing is known, which is no negative bound.
         let bounds = attention_bounds(&reference(1 << 25, 1.0, None), 3.0, DType::F32);
         assert_eq!(
@@ -139,9 +143,42 @@ mod tests {
     }
 
     #[test]
+    fn every_row_has_bounds_of_its_own() {
+        let rows: Vec<_> = [1.0, 2.0, 4.0].map(|a| reference(8, a, None)).into();
+        let all = AttentionReference {
+            shape: [1, 1, 3, 3],
+            out: vec![0.25; 9],
+            lse: vec![0.25; 3],
+            magnitude: vec![0.5; 9],
+            logit_magnitude: vec![1.0, 2.0, 4.0],
+            keys: vec![8; 3],
+            soft_cap: None,
+        };
+        let all = attention_bounds(&all, 1.0, DType::F32);
+        for (row, reference) in rows.iter().enumerate() {
+            let alone = attention_bounds(reference, 1.0, DType::F32);
+            assert_eq!(all.out[3 * row..3 * row + 3], alone.out);
+            assert_eq!(all.lse[row], alone.lse[0]);
+        }
+        assert_eq!(all.out.len(), 9);
+    }
+
+    #[test]
+    fn weights_may_be_flushed_to_zero() {
+        let mut reference = reference(8, 1.0, None);
+        reference.magnitude = vec![0.0; 3];
+        // Four smallest numbers for each of eight keys, of weights and of values up to 3.
+        let bounds = attention_bounds(&reference, 3.0, DType::F32);
+        assert_eq!(bounds.out, [4.0 * 8.0 * SMALLEST_NORMAL * 4.0; 3]);
+    }
+
+    #[test]
     fn capped_scores_are_never_further_apart_than_two_caps() {
         let bounds = attention_bounds(&reference(8, 1e9, Some(0.5)), 100.0, DType::F32);
         assert_close(bounds.out[0], 0.5 * 2.0_f64.exp_m1());
+        // Twice 7.5 roundings of the two caps and 35.77 of the rest, and 5 of the division.
+        let roundings = bounds.out[0] - 0.5 * 2.0_f64.exp_m1();
+        assert_close(roundings, 0.5 * 2.0_f64.exp() * 91.542 * UNIT_ROUNDOFF);
     }
 
     #[test]

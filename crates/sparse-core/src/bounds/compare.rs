@@ -108,6 +108,8 @@ mod tests {
         }
         assert!(!compare([1.0, -2.0], &expected, &bounds).holds());
         assert!(!compare([1.0, -2.0, 3.0, 4.0], &expected, &bounds).holds());
+        assert!(!compare([1.0], &[1.0], &[0.5, 0.5]).holds());
+        assert!(!compare([1.0], &[1.0, 1.0], &[0.5]).holds());
         assert!(!compare([f64::INFINITY], &[1.0], &[f64::INFINITY]).holds());
         assert!(compare([2.0], &[1.0], &[f64::INFINITY]).holds());
         for no_bound in [-1.0, f64::NEG_INFINITY, f64::NAN] {
@@ -120,6 +122,8 @@ mod tests {
     fn the_worst_element_is_named() {
         let worst = compare([1.0, 2.2, 3.1], &[1.0, 2.0, 3.0], &[0.1, 0.1, 0.1]);
         assert_eq!(worst.index, 1);
+        // The first of those that are equally bad.
+        assert_eq!(compare([2.0, 3.0], &[1.0, 2.0], &[0.5, 0.5]).index, 0);
         assert!((worst.ratio - 2.0).abs() < 1e-9);
     }
 }

@@ -122,6 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_output_has_the_error_of_its_type_besides() {
+        let stored = |output| {
+            let reference = reference(2.0, Activation::None);
+            matmul_bounds(&reference, 10, Activation::None, output)[0]
+        };
+        let sum = stored(DType::F32);
+        assert_eq!(
+            stored(DType::F16),
+            sum + storage_error(DType::F16, 2.0, sum)
+        );
+    }
+
+    #[test]
     fn silu_stops_at_the_argument_where_the_shader_does() {
         let mut far = reference(-200.0, Activation::Silu);
         far.magnitude[0] = 0.0;

@@ -97,6 +97,8 @@ mod tests {
             let tolerance = selection_tolerance(&reference(magnitude), &layout())[0];
             let expected = (2.0 * roundings + 5.0 / 128.0) * UNIT_ROUNDOFF;
             assert!((tolerance / expected - 1.0).abs() < 1e-3, "{tolerance:e}");
+            let steps = (tolerance - 2.0 * bounds[0] / 0.5) * 2.0_f64.powi(31);
+            assert!((steps - 5.0).abs() < 1e-3, "{steps} steps");
         }
         // Sixteen products of two groups that may be flushed.
         let flushed = block_score_bounds(&reference(0.0), &layout())[1];
