@@ -152,12 +152,12 @@ pub enum Addend {
     None,
     /// `beta * y`, what y held before. With `beta = 0` it is never read, so that a NaN there does not come through.
     Previous {
-        /// The factor.
+        /// The factor, a finite number.
         beta: f32,
     },
     /// `beta * r` of another tensor, [`Extras::residual`], of y's shape. With `beta = 0` it is never read.
     Residual {
-        /// The factor; 1 for a residual connection.
+        /// The factor, a finite number; 1 for a residual connection.
         beta: f32,
         /// Storage of r.
         dtype: DType,
@@ -187,7 +187,7 @@ impl Addend {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Epilogue {
-    /// Times the sum. With `alpha = 0`, as in BLAS, nothing of x and w comes through, NaN neither.
+    /// Times the sum, a finite number. With `alpha = 0`, as in BLAS, nothing of x and w comes through, NaN neither.
     pub alpha: f32,
     /// `beta * c`.
     pub addend: Addend,
