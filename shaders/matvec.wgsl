@@ -58,7 +58,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     if (group >= params.group_end) { return; }
     let tile = group % params.row_tiles;
 {%- if quads %}
-    {{ transposed.places(shared, panel, owned, across) }}
+    {{ transposed.owned_quads(shared, panel, owned, across) }}
 {%- else %}
     {{ shared.rows(rows, false) }}
     let slice = lane;

@@ -14,7 +14,8 @@ fn nm(pattern: &str) -> Format {
 #[test]
 fn every_number_of_tokens_and_storage_type() {
     for tokens in [0, 1, 2, 3, 4, 5, 7, 8] {
-        for pattern in ["2:4", "8:2:8"] {
+        // Selected from registers, gathered, and a list for all rows.
+        for pattern in ["2:4", "2:3", "8:2:8"] {
             check::<f32, f32, f32>(&Case {
                 integers: true,
                 ..Case::new(nm(pattern), [tokens, 33, 130])
@@ -27,7 +28,7 @@ fn every_number_of_tokens_and_storage_type() {
 #[test]
 fn edges_of_rows_and_columns() {
     for pattern in [
-        "2:4", "4:2:4", "1:4", "3:1:4", "1:2", "16:4:16", "5:2:7", "3:16:32",
+        "2:4", "4:2:4", "1:4", "3:1:4", "1:2", "16:4:16", "5:2:7", "3:16:32", "3:4",
     ] {
         for shape in [
             [1, 1, 1],

@@ -17,9 +17,9 @@ use sparse_gpu::{
 };
 use support::gpu::{gpu, poisoned, read, submit};
 
-/// The device always decides, and takes the sparse kernel below a density of `efficiency`.
-fn on_device(efficiency: f64) -> Policy {
-    Policy::Auto(CostModel {
+/// Nothing but attention costs anything, and sparse attention pays below a density of `efficiency`.
+fn model(efficiency: f64) -> CostModel {
+    CostModel {
         efficiency,
         estimate_factor: 0.0,
         pack_per_element: 0.0,
@@ -27,6 +27,26 @@ fn on_device(efficiency: f64) -> Policy {
         dispatch: 0.0,
         most_regret: 1.0,
         expected_density: None,
+    }
+}
+
+/// The device always decides, and takes the sparse kernel below a density of `efficiency`.
+fn on_device(efficiency: f64) -> Policy {
+    Policy::Auto(model(efficiency))
+}
+
+/// The same with scores that cost `estimate_factor` times what they do by multiply-adds.
+fn on_device_after_scores(efficiency: f64, estimate_factor: f64) -> Policy {
+    Policy::Auto(CostModel {
+        estimate_factor,
+        ..model(efficiency)
+    })
+}
+
+fn reference_mode() -> Mode {
+    Mode::Reference(ReferenceOptions {
+        chunk: Some(64),
+        ..ReferenceOptions::default()
     })
 }
 
@@ -152,20 +172,11 @@ fn every_piece_of_a_dispatch_follows_the_decision() {
 fn blocks_out_of_reach_do_not_count() {
     let shape = AttentionShape::try_new(1, 2, 1, 512, 512, 32).unwrap();
     let inputs = planted::<f32>(shape);
-    let Policy::Auto(model) = on_device(1.5) else {
-        panic!("no model");
-    };
     let auto = XAttention {
         // Scores that cost half of dense attention: nothing is sure before they are known.
-        policy: Policy::Auto(CostModel {
-            estimate_factor: 6.0,
-            ..model
-        }),
+        policy: on_device_after_scores(1.5, 6.0),
         options: XAttentionOptions {
-            mode: Mode::Reference(ReferenceOptions {
-                chunk: Some(64),
-                ..ReferenceOptions::default()
-            }),
+            mode: reference_mode(),
             forced: Some(BlockMask::dense(1, 2, 16, 16).unwrap()),
             ..options()
         },
@@ -184,18 +195,14 @@ fn blocks_out_of_reach_do_not_count() {
 /// are not full, queries that begin behind the first key, and bits out of reach, which Reference mode sets where they are forced.
 #[test]
 fn the_count_is_that_of_the_reachable_blocks() {
-    let reference = Mode::Reference(ReferenceOptions {
-        chunk: Some(64),
-        ..ReferenceOptions::default()
-    });
     for (q_len, k_len, causal, mode) in [
         (500, 500, true, Mode::Exact),
         (300, 1024, true, Mode::Exact),
         (70, 1057, true, Mode::Exact),
         (64, 1080, false, Mode::Exact),
         (96, 1024, false, Mode::Exact),
-        (1024, 1024, true, reference),
-        (1088, 1088, true, reference),
+        (1024, 1024, true, reference_mode()),
+        (1088, 1088, true, reference_mode()),
     ] {
         let shape = AttentionShape::try_new(1, 2, 1, q_len, k_len, 16).unwrap();
         let blocks = |len: usize| len.div_ceil(32);
@@ -207,15 +214,9 @@ fn the_count_is_that_of_the_reachable_blocks() {
         };
         // One block fewer than the limit is sparse, as many are dense.
         for (efficiency, expected) in [(1.0, Attended::Dense), (1.0 + 1e-6, Attended::Sparse)] {
-            let Policy::Auto(model) = on_device(efficiency) else {
-                panic!("no model");
-            };
             let auto = XAttention {
                 // Scores that cost a little: nothing is sure before they are known.
-                policy: Policy::Auto(CostModel {
-                    estimate_factor: 0.01,
-                    ..model
-                }),
+                policy: on_device_after_scores(efficiency, 0.01),
                 options: XAttentionOptions {
                     mode,
                     causal,
@@ -331,15 +332,12 @@ fn what_is_known_before_is_decided_before() {
 #[test]
 fn an_expected_density_decides_where_the_estimate_is_dear() {
     let with = |expected_density| {
-        let Policy::Auto(model) = on_device(0.9) else {
-            panic!("no model");
-        };
         decision(&XAttention {
             policy: Policy::Auto(CostModel {
                 estimate_factor: 1.0,
                 most_regret: 0.01,
                 expected_density,
-                ..model
+                ..model(0.9)
             }),
             ..XAttention::new(shape(2048, 32), options())
         })

@@ -1,8 +1,8 @@
 {#- What matvec.wgsl does where neighbours in memory are four outputs of one k, a quad: quad_Q is the place of the Q-th quad of an invocation, acc_Q_T the
     sums of its four outputs for token T. -#}
 
-{#- The quads of an invocation. Those past the end of the strip are the last one again: computed twice, not stored. -#}
-{% macro places(shared, panel, owned, across) -%}
+{#- The quads of an invocation, and sums for them. Those past the end of the strip are the last one again: computed twice, not stored. -#}
+{% macro owned_quads(shared, panel, owned, across) -%}
     {{ shared.tile_rows() }}
     if (row_begin >= row_end) { return; }
     let last_quad = (row_end - 1u - strip * STRIP_ROWS) / 4u;

@@ -106,13 +106,8 @@ impl Serialize for MatvecKernel {
             panel: self.panel,
             vectors: self.panel / 4,
             fours: self.panel == 1
-                && matches!(
-                    self.walk,
-                    Walk::Dense { .. }
-                        | Walk::NmSelect { .. }
-                        | Walk::DenseTransposed { .. }
-                        | Walk::NmTransposed { .. }
-                ),
+                && (self.walk.columns()
+                    || matches!(self.walk, Walk::Dense { .. } | Walk::NmSelect { .. })),
             lanes: self.lanes,
             across: self.across(),
             slices: self.slices(),

@@ -79,6 +79,7 @@ pub fn attention_bounds(
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::assert_within;
     use super::*;
 
     /// One query of head dimension 3, its outputs of magnitude 0.5.
@@ -95,10 +96,7 @@ mod tests {
     }
 
     fn assert_close(actual: f64, expected: f64) {
-        assert!(
-            (actual / expected - 1.0).abs() < 1e-3,
-            "{actual:e}, expected {expected:e}"
-        );
+        assert_within(1e-3, actual, expected);
     }
 
     /// To first order in the roundoff, for logits of magnitude `a` that no cap cuts: a score has `6 a`, differences `2 a`, exponentials

@@ -85,6 +85,7 @@ fn activated(activation: Activation, pre: f64, y: f64, sum: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::assert_within;
     use super::*;
     use crate::Epilogue;
 
@@ -98,10 +99,7 @@ mod tests {
     }
 
     fn assert_close(actual: f64, expected: f64) {
-        assert!(
-            (actual / expected - 1.0).abs() < 1e-4,
-            "{actual:e}, expected {expected:e}"
-        );
+        assert_within(1e-4, actual, expected);
     }
 
     /// To first order in the roundoff; a sum of ten terms has twelve roundings, which is 36 of a magnitude of 3.

@@ -53,6 +53,14 @@ pub fn storage_error(dtype: crate::DType, value: f64, error: f64) -> f64 {
 mod tests {
     use super::*;
 
+    /// `actual` is `expected` but for terms that are `relative` of it.
+    pub(super) fn assert_within(relative: f64, actual: f64, expected: f64) {
+        assert!(
+            (actual / expected - 1.0).abs() < relative,
+            "{actual:e}, expected {expected:e}"
+        );
+    }
+
     #[test]
     fn no_bound_is_negative_however_many_roundings_there_are() {
         let half = 1 << 23;

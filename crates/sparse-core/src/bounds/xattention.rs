@@ -58,6 +58,7 @@ fn flushed(layout: &XAttentionLayout) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::assert_within;
     use super::*;
     use crate::attention::AttentionShape;
     use crate::xattention::{BlockScores, XAttentionOptions};
@@ -96,7 +97,7 @@ mod tests {
             // A comparison has that twice, and five steps of 2^-31.
             let tolerance = selection_tolerance(&reference(magnitude), &layout())[0];
             let expected = (2.0 * roundings + 5.0 / 128.0) * UNIT_ROUNDOFF;
-            assert!((tolerance / expected - 1.0).abs() < 1e-3, "{tolerance:e}");
+            assert_within(1e-3, tolerance, expected);
             let steps = (tolerance - 2.0 * bounds[0] / 0.5) * 2.0_f64.powi(31);
             assert!((steps - 5.0).abs() < 1e-3, "{steps} steps");
         }

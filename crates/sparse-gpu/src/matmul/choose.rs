@@ -214,7 +214,7 @@ pub(crate) fn matvec(walk: Walk, tokens: usize, n_out: usize, class: AdapterClas
 /// What decides on lavapipe, for weights that are not in the cache: the more of a page is read at once the better, up to all of it. But an
 /// invocation owns them all, and compilers take seconds for long loops: fewer where putting weights in their places is long, or tokens are more.
 fn most_columns(walk: Walk, panel: usize, n_out: usize, software: bool) -> usize {
-    let of_panels = match walk {
+    let [for_one, for_four, for_more] = match walk {
         // 16 invocations of 64 read 256 bytes of f32 each k, the rest share out k.
         _ if !software => [64; 3],
         Walk::DenseTransposed {
@@ -226,9 +226,9 @@ fn most_columns(walk: Walk, panel: usize, n_out: usize, software: bool) -> usize
         _ => [64, 32, 32],
     };
     let mut columns = match panel {
-        1 => of_panels[0],
-        4 => of_panels[1],
-        _ => of_panels[2],
+        1 => for_one,
+        4 => for_four,
+        _ => for_more,
     };
     let idle = |columns: usize| n_out.div_ceil(columns) * columns - n_out;
     while columns > 32 && idle(columns) > n_out / 8 {
@@ -255,7 +255,7 @@ pub(crate) fn split_k(
     let steps_of_lane = match shape {
         Shape::Tiled(_) | Shape::Cooperative { .. } => steps,
         Shape::Matvec { rows, panel, lanes } => {
-            steps / MatvecKernel::new(walk, rows, panel, lanes).slices().max(1)
+            steps / MatvecKernel::new(walk, rows, panel, lanes).slices()
         }
     };
     (filling / groups.max(1)).clamp(1, (steps_of_lane / SHORTEST_PART).clamp(1, MOST_PARTS))

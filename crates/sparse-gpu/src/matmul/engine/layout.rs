@@ -140,7 +140,7 @@ pub(crate) fn matvec_rounds(
         Walk::NmSelect { .. } => 1 + WORD_WEIGHTS / 4,
         _ => 1,
     };
-    let slices = MatvecKernel::new(walk, rows, panel, lanes).slices().max(1);
+    let slices = MatvecKernel::new(walk, rows, panel, lanes).slices();
     steps.div_ceil(slices) * rounds_of_step + (rows * panel).div_ceil(lanes) * (slices + 1)
 }
 
