@@ -10,7 +10,7 @@
 // Nothing is sorted. Non-negative floats order as their bits do: a bisection over the 31 bits finds the score of the last block taken, a
 // second one over the bits of the index finds which of its equals is the last. {% if top_k %}Every block weighs 1.
 // {% else %}Masses are added as integers, relative to the row's largest
-// score and exact to 2^-32 of it: sums do not depend on their order, and no compiler can reassociate them. {% endif %}{% if row_lanes == 1 %}One invocation owns
+// score and exact to 2^-31 of it: sums do not depend on their order, and no compiler can reassociate them. {% endif %}{% if row_lanes == 1 %}One invocation owns
 // a row.{% else %}{{ row_lanes }} invocations own
 // a row and add their parts through workgroup memory.{% endif %}
 

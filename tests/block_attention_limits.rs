@@ -112,7 +112,7 @@ fn impossible_problems_say_what_is_possible() {
                 q_len: 1 << 12,
                 ..good.clone()
             },
-            "split the batch",
+            "split the problem",
         ),
         (
             tile(AttentionTile::Direct {

@@ -218,7 +218,7 @@ fn reading_as_another_type_is_an_error() {
     let error = gpu().read_blocking::<f16>(&upload(2, 2)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "read: the tensor is stored as f32, the plan is for f16"
+        "a tensor of f32 cannot be read as f16; read it as f32"
     );
     let only_storage = gpu().device().create_buffer(&wgpu::BufferDescriptor {
         label: None,

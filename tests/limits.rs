@@ -545,7 +545,7 @@ fn a_block_larger_than_a_binding_is_an_error_that_says_so() {
     let error = gpu().plan_blocking(&problem).unwrap_err().to_string();
     assert!(
         error.starts_with(
-            "bsr_matmul: one block of 8192 x 8192 needs max_storage_buffer_binding_size"
+            "bsr_matmul: one block of 8192 x 8192 needs bindings of 268435456 bytes, the device has bindings of "
         ),
         "{error}"
     );

@@ -234,7 +234,7 @@ fn impossible_problems_say_what_is_possible() {
         ),
         (
             VarlenAttention::new(shape(&[(1 << 29, 1)], 4, 2, 8)),
-            "split the batch",
+            "split the problem",
         ),
         (
             VarlenAttention {

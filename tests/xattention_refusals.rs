@@ -8,7 +8,7 @@ mod support {
 use half::f16;
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::{Threshold, XAttentionOptions};
-use sparse_gpu::{Error, XAttention, XAttentionScore, XAttentionSelect};
+use sparse_gpu::{Error, Policy, Tile, XAttention, XAttentionScore, XAttentionSelect};
 use support::gpu::{gpu, poisoned};
 use support::xattention::{poisoned_mask, refusal, small_problem};
 
@@ -122,6 +122,36 @@ fn wrong_operands_of_the_selection() {
         message.contains("is 257, possible is 1 to 256"),
         "{message}"
     );
+}
+
+#[test]
+fn tiles_of_the_scores_are_checked_before_their_cost() {
+    let gpu = gpu();
+    let (shape, options) = small_problem();
+    let usual = Tile {
+        rows: 8,
+        cols: 4,
+        lanes: 8,
+    };
+    for tile in [
+        Tile { cols: 0, ..usual },
+        Tile { lanes: 0, ..usual },
+        Tile {
+            cols: usize::MAX,
+            ..usual
+        },
+    ] {
+        for policy in [Policy::Sparse, Policy::auto(gpu)] {
+            let problem = XAttention {
+                score_tile: Some(tile),
+                policy,
+                ..XAttention::new(shape, options.clone())
+            };
+            let message = gpu.plan_blocking(&problem).err().unwrap().to_string();
+            assert!(message.starts_with("xattention: "), "{message}");
+            assert!(message.contains("possible is"), "{message}");
+        }
+    }
 }
 
 #[test]

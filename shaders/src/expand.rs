@@ -117,24 +117,29 @@ pub fn naga_for(extensions: Extensions) -> (naga::front::wgsl::Options, Validato
 
 fn render<K: Kernel>(kernel: &K, words: Words) -> Result<String, minijinja::Error> {
     static ENVIRONMENTS: [OnceLock<Environment<'static>>; 2] = [OnceLock::new(), OnceLock::new()];
-    let environment = ENVIRONMENTS[words as usize].get_or_init(|| environment(words));
+    let slot = &ENVIRONMENTS[words as usize];
+    let environment = match slot.get() {
+        Some(environment) => environment,
+        None => {
+            let environment = environment(words)?;
+            slot.get_or_init(|| environment)
+        }
+    };
     environment
         .get_template(kernel.template())?
         .render(minijinja::value::Serde(kernel))
 }
 
 /// The templates. `word_bits` is known to all of them, macros included.
-fn environment(words: Words) -> Environment<'static> {
+fn environment(words: Words) -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.add_global("word_bits", words.bits());
     for (file, text) in TEMPLATES {
-        environment
-            .add_template(file, text)
-            .unwrap_or_else(|e| panic!("{file} is not a template: {e:#}"));
+        environment.add_template(file, text)?;
     }
-    environment
+    Ok(environment)
 }
 
 fn bindings(module: &naga::Module) -> Vec<Binding> {

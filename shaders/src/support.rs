@@ -97,6 +97,11 @@ pub struct ConvertKernel {
     pub output: Storage,
 }
 
+impl ConvertKernel {
+    /// Elements that a workgroup rounds.
+    pub const ELEMENTS: usize = 128;
+}
+
 impl Kernel for ConvertKernel {
     fn template(&self) -> &'static str {
         "convert.wgsl"

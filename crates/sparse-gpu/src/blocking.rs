@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sparse_core::{Element, Tensor};
 
 use crate::problem::Problem;
+use crate::read::{PendingRead, to_tensor};
 use crate::{CooperativeReport, Error, Gpu, GpuOptions, GpuTensor, WarmUp, WarmedUp};
 
 /// How long a readback waits for the GPU before it is an error.
@@ -54,22 +55,38 @@ impl Gpu {
     /// As [`Gpu::read`], waiting.
     ///
     /// # Errors
-    /// Those of [`Gpu::read`], and [`Error::Readback`] where the GPU does not finish within ten minutes.
+    /// Those of [`Gpu::read`], and [`Error::Wait`] where the GPU does not finish within ten minutes.
     pub fn read_blocking<T: Element>(&self, tensor: &GpuTensor) -> Result<Tensor<T>, Error> {
-        let pending = self.start_read(tensor, T::DTYPE)?;
+        let pending = self.start_read_tensor::<T>(tensor)?;
+        self.wait_for_answer(&pending)?;
+        to_tensor(tensor, pending.finish()?)
+    }
+
+    /// As [`Gpu::read_words`], waiting.
+    pub(crate) fn read_words_blocking(
+        &self,
+        buffer: &wgpu::Buffer,
+        words: usize,
+    ) -> Result<Vec<u32>, Error> {
+        let pending = self.start_read(buffer, 0, 4 * words as u64)?;
+        self.wait_for_answer(&pending)?;
+        pending.finish()
+    }
+
+    fn wait_for_answer(&self, pending: &PendingRead) -> Result<(), Error> {
         let start = Instant::now();
         self.wait(READ_TIMEOUT)?;
         // Another thread's poll may have taken our callback and still be about to run it.
         while !pending.is_answered() && start.elapsed() < READ_TIMEOUT {
             std::thread::yield_now();
         }
-        pending.finish()
+        Ok(())
     }
 
     /// Waits until everything submitted so far is done.
     ///
     /// # Errors
-    /// [`Error::Readback`] where that takes longer than `timeout`.
+    /// [`Error::Wait`] where that takes longer than `timeout`, or the device is lost.
     pub fn wait(&self, timeout: Duration) -> Result<(), Error> {
         let poll = wgpu::PollType::Wait {
             submission_index: None,
@@ -78,8 +95,7 @@ impl Gpu {
         self.device()
             .poll(poll)
             .map(|_| ())
-            .map_err(|e| Error::Readback {
-                bytes: 0,
+            .map_err(|e| Error::Wait {
                 message: e.to_string(),
             })
     }

@@ -9,7 +9,7 @@
 
 use sparse_shaders::{AttentionTile, CooperativeTile, MatrixSize, MatvecKernel, Tile, Walk};
 
-use crate::matmul::choose::Shape;
+pub use crate::matmul::choose::MOST_PARTS;
 use crate::{AdapterClass, BlockAttention};
 
 /// The tile of `block_attention` for `problem`, whose own `tile` is not looked at.
@@ -42,11 +42,5 @@ pub fn cooperative_tile(
 /// The kernel of the mat-vec operations for `tokens` tokens, at most [`MatvecKernel::MAX_TOKENS`], and `n_out` outputs of weights that are walked
 /// by `walk`: f32 throughout, no epilogue.
 pub fn matvec_kernel(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> MatvecKernel {
-    let shape = crate::matmul::choose::matvec(walk, tokens, n_out, class);
-    let (rows, panel, lanes) = match shape {
-        Shape::Matvec { rows, panel, lanes } => (rows, panel, lanes),
-        Shape::Tiled(tile) => (tile.rows, tile.cols, tile.lanes),
-        Shape::Cooperative { tile, .. } => (tile.rows(), 1, tile.lanes),
-    };
-    MatvecKernel::new(walk, rows, panel, lanes)
+    crate::matmul::choose::matvec(walk, tokens, n_out, class).kernel(walk)
 }

@@ -14,6 +14,31 @@ pub(crate) trait Params: bytemuck::Pod {
     fn set_grid(&mut self, first_group: u32, group_end: u32);
 }
 
+/// A uniform struct of these fields of 32 bits, behind the two that all have.
+macro_rules! params {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        pub(crate) struct $name {
+            pub(crate) first_group: u32,
+            pub(crate) group_end: u32,
+            $($(#[$field_doc])* pub(crate) $field: u32,)*
+        }
+
+        impl Params for $name {
+            #[cfg(test)]
+            const FIELDS: &'static [&'static str] = &["first_group", "group_end", $(stringify!($field)),*];
+
+            fn set_grid(&mut self, first_group: u32, group_end: u32) {
+                (self.first_group, self.group_end) = (first_group, group_end);
+            }
+        }
+    };
+}
+
+pub(crate) use params;
+
 /// Workgroups of one row of a dispatch; WebGPU's limit per dimension, and what the kernels fold at.
 const FOLD: u32 = 65_535;
 

@@ -164,6 +164,22 @@ pub enum Error {
         /// What was said.
         message: String,
     },
+    /// A tensor was to be read as numbers of another type than it holds.
+    #[error("a tensor of {actual} cannot be read as {asked}; read it as {actual}")]
+    ReadAs {
+        /// The tensor's storage type.
+        actual: DType,
+        /// That of the numbers that were asked for.
+        asked: DType,
+    },
+    /// Waiting for the device failed.
+    #[error(
+        "waiting for the device failed: {message}; wait longer, or split the work (Gpu::with_longest_dispatch)"
+    )]
+    Wait {
+        /// What was said.
+        message: String,
+    },
     /// A result could not be read back.
     #[error("reading {bytes} bytes back failed: {message}")]
     Readback {
@@ -237,6 +253,10 @@ mod tests {
                 message: "lost".to_owned(),
             }
             .to_string(),
+            Error::Wait {
+                message: "timeout".to_owned(),
+            }
+            .to_string(),
             Error::NoSuchAdapter {
                 asked: "x".to_owned(),
                 found: Vec::new(),
@@ -252,6 +272,7 @@ mod tests {
                 "kernel k was refused: no",
                 "the adapter a gave no device: no",
                 "reading 8 bytes back failed: lost",
+                "waiting for the device failed: timeout; wait longer, or split the work (Gpu::with_longest_dispatch)",
                 "no adapter matches \"x\"; there are: none",
             ]
         );

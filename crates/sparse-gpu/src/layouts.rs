@@ -9,11 +9,11 @@ use sparse_shaders::{
     XAttentionScoreKernel, XAttentionSelectKernel, expand, naga_for,
 };
 
-use crate::attention::params::{AttentionParams, RowOrderParams};
+use crate::attention::params::{AttentionParams, ConvertParams, RowOrderParams};
 use crate::attention::varlen::PackedTile;
 use crate::dispatch::Params;
 use crate::matmul::params::{
-    ConvertParams, ExpandParams, FinishParams, MatmulParams, NaiveParams, PackParams, SddmmParams,
+    ExpandParams, FinishParams, MatmulParams, NaiveParams, PackParams, SddmmParams,
 };
 use crate::xattention::params::{
     CountParams, DecideParams, PackGroupsParams, ReduceParams, ScoreParams, SelectParams,

@@ -36,6 +36,7 @@ mod attention;
 mod blocking;
 mod bsr;
 mod cooperative;
+mod counting;
 pub mod defaults;
 mod dispatch;
 mod error;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use sparse_core::{DType, Element, Tensor};
+use sparse_core::{Element, Tensor};
 
 use crate::{Error, Gpu, GpuTensor};
 
@@ -17,9 +17,23 @@ impl Gpu {
     /// does.
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`] where the tensor does not hold `T`, [`Error::Readback`] where the device is lost, [`Error::OutOfMemory`].
+    /// [`Error::ReadAs`] where the tensor does not hold `T`, [`Error::BufferUsage`] where its buffer lacks `COPY_SRC`, [`Error::Readback`] where the device is lost, [`Error::OutOfMemory`].
     pub async fn read<T: Element>(&self, tensor: &GpuTensor) -> Result<Tensor<T>, Error> {
-        let pending = self.start_read(tensor, T::DTYPE)?;
+        let pending = self.start_read_tensor::<T>(tensor)?;
+        to_tensor(tensor, self.answer(pending).await?)
+    }
+
+    /// The first `words` words of a buffer, as [`Gpu::read`] gets them.
+    pub(crate) async fn read_words(
+        &self,
+        buffer: &wgpu::Buffer,
+        words: usize,
+    ) -> Result<Vec<u32>, Error> {
+        let pending = self.start_read(buffer, 0, 4 * words as u64)?;
+        self.answer(pending).await
+    }
+
+    async fn answer<T: bytemuck::Pod>(&self, pending: PendingRead) -> Result<Vec<T>, Error> {
         Mapped {
             gpu: self,
             state: Arc::clone(&pending.state),
@@ -28,20 +42,29 @@ impl Gpu {
         pending.finish()
     }
 
-    pub(crate) fn start_read(
+    pub(crate) fn start_read_tensor<T: Element>(
         &self,
         tensor: &GpuTensor,
-        dtype: DType,
     ) -> Result<PendingRead, Error> {
-        tensor.expect("read", "the tensor", tensor.shape(), dtype)?;
-        let bytes = tensor.bytes();
-        if !tensor
-            .buffer()
-            .usage()
-            .contains(wgpu::BufferUsages::COPY_SRC)
-        {
+        if tensor.dtype() != T::DTYPE {
+            return Err(Error::ReadAs {
+                actual: tensor.dtype(),
+                asked: T::DTYPE,
+            });
+        }
+        self.start_read(tensor.buffer(), tensor.offset(), tensor.bytes())
+    }
+
+    /// Starts to copy `bytes` of `buffer`, from byte `offset` on.
+    pub(crate) fn start_read(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<PendingRead, Error> {
+        if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::BufferUsage {
-                actual: format!("{:?}", tensor.buffer().usage()),
+                actual: format!("{:?}", buffer.usage()),
                 needed: "COPY_SRC to be read back".to_owned(),
             });
         }
@@ -57,7 +80,7 @@ impl Gpu {
             });
         if bytes > 0 {
             let len = bytes.next_multiple_of(4);
-            encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, len);
+            encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, len);
         }
         self.queue().submit([encoder.finish()]);
         let state = Arc::new(Mutex::new(MapState::default()));
@@ -72,7 +95,6 @@ impl Gpu {
         Ok(PendingRead {
             staging,
             state,
-            shape: tensor.shape().to_vec(),
             bytes,
         })
     }
@@ -89,7 +111,6 @@ struct MapState {
 pub(crate) struct PendingRead {
     staging: wgpu::Buffer,
     state: Arc<Mutex<MapState>>,
-    shape: Vec<usize>,
     bytes: u64,
 }
 
@@ -105,7 +126,7 @@ impl PendingRead {
     }
 
     /// Takes the numbers out of the mapped buffer.
-    pub(crate) fn finish<T: Element>(self) -> Result<Tensor<T>, Error> {
+    pub(crate) fn finish<T: bytemuck::Pod>(self) -> Result<Vec<T>, Error> {
         let failed = |message: String| Error::Readback {
             bytes: self.bytes,
             message,
@@ -127,11 +148,16 @@ impl PendingRead {
         let data = bytemuck::pod_collect_to_vec(&view[..len]);
         drop(view);
         self.staging.unmap();
-        Tensor::try_new(self.shape, data).map_err(|e| Error::Readback {
-            bytes: self.bytes,
-            message: e.to_string(),
-        })
+        Ok(data)
     }
+}
+
+/// The numbers that were read of `tensor`.
+pub(crate) fn to_tensor<T: Element>(tensor: &GpuTensor, data: Vec<T>) -> Result<Tensor<T>, Error> {
+    Tensor::try_new(tensor.shape().to_vec(), data).map_err(|e| Error::Readback {
+        bytes: tensor.bytes(),
+        message: e.to_string(),
+    })
 }
 
 /// Ready once the mapping's callback has run.

@@ -61,6 +61,11 @@ impl GpuMask {
     pub fn words_per_row(&self) -> usize {
         self.shape[3].div_ceil(32)
     }
+
+    fn word_count(&self) -> usize {
+        let [batch, heads, q_blocks, _] = self.shape;
+        batch * heads * q_blocks * self.words_per_row()
+    }
 }
 
 impl Gpu {
@@ -118,8 +123,8 @@ impl Gpu {
     /// # Errors
     /// Those of [`Gpu::read`], and [`Error::Readback`] where the words are no mask: an operation that should have written them did not.
     pub async fn read_mask(&self, mask: &GpuMask) -> Result<BlockMask, Error> {
-        let words = self.read::<f32>(&words_tensor(mask)?).await?;
-        to_block_mask(mask, words.data())
+        let words = self.read_words(&mask.words, mask.word_count()).await?;
+        to_block_mask(mask, words)
     }
 
     /// As [`Gpu::read_mask`], waiting.
@@ -128,8 +133,8 @@ impl Gpu {
     /// Those of [`Gpu::read_mask`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_mask_blocking(&self, mask: &GpuMask) -> Result<BlockMask, Error> {
-        let words = self.read_blocking::<f32>(&words_tensor(mask)?)?;
-        to_block_mask(mask, words.data())
+        let words = self.read_words_blocking(&mask.words, mask.word_count())?;
+        to_block_mask(mask, words)
     }
 
     /// Rows of `row_len` values, each padded with zeros to a multiple of 4 so that kernels load vec4s.
@@ -162,16 +167,8 @@ impl Gpu {
     }
 }
 
-/// The words of a mask as a tensor of 32-bit numbers: reading them back copies bits and looks at none.
-fn words_tensor(mask: &GpuMask) -> Result<crate::GpuTensor, Error> {
-    let [batch, heads, q_blocks, _] = mask.shape;
-    let words = batch * heads * q_blocks * mask.words_per_row();
-    crate::GpuTensor::from_buffer(mask.words.clone(), 0, &[words], DType::F32)
-}
-
-fn to_block_mask(mask: &GpuMask, words: &[f32]) -> Result<BlockMask, Error> {
+fn to_block_mask(mask: &GpuMask, words: Vec<u32>) -> Result<BlockMask, Error> {
     let [batch, heads, q_blocks, k_blocks] = mask.shape;
-    let words: Vec<u32> = words.iter().map(|word| word.to_bits()).collect();
     let bytes = 4 * words.len() as u64;
     BlockMask::try_from_words(batch, heads, q_blocks, k_blocks, words).map_err(|e| {
         Error::Readback {

@@ -129,6 +129,22 @@ impl GpuTensor {
     }
 }
 
+/// Refuses a result that shares its buffer with an operand that is read: what is written first would be read afterwards.
+pub(crate) fn refuse_aliases(
+    operation: &'static str,
+    (output, written): (&'static str, &wgpu::Buffer),
+    read: &[(&'static str, &wgpu::Buffer)],
+) -> Result<(), Error> {
+    match read.iter().find(|(_, buffer)| *buffer == written) {
+        Some(&(input, _)) => Err(Error::Aliased {
+            operation,
+            output,
+            input,
+        }),
+        None => Ok(()),
+    }
+}
+
 /// An owned dense array that can be uploaded: [`Matrix`] and [`Tensor`].
 pub trait DenseSource {
     /// Its element type.

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::ops::Range;
 
-use crate::Gpu;
+use crate::{Error, Gpu};
 
 /// A part of a buffer as a kernel sees it, in units of its array's elements.
 #[derive(Clone, Copy, Debug)]
@@ -82,4 +82,17 @@ pub(crate) fn alignment(gpu: &Gpu) -> u64 {
 /// The most bytes that the units of one window may have, whatever its alignment.
 pub(crate) fn window_bytes(gpu: &Gpu) -> u64 {
     gpu.limits().max_storage_buffer_binding_size.min(1 << 30) - alignment(gpu) - 16
+}
+
+/// What cannot be cut into parts that bindings hold: `what` needs `bytes` at once. `instead` is what a program can do other than to ask for
+/// larger bindings.
+pub(crate) fn too_large_to_bind(gpu: &Gpu, what: String, bytes: u64, instead: &str) -> Error {
+    Error::Unavailable {
+        what,
+        needs: format!("bindings of {bytes} bytes"),
+        has: format!("bindings of {} bytes", window_bytes(gpu)),
+        hint: format!(
+            "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or {instead}"
+        ),
+    }
 }

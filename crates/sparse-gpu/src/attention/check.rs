@@ -4,6 +4,7 @@ use sparse_core::attention::HeadKind;
 use sparse_shaders::MAX_HEAD_DIM;
 
 use super::record::Operands;
+use crate::tensor::refuse_aliases;
 use crate::{Error, GpuMask};
 
 /// The kernels count tokens up to the end of a block in 32 bits.
@@ -30,25 +31,6 @@ pub(crate) fn numbers(
     if let Some(kinds) = kinds {
         HeadKind::check_all(kinds, q_heads, masked)
             .map_err(|e| Error::invalid(operation, e.to_string()))?;
-    }
-    Ok(())
-}
-
-/// Refuses operands whose elements the kernels cannot count.
-pub(crate) fn countable(
-    operation: &'static str,
-    operands: &[(&str, &[usize])],
-) -> Result<(), Error> {
-    for (name, shape) in operands {
-        let elements = shape.iter().try_fold(1_usize, |n, &m| n.checked_mul(m));
-        if elements.is_none_or(|n| u32::try_from(n).is_err()) {
-            let sizes: Vec<_> = shape.iter().map(ToString::to_string).collect();
-            let reason = format!(
-                "{name} is {}; an operand has at most 2^32 - 1 elements, split the batch",
-                sizes.join(" x ")
-            );
-            return Err(Error::invalid(operation, reason));
-        }
     }
     Ok(())
 }
@@ -83,27 +65,14 @@ impl Operands<'_> {
 
     /// Results never replace an operand, nor each other.
     pub(crate) fn check_aliases(&self, operation: &'static str) -> Result<(), Error> {
-        let read = [
-            ("q", Some(self.q.buffer())),
-            ("k", Some(self.k.buffer())),
-            ("v", Some(self.v.buffer())),
-            ("the mask", self.mask.map(|mask| &mask.words)),
+        let mut read = vec![
+            ("q", self.q.buffer()),
+            ("k", self.k.buffer()),
+            ("v", self.v.buffer()),
         ];
-        let aliased = |output, input| Error::Aliased {
-            operation,
-            output,
-            input,
-        };
-        for (output, written) in [("out", self.out), ("lse", self.lse)] {
-            let shared =
-                |&(_, buffer): &(_, Option<&wgpu::Buffer>)| buffer == Some(written.buffer());
-            if let Some(&(input, _)) = read.iter().find(|operand| shared(operand)) {
-                return Err(aliased(output, input));
-            }
-        }
-        if self.out.buffer() == self.lse.buffer() {
-            return Err(aliased("out", "lse"));
-        }
-        Ok(())
+        read.extend(self.mask.map(|mask| ("the mask", &mask.words)));
+        refuse_aliases(operation, ("lse", self.lse.buffer()), &read)?;
+        read.push(("lse", self.lse.buffer()));
+        refuse_aliases(operation, ("out", self.out.buffer()), &read)
     }
 }

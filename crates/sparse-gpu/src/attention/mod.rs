@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod choose;
+pub(crate) mod convert;
 pub(crate) mod kinds;
 pub(crate) mod order;
 pub(crate) mod params;

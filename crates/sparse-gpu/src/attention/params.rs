@@ -1,7 +1,6 @@
 //! The uniform struct of the attention kernels.
 
-use crate::dispatch::Params;
-use crate::matmul::params::params;
+use crate::dispatch::{Params, params};
 
 params! {
     /// Of `block_attention.wgsl`.
@@ -37,4 +36,9 @@ params! {
         shift,
         parts,
     }
+}
+
+params! {
+    /// Of `convert.wgsl`.
+    ConvertParams { len, y_first }
 }

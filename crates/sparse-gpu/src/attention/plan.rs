@@ -4,14 +4,15 @@ use std::ops::Range;
 
 use sparse_core::DType;
 use sparse_core::attention::AttentionShape;
-use sparse_shaders::{AttentionTile, BlockWalk, ConvertKernel, RowOrderKernel, RowWeightsKernel};
+use sparse_shaders::{AttentionTile, BlockWalk, RowOrderKernel, RowWeightsKernel};
 
 use super::check;
+use super::convert::Convert;
 use super::order::{FEWEST_ROWS, RowOrder, RowSort};
 use super::slices::HeadBytes;
-use crate::error::storage;
-use crate::ops::block_attention::{BlockAttention, Convert, OPERATION};
-use crate::window::window_bytes;
+use crate::counting::check_countable;
+use crate::ops::block_attention::{BlockAttention, OPERATION};
+use crate::window::{too_large_to_bind, window_bytes};
 use crate::{Error, Gpu, TokenLayout};
 
 /// Scratch memory for f32 outputs is kept below this where it can; more heads go in slices.
@@ -32,7 +33,7 @@ impl BlockAttention {
         let kinds = self.head_kinds.as_deref();
         let (block, masked) = (self.block, self.masked);
         check::numbers(OPERATION, self.head_dim, block, kinds, self.q_heads, masked)?;
-        check::countable(
+        check_countable(
             OPERATION,
             &[
                 ("q", &shape.q_shape()),
@@ -89,19 +90,14 @@ impl BlockAttention {
         bytes
             .slices(heads, step, scratch)
             .or_else(|| bytes.slices(heads, step, limit))
-            .ok_or_else(|| Error::Unavailable {
-                what: format!(
-                    "{OPERATION} with q_len = {}, k_len = {}, head_dim = {}",
+            .ok_or_else(|| {
+                let what = format!(
+                    "{OPERATION} of {step} head(s) with q_len = {}, k_len = {}, head_dim = {}",
                     self.q_len, self.k_len, self.head_dim
-                ),
-                needs: format!(
-                    "bindings of {} bytes, for {step} head(s)",
-                    (step as u64 * bytes.query).max(bytes.key)
-                ),
-                has: limit.to_string(),
-                hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split the sequence and merge \
-                       the parts by their lse"
-                    .to_owned(),
+                );
+                let needs = (step as u64 * bytes.query).max(bytes.key);
+                let instead = "split the sequence and merge the parts by their lse";
+                too_large_to_bind(gpu, what, needs, instead)
             })
     }
 
@@ -174,14 +170,7 @@ impl BlockAttention {
         gpu: &Gpu,
         slices: &[Range<usize>],
     ) -> Result<Convert, Error> {
-        let kernel = ConvertKernel {
-            output: storage(self.types.out),
-        };
         let heads = slices.iter().map(Range::len).max().unwrap_or(0);
-        let bytes = 4 * (heads * self.q_len * self.head_dim) as u64;
-        Ok(Convert {
-            kernel: gpu.compile(&kernel).await?,
-            sums: gpu.allocate("f32 outputs", bytes, wgpu::BufferUsages::STORAGE)?,
-        })
+        Convert::plan(gpu, self.types.out, heads * self.q_len * self.head_dim).await
     }
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use sparse_core::DType;
 
 use super::params::AttentionParams;
+use crate::counting::word;
 use crate::dispatch::{Recorder, dispatch};
-use crate::matmul::params::ConvertParams;
 use crate::ops::block_attention::{BlockAttention, BlockAttentionPlan, OPERATION};
 use crate::window::Window;
 use crate::{Error, GpuMask, GpuTensor};
@@ -177,55 +177,11 @@ impl BlockAttentionPlan {
     ) {
         let Some(convert) = &self.convert else { return };
         let range = elements(heads, self.problem.q_len * self.problem.head_dim);
-        let len = range.end - range.start;
-        let window = Window::new(
-            &self.gpu,
-            out.buffer(),
-            out.offset(),
-            out.dtype().bytes() as u64,
-            range.clone(),
-        );
-        let params = ConvertParams {
-            len: word_of(len),
-            y_first: word_of(range.start) - window.first,
-            ..ConvertParams::default()
-        };
-        let buffers = [
-            ("x", convert.sums.as_entire_binding()),
-            ("y", window.binding()),
-        ];
-        let groups = word_of(len.div_ceil(128));
-        dispatch(
-            &self.gpu,
-            recorder,
-            &convert.kernel,
-            params,
-            &buffers,
-            groups,
-            128,
-        );
+        convert.record(&self.gpu, recorder, out, range);
     }
 }
 
 /// The elements of some heads of `head_elements` each.
 fn elements(heads: &Range<usize>, head_elements: usize) -> Range<u64> {
     heads.start as u64 * head_elements as u64..heads.end as u64 * head_elements as u64
-}
-
-/// Sizes that [`BlockAttention::check`] has bounded, as the kernels count them.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the check refuses operands of 2^32 elements or more"
-)]
-const fn word(n: usize) -> u32 {
-    n as u32
-}
-
-/// As [`word`].
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the check refuses operands of 2^32 elements or more"
-)]
-const fn word_of(n: u64) -> u32 {
-    n as u32
 }

@@ -13,24 +13,35 @@ pub(crate) const FEW_TOKENS: usize = MatvecKernel::MAX_TOKENS;
 
 /// The kernel that a plan runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum KernelChoice {
     /// `matmul.wgsl`.
     Tiled(Tile),
     /// `matvec.wgsl`.
-    Matvec {
-        rows: usize,
-        panel: usize,
-        lanes: usize,
-    },
+    Matvec(MatvecTile),
     /// `matmul_cooperative.wgsl`.
     Cooperative { tile: CooperativeTile, padded: bool },
 }
 
-impl Shape {
+/// What a workgroup of `matvec.wgsl` owns: rows of w (outputs, where those lie side by side) times all tokens of a panel, by so many lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MatvecTile {
+    pub(crate) rows: usize,
+    pub(crate) panel: usize,
+    pub(crate) lanes: usize,
+}
+
+impl MatvecTile {
+    /// The kernel of this tile, f32 throughout and without an epilogue.
+    pub(crate) const fn kernel(self, walk: Walk) -> MatvecKernel {
+        MatvecKernel::new(walk, self.rows, self.panel, self.lanes)
+    }
+}
+
+impl KernelChoice {
     pub(crate) fn rows(self) -> usize {
         match self {
             Self::Tiled(tile) => tile.rows,
-            Self::Matvec { rows, .. } => rows,
+            Self::Matvec(tile) => tile.rows,
             Self::Cooperative { tile, .. } => tile.rows(),
         }
     }
@@ -39,7 +50,7 @@ impl Shape {
     pub(crate) fn panel(self) -> usize {
         match self {
             Self::Tiled(tile) => tile.panel(),
-            Self::Matvec { panel, .. } => panel,
+            Self::Matvec(tile) => tile.panel,
             Self::Cooperative { tile, .. } => tile.panel(),
         }
     }
@@ -47,7 +58,7 @@ impl Shape {
     /// Stored weights of a row that one round of the kernel's loop takes.
     pub(crate) fn step(self) -> usize {
         match self {
-            Self::Tiled(_) | Self::Matvec { .. } => 4,
+            Self::Tiled(_) | Self::Matvec(_) => 4,
             Self::Cooperative { tile, .. } => tile.size.side(),
         }
     }
@@ -55,7 +66,7 @@ impl Shape {
     /// Bytes of a packed activation.
     pub(crate) fn packed_bytes(self) -> u64 {
         match self {
-            Self::Tiled(_) | Self::Matvec { .. } => 4,
+            Self::Tiled(_) | Self::Matvec(_) => 4,
             Self::Cooperative { .. } => 2,
         }
     }
@@ -63,7 +74,7 @@ impl Shape {
     /// Name of the tier.
     pub(crate) fn tier(self) -> &'static str {
         match self {
-            Self::Tiled(_) | Self::Matvec { .. } => Tier::Portable.name(),
+            Self::Tiled(_) | Self::Matvec(_) => Tier::Portable.name(),
             Self::Cooperative { .. } => Tier::CooperativeMatrix.name(),
         }
     }
@@ -77,11 +88,12 @@ impl Shape {
                     tile.rows, tile.cols, tile.lanes
                 )
             }
-            Self::Matvec { rows, panel, lanes } if walk.columns() => {
-                format!("{rows} outputs x {panel} tokens, side by side on {lanes} lanes")
-            }
-            Self::Matvec { rows, panel, lanes } => {
-                format!("{rows} rows x {panel} tokens, k over {lanes} lanes")
+            Self::Matvec(MatvecTile { rows, panel, lanes }) => {
+                if walk.columns() {
+                    format!("{rows} outputs x {panel} tokens, side by side on {lanes} lanes")
+                } else {
+                    format!("{rows} rows x {panel} tokens, k over {lanes} lanes")
+                }
             }
             Self::Cooperative { tile, .. } => {
                 let side = tile.size.side();
@@ -185,7 +197,7 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
 }
 
 /// The kernel for few tokens and so many outputs.
-pub(crate) fn matvec(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> Shape {
+pub(crate) fn matvec(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> MatvecTile {
     let software = class == AdapterClass::Software;
     let panel = [1, 4, MatvecKernel::MAX_TOKENS]
         .into_iter()
@@ -202,7 +214,7 @@ pub(crate) fn matvec(walk: Walk, tokens: usize, n_out: usize, class: AdapterClas
         _ => 8,
     };
     let rows = rows(walk.strip_rows(most), least(walk), most);
-    Shape::Matvec {
+    MatvecTile {
         rows,
         panel,
         lanes: if software { 8 } else { 64 },
@@ -242,21 +254,19 @@ fn most_columns(walk: Walk, panel: usize, n_out: usize, software: bool) -> usize
 pub(crate) fn split_k(
     problem: &MatmulProblem,
     walk: Walk,
-    shape: Shape,
+    chosen: KernelChoice,
     steps: usize,
     class: AdapterClass,
 ) -> usize {
-    let filling = match (class, shape) {
-        (AdapterClass::Software, Shape::Matvec { .. }) if walk.columns() => FILLING_A_PROCESSOR,
+    let filling = match (class, chosen) {
+        (AdapterClass::Software, KernelChoice::Matvec(_)) if walk.columns() => FILLING_A_PROCESSOR,
         (AdapterClass::Software, _) => return 1,
         _ => FILLING_GROUPS,
     };
-    let groups = problem.n_out.div_ceil(shape.rows()) * problem.tokens.div_ceil(shape.panel());
-    let steps_of_lane = match shape {
-        Shape::Tiled(_) | Shape::Cooperative { .. } => steps,
-        Shape::Matvec { rows, panel, lanes } => {
-            steps / MatvecKernel::new(walk, rows, panel, lanes).slices()
-        }
+    let groups = problem.n_out.div_ceil(chosen.rows()) * problem.tokens.div_ceil(chosen.panel());
+    let steps_of_lane = match chosen {
+        KernelChoice::Tiled(_) | KernelChoice::Cooperative { .. } => steps,
+        KernelChoice::Matvec(tile) => steps / tile.kernel(walk).slices(),
     };
     (filling / groups.max(1)).clamp(1, (steps_of_lane / SHORTEST_PART).clamp(1, MOST_PARTS))
 }
@@ -267,8 +277,8 @@ const FILLING_GROUPS: usize = 512;
 const FILLING_A_PROCESSOR: usize = 16;
 /// Steps of four k that a part has at least, so that adding up parts does not count.
 const SHORTEST_PART: usize = 64;
-/// Parts, at most.
-const MOST_PARTS: usize = 16;
+/// Parts into which a plan splits k of its own accord, at most: a bound on the additions of a sum beyond its terms.
+pub const MOST_PARTS: usize = 16;
 
 /// Rows of a tile: the power of two up to `most` for which covering `strip_rows` costs least. A tile costs its rows, padding
 /// included, and about two more for what all of its rows share.
@@ -305,7 +315,7 @@ mod tests {
                 vector_weights,
                 whole_steps: true,
             };
-            matvec(walk, 1, n_out, AdapterClass::Software).rows()
+            matvec(walk, 1, n_out, AdapterClass::Software).rows
         };
         let chosen = [1, 33, 768, 1000, 1024, 1100, 4096].map(|n_out| columns(n_out, true));
         assert_eq!(chosen, [32, 32, 256, 1024, 1024, 128, 1024]);

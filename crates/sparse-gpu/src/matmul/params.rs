@@ -1,30 +1,6 @@
 //! The uniform structs of the matmul kernels; a test compares them with the WGSL.
 
-use crate::dispatch::Params;
-
-macro_rules! params {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident),* $(,)? }) => {
-        $(#[$doc])*
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
-        pub(crate) struct $name {
-            pub(crate) first_group: u32,
-            pub(crate) group_end: u32,
-            $($(#[$field_doc])* pub(crate) $field: u32,)*
-        }
-
-        impl Params for $name {
-            #[cfg(test)]
-            const FIELDS: &'static [&'static str] = &["first_group", "group_end", $(stringify!($field)),*];
-
-            fn set_grid(&mut self, first_group: u32, group_end: u32) {
-                (self.first_group, self.group_end) = (first_group, group_end);
-            }
-        }
-    };
-}
-
-pub(crate) use params;
+use crate::dispatch::{Params, params};
 
 params! {
     /// Of `expand_weights.wgsl`.
@@ -99,11 +75,6 @@ params! {
         /// The bits of an f32.
         beta,
     }
-}
-
-params! {
-    /// Of `convert.wgsl`.
-    ConvertParams { len, y_first }
 }
 
 params! {

@@ -7,6 +7,7 @@ use sparse_core::DType;
 use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, TokenHeads};
 
+use crate::attention::convert::Convert;
 use crate::attention::kinds;
 use crate::attention::order::{RowOrder, RowSort};
 use crate::attention::record::Operands;
@@ -167,13 +168,6 @@ pub struct BlockAttentionPlan {
     pub(crate) bytes: HeadBytes,
     pub(crate) slices: Vec<Range<usize>>,
     pub(crate) explanation: Explanation,
-}
-
-/// The output is computed into this f32 scratch buffer, a slice at a time, and rounded afterwards.
-#[derive(Debug)]
-pub(crate) struct Convert {
-    pub(crate) kernel: Arc<CompiledKernel>,
-    pub(crate) sums: wgpu::Buffer,
 }
 
 pub(crate) const OPERATION: &str = "block_attention";

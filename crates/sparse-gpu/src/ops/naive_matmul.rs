@@ -10,6 +10,7 @@ use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::params::NaiveParams;
 use crate::problem::Problem;
+use crate::tensor::refuse_aliases;
 use crate::window::Window;
 use crate::{Error, Gpu, GpuTensor};
 
@@ -101,13 +102,8 @@ impl NaiveMatmulPlan {
             k_in: k_in as u32,
             ..NaiveParams::default()
         };
-        if [w, x].iter().any(|read| read.buffer() == y.buffer()) {
-            return Err(Error::Aliased {
-                operation: OPERATION,
-                output: "y",
-                input: "x or w",
-            });
-        }
+        let read = [("x", x.buffer()), ("w", w.buffer())];
+        refuse_aliases(OPERATION, ("y", y.buffer()), &read)?;
         let buffers = [
             ("x", self.bind(x)),
             ("w", self.bind(w)),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_core::attention::{HeadKind, PackedShape};
-use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, ConvertKernel, TokenHeads};
+use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, TokenHeads};
 
+use crate::attention::convert::Convert;
 use crate::attention::kinds;
 use crate::attention::order::parts;
 use crate::attention::record::Operands;
@@ -15,10 +16,9 @@ use crate::attention::varlen::slices::tokens;
 use crate::attention::varlen::work_list;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
-use crate::ops::block_attention::Convert;
 use crate::problem::{Explanation, Problem};
 use crate::tile_table::Chosen;
-use crate::window::window_bytes;
+use crate::window::{too_large_to_bind, window_bytes};
 use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
 
 /// [`BlockAttention`](crate::BlockAttention) of items with lengths of their own, packed without padding: one dispatch for all of them.
@@ -179,14 +179,11 @@ impl Problem for VarlenAttention {
             });
         }
         let list_bytes: &[u8] = bytemuck::cast_slice(&list);
-        let limit = window_bytes(gpu);
-        if list_bytes.len() as u64 > limit {
-            return Err(Error::Unavailable {
-                what: format!("{OPERATION} with {} tiles of queries", list.len()),
-                needs: format!("a binding of {} bytes for their list", list_bytes.len()),
-                has: limit.to_string(),
-                hint: "split the items over several plans".to_owned(),
-            });
+        let bytes = list_bytes.len() as u64;
+        if bytes > window_bytes(gpu) {
+            let what = format!("{OPERATION} with a list of {} tiles of queries", list.len());
+            let instead = "split the items over several plans";
+            return Err(too_large_to_bind(gpu, what, bytes, instead));
         }
         let main = gpu.compile(&kernel).await?;
         let mut notes = vec![format!(
@@ -205,12 +202,8 @@ impl Problem for VarlenAttention {
             notes.push("rows of the output do not start at whole words: sums are kept in f32 and rounded by a second kernel".to_owned());
             let queries = |slice: &ItemSlice| tokens(shape.q().offsets(), &slice.items).len();
             let most = slices.iter().map(queries).max().unwrap_or(0);
-            let bytes = 4 * (most * shape.q_heads() * shape.head_dim()) as u64;
-            let output = storage(self.types.out);
-            Some(Convert {
-                kernel: gpu.compile(&ConvertKernel { output }).await?,
-                sums: gpu.allocate("f32 outputs", bytes, wgpu::BufferUsages::STORAGE)?,
-            })
+            let elements = most * shape.q_heads() * shape.head_dim();
+            Some(Convert::plan(gpu, self.types.out, elements).await?)
         } else {
             None
         };

@@ -7,15 +7,16 @@ use sparse_core::DType;
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_shaders::XAttentionSelectKernel;
-use wgpu::util::DeviceExt;
 
+use crate::counting::{check_countable, word};
 use crate::dispatch::dispatch;
 use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
-use crate::window::{Window, window_bytes};
+use crate::tensor::refuse_aliases;
+use crate::window::{Window, too_large_to_bind, window_bytes};
 use crate::xattention::params::SelectParams;
+use crate::xattention::rules;
 use crate::xattention::select::head_rule;
-use crate::xattention::{check_counts, rules, word};
 use crate::{Error, Gpu, GpuMask, GpuTensor};
 
 const OPERATION: &str = "xattention_select";
@@ -26,7 +27,7 @@ const OPERATION: &str = "xattention_select";
 ///
 /// sums f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode; all of them are finite and `>= 0`. The mask is
 /// `[batch, q_heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Deterministic: masses are added as integers,
-/// exact to 2^-32 of a row's largest. Both modes of [`XAttentionOptions`]. The kernel is `xattention_select.wgsl`; the CPU twin is
+/// exact to 2^-31 of a row's largest. Both modes of [`XAttentionOptions`]. The kernel is `xattention_select.wgsl`; the CPU twin is
 /// [`sparse_core::xattention::select`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct XAttentionSelect {
@@ -77,15 +78,16 @@ impl Problem for XAttentionSelect {
     async fn plan(&self, gpu: &Gpu) -> Result<XAttentionSelectPlan, Error> {
         let layout = self.options.layout(self.shape)?;
         let (sums_shape, mask_shape) = (layout.score_shape(), layout.mask_shape());
-        check_counts(OPERATION, &[("sums", &sums_shape), ("mask", &mask_shape)])?;
+        check_countable(OPERATION, &[("sums", &sums_shape), ("mask", &mask_shape)])?;
         let row_bytes = 4 * sums_shape[3] as u64;
         if row_bytes > window_bytes(gpu) {
-            return Err(Error::Unavailable {
-                what: format!("{OPERATION} with rows of {} blocks", sums_shape[3]),
-                needs: format!("bindings of {row_bytes} bytes"),
-                has: gpu.limits().max_storage_buffer_binding_size.to_string(),
-                hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or take larger blocks".to_owned(),
-            });
+            let what = format!("{OPERATION} with rows of {} blocks", sums_shape[3]);
+            return Err(too_large_to_bind(
+                gpu,
+                what,
+                row_bytes,
+                "take larger blocks",
+            ));
         }
         let (row_lanes, note) = self.row_lanes(gpu, sums_shape[3])?;
         let kernel = XAttentionSelectKernel {
@@ -99,13 +101,7 @@ impl Problem for XAttentionSelect {
         let head_rules: Vec<[u32; 4]> = (0..self.shape.q_heads())
             .map(|head| head_rule(&self.options, head, mask_shape[3]))
             .collect();
-        let head_rules = gpu
-            .device()
-            .create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some("head rules"),
-                contents: bytemuck::cast_slice(&head_rules),
-                usage: wgpu::BufferUsages::STORAGE,
-            });
+        let head_rules = gpu.upload_words("head rules", head_rules.as_flattened())?;
         let forced = self.options.forced.as_ref();
         let forced = forced.map(|mask| gpu.upload_mask(mask)).transpose()?;
         let explanation = Explanation {
@@ -151,13 +147,7 @@ impl XAttentionSelectPlan {
                 actual: mask.shape().to_vec(),
             });
         }
-        if *sums.buffer() == mask.words {
-            return Err(Error::Aliased {
-                operation: OPERATION,
-                output: "mask",
-                input: "sums",
-            });
-        }
+        refuse_aliases(OPERATION, ("mask", &mask.words), &[("sums", sums.buffer())])?;
         if mask_shape.contains(&0) {
             return Ok(());
         }

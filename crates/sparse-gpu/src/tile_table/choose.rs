@@ -2,10 +2,10 @@
 
 use sparse_core::DType;
 use sparse_core::xattention::XAttentionLayout;
-use sparse_shaders::{AttentionTile, Kernel as _, MatvecKernel, PackKernel, Tile, Walk};
+use sparse_shaders::{AttentionTile, Kernel as _, PackKernel, Tile, Walk};
 
 use super::{KernelTile, TileEntry, TileTable, TileWalk};
-use crate::matmul::choose::Shape;
+use crate::matmul::choose::MatvecTile;
 use crate::matmul::matvec_rounds;
 use crate::xattention::parts::MOST_BYTES;
 use crate::{BlockAttention, Gpu};
@@ -89,15 +89,15 @@ impl Gpu {
     }
 
     /// The kernel of a product with few tokens, so many outputs and steps. How many tokens it takes follows from theirs.
-    pub(crate) fn matvec_shape(
+    pub(crate) fn matvec_tile(
         &self,
         (walk, weights): (Walk, DType),
         tokens: usize,
         (n_out, steps): (usize, usize),
-    ) -> Chosen<Shape> {
+    ) -> Chosen<MatvecTile> {
         let wanted = TileWalk::of(walk);
         let default = crate::matmul::choose::matvec(walk, tokens, n_out, self.class());
-        let panel = default.panel();
+        let panel = default.panel;
         let table = self.tiles().and_then(|table| {
             table.find(weights, tokens, |kernel| match *kernel {
                 KernelTile::Matvec {
@@ -106,10 +106,10 @@ impl Gpu {
                     lanes,
                 } if Some(of) == wanted => {
                     // A table is checked for one token: more sums may not fit.
-                    let kernel = MatvecKernel::new(walk, rows, panel, lanes);
-                    let rounds = matvec_rounds(walk, steps, (rows, panel, lanes));
-                    Some(Shape::Matvec { rows, panel, lanes })
-                        .filter(|_| kernel.check().is_ok() && self.runs_loops(rounds))
+                    let tile = MatvecTile { rows, panel, lanes };
+                    let rounds = matvec_rounds(walk, steps, tile);
+                    Some(tile)
+                        .filter(|_| tile.kernel(walk).check().is_ok() && self.runs_loops(rounds))
                 }
                 _ => None,
             })

@@ -30,31 +30,3 @@ pub(crate) fn rules(options: &XAttentionOptions) -> XAttentionRules {
         causal: options.causal,
     }
 }
-
-/// Refuses operands that the kernels cannot count in u32; after that [`word`] loses nothing.
-pub(crate) fn check_counts(
-    operation: &'static str,
-    tensors: &[(&str, &[usize])],
-) -> Result<(), crate::Error> {
-    for (name, shape) in tensors {
-        let elements = shape
-            .iter()
-            .try_fold(1_usize, |product, &n| product.checked_mul(n.max(1)));
-        if elements.is_none_or(|n| u32::try_from(n).is_err()) {
-            let reason = format!(
-                "{name} has shape {shape:?}; an operand has at most 2^32 - 1 elements, split the batch or the heads"
-            );
-            return Err(crate::Error::invalid(operation, reason));
-        }
-    }
-    Ok(())
-}
-
-/// Sizes as the kernels count them.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "check_counts refuses operands of 2^32 elements or more"
-)]
-pub(crate) const fn word(n: usize) -> u32 {
-    n as u32
-}

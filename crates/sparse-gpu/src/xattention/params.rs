@@ -1,7 +1,6 @@
 //! The uniform structs of the XAttention kernels; a test compares them with the WGSL.
 
-use crate::dispatch::Params;
-use crate::matmul::params::params;
+use crate::dispatch::{Params, params};
 
 params! {
     /// Of `xattention_pack.wgsl`.

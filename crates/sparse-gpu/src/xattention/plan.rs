@@ -13,6 +13,7 @@ use super::switch::{Switch, is_indirect_possible};
 use crate::attention::record::Operands;
 use crate::ops::{BlockAttentionPlan, XAttention};
 use crate::problem::Explanation;
+use crate::tensor::refuse_aliases;
 use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
 
 /// A planned [`XAttention`]. It owns the scores and the mask of the last recording that has run.
@@ -35,6 +36,10 @@ pub struct XAttentionPlan {
 impl XAttentionPlan {
     pub(crate) async fn new(gpu: &Gpu, problem: &XAttention) -> Result<Self, Error> {
         let layout = problem.options.layout(problem.shape)?;
+        if let Some(tile) = problem.score_tile {
+            tile.check(&|| tile.to_string())
+                .map_err(|e| Error::tile(OPERATION, &e))?;
+        }
         let model = match problem.policy {
             Policy::Sparse => CostModel::of_class(gpu.class()),
             Policy::Auto(model) => model,
@@ -160,26 +165,12 @@ impl XAttentionPlan {
         v.expect(OPERATION, "v", &kv_shape, self.types.v)?;
         out.expect(OPERATION, "out", &q_shape, self.types.out)?;
         lse.expect(OPERATION, "lse", &q_shape[..3], DType::F32)?;
-        let mut inputs = vec![("q", q.buffer()), ("k", k.buffer()), ("v", v.buffer())];
-        inputs.extend(self.sums().map(|sums| ("the plan's scores", sums.buffer())));
-        inputs.extend(self.mask().map(|mask| ("the plan's mask", mask.buffer())));
-        for (output, written) in [("out", out.buffer()), ("lse", lse.buffer())] {
-            if let Some(&(input, _)) = inputs.iter().find(|(_, buffer)| *buffer == written) {
-                return Err(Error::Aliased {
-                    operation: OPERATION,
-                    output,
-                    input,
-                });
-            }
-        }
-        if out.buffer() == lse.buffer() {
-            return Err(Error::Aliased {
-                operation: OPERATION,
-                output: "out",
-                input: "lse",
-            });
-        }
-        Ok(())
+        let mut read = vec![("q", q.buffer()), ("k", k.buffer()), ("v", v.buffer())];
+        read.extend(self.sums().map(|sums| ("the plan's scores", sums.buffer())));
+        read.extend(self.mask().map(|mask| ("the plan's mask", mask.buffer())));
+        refuse_aliases(OPERATION, ("lse", lse.buffer()), &read)?;
+        read.push(("lse", lse.buffer()));
+        refuse_aliases(OPERATION, ("out", out.buffer()), &read)
     }
 
     /// What the last recording that has run selected, and which kernel attended.
@@ -192,10 +183,10 @@ impl XAttentionPlan {
         };
         let mask = gpu.read_mask(&steps.mask).await?;
         let decision = match &self.switch {
-            Some(switch) => Some(gpu.read::<f32>(switch.decision()).await?),
+            Some(switch) => Some(gpu.read_words(switch.decision(), 2).await?),
             None => None,
         };
-        Ok(self.tell(Some(&mask), decision.as_ref().map(|words| words.data())))
+        Ok(self.tell(Some(&mask), decision.as_deref()))
     }
 
     /// As [`XAttentionPlan::outcome`], waiting.
@@ -209,16 +200,16 @@ impl XAttentionPlan {
         };
         let mask = gpu.read_mask_blocking(&steps.mask)?;
         let decision = match &self.switch {
-            Some(switch) => Some(gpu.read_blocking::<f32>(switch.decision())?),
+            Some(switch) => Some(gpu.read_words_blocking(switch.decision(), 2)?),
             None => None,
         };
-        Ok(self.tell(Some(&mask), decision.as_ref().map(|words| words.data())))
+        Ok(self.tell(Some(&mask), decision.as_deref()))
     }
 
     /// The outcome with this mask, and the words of the device's decision.
-    fn tell(&self, mask: Option<&sparse_core::BlockMask>, decision: Option<&[f32]>) -> Outcome {
+    fn tell(&self, mask: Option<&sparse_core::BlockMask>, decision: Option<&[u32]>) -> Outcome {
         let dense = match decision {
-            Some(words) => words.get(1).is_some_and(|word| word.to_bits() == 1),
+            Some(words) => words.get(1) == Some(&1),
             None => self.decision == Decision::Dense,
         };
         let heads = mask.map_or_else(Vec::new, |mask| count(mask, &self.layout));

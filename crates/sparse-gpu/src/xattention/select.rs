@@ -3,7 +3,7 @@
 use sparse_core::attention::HeadKind;
 use sparse_core::xattention::XAttentionOptions;
 
-use super::word;
+use crate::counting::word;
 use crate::ops::XAttentionSelect;
 use crate::{Error, Gpu};
 

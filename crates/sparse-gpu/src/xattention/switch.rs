@@ -3,15 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use sparse_core::DType;
 use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::{XAttentionCountKernel, XAttentionDecideKernel};
 use wgpu::util::DeviceExt;
 
 use super::OPERATION;
 use super::params::{CountParams, DecideParams};
-use super::word;
 use crate::attention::record::Operands;
+use crate::counting::word;
 use crate::dispatch::{Grids, Indirect, Recorder, dispatch};
 use crate::kernel::CompiledKernel;
 use crate::ops::BlockAttentionPlan;
@@ -30,7 +29,7 @@ pub(crate) struct Switch {
     head_count: usize,
     counts: wgpu::Buffer,
     /// Selected blocks, and 1 where the dense kernel ran, of the last recording that has run.
-    decision: GpuTensor,
+    decision: wgpu::Buffer,
     limit: u32,
 }
 
@@ -78,25 +77,19 @@ impl Switch {
             decide: gpu.compile(&XAttentionDecideKernel).await?,
             limit: break_even(efficiency, heads.len() * reachable),
             head_count: heads.len(),
-            heads: gpu
-                .device()
-                .create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                    label: Some("sparse heads"),
-                    contents: bytemuck::cast_slice(&heads),
-                    usage: wgpu::BufferUsages::STORAGE,
-                }),
+            heads: gpu.upload_words("sparse heads", &heads)?,
             counts: gpu.allocate("counts of blocks", bytes, wgpu::BufferUsages::STORAGE)?,
-            decision: gpu.empty_tensor(&[2], DType::F32)?,
+            decision: gpu.allocate("decision", 8, GpuTensor::USAGES)?,
         })
     }
 
     /// Bytes that the plan holds.
     pub(crate) fn scratch_bytes(&self) -> u64 {
-        self.heads.size() + self.counts.size() + self.decision.buffer().size()
+        self.heads.size() + self.counts.size() + self.decision.size()
     }
 
     /// The words that the device writes its decision to: a number of blocks, and 1 for dense.
-    pub(crate) fn decision(&self) -> &GpuTensor {
+    pub(crate) fn decision(&self) -> &wgpu::Buffer {
         &self.decision
     }
 
@@ -194,7 +187,7 @@ impl Switch {
             ("counted_heads", self.heads.as_entire_binding()),
             ("planned", planned.as_entire_binding()),
             ("grids", grids.as_entire_binding()),
-            ("decision", self.decision.buffer().as_entire_binding()),
+            ("decision", self.decision.as_entire_binding()),
         ];
         dispatch(&self.gpu, pass, &self.decide, params, &buffers, 1, 1);
     }

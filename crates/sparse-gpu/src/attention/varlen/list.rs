@@ -5,6 +5,8 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use sparse_core::attention::{AttentionShape, PackedShape};
 
+use crate::counting::word;
+
 /// A tile of queries, as `block_attention.wgsl` reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -79,15 +81,6 @@ fn deal<T>(sorted: impl IntoIterator<Item = T>, parts: usize) -> Vec<T> {
         }
     }
     dealt.into_iter().flatten().collect()
-}
-
-/// Tokens and items, which the shape has bounded.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the problem's check refuses 2^32 elements or more, and a token has at least one"
-)]
-const fn word(n: usize) -> u32 {
-    n as u32
 }
 
 #[cfg(test)]

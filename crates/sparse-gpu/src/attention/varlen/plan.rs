@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::slices::{ItemBytes, tokens};
 use crate::attention::check;
+use crate::counting::check_countable;
 use crate::ops::varlen_attention::{OPERATION, VarlenAttention};
-use crate::window::window_bytes;
+use crate::window::{too_large_to_bind, window_bytes};
 use crate::{BlockAttention, Error, Gpu};
 
 impl VarlenAttention {
@@ -29,7 +30,7 @@ impl VarlenAttention {
         let (kinds, masked) = (self.head_kinds.as_deref(), self.masked);
         let (head_dim, heads) = (shape.head_dim(), shape.q_heads());
         check::numbers(OPERATION, head_dim, self.block, kinds, heads, masked)?;
-        check::countable(
+        check_countable(
             OPERATION,
             &[
                 ("q", &shape.q_shape()),
@@ -58,22 +59,14 @@ impl VarlenAttention {
             },
         };
         let limit = window_bytes(gpu);
-        let unavailable = |what: String, needs: String| {
-            Error::Unavailable {
-            what,
-            needs,
-            has: limit.to_string(),
-            hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split the items over several plans"
-                .to_owned(),
-        }
-        };
+        let instead = "split the items over several plans";
         let lse = 4 * (shape.q_heads() * shape.q().total()) as u64;
         if lse > limit {
-            let what = format!("{OPERATION} with {} queries in all", shape.q().total());
-            return Err(unavailable(
-                what,
-                format!("a binding of {lse} bytes for lse"),
-            ));
+            let what = format!(
+                "lse of {OPERATION} with {} queries in all",
+                shape.q().total()
+            );
+            return Err(too_large_to_bind(gpu, what, lse, instead));
         }
         bytes.slices(shape, limit).map_err(|item| {
             let one = item..item + 1;
@@ -84,7 +77,7 @@ impl VarlenAttention {
             let needs = (q_len as u64 * bytes.query)
                 .max(k_len as u64 * bytes.key)
                 .max(bytes.mask);
-            unavailable(what, format!("bindings of {needs} bytes or more"))
+            too_large_to_bind(gpu, what, needs, instead)
         })
     }
 }

@@ -7,8 +7,8 @@ use sparse_core::DType;
 use super::slices::tokens;
 use crate::attention::params::AttentionParams;
 use crate::attention::record::Operands;
+use crate::counting::word;
 use crate::dispatch::{Recorder, dispatch};
-use crate::matmul::params::ConvertParams;
 use crate::ops::varlen_attention::{ItemSlice, OPERATION, VarlenAttentionPlan};
 use crate::window::Window;
 use crate::{Error, GpuMask, GpuTensor};
@@ -46,7 +46,7 @@ impl VarlenAttentionPlan {
             Some(convert) => {
                 let row = shape.head_dim() / self.unit;
                 let first = queries.start * shape.q_heads() * row;
-                Window::whole(&convert.sums).starting_at(word(first as u64))
+                Window::whole(&convert.sums).starting_at(word(first))
             }
             None => self.rows(operands.out, &queries, shape.q_heads()),
         };
@@ -76,8 +76,8 @@ impl VarlenAttentionPlan {
         let kinds = self.kinds.as_ref();
         buffers.extend(kinds.map(|kinds| ("kinds", kinds.as_entire_binding())));
         let params = AttentionParams {
-            q_heads: word(q_heads as u64),
-            q_len: word(shape.q().total() as u64),
+            q_heads: word(q_heads),
+            q_len: word(shape.q().total()),
             scale_bits: self.factors.scale.to_bits(),
             cap_bits: self.factors.cap.to_bits(),
             q_first: q.first,
@@ -86,13 +86,13 @@ impl VarlenAttentionPlan {
             out_first: out.first,
             lse_first: lse.first,
             mask_first: mask.map_or(0, |window| window.first),
-            query_blocks: word(query_blocks as u64),
-            words_per_row: word(words_per_row as u64),
-            list_first: word(slice.tiles.start as u64),
+            query_blocks: word(query_blocks),
+            words_per_row: word(words_per_row),
+            list_first: word(slice.tiles.start),
             ..AttentionParams::default()
         };
         let fmas = 2 * (self.tile.queries() * shape.head_dim()) as u64 * shape.k().longest() as u64;
-        let groups = word((slice.tiles.len() * q_heads) as u64);
+        let groups = word(slice.tiles.len() * q_heads);
         dispatch(
             &self.gpu, recorder, &self.main, params, &buffers, groups, fmas,
         );
@@ -128,41 +128,6 @@ impl VarlenAttentionPlan {
         let token = (shape.q_heads() * shape.head_dim()) as u64;
         let queries = tokens(shape.q().offsets(), &slice.items);
         let range = queries.start as u64 * token..queries.end as u64 * token;
-        let len = range.end - range.start;
-        let window = Window::new(
-            &self.gpu,
-            out.buffer(),
-            out.offset(),
-            out.dtype().bytes() as u64,
-            range.clone(),
-        );
-        let params = ConvertParams {
-            len: word(len),
-            y_first: word(range.start) - window.first,
-            ..ConvertParams::default()
-        };
-        let buffers = [
-            ("x", convert.sums.as_entire_binding()),
-            ("y", window.binding()),
-        ];
-        let groups = word(len.div_ceil(128));
-        dispatch(
-            &self.gpu,
-            recorder,
-            &convert.kernel,
-            params,
-            &buffers,
-            groups,
-            128,
-        );
+        convert.record(&self.gpu, recorder, out, range);
     }
-}
-
-/// Sizes that the problem's check has bounded, as the kernels count them.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the check refuses operands of 2^32 elements or more"
-)]
-const fn word(n: u64) -> u32 {
-    n as u32
 }

@@ -3,6 +3,7 @@
 use sparse_shaders::MatvecKernel;
 
 use crate::Error;
+use crate::counting::check_countable;
 use crate::matmul::nm_walk::check_variant;
 use crate::matmul::problem::{Addend, Batch, MatmulProblem};
 use crate::matmul::weights::Format;
@@ -53,29 +54,14 @@ fn check_sizes(problem: &MatmulProblem) -> Result<(), Error> {
         );
         return Err(Error::invalid(operation, reason));
     }
-    // Kernels count elements in u32.
-    for (name, items, rows, cols) in [
-        ("x", items, tokens, k_in),
-        ("w", w_items, n_out, k_in),
-        ("y", items, tokens, n_out),
-    ] {
-        let elements = rows
-            .checked_mul(cols)
-            .and_then(|n| n.checked_mul(items))
-            .filter(|&n| u32::try_from(n).is_ok());
-        let longest = rows.max(cols).max(items);
-        if elements.is_none() || u32::try_from(longest).is_err() {
-            let batch = if items == 1 {
-                String::new()
-            } else {
-                format!("{items} x ")
-            };
-            let reason = format!(
-                "{name} is {batch}{rows} x {cols}; an operand has at most 2^32 - 1 elements, split the problem"
-            );
-            return Err(Error::invalid(operation, reason));
-        }
-    }
+    let operand = |name, items, rows, cols| {
+        let shape = [items, rows, cols];
+        let shape = if items == 1 { &shape[1..] } else { &shape };
+        check_countable(operation, &[(name, shape)])
+    };
+    operand("x", items, tokens, k_in)?;
+    operand("w", w_items, n_out, k_in)?;
+    operand("y", items, tokens, n_out)?;
     if let Format::Bsr { block: (br, bc) } = problem.format {
         // Kernels find a block by counting its elements, its rows padded to multiples of four.
         let elements = bc

@@ -7,7 +7,7 @@ use sparse_core::{DType, Nm};
 use sparse_shaders::ExpandWeightsKernel;
 
 use super::layout::{weight_row, weight_unit};
-use super::word;
+use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;

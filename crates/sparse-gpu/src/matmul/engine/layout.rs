@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use sparse_shaders::{MatvecKernel, Walk};
+use sparse_shaders::Walk;
 
 use super::Engine;
-use crate::matmul::choose::Shape;
+use crate::matmul::choose::{KernelChoice, MatvecTile};
 
 impl Engine {
     pub(super) fn strip_rows(&self) -> usize {
-        self.walk.strip_rows(self.shape.rows())
+        self.walk.strip_rows(self.chosen.rows())
     }
 
     /// Whether the parts are runs of blocks with lists of their own, rather than equal shares of each list.
@@ -65,9 +65,9 @@ impl Engine {
     /// Rounds of the loops of one invocation.
     pub(super) fn loop_rounds(&self) -> usize {
         let steps = self.steps();
-        match self.shape {
+        match self.chosen {
             // The steps of each share of tokens that a subgroup takes; in each it moves both operands, and stores the sums after them.
-            Shape::Cooperative { tile, .. } => {
+            KernelChoice::Cooperative { tile, .. } => {
                 let quads = tile.size.side() / 4;
                 let squares = quads * tile.panel() / tile.shares / 4;
                 let moved =
@@ -76,10 +76,8 @@ impl Engine {
                 let stored = tile.row_matrices * tile.token_matrices * 4 * quads * quads;
                 tile.shares * (1 + steps.div_ceil(quads) * (1 + moved)) + stored
             }
-            Shape::Tiled(_) => steps,
-            Shape::Matvec { rows, panel, lanes } => {
-                matvec_rounds(self.walk, steps, (rows, panel, lanes))
-            }
+            KernelChoice::Tiled(_) => steps,
+            KernelChoice::Matvec(tile) => matvec_rounds(self.walk, steps, tile),
         }
     }
 }
@@ -130,18 +128,15 @@ pub(super) fn weight_row(walk: Walk, n_out: usize, k_in: usize) -> usize {
 
 /// Rounds of the loops of one invocation of a mat-vec: each slice takes its share of the steps, then each lane adds up its share of the sums, one
 /// partial sum a round.
-pub(crate) fn matvec_rounds(
-    walk: Walk,
-    steps: usize,
-    (rows, panel, lanes): (usize, usize, usize),
-) -> usize {
+pub(crate) fn matvec_rounds(walk: Walk, steps: usize, tile: MatvecTile) -> usize {
     let rounds_of_step = match walk {
         // Itself, and four stored weights a round.
         Walk::NmSelect { .. } => 1 + WORD_WEIGHTS / 4,
         _ => 1,
     };
-    let slices = MatvecKernel::new(walk, rows, panel, lanes).slices();
-    steps.div_ceil(slices) * rounds_of_step + (rows * panel).div_ceil(lanes) * (slices + 1)
+    let slices = tile.kernel(walk).slices();
+    steps.div_ceil(slices) * rounds_of_step
+        + (tile.rows * tile.panel).div_ceil(tile.lanes) * (slices + 1)
 }
 
 /// Stored weights of a row whose indices, of two bits each, fill a word: a step of [`Walk::NmSelect`].

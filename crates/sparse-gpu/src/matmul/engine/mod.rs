@@ -17,7 +17,7 @@ use std::sync::Arc;
 use sparse_shaders::Walk;
 
 use self::expansion::Expansion;
-use super::choose::Shape;
+use super::choose::{KernelChoice, MatvecTile};
 use super::weights::Weights;
 use super::{Extras, MatmulProblem};
 use crate::kernel::CompiledKernel;
@@ -42,7 +42,7 @@ pub(crate) struct Engine {
     /// As it is computed: items that share w and follow each other are more tokens of one.
     problem: MatmulProblem,
     walk: Walk,
-    shape: Shape,
+    chosen: KernelChoice,
     main: Arc<CompiledKernel>,
     /// Where N:M weights meet the dense kernel.
     expansion: Option<Expansion>,
@@ -85,20 +85,13 @@ impl Engine {
     /// Kernel and tile as a table names them.
     pub(crate) fn kernel_tile(&self) -> Option<KernelTile> {
         let walk = TileWalk::of(self.walk)?;
-        Some(match self.shape {
-            Shape::Tiled(tile) => KernelTile::Matmul { walk, tile },
-            Shape::Matvec { rows, lanes, .. } => KernelTile::Matvec { walk, rows, lanes },
+        Some(match self.chosen {
+            KernelChoice::Tiled(tile) => KernelTile::Matmul { walk, tile },
+            KernelChoice::Matvec(MatvecTile { rows, lanes, .. }) => {
+                KernelTile::Matvec { walk, rows, lanes }
+            }
             // No table has those yet.
-            Shape::Cooperative { .. } => return None,
+            KernelChoice::Cooperative { .. } => return None,
         })
     }
-}
-
-/// Sizes that `check_sizes` has bounded, as the kernels count them.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "check_sizes refuses operands of 2^32 elements or more"
-)]
-const fn word(n: usize) -> u32 {
-    n as u32
 }

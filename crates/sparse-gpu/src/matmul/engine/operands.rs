@@ -5,6 +5,7 @@ use sparse_core::DType;
 use super::{Engine, MatmulProblem, Operands};
 use crate::matmul::problem::{Addend, Batch};
 use crate::matmul::weights::Weights;
+use crate::tensor::refuse_aliases;
 use crate::{Error, GpuTensor};
 
 impl Engine {
@@ -53,16 +54,7 @@ impl Engine {
                 .residual
                 .map(|residual| ("residual", residual.buffer())),
         );
-        for (input, buffer) in read {
-            if buffer == operands.y.buffer() {
-                return Err(Error::Aliased {
-                    operation,
-                    output: "y",
-                    input,
-                });
-            }
-        }
-        Ok(())
+        refuse_aliases(operation, ("y", operands.y.buffer()), &read)
     }
 
     fn check_extra(

@@ -4,7 +4,7 @@ use sparse_core::DType;
 use sparse_shaders::{Output, Walk};
 
 use crate::error::storage;
-use crate::matmul::choose::Shape;
+use crate::matmul::choose::KernelChoice;
 use crate::matmul::problem::{Addend, Batch, MatmulProblem};
 
 /// What the kernels store.
@@ -20,7 +20,7 @@ pub(super) struct Outputs {
 pub(super) fn outputs(
     problem: &MatmulProblem,
     walk: Walk,
-    shape: Shape,
+    chosen: KernelChoice,
     parts: usize,
     chunk_tokens: usize,
 ) -> Outputs {
@@ -29,14 +29,14 @@ pub(super) fn outputs(
         Some(format!(
             "k is split in {parts} parts, whose f32 sums a second kernel adds in their order"
         ))
-    } else if stores_whole_words(problem, walk, shape) {
+    } else if stores_whole_words(problem, walk, chosen) {
         None
     } else {
         Some("rows of y do not start at whole words: sums are kept in f32 and rounded by a second kernel".to_owned())
     };
     let vectors = |output: Output, stride: usize| {
-        let tiled = !matches!(shape, Shape::Matvec { .. });
-        let fours = output.transposed || in_groups_of(4, walk, shape);
+        let tiled = !matches!(chosen, KernelChoice::Matvec(_));
+        let fours = output.transposed || in_groups_of(4, walk, chosen);
         Output {
             vectors: tiled
                 && output.storage == sparse_shaders::Storage::F32
@@ -81,22 +81,22 @@ fn of_problem(problem: &MatmulProblem) -> Output {
 }
 
 /// Whether no word of y is shared by two invocations of the main kernel.
-fn stores_whole_words(problem: &MatmulProblem, walk: Walk, shape: Shape) -> bool {
+fn stores_whole_words(problem: &MatmulProblem, walk: Walk, chosen: KernelChoice) -> bool {
     if problem.types.y == DType::F32 {
         return true;
     }
     let several = !matches!(problem.batch, Batch::None);
     let items = !several || (problem.tokens * problem.n_out).is_multiple_of(2);
     let rows = if problem.transposed.y {
-        problem.tokens.is_multiple_of(2) && shape.panel() > 1
+        problem.tokens.is_multiple_of(2) && chosen.panel() > 1
     } else {
-        problem.n_out.is_multiple_of(2) && in_groups_of(2, walk, shape)
+        problem.n_out.is_multiple_of(2) && in_groups_of(2, walk, chosen)
     };
     items && rows
 }
 
-fn in_groups_of(n: usize, walk: Walk, shape: Shape) -> bool {
-    shape.rows().is_multiple_of(n) && walk.strip_rows(shape.rows()).is_multiple_of(n)
+fn in_groups_of(n: usize, walk: Walk, chosen: KernelChoice) -> bool {
+    chosen.rows().is_multiple_of(n) && walk.strip_rows(chosen.rows()).is_multiple_of(n)
 }
 
 /// From one row of y, as it is stored, to the next.

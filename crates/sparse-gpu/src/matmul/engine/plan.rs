@@ -16,13 +16,13 @@ use super::{Engine, Finish, MatmulProblem, Pack};
 use crate::bsr::blocks_of_a_binding;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
-use crate::matmul::choose::{self, Shape};
+use crate::matmul::choose::{self, KernelChoice, MatvecTile};
 use crate::matmul::cooperative;
 use crate::matmul::problem::NmVariant;
 use crate::matmul::weights::Format;
 use crate::problem::Explanation;
 use crate::tile_table::Chosen;
-use crate::window::window_bytes;
+use crate::window::{too_large_to_bind, window_bytes};
 use crate::{Error, Gpu};
 
 /// Scratch memory for packed activations is kept below this; more tokens go in chunks.
@@ -34,9 +34,9 @@ impl Engine {
         let problem = normal(asked.clone());
         let (matrices, note) = cooperative::choose(gpu, &problem)?;
         let mut notes: Vec<String> = note.into_iter().collect();
-        let (walk, mut shape, origin) = if let Some(choice) = matrices {
+        let (walk, mut chosen, origin) = if let Some(choice) = matrices {
             let cooperative::Choice { walk, tile, padded } = choice;
-            (walk, Shape::Cooperative { tile, padded }, None)
+            (walk, KernelChoice::Cooperative { tile, padded }, None)
         } else {
             let few = problem.few_tokens_only
                 || (problem.tile.is_none()
@@ -46,24 +46,31 @@ impl Engine {
             let (walk, note) = choose::walk(&problem, few, gpu.class(), scratch);
             check_expansion(&problem, walk, scratch)?;
             notes.extend(note);
-            let Chosen { tile, origin } = portable_shape(gpu, &problem, walk, few);
+            let Chosen { tile, origin } = portable_choice(gpu, &problem, walk, few);
             notes.extend(gpu.note_of_origin(origin));
             (walk, tile, Some(origin))
         };
-        let packed_rows = packed_rows(walk, problem.k_in, shape.step());
+        let packed_rows = packed_rows(walk, problem.k_in, chosen.step());
         let parts = match problem.split_k {
             Some(parts) => parts,
             None => {
                 let steps = steps(walk, problem.k_in);
-                choose::split_k(&problem, walk, shape, steps, gpu.class())
+                choose::split_k(&problem, walk, chosen, steps, gpu.class())
             }
         };
-        let least = least_parts(gpu, &problem, walk, packed_rows)?;
+        let least = least_parts(gpu, &problem, walk)?;
         let (parts, parts_apart) = (parts.max(least), least > 1);
-        let mut chunk_tokens = chunk_tokens(gpu, &problem, shape, packed_rows, parts);
+        let mut chunk_tokens = chunk_tokens(gpu, &problem, chosen, packed_rows, parts);
         while chunk_tokens == 0 {
-            shape = smaller(shape).ok_or_else(|| too_long_rows(gpu, &problem, packed_rows))?;
-            chunk_tokens = self::chunk_tokens(gpu, &problem, shape, packed_rows, parts);
+            chosen = smaller(chosen).ok_or_else(|| {
+                let longest = packed_rows.max(problem.n_out) as u64;
+                too_long_rows(
+                    gpu,
+                    &problem,
+                    chosen.packed_bytes() * chosen.panel() as u64 * longest,
+                )
+            })?;
+            chunk_tokens = self::chunk_tokens(gpu, &problem, chosen, packed_rows, parts);
         }
         if chunk_tokens < problem.tokens {
             let why = if chunk_tokens == MatvecKernel::MAX_TOKENS {
@@ -77,7 +84,7 @@ impl Engine {
             main: output,
             finish,
             note,
-        } = outputs(&problem, walk, shape, parts, chunk_tokens);
+        } = outputs(&problem, walk, chosen, parts, chunk_tokens);
         notes.extend(match walk {
             Walk::BsrTransposed { .. } if parts_apart => Some(format!(
                 "the blocks of w may not fit one binding: up to {parts} runs of them, whose f32 sums a second kernel adds in their order"
@@ -91,8 +98,8 @@ impl Engine {
         {
             return Err(odd_columns(gpu, &problem));
         }
-        let main = compile_main(gpu, &problem, walk, shape, output, parts > 1).await?;
-        let in_place = shape.panel() == 1
+        let main = compile_main(gpu, &problem, walk, chosen, output, parts > 1).await?;
+        let in_place = chosen.panel() == 1
             && problem.types.x == DType::F32
             && packed_rows == problem.k_in
             && problem.batch.items().is_none();
@@ -100,13 +107,13 @@ impl Engine {
             notes.push("x is read where it is".to_owned());
             None
         } else {
-            Some(plan_pack(gpu, &problem, shape, packed_rows, chunk_tokens).await?)
+            Some(plan_pack(gpu, &problem, chosen, packed_rows, chunk_tokens).await?)
         };
         let finish = match finish {
             Some(output) => Some(plan_finish(gpu, &problem, output, chunk_tokens, parts).await?),
             None => None,
         };
-        let expansion = plan_expansion(gpu, &problem, walk, shape).await?;
+        let expansion = plan_expansion(gpu, &problem, walk, chosen).await?;
         let scratch_bytes = expansion.as_ref().map_or(0, |e| e.dense.size())
             + pack.as_ref().map_or(0, |p| p.packed.size())
             + finish.as_ref().map_or(0, |f| f.sums.size());
@@ -116,9 +123,9 @@ impl Engine {
                 Some(expansion) => format!("{} + {}", expansion.kernel.name(), main.name()),
                 None => main.name().to_owned(),
             },
-            tile: shape.describe(walk),
+            tile: chosen.describe(walk),
             tile_origin: origin,
-            tier: shape.tier(),
+            tier: chosen.tier(),
             adapter: gpu.adapter().name.clone(),
             scratch_bytes,
             notes,
@@ -129,7 +136,7 @@ impl Engine {
             asked,
             problem,
             walk,
-            shape,
+            chosen,
             main,
             expansion,
             pack,
@@ -149,40 +156,47 @@ impl Engine {
     }
 }
 
-fn portable_shape(gpu: &Gpu, problem: &MatmulProblem, walk: Walk, few: bool) -> Chosen<Shape> {
+fn portable_choice(
+    gpu: &Gpu,
+    problem: &MatmulProblem,
+    walk: Walk,
+    few: bool,
+) -> Chosen<KernelChoice> {
     let (weights, tokens) = ((walk, problem.types.w), problem.tokens);
     if few {
         let sizes = (problem.n_out, steps(walk, problem.k_in));
-        return gpu.matvec_shape(weights, tokens, sizes);
+        let Chosen { tile, origin } = gpu.matvec_tile(weights, tokens, sizes);
+        let tile = KernelChoice::Matvec(tile);
+        return Chosen { tile, origin };
     }
     let Chosen { tile, origin } = gpu.matmul_tile(problem.tile, weights, tokens);
     Chosen {
-        tile: Shape::Tiled(tile),
+        tile: KernelChoice::Tiled(tile),
         origin,
     }
 }
 
-fn smaller(shape: Shape) -> Option<Shape> {
-    match shape {
-        Shape::Tiled(tile) if tile.lanes > 8 => Some(Shape::Tiled(Tile {
+fn smaller(chosen: KernelChoice) -> Option<KernelChoice> {
+    match chosen {
+        KernelChoice::Tiled(tile) if tile.lanes > 8 => Some(KernelChoice::Tiled(Tile {
             lanes: tile.lanes / 2,
             ..tile
         })),
-        Shape::Tiled(tile) if tile.cols > 4 => Some(Shape::Tiled(Tile { cols: 4, ..tile })),
-        Shape::Cooperative { tile, padded } if tile.token_matrices > 1 => {
+        KernelChoice::Tiled(tile) if tile.cols > 4 => {
+            Some(KernelChoice::Tiled(Tile { cols: 4, ..tile }))
+        }
+        KernelChoice::Cooperative { tile, padded } if tile.token_matrices > 1 => {
             let token_matrices = tile.token_matrices / 2;
             let tile = CooperativeTile {
                 token_matrices,
                 ..tile
             };
-            Some(Shape::Cooperative { tile, padded })
+            Some(KernelChoice::Cooperative { tile, padded })
         }
         // No smaller: chunks of an even number of tokens start at whole words of y.
-        Shape::Matvec { rows, panel, lanes } if panel > 4 => Some(Shape::Matvec {
-            rows,
-            panel: 4,
-            lanes,
-        }),
+        KernelChoice::Matvec(tile) if tile.panel > 4 => {
+            Some(KernelChoice::Matvec(MatvecTile { panel: 4, ..tile }))
+        }
         _ => None,
     }
 }
@@ -192,15 +206,15 @@ fn smaller(shape: Shape) -> Option<Shape> {
 fn chunk_tokens(
     gpu: &Gpu,
     problem: &MatmulProblem,
-    shape: Shape,
+    chosen: KernelChoice,
     packed_rows: usize,
     parts: usize,
 ) -> usize {
     let limit = window_bytes(gpu);
-    let panel = shape.panel();
+    let panel = chosen.panel();
     let most =
         |bytes_per_token: u64, limit: u64| limit.checked_div(bytes_per_token).unwrap_or(u64::MAX);
-    let packed = shape.packed_bytes() * packed_rows as u64;
+    let packed = chosen.packed_bytes() * packed_rows as u64;
     // One panel may take what it needs; several are kept below the cap.
     let cap = limit.min(MOST_PACKED_BYTES.max(packed * panel as u64));
     let packed = most(packed, cap) / panel as u64 * panel as u64;
@@ -213,9 +227,9 @@ fn chunk_tokens(
     // Room for f32 sums, should they be needed.
     let sums = (4 * problem.n_out as u64).saturating_mul(parts as u64);
     let y = most(sums, limit);
-    let kernel = match shape {
-        Shape::Tiled(_) | Shape::Cooperative { .. } => u64::MAX,
-        Shape::Matvec { panel, .. } => panel as u64,
+    let kernel = match chosen {
+        KernelChoice::Tiled(_) | KernelChoice::Cooperative { .. } => u64::MAX,
+        KernelChoice::Matvec(tile) => tile.panel as u64,
     };
     let tokens = packed.min(x).min(y).min(kernel);
     let tokens = usize::try_from(tokens).unwrap_or(usize::MAX);
@@ -226,22 +240,20 @@ fn chunk_tokens(
     }
 }
 
-fn too_long_rows(gpu: &Gpu, problem: &MatmulProblem, packed_rows: usize) -> Error {
-    Error::Unavailable {
-        what: format!("{} with k_in = {} and n_out = {}", problem.operation, problem.k_in, problem.n_out),
-        needs: format!("bindings of {} bytes", 4 * 32 * packed_rows.max(problem.n_out) as u64),
-        has: gpu.limits().max_storage_buffer_binding_size.to_string(),
-        hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split k or n_out".to_owned(),
-    }
+/// `bytes` of rows that belong together cannot be bound.
+fn too_long_rows(gpu: &Gpu, problem: &MatmulProblem, bytes: u64) -> Error {
+    let MatmulProblem {
+        operation,
+        k_in,
+        n_out,
+        ..
+    } = problem;
+    let what = format!("{operation} with k_in = {k_in} and n_out = {n_out}");
+    too_large_to_bind(gpu, what, bytes, "split k or n_out")
 }
 
 /// Parts of k into which a transposed w has to be split so that the weights of each can be bound: its rows are the k.
-fn least_parts(
-    gpu: &Gpu,
-    problem: &MatmulProblem,
-    walk: Walk,
-    packed_rows: usize,
-) -> Result<usize, Error> {
+fn least_parts(gpu: &Gpu, problem: &MatmulProblem, walk: Walk) -> Result<usize, Error> {
     match walk {
         Walk::DenseTransposed { .. } | Walk::NmTransposed { .. } => {}
         Walk::BsrTransposed { br, bc } => return most_runs(gpu, problem, (br, bc)),
@@ -254,7 +266,7 @@ fn least_parts(
         .unwrap_or(u64::MAX);
     let fitting_steps = usize::try_from(rows / 4).unwrap_or(usize::MAX);
     if fitting_steps == 0 {
-        return Err(too_long_rows(gpu, problem, packed_rows));
+        return Err(too_long_rows(gpu, problem, 4 * row as u64));
     }
     Ok(steps(walk, problem.k_in).div_ceil(fitting_steps).max(1))
 }
@@ -263,16 +275,13 @@ fn least_parts(
 fn most_runs(gpu: &Gpu, problem: &MatmulProblem, block: (usize, usize)) -> Result<usize, Error> {
     let fit = blocks_of_a_binding(gpu, block, problem.types.w);
     if fit == 0 {
-        return Err(Error::Unavailable {
-            what: format!(
-                "{}: one block of {} x {}",
-                problem.operation, block.0, block.1
-            ),
-            needs: "max_storage_buffer_binding_size to hold it".to_owned(),
-            has: gpu.limits().max_storage_buffer_binding_size.to_string(),
-            hint: "use smaller blocks, or request a larger binding limit in the DeviceDescriptor"
-                .to_owned(),
-        });
+        let what = format!(
+            "{}: one block of {} x {}",
+            problem.operation, block.0, block.1
+        );
+        let elements = block.0.saturating_mul(block.1.next_multiple_of(4)) as u64;
+        let bytes = elements.saturating_mul(problem.types.w.bytes() as u64);
+        return Err(too_large_to_bind(gpu, what, bytes, "use smaller blocks"));
     }
     let all = problem.k_in.div_ceil(block.0) * problem.n_out.div_ceil(block.1);
     // No more than a buffer holds.
@@ -290,7 +299,7 @@ fn odd_columns(gpu: &Gpu, problem: &MatmulProblem) -> Error {
         ),
         needs: "bindings that hold all tokens of the f32 sums and the packed activations"
             .to_owned(),
-        has: gpu.limits().max_storage_buffer_binding_size.to_string(),
+        has: format!("bindings of {} bytes", window_bytes(gpu)),
         hint: "use an even number of tokens, or y in f32".to_owned(),
     }
 }
@@ -299,13 +308,13 @@ async fn compile_main(
     gpu: &Gpu,
     problem: &MatmulProblem,
     walk: Walk,
-    shape: Shape,
+    chosen: KernelChoice,
     output: Output,
     split: bool,
 ) -> Result<Arc<CompiledKernel>, Error> {
     let weight = storage(problem.types.w);
-    match shape {
-        Shape::Tiled(tile) => {
+    match chosen {
+        KernelChoice::Tiled(tile) => {
             let kernel = MatmulKernel {
                 walk,
                 tile,
@@ -315,7 +324,7 @@ async fn compile_main(
             };
             gpu.compile(&kernel).await
         }
-        Shape::Matvec { rows, panel, lanes } => {
+        KernelChoice::Matvec(MatvecTile { rows, panel, lanes }) => {
             let kernel = MatvecKernel {
                 walk,
                 rows,
@@ -327,7 +336,7 @@ async fn compile_main(
             };
             gpu.compile(&kernel).await
         }
-        Shape::Cooperative { tile, padded } => {
+        KernelChoice::Cooperative { tile, padded } => {
             let kernel = CooperativeKernel {
                 walk,
                 tile,
@@ -345,13 +354,13 @@ async fn plan_expansion(
     gpu: &Gpu,
     problem: &MatmulProblem,
     walk: Walk,
-    shape: Shape,
+    chosen: KernelChoice,
 ) -> Result<Option<Expansion>, Error> {
     let Format::Nm { pattern } = problem.format else {
         return Ok(None);
     };
     let (sizes, at_once) = match walk {
-        Walk::Dense { .. } => ([problem.n_out, problem.k_in], shape.rows()),
+        Walk::Dense { .. } => ([problem.n_out, problem.k_in], chosen.rows()),
         Walk::DenseTransposed { .. } => ([problem.k_in, problem.n_out], problem.k_in),
         _ => return Ok(None),
     };
@@ -389,18 +398,18 @@ fn check_expansion(problem: &MatmulProblem, walk: Walk, scratch: u64) -> Result<
 async fn plan_pack(
     gpu: &Gpu,
     problem: &MatmulProblem,
-    shape: Shape,
+    chosen: KernelChoice,
     packed_rows: usize,
     chunk_tokens: usize,
 ) -> Result<Pack, Error> {
-    let panel = shape.panel();
+    let panel = chosen.panel();
     let transposed = problem.transposed.x;
     let vector_input = if transposed {
         problem.tokens.is_multiple_of(4)
     } else {
         problem.k_in.is_multiple_of(4)
     };
-    let (kernel, tile) = if let Shape::Cooperative { .. } = shape {
+    let (kernel, tile) = if let KernelChoice::Cooperative { .. } = chosen {
         let packing = PackF16Kernel {
             vector_input,
             transposed,
@@ -421,7 +430,7 @@ async fn plan_pack(
     let slots = chunk_tokens.next_multiple_of(panel) as u64;
     let packed = gpu.allocate(
         "packed activations",
-        slots * packed_rows as u64 * shape.packed_bytes(),
+        slots * packed_rows as u64 * chosen.packed_bytes(),
         wgpu::BufferUsages::STORAGE,
     )?;
     Ok(Pack {

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::output::{sums_stride, y_stride};
 use super::slices::Slice;
-use super::{Engine, Operands, word};
+use super::{Engine, Operands};
 use crate::Error;
+use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::matmul::params::{FinishParams, MatmulParams, PackParams};
 use crate::matmul::problem::{Batch, MatmulProblem};
@@ -106,7 +107,7 @@ impl Engine {
         } else {
             self.packed_rows
         };
-        let slots = chunk.tokens.len().next_multiple_of(self.shape.panel());
+        let slots = chunk.tokens.len().next_multiple_of(self.chosen.panel());
         for k_begin in (0..self.packed_rows).step_by(rows_of_k) {
             let k_end = (k_begin + rows_of_k).min(self.packed_rows);
             let rows = if transposed {
@@ -203,8 +204,8 @@ impl Engine {
 
         // A strip may be longer than w: it is the only one then.
         let strip_rows = extent.strip_rows.min(problem.n_out);
-        let row_tiles = strips.len() * strip_rows.div_ceil(self.shape.rows());
-        let panels = tokens.len().div_ceil(self.shape.panel());
+        let row_tiles = strips.len() * strip_rows.div_ceil(self.chosen.rows());
+        let panels = tokens.len().div_ceil(self.chosen.panel());
         let steps = self.steps();
         let mut params = MatmulParams {
             row_tiles: word(row_tiles),
@@ -262,7 +263,7 @@ impl Engine {
                 .map(|(name, window)| (*name, window.binding())),
         );
         let weights = self.weights_of_step() * steps.max(1);
-        let fmas = weights as u64 * (self.shape.rows() * self.shape.panel()) as u64;
+        let fmas = weights as u64 * (self.chosen.rows() * self.chosen.panel()) as u64;
         dispatch(
             gpu,
             pass,

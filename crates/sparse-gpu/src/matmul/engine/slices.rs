@@ -8,7 +8,7 @@ use super::Engine;
 use crate::Error;
 use crate::bsr::BsrLists;
 use crate::matmul::weights::{Extent, Weights};
-use crate::window::window_bytes;
+use crate::window::{too_large_to_bind, window_bytes};
 
 /// What one dispatch computes: these strips, over these parts of k.
 #[derive(Clone, Debug)]
@@ -114,10 +114,13 @@ impl Engine {
             _ => 0,
         };
         let index_bytes = extent.index_bytes(self.problem.transposed.w);
-        let fits = |strips: &Range<usize>| {
+        let weights_bytes = |strips: &Range<usize>| {
             let slice = slice(strips.clone(), true);
-            (slice.values.end - slice.values.start) * unit <= limit
-                && (slice.indices.end - slice.indices.start) * index_bytes <= limit
+            let values = (slice.values.end - slice.values.start) * unit;
+            values.max((slice.indices.end - slice.indices.start) * index_bytes)
+        };
+        let fits = |strips: &Range<usize>| {
+            weights_bytes(strips) <= limit
                 && extent.rows(strips).len() as u64 * y_row <= limit
                 && self.expands_at_once(extent.rows(strips).len())
         };
@@ -135,7 +138,9 @@ impl Engine {
                 }
             }
             if most == begin {
-                return Err(self.too_large(extent));
+                let one = begin..begin + 1;
+                let y_bytes = extent.rows(&one).len() as u64 * y_row;
+                return Err(self.too_large(extent, weights_bytes(&one).max(y_bytes)));
             }
             slices.push(slice(begin..most, begin == 0 && most == strips));
             begin = most;
@@ -152,17 +157,9 @@ impl Engine {
                 .is_none_or(|expansion| expansion.holds(&self.gpu, rows))
     }
 
-    fn too_large(&self, extent: &Extent<'_>) -> Error {
-        let operation = self.problem.operation;
-        Error::Unavailable {
-            what: format!("{operation}: one strip of {} rows of w", extent.strip_rows),
-            needs: "max_storage_buffer_binding_size to hold its weights".to_owned(),
-            has: self
-                .gpu
-                .limits()
-                .max_storage_buffer_binding_size
-                .to_string(),
-            hint: "request a larger binding limit in the DeviceDescriptor, or split k".to_owned(),
-        }
+    fn too_large(&self, extent: &Extent<'_>, bytes: u64) -> Error {
+        let (operation, rows) = (self.problem.operation, extent.strip_rows);
+        let what = format!("{operation}: one strip of {rows} rows of w");
+        too_large_to_bind(&self.gpu, what, bytes, "split k")
     }
 }

@@ -7,7 +7,7 @@ use sparse_shaders::{Addend, MatmulFinishKernel, Output, SddmmKernel, Storage};
 
 use super::{BsrSddmm, OPERATION};
 use crate::kernel::CompiledKernel;
-use crate::window::{alignment, window_bytes};
+use crate::window::{alignment, too_large_to_bind, window_bytes};
 use crate::{Error, Gpu};
 
 /// Scratch memory for sums is kept below this, unless one block is larger; more blocks go one run after the other.
@@ -55,7 +55,7 @@ impl Sums {
         let block_bytes = DType::F32.bytes() as u64 * br as u64 * bc.next_multiple_of(4) as u64;
         let limit = window_bytes(gpu);
         if block_bytes > limit {
-            return Err(block_too_large(block_bytes, limit));
+            return Err(block_too_large(gpu, block_bytes));
         }
         let most = problem.n_out.div_ceil(br) as u64 * problem.k_in.div_ceil(bc) as u64;
         let blocks = (MOST_SUMS_BYTES.min(limit) / block_bytes).clamp(1, most.max(1));
@@ -74,13 +74,9 @@ impl Sums {
     }
 }
 
-pub(super) fn block_too_large(bytes: u64, limit: u64) -> Error {
-    Error::Unavailable {
-        what: format!("{OPERATION}: one block of {bytes} bytes"),
-        needs: "a binding that holds it".to_owned(),
-        has: limit.to_string(),
-        hint: "use smaller blocks".to_owned(),
-    }
+pub(super) fn block_too_large(gpu: &Gpu, bytes: u64) -> Error {
+    let what = format!("{OPERATION}: one block");
+    too_large_to_bind(gpu, what, bytes, "use smaller blocks")
 }
 
 impl BsrSddmm {

@@ -8,9 +8,11 @@ use sparse_shaders::SddmmKernel;
 use super::chunks::block_too_large;
 use super::{BsrSddmm, BsrSddmmPlan, OPERATION};
 use crate::bsr::GpuBsr;
+use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::kernel::CompiledKernel;
 use crate::matmul::params::{FinishParams, SddmmParams};
+use crate::tensor::refuse_aliases;
 use crate::window::{Window, window_bytes};
 use crate::{Error, GpuTensor};
 
@@ -35,7 +37,7 @@ impl BsrSddmmPlan {
         // The list of places is bound in the same runs as the values.
         let mut fit = usize::try_from(limit / block_bytes.max(PLACE_BYTES)).unwrap_or(usize::MAX);
         if fit == 0 {
-            return Err(block_too_large(block_bytes, limit));
+            return Err(block_too_large(&self.gpu, block_bytes));
         }
         if let Some(sums) = &self.sums {
             fit = fit.min(sums.blocks);
@@ -170,16 +172,8 @@ impl BsrSddmmPlan {
             });
         }
         expect_dtype(out.dtype(), types.w)?;
-        for (input, tensor) in [("dy", dy), ("x", x)] {
-            if tensor.buffer() == &out.values {
-                return Err(Error::Aliased {
-                    operation: OPERATION,
-                    output: "out",
-                    input,
-                });
-            }
-        }
-        Ok(())
+        let read = [("dy", dy.buffer()), ("x", x.buffer())];
+        refuse_aliases(OPERATION, ("out", &out.values), &read)
     }
 
     fn bind<'a>(
@@ -204,13 +198,4 @@ fn expect_dtype(actual: DType, expected: DType) -> Result<(), Error> {
         expected,
         actual,
     })
-}
-
-/// Sizes that planning and the formats have bounded, as the kernels count them.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "operands fit a binding, and a matrix has fewer than 2^32 blocks"
-)]
-const fn word(n: usize) -> u32 {
-    n as u32
 }

@@ -4,6 +4,7 @@ use sparse_core::DType;
 
 use super::OPERATION;
 use crate::ops::XAttentionScore;
+use crate::window::too_large_to_bind;
 use crate::xattention::parts::Sizes;
 use crate::{Error, Gpu};
 
@@ -43,15 +44,11 @@ pub(super) fn too_large(gpu: &Gpu, problem: &XAttentionScore, sizes: &Sizes) -> 
         .query_bytes(1, &row)
         .max(sizes.maxima_bytes(1, &row))
         .max(sizes.key_bytes(1, &row));
-    Error::Unavailable {
-        what: format!(
-            "{OPERATION} with stride {}, head_dim {} and k_len {}",
-            problem.options.stride,
-            problem.shape.head_dim(),
-            problem.shape.k_len()
-        ),
-        needs: format!("bindings of {needs} bytes for one row of blocks"),
-        has: gpu.limits().max_storage_buffer_binding_size.to_string(),
-        hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or take a smaller stride, or larger blocks".to_owned(),
-    }
+    let what = format!(
+        "one row of blocks of {OPERATION} with stride {}, head_dim {} and k_len {}",
+        problem.options.stride,
+        problem.shape.head_dim(),
+        problem.shape.k_len()
+    );
+    too_large_to_bind(gpu, what, needs, "take a smaller stride, or larger blocks")
 }

@@ -9,9 +9,11 @@ use sparse_shaders::XAttentionScoreKernel;
 
 use self::work::Work;
 use super::parts::Sizes;
-use super::{check_counts, rules, word};
+use super::rules;
+use crate::counting::{check_countable, word};
 use crate::ops::XAttentionScore;
 use crate::problem::Explanation;
+use crate::tensor::refuse_aliases;
 use crate::tile_table::Chosen;
 use crate::{Error, Gpu, GpuTensor, KernelTile};
 
@@ -43,7 +45,7 @@ impl ScoreEngine {
         let layout = problem.options.layout(problem.shape)?;
         let (q_shape, kv_shape) = (problem.shape.q_shape(), problem.shape.kv_shape());
         let sums_shape = layout.score_shape();
-        check_counts(
+        check_countable(
             OPERATION,
             &[("q", &q_shape), ("k", &kv_shape), ("sums", &sums_shape)],
         )?;
@@ -123,15 +125,8 @@ impl ScoreEngine {
         q.expect(OPERATION, "q", &shape.q_shape(), self.types[0])?;
         k.expect(OPERATION, "k", &shape.kv_shape(), self.types[1])?;
         sums.expect(OPERATION, "sums", &self.sums_shape(), DType::F32)?;
-        for (input, buffer) in [("q", q.buffer()), ("k", k.buffer())] {
-            if buffer == sums.buffer() {
-                return Err(Error::Aliased {
-                    operation: OPERATION,
-                    output: "sums",
-                    input,
-                });
-            }
-        }
+        let read = [("q", q.buffer()), ("k", k.buffer())];
+        refuse_aliases(OPERATION, ("sums", sums.buffer()), &read)?;
         let Some(work) = &self.work else {
             return Ok(());
         };

@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::ScoreEngine;
 use super::work::{Packed, Work};
 use crate::GpuTensor;
+use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::window::Window;
 use crate::xattention::params::{PackGroupsParams, ReduceParams, ScoreParams};
-use crate::xattention::word;
 
 impl ScoreEngine {
     pub(super) fn record_pack_queries(
