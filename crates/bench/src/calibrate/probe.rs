@@ -9,7 +9,7 @@ use sparse_core::{BlockMask, Element};
 use super::{CalibrateError, HeadReach};
 use crate::compare::attention::{Quality, check_attention, check_scores, reachable};
 use crate::compare::bench::Bench;
-use crate::device::{AttendRun, Attended, GpuQkv, XAttentionRun};
+use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
 use crate::tensors::Qkv;
 
 /// An input that thresholds can be tried on.
@@ -18,7 +18,7 @@ pub struct Probe {
     qkv: GpuQkv,
     options: XAttentionOptions,
     run: XAttentionRun,
-    dense: Attended,
+    dense: OutputAndLse,
     reachable: BlockMask,
 }
 

@@ -2,7 +2,7 @@
 
 use sparse_core::bounds::{compare, cooperative_matmul_bounds, matmul_bounds};
 use sparse_core::{Activation, DType, Element, Epilogue, Matrix};
-use sparse_gpu::{GpuTensor, NaiveMatmul, Tier};
+use sparse_gpu::{GpuTensor, NaiveMatmul, Tier, defaults};
 
 use super::bench::{Bench, Recorder, RowWords};
 use crate::ceilings::Work;
@@ -15,9 +15,6 @@ use crate::weights::PrunedWeights;
 
 /// Multiply-adds that the CPU reference may take; larger products are checked at sampled tokens.
 const REFERENCE_TERMS: usize = 1 << 26;
-
-/// Parts into which a plan splits k of its own accord, at most.
-const MOST_PARTS: usize = 16;
 
 /// What is multiplied.
 #[derive(Clone, Debug)]
@@ -205,7 +202,13 @@ fn check<T: Element>(
         .map(|&y| f64::from(y));
     let (terms, activation) = (w.most_terms(), epilogue.activation);
     let bounds = if on_matrices {
-        cooperative_matmul_bounds(&reference, terms, MOST_PARTS, activation, DType::F32)
+        cooperative_matmul_bounds(
+            &reference,
+            terms,
+            defaults::MOST_PARTS,
+            activation,
+            DType::F32,
+        )
     } else {
         matmul_bounds(&reference, terms, activation, DType::F32)
     };

@@ -11,7 +11,7 @@ use sparse_gpu::{
 
 /// Output `[batch, heads, q_len, head_dim]` and log-sum-exp `[batch, heads, q_len]` of one run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Attended {
+pub struct OutputAndLse {
     /// The output.
     pub out: Vec<f32>,
     /// Natural logarithm.
@@ -118,10 +118,10 @@ impl AttendRun {
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn read(&self, gpu: &Gpu) -> Result<Attended, Error> {
+    pub fn read(&self, gpu: &Gpu) -> Result<OutputAndLse, Error> {
         let (_, out) = gpu.read_blocking(&self.out)?.into_parts();
         let (_, lse) = gpu.read_blocking(&self.lse)?.into_parts();
-        Ok(Attended { out, lse })
+        Ok(OutputAndLse { out, lse })
     }
 
     /// `[batch, heads, q_len, head_dim]`.

@@ -7,7 +7,7 @@ use sparse_gpu::{
     XAttentionPlan, wgpu,
 };
 
-use super::{Attended, GpuQkv};
+use super::{GpuQkv, OutputAndLse};
 
 /// Planned XAttention under a policy, with its results, in f32.
 #[derive(Debug)]
@@ -71,10 +71,10 @@ impl PolicyRun {
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn read(&self, gpu: &Gpu) -> Result<Attended, Error> {
+    pub fn read(&self, gpu: &Gpu) -> Result<OutputAndLse, Error> {
         let (_, out) = gpu.read_blocking(&self.out)?.into_parts();
         let (_, lse) = gpu.read_blocking(&self.lse)?.into_parts();
-        Ok(Attended { out, lse })
+        Ok(OutputAndLse { out, lse })
     }
 
     /// The blocks that the last recording that has run selected; nothing where the plan scores nothing.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sparse_gpu::{Gpu, wgpu};
 
-use crate::presets::AdapterClass;
+use crate::presets::SizeClass;
 
 /// The adapter as every record names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,11 +30,11 @@ impl AdapterWords {
 }
 
 /// How large the shapes of an adapter may be.
-pub fn class_of(device_type: wgpu::DeviceType) -> AdapterClass {
+pub fn class_of(device_type: wgpu::DeviceType) -> SizeClass {
     match device_type {
-        wgpu::DeviceType::Cpu => AdapterClass::Software,
-        wgpu::DeviceType::DiscreteGpu => AdapterClass::Discrete,
+        wgpu::DeviceType::Cpu => SizeClass::Software,
+        wgpu::DeviceType::DiscreteGpu => SizeClass::Discrete,
         // Unknown and virtual adapters get shapes that no adapter chokes on.
-        _ => AdapterClass::Integrated,
+        _ => SizeClass::Integrated,
     }
 }

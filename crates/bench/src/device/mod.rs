@@ -6,9 +6,8 @@ mod describe;
 mod timer;
 mod weights;
 
-pub use attention::{AttendRun, Attended, GpuQkv, XAttentionRun};
+pub use attention::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
 pub use auto::PolicyRun;
 pub use describe::{AdapterWords, class_of};
 pub use timer::Timer;
-pub(crate) use weights::MATVEC_TOKENS;
 pub use weights::{GpuWeights, MatmulRun};

@@ -6,10 +6,9 @@ use sparse_gpu::{
     MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, Tier, wgpu,
 };
 
-use crate::weights::PrunedWeights;
+use sparse_shaders::MatvecKernel;
 
-/// The most tokens that `nm_matvec` takes.
-pub(crate) const MATVEC_TOKENS: usize = 8;
+use crate::weights::PrunedWeights;
 
 /// Weights in GPU memory.
 #[derive(Debug)]
@@ -99,7 +98,7 @@ fn plan_nm(
     epilogue: Epilogue,
     tier: Tier,
 ) -> Result<MatmulPlan, Error> {
-    if tokens <= MATVEC_TOKENS && tier != Tier::CooperativeMatrix {
+    if tokens <= MatvecKernel::MAX_TOKENS && tier != Tier::CooperativeMatrix {
         gpu.plan_blocking(&NmMatvec {
             types,
             epilogue,

@@ -1,13 +1,14 @@
 //! One row of work.
 
 use sparse_core::DType;
+use sparse_shaders::MatvecKernel;
 
 use crate::cli::{Operation, Pattern};
 use crate::record::Shape;
 
 /// How large the shapes may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdapterClass {
+pub enum SizeClass {
     /// A CPU that plays GPU: about 20 GFLOP/s.
     Software,
     /// Shares the memory of the CPU: about 1 TFLOP/s.
@@ -118,7 +119,9 @@ impl Case {
                 (Operation::DenseMatmul, Pattern::Dense)
                 | (Operation::NmMatmul, Pattern::Nm(_))
                 | (Operation::BsrMatmul, Pattern::Bsr { .. }) => None,
-                (Operation::NmMatvec, Pattern::Nm(_)) if c.tokens <= 8 => None,
+                (Operation::NmMatvec, Pattern::Nm(_)) if c.tokens <= MatvecKernel::MAX_TOKENS => {
+                    None
+                }
                 (Operation::NmMatvec, _) => {
                     Some("nm_matvec takes N:M weights and at most 8 tokens")
                 }

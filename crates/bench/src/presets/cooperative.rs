@@ -2,17 +2,17 @@
 
 use sparse_core::DType;
 
-use super::case::{AdapterClass, MatmulCase};
+use super::case::{MatmulCase, SizeClass};
 use super::quick::{bsr, nm};
 use crate::cli::{Operation, Pattern};
 
 /// The rows that `compare` adds for devices whose cooperative matrices have passed their self-test: a square layer, dense, N:M with as many
 /// rows to a pattern as matrices of either size ask for, and blocks.
-pub fn cooperative_cases(class: AdapterClass) -> Vec<MatmulCase> {
+pub fn cooperative_cases(class: SizeClass) -> Vec<MatmulCase> {
     let side = match class {
-        AdapterClass::Software => 512,
-        AdapterClass::Integrated => 2048,
-        AdapterClass::Discrete => 4096,
+        SizeClass::Software => 512,
+        SizeClass::Integrated => 2048,
+        SizeClass::Discrete => 4096,
     };
     let square = |operation, pattern| MatmulCase {
         operation,
@@ -40,9 +40,9 @@ mod tests {
     #[test]
     fn rows_are_legal_and_in_f16() {
         for class in [
-            AdapterClass::Software,
-            AdapterClass::Integrated,
-            AdapterClass::Discrete,
+            SizeClass::Software,
+            SizeClass::Integrated,
+            SizeClass::Discrete,
         ] {
             for case in cooperative_cases(class) {
                 assert_eq!(case.dtype, DType::F16);

@@ -2,8 +2,9 @@
 //! patterns, for the plots against density; two of them also from one token to thousands.
 
 use sparse_core::DType;
+use sparse_shaders::MatvecKernel;
 
-use super::case::{AdapterClass, AttentionCase, Case, MatmulCase};
+use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
 use super::quick::{bsr, nm};
 use crate::cli::{Operation, Pattern};
 
@@ -88,7 +89,7 @@ const BSR_PATTERNS: [Pattern; 8] = [
     bsr(128, 128, 0.25),
 ];
 
-pub(super) fn cases(class: AdapterClass) -> Vec<Case> {
+pub(super) fn cases(class: SizeClass) -> Vec<Case> {
     let mut cases = Vec::new();
     for layer in LAYERS {
         let tokens = usual_tokens(class);
@@ -125,25 +126,20 @@ fn without_repetitions(cases: Vec<Case>) -> Vec<Case> {
 }
 
 /// Rows of x at which all patterns are measured: part of a sequence, or a batch of them where the adapter is fast.
-const fn usual_tokens(class: AdapterClass) -> usize {
+const fn usual_tokens(class: SizeClass) -> usize {
     match class {
-        AdapterClass::Software => 256,
-        AdapterClass::Integrated => 1024,
-        AdapterClass::Discrete => 2048,
+        SizeClass::Software => 256,
+        SizeClass::Integrated => 1024,
+        SizeClass::Discrete => 2048,
     }
 }
 
 /// f32 for products, which the processor's drivers do as fast as anything; f16 where every byte of the weights is read for a few tokens.
-fn linear(
-    (model, n_out, k_in): Layer,
-    class: AdapterClass,
-    tokens: usize,
-    pattern: Pattern,
-) -> Case {
+fn linear((model, n_out, k_in): Layer, class: SizeClass, tokens: usize, pattern: Pattern) -> Case {
     let (n_out, k_in) = scaled(n_out, k_in, class);
     let operation = match pattern {
         Pattern::Dense => Operation::DenseMatmul,
-        Pattern::Nm(_) if tokens <= 8 => Operation::NmMatvec,
+        Pattern::Nm(_) if tokens <= MatvecKernel::MAX_TOKENS => Operation::NmMatvec,
         Pattern::Nm(_) => Operation::NmMatmul,
         Pattern::Bsr { .. } => Operation::BsrMatmul,
     };
@@ -162,11 +158,11 @@ fn linear(
 }
 
 /// Large layers shrink on slow adapters, both sides alike, so that their shape stays recognisable.
-const fn scaled(n_out: usize, k_in: usize, class: AdapterClass) -> (usize, usize) {
+const fn scaled(n_out: usize, k_in: usize, class: SizeClass) -> (usize, usize) {
     let most_weights = match class {
-        AdapterClass::Software => 4 << 20,
-        AdapterClass::Integrated => 32 << 20,
-        AdapterClass::Discrete => usize::MAX,
+        SizeClass::Software => 4 << 20,
+        SizeClass::Integrated => 32 << 20,
+        SizeClass::Discrete => usize::MAX,
     };
     let mut divisor = 1;
     while (n_out / divisor) * (k_in / divisor) > most_weights {
@@ -176,11 +172,11 @@ const fn scaled(n_out: usize, k_in: usize, class: AdapterClass) -> (usize, usize
 }
 
 /// Dense, then over given blocks and end to end at several densities.
-fn attention(layer: Attention, class: AdapterClass) -> Vec<Case> {
+fn attention(layer: Attention, class: SizeClass) -> Vec<Case> {
     let (most_tokens, most_heads) = match class {
-        AdapterClass::Software => (2048, 4),
-        AdapterClass::Integrated => (8192, 16),
-        AdapterClass::Discrete => (layer.tokens, layer.heads),
+        SizeClass::Software => (2048, 4),
+        SizeClass::Integrated => (8192, 16),
+        SizeClass::Discrete => (layer.tokens, layer.heads),
     };
     let group = layer.heads / layer.kv_heads;
     let heads = layer.heads.min(most_heads.max(group));
@@ -221,18 +217,18 @@ mod tests {
 
     #[test]
     fn layers_shrink_to_what_the_adapter_can_do_and_keep_their_shape() {
-        assert_eq!(scaled(14336, 4096, AdapterClass::Software), (3584, 1024));
-        assert_eq!(scaled(14336, 4096, AdapterClass::Integrated), (7168, 2048));
-        assert_eq!(scaled(14336, 4096, AdapterClass::Discrete), (14336, 4096));
-        assert_eq!(scaled(3072, 768, AdapterClass::Software), (3072, 768));
+        assert_eq!(scaled(14336, 4096, SizeClass::Software), (3584, 1024));
+        assert_eq!(scaled(14336, 4096, SizeClass::Integrated), (7168, 2048));
+        assert_eq!(scaled(14336, 4096, SizeClass::Discrete), (14336, 4096));
+        assert_eq!(scaled(3072, 768, SizeClass::Software), (3072, 768));
     }
 
     #[test]
     fn every_layer_has_a_line_of_densities_and_tokens_run_from_one_to_thousands() {
         for class in [
-            AdapterClass::Software,
-            AdapterClass::Integrated,
-            AdapterClass::Discrete,
+            SizeClass::Software,
+            SizeClass::Integrated,
+            SizeClass::Discrete,
         ] {
             let all = cases(class);
             for (model, ..) in LAYERS {

@@ -4,7 +4,7 @@ use sparse_core::DType;
 use sparse_core::attention::{AttentionShape, AttentionShapeError};
 use sparse_core::xattention::XAttentionOptions;
 
-use super::case::AdapterClass;
+use super::case::SizeClass;
 use crate::cli::Operation;
 
 /// What is measured of a layer.
@@ -75,11 +75,11 @@ impl LayerCase {
 }
 
 /// The planted layers for an adapter class.
-pub fn planted_layers(class: AdapterClass) -> Vec<LayerCase> {
+pub fn planted_layers(class: SizeClass) -> Vec<LayerCase> {
     let heads = match class {
-        AdapterClass::Software => 1,
-        AdapterClass::Integrated => 4,
-        AdapterClass::Discrete => 16,
+        SizeClass::Software => 1,
+        SizeClass::Integrated => 4,
+        SizeClass::Discrete => 16,
     };
     let of = |head_dim, density| LayerCase {
         task: LayerTask::Steps { density },
@@ -119,9 +119,9 @@ mod tests {
     #[test]
     fn every_layer_is_an_attention_problem() {
         for class in [
-            AdapterClass::Software,
-            AdapterClass::Integrated,
-            AdapterClass::Discrete,
+            SizeClass::Software,
+            SizeClass::Integrated,
+            SizeClass::Discrete,
         ] {
             let layers = planted_layers(class);
             assert_eq!(layers.len(), 4);

@@ -7,14 +7,14 @@ mod layers;
 mod peers;
 mod quick;
 
-pub use case::{AdapterClass, AttentionCase, Case, MatmulCase};
+pub use case::{AttentionCase, Case, MatmulCase, SizeClass};
 pub use cooperative::cooperative_cases;
 pub use layers::{LENGTHS, LayerCase, LayerTask, auto_layers, planted_layers};
 
 use crate::cli::{OperationList, PresetName};
 
 /// The rows of a preset for an adapter class, in the order of the table, only those of `operations`.
-pub fn cases(preset: PresetName, class: AdapterClass, operations: &OperationList) -> Vec<Case> {
+pub fn cases(preset: PresetName, class: SizeClass, operations: &OperationList) -> Vec<Case> {
     let mut cases = match preset {
         PresetName::Quick => quick::cases(class),
         PresetName::Full => full::cases(class),
@@ -32,10 +32,10 @@ mod tests {
     use super::*;
     use crate::cli::Operation;
 
-    const CLASSES: [AdapterClass; 3] = [
-        AdapterClass::Software,
-        AdapterClass::Integrated,
-        AdapterClass::Discrete,
+    const CLASSES: [SizeClass; 3] = [
+        SizeClass::Software,
+        SizeClass::Integrated,
+        SizeClass::Discrete,
     ];
 
     #[test]
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn only_the_operations_asked_for_are_kept() {
         let only = "nm_matvec".parse().unwrap();
-        let kept = cases(PresetName::Quick, AdapterClass::Software, &only);
+        let kept = cases(PresetName::Quick, SizeClass::Software, &only);
         assert!(!kept.is_empty() && kept.iter().all(|c| c.operation() == Operation::NmMatvec));
     }
 
@@ -67,7 +67,7 @@ mod tests {
     fn the_software_quick_preset_holds_the_rows_that_the_project_is_judged_by() {
         let all = cases(
             PresetName::Quick,
-            AdapterClass::Software,
+            SizeClass::Software,
             &OperationList::default(),
         );
         let cube = |operation: Operation, pattern: &str| {

@@ -2,15 +2,15 @@
 
 use sparse_core::DType;
 
-use super::case::{AdapterClass, AttentionCase, Case, MatmulCase};
+use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
 use super::quick::{bsr, nm};
 use crate::cli::{Operation, Pattern};
 
-pub(super) fn cases(class: AdapterClass) -> Vec<Case> {
+pub(super) fn cases(class: SizeClass) -> Vec<Case> {
     let (sides, tokens): (&[usize], usize) = match class {
-        AdapterClass::Software => (&[1024, 2048], 2048),
-        AdapterClass::Integrated => (&[1024, 2048], 4096),
-        AdapterClass::Discrete => (&[1024, 2048, 4096], 8192),
+        SizeClass::Software => (&[1024, 2048], 2048),
+        SizeClass::Integrated => (&[1024, 2048], 4096),
+        SizeClass::Discrete => (&[1024, 2048, 4096], 8192),
     };
     let cube = |operation, side, pattern| {
         Case::Matmul(MatmulCase {

@@ -2,14 +2,14 @@
 
 use sparse_core::{DType, Nm};
 
-use super::case::{AdapterClass, AttentionCase, Case, MatmulCase};
+use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
 use crate::cli::{Operation, Pattern};
 
-pub(super) fn cases(class: AdapterClass) -> Vec<Case> {
+pub(super) fn cases(class: SizeClass) -> Vec<Case> {
     let (side, vector, dtype) = match class {
-        AdapterClass::Software => (1024, 4096, DType::F32),
-        AdapterClass::Integrated => (2048, 4096, DType::F32),
-        AdapterClass::Discrete => (4096, 8192, DType::F32),
+        SizeClass::Software => (1024, 4096, DType::F32),
+        SizeClass::Integrated => (2048, 4096, DType::F32),
+        SizeClass::Discrete => (4096, 8192, DType::F32),
     };
     let cube = |operation, dtype, pattern| {
         Case::Matmul(MatmulCase {
@@ -48,11 +48,11 @@ pub(super) fn cases(class: AdapterClass) -> Vec<Case> {
     ]
 }
 
-fn attention(operation: Operation, class: AdapterClass) -> Case {
+fn attention(operation: Operation, class: SizeClass) -> Case {
     let (tokens, heads, kv_heads) = match class {
-        AdapterClass::Software => (4096, 2, 1),
-        AdapterClass::Integrated => (8192, 8, 2),
-        AdapterClass::Discrete => (16384, 16, 4),
+        SizeClass::Software => (4096, 2, 1),
+        SizeClass::Integrated => (8192, 8, 2),
+        SizeClass::Discrete => (16384, 16, 4),
     };
     Case::Attention(AttentionCase {
         operation,

@@ -9,9 +9,9 @@ use sparse_gpu::{
     KernelTile, XAttentionScore, XAttentionScorePlan, wgpu,
 };
 
-use super::contest::Ring;
+use super::contest::TunedOperation;
 use crate::compare::attention::{check_attention, check_scores};
-use crate::device::{Attended, GpuQkv};
+use crate::device::{GpuQkv, OutputAndLse};
 
 /// q, k and v of `heads` heads, each with keys of its own, on both sides.
 fn inputs<T: Element>(
@@ -61,7 +61,7 @@ impl<T: Element> Attention<T> {
     }
 }
 
-impl<T: Element> Ring for Attention<T> {
+impl<T: Element> TunedOperation for Attention<T> {
     type Plan = BlockAttentionPlan;
 
     fn plan(&self, gpu: &Gpu) -> Result<BlockAttentionPlan, Error> {
@@ -112,7 +112,7 @@ impl<T: Element> Ring for Attention<T> {
         let [out, lse] = results else {
             anyhow::bail!("{} results of attention", results.len());
         };
-        let attended = Attended {
+        let attended = OutputAndLse {
             out: out.clone(),
             lse: lse.clone(),
         };
@@ -154,7 +154,7 @@ impl<T: Element> Scores<T> {
     }
 }
 
-impl<T: Element> Ring for Scores<T> {
+impl<T: Element> TunedOperation for Scores<T> {
     type Plan = XAttentionScorePlan;
 
     fn plan(&self, gpu: &Gpu) -> Result<XAttentionScorePlan, Error> {

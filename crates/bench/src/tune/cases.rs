@@ -7,7 +7,7 @@ use sparse_core::{DType, Nm};
 use sparse_gpu::{KernelTile, TileWalk};
 
 use crate::cli::{Pattern, TuneBudget, TuneOperation};
-use crate::presets::AdapterClass;
+use crate::presets::SizeClass;
 
 /// A kernel at one number of tokens in one storage type.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +95,7 @@ impl fmt::Display for TuneCase {
 /// Fewest tokens of attention and scores: a block.
 const BLOCK: usize = 128;
 /// The most tokens of a mat-vec.
-const FEW: usize = crate::device::MATVEC_TOKENS;
+const FEW: usize = sparse_shaders::MatvecKernel::MAX_TOKENS;
 
 /// Sizes by class.
 struct Sizes {
@@ -109,9 +109,9 @@ struct Sizes {
     heads: usize,
 }
 
-fn sizes(class: AdapterClass, is_full: bool) -> Sizes {
+fn sizes(class: SizeClass, is_full: bool) -> Sizes {
     match (class, is_full) {
-        (AdapterClass::Software, false) => Sizes {
+        (SizeClass::Software, false) => Sizes {
             side: 768,
             vector: 2048,
             tokens: &[256],
@@ -119,7 +119,7 @@ fn sizes(class: AdapterClass, is_full: bool) -> Sizes {
             scores: &[4096],
             heads: 2,
         },
-        (AdapterClass::Software, true) => Sizes {
+        (SizeClass::Software, true) => Sizes {
             side: 1024,
             vector: 2048,
             tokens: &[16, 64, 256, 1024],
@@ -128,12 +128,12 @@ fn sizes(class: AdapterClass, is_full: bool) -> Sizes {
             heads: 2,
         },
         (class, is_full) => Sizes {
-            side: if class == AdapterClass::Discrete {
+            side: if class == SizeClass::Discrete {
                 4096
             } else {
                 2048
             },
-            vector: if class == AdapterClass::Discrete {
+            vector: if class == SizeClass::Discrete {
                 8192
             } else {
                 4096
@@ -156,7 +156,7 @@ fn sizes(class: AdapterClass, is_full: bool) -> Sizes {
 
 /// The cases of `operations`, at `tokens` where there are any, in the order of the table.
 pub fn cases(
-    class: AdapterClass,
+    class: SizeClass,
     budget: TuneBudget,
     operations: &[TuneOperation],
     tokens: &[usize],
@@ -276,7 +276,7 @@ mod tests {
 
     fn of(budget: &str, operations: &[TuneOperation], tokens: &[usize]) -> Vec<TuneCase> {
         let budget = budget.parse().unwrap();
-        cases(AdapterClass::Software, budget, operations, tokens)
+        cases(SizeClass::Software, budget, operations, tokens)
     }
 
     #[test]

@@ -25,7 +25,7 @@ const SCREENING_ROUNDS: usize = 3;
 const BLOCK: usize = 128;
 
 /// Operands on a device, and plans for them.
-pub(super) trait Ring {
+pub(super) trait TunedOperation {
     /// What records the operation.
     type Plan;
 
@@ -126,25 +126,25 @@ struct Candidate<P> {
 
 impl Race<'_> {
     /// Runs the contest.
-    pub(super) fn run<R: Ring>(
+    pub(super) fn run<O: TunedOperation>(
         &self,
         case: &TuneCase,
-        ring: &R,
+        operation: &O,
         after_round: &mut dyn FnMut(),
     ) -> anyhow::Result<Finding> {
         let start = Instant::now();
-        let default = ring.plan(&self.bench.gpu.without_tiles())?;
-        let kernel = R::kernel_tile(&default).context("a table has no name for this kernel")?;
-        let results = self.results(ring, &default)?;
+        let default = operation.plan(&self.bench.gpu.without_tiles())?;
+        let kernel = O::kernel_tile(&default).context("a table has no name for this kernel")?;
+        let results = self.results(operation, &default)?;
         anyhow::ensure!(
-            ring.is_right(&results, None)?,
+            operation.is_right(&results, None)?,
             "the default tile {} gives wrong results on this device",
             kernel.tile_words()
         );
         if case.is_of_dense_kernel(&kernel) {
             let once = self
                 .bench
-                .run_once(&mut |pass| ring.record(&default, pass))?;
+                .run_once(&mut |pass| operation.record(&default, pass))?;
             return Ok(Finding {
                 case: case.clone(),
                 default: kernel,
@@ -157,24 +157,24 @@ impl Race<'_> {
         }
         // Half of the time to compile candidates and to see that they run at all.
         let deadline = start + self.time / 2;
-        let field = self.field(case, ring, &kernel, deadline, after_round)?;
+        let field = self.field(case, operation, &kernel, deadline, after_round)?;
         let tried = field.len();
-        let mut best_first = self.screen(ring, &default, field, after_round)?;
+        let mut best_first = self.screen(operation, &default, field, after_round)?;
         let mut wrong = Vec::new();
         let mut finalists = Vec::new();
         while finalists.len() < FINALISTS
             && let Some(candidate) = best_first.next()
         {
             after_round();
-            let own = self.results(ring, &candidate.plan)?;
-            if ring.is_right(&own, Some(&results))? {
+            let own = self.results(operation, &candidate.plan)?;
+            if operation.is_right(&own, Some(&results))? {
                 finalists.push(candidate);
             } else {
                 wrong.push(candidate.kernel);
             }
         }
         let left = self.time.saturating_sub(start.elapsed());
-        let (default_ms, best) = self.finale(ring, &default, &finalists, left, after_round)?;
+        let (default_ms, best) = self.finale(operation, &default, &finalists, left, after_round)?;
         let verdict = match &best {
             None => Verdict::DefaultIsBest,
             Some(best) if is_faster(best.gain) => Verdict::Displaced,
@@ -192,14 +192,14 @@ impl Race<'_> {
     }
 
     /// Plans the candidates that there is time for, through a table each, as programs will: what a plan takes then is what is measured.
-    fn field<R: Ring>(
+    fn field<O: TunedOperation>(
         &self,
         case: &TuneCase,
-        ring: &R,
+        operation: &O,
         default: &KernelTile,
         deadline: Instant,
         after_round: &mut dyn FnMut(),
-    ) -> anyhow::Result<Vec<Candidate<R::Plan>>> {
+    ) -> anyhow::Result<Vec<Candidate<O::Plan>>> {
         let mut field = Vec::new();
         for kernel in candidates(default, case.tokens, BLOCK) {
             if field.len() >= self.most || (!field.is_empty() && Instant::now() > deadline) {
@@ -216,18 +216,19 @@ impl Race<'_> {
                 },
                 measured: None,
             });
-            let plan = match ring.plan(&self.bench.gpu.with_tiles(&table)?) {
+            let plan = match operation.plan(&self.bench.gpu.with_tiles(&table)?) {
                 Ok(plan) => plan,
                 // A driver may refuse what the templates allow: too many registers, too much memory.
                 Err(Error::Kernel { .. } | Error::Unavailable { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
             // The device had no room for it, or the problem.
-            let is_taken = R::kernel_tile(&plan) == Some(kernel)
-                && R::explain(&plan).tile_origin == Some(TileOrigin::Table);
+            let is_taken = O::kernel_tile(&plan) == Some(kernel)
+                && O::explain(&plan).tile_origin == Some(TileOrigin::Table);
             if is_taken {
                 // Drivers may compile at the first run only: that belongs to this part of the time.
-                self.bench.run_once(&mut |pass| ring.record(&plan, pass))?;
+                self.bench
+                    .run_once(&mut |pass| operation.record(&plan, pass))?;
                 field.push(Candidate { kernel, plan });
             }
         }
@@ -235,14 +236,14 @@ impl Race<'_> {
     }
 
     /// The candidates that were faster than the default in a few rounds, the fastest first.
-    fn screen<R: Ring>(
+    fn screen<O: TunedOperation>(
         &self,
-        ring: &R,
-        default: &R::Plan,
-        field: Vec<Candidate<R::Plan>>,
+        operation: &O,
+        default: &O::Plan,
+        field: Vec<Candidate<O::Plan>>,
         after_round: &mut dyn FnMut(),
-    ) -> anyhow::Result<impl Iterator<Item = Candidate<R::Plan>> + use<R>> {
-        let plans: Vec<&R::Plan> = std::iter::once(default)
+    ) -> anyhow::Result<impl Iterator<Item = Candidate<O::Plan>> + use<O>> {
+        let plans: Vec<&O::Plan> = std::iter::once(default)
             .chain(field.iter().map(|candidate| &candidate.plan))
             .collect();
         let budget = Budget {
@@ -251,7 +252,7 @@ impl Race<'_> {
             most_rounds: SCREENING_ROUNDS,
             time: Duration::ZERO,
         };
-        let times = self.time_plans(ring, &plans, budget, after_round)?;
+        let times = self.time_plans(operation, &plans, budget, after_round)?;
         let (default, times) = times.split_first().context("the default was not timed")?;
         let mut faster: Vec<_> = field
             .into_iter()
@@ -265,15 +266,15 @@ impl Race<'_> {
 
     /// The time of the default beside the finalists, and the fastest of them. Their times in the first round do not count: the fastest of
     /// many is the luckiest, too.
-    fn finale<R: Ring>(
+    fn finale<O: TunedOperation>(
         &self,
-        ring: &R,
-        default: &R::Plan,
-        finalists: &[Candidate<R::Plan>],
+        operation: &O,
+        default: &O::Plan,
+        finalists: &[Candidate<O::Plan>],
         time: Duration,
         after_round: &mut dyn FnMut(),
     ) -> anyhow::Result<(f64, Option<Best>)> {
-        let plans: Vec<&R::Plan> = std::iter::once(default)
+        let plans: Vec<&O::Plan> = std::iter::once(default)
             .chain(finalists.iter().map(|candidate| &candidate.plan))
             .collect();
         let budget = Budget {
@@ -284,7 +285,7 @@ impl Race<'_> {
                 time
             })
         };
-        let times = self.time_plans(ring, &plans, budget, after_round)?;
+        let times = self.time_plans(operation, &plans, budget, after_round)?;
         let (default, times) = times.split_first().context("the default was not timed")?;
         let best = finalists
             .iter()
@@ -298,16 +299,16 @@ impl Race<'_> {
         Ok((default.summary().median_ms, best))
     }
 
-    fn time_plans<R: Ring>(
+    fn time_plans<O: TunedOperation>(
         &self,
-        ring: &R,
-        plans: &[&R::Plan],
+        operation: &O,
+        plans: &[&O::Plan],
         budget: Budget,
         after_round: &mut dyn FnMut(),
     ) -> anyhow::Result<Vec<Runs>> {
         let mut records: Vec<_> = plans
             .iter()
-            .map(|plan| move |pass: &mut wgpu::ComputePass<'_>| ring.record(plan, pass))
+            .map(|plan| move |pass: &mut wgpu::ComputePass<'_>| operation.record(plan, pass))
             .collect();
         let mut recorders: Vec<Recorder<'_>> = records
             .iter_mut()
@@ -318,15 +319,20 @@ impl Race<'_> {
     }
 
     /// The outputs of one run into memory full of NaN.
-    fn results<R: Ring>(&self, ring: &R, plan: &R::Plan) -> anyhow::Result<Vec<Vec<f32>>> {
-        for output in ring.outputs() {
+    fn results<O: TunedOperation>(
+        &self,
+        operation: &O,
+        plan: &O::Plan,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        for output in operation.outputs() {
             self.bench.poison(output);
         }
-        self.bench.run_once(&mut |pass| ring.record(plan, pass))?;
+        self.bench
+            .run_once(&mut |pass| operation.record(plan, pass))?;
         let read = |output: &GpuTensor| -> Result<Vec<f32>, Error> {
             Ok(self.bench.gpu.read_blocking::<f32>(output)?.into_parts().1)
         };
-        Ok(ring
+        Ok(operation
             .outputs()
             .into_iter()
             .map(read)

@@ -6,7 +6,7 @@ use sparse_gpu::{
     Error, Explanation, Extras, Gpu, GpuTensor, KernelTile, MatmulPlan, MatmulTypes, Tier, wgpu,
 };
 
-use super::contest::Ring;
+use super::contest::TunedOperation;
 use crate::cli::Pattern;
 use crate::device::GpuWeights;
 use crate::weights::PrunedWeights;
@@ -44,7 +44,7 @@ impl<T: Element> Product<T> {
     }
 }
 
-impl<T: Element> Ring for Product<T> {
+impl<T: Element> TunedOperation for Product<T> {
     type Plan = MatmulPlan;
 
     fn plan(&self, gpu: &Gpu) -> Result<MatmulPlan, Error> {

@@ -7,7 +7,7 @@ use super::contest::Finding;
 /// A tile is used for at most this many times as many tokens as it was measured at, and at least this part of them.
 const REACH: usize = 4;
 /// The most tokens of a mat-vec.
-const FEW: usize = crate::device::MATVEC_TOKENS;
+const FEW: usize = sparse_shaders::MatvecKernel::MAX_TOKENS;
 
 /// The table of the tiles that displaced their defaults.
 pub fn to_table(measured_on: MeasuredOn, findings: &[Finding]) -> TileTable {

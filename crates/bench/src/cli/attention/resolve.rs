@@ -9,9 +9,6 @@ use super::{AttentionArgs, AttentionArgsError, ScoreMode};
 use crate::cli::HeadKinds;
 use crate::profile::{Profile, Settings, Target};
 
-/// The usual share of the mass.
-const USUAL_THRESHOLD: f64 = 0.9;
-
 impl AttentionArgs {
     /// What `--causal` and `--full` say; nothing where neither is given.
     fn causal(&self) -> Option<bool> {
@@ -52,10 +49,11 @@ impl AttentionArgs {
     /// [`AttentionArgsError::Profile`] where an option contradicts the profile, [`AttentionArgsError::ChunkWithoutReference`].
     pub fn settings(&self, profile: Option<&Profile>) -> Result<Settings, AttentionArgsError> {
         let Some(profile) = profile else {
+            let usual = XAttentionOptions::default();
             let settings = Settings {
-                block: self.block.unwrap_or(128),
-                stride: self.stride.unwrap_or(8),
-                causal: self.causal().unwrap_or(true),
+                block: self.block.unwrap_or(usual.block),
+                stride: self.stride.unwrap_or(usual.stride),
+                causal: self.causal().unwrap_or(usual.causal),
                 scale: self.scale,
                 mode: self.mode.unwrap_or(ScoreMode::Exact),
                 chunk: self.chunk,
@@ -108,7 +106,10 @@ impl AttentionArgs {
     ) -> Result<XAttentionOptions, AttentionArgsError> {
         let threshold = match profile {
             Some(profile) => profile.threshold(),
-            None => Threshold::Uniform(self.threshold.unwrap_or(USUAL_THRESHOLD)),
+            None => {
+                let usual = XAttentionOptions::default().threshold;
+                self.threshold.map_or(usual, Threshold::Uniform)
+            }
         };
         let options = XAttentionOptions {
             top_k: self.top_k,

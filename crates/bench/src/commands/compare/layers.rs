@@ -10,7 +10,7 @@ use crate::compare::attention::{
     step_rows,
 };
 use crate::compare::bench::Bench;
-use crate::presets::{AdapterClass, LENGTHS, LayerCase, LayerTask, auto_layers, planted_layers};
+use crate::presets::{LENGTHS, LayerCase, LayerTask, SizeClass, auto_layers, planted_layers};
 use crate::record::Record;
 use crate::report::MaskMap;
 use crate::tensors::Qkv;
@@ -26,7 +26,7 @@ pub(super) struct LayerRows {
 
 /// The planted layers, and one layer at all lengths: that of `qkv`, or a planted one.
 pub(super) fn layers(
-    class: AdapterClass,
+    class: SizeClass,
     qkv: Option<&Qkv>,
     lengths: Option<&[usize]>,
 ) -> Vec<LayerCase> {

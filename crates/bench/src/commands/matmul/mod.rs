@@ -8,6 +8,7 @@ use std::time::Duration;
 use half::{bf16, f16};
 use sparse_core::{Activation, DType, Element};
 use sparse_gpu::{Gpu, Tier};
+use sparse_shaders::MatvecKernel;
 
 use super::{open_with_tiles, print};
 use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern, TierName};
@@ -94,7 +95,7 @@ fn multiply<T: Element>(
 }
 
 fn operation(args: &MatmulArgs, tokens: usize) -> Operation {
-    let few = tokens <= crate::device::MATVEC_TOKENS && args.tier != TierName::CooperativeMatrix;
+    let few = tokens <= MatvecKernel::MAX_TOKENS && args.tier != TierName::CooperativeMatrix;
     match args.pattern {
         Pattern::Dense => Operation::DenseMatmul,
         Pattern::Nm(_) if few => Operation::NmMatvec,

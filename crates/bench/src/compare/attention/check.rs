@@ -11,7 +11,7 @@ use sparse_core::{BlockMask, DType, Element, Tensor};
 
 use super::score_rows::ScoreRow;
 use crate::compare::matmul::spread_out;
-use crate::device::Attended;
+use crate::device::OutputAndLse;
 
 /// Multiply-adds that one CPU reference may take.
 const REFERENCE_TERMS: usize = 1 << 26;
@@ -51,7 +51,7 @@ pub(crate) fn attention<T: Element>(
     inputs: &AttentionInputs<T>,
     mask: Option<&BlockMask>,
     options: &AttentionOptions,
-    actual: &Attended,
+    actual: &OutputAndLse,
 ) -> anyhow::Result<f64> {
     sampled(inputs, mask, options, &actual.out, Some(&actual.lse))
 }
@@ -240,16 +240,17 @@ mod tests {
         let AttentionInputs { q, k, v } = &inputs;
         let whole = xattention(q, k, v, &options).unwrap();
         let options = options.attention();
-        let right = Attended {
+        let right = OutputAndLse {
             out: rounded(&whole.attention.out),
             lse: rounded(&whole.attention.lse),
         };
-        let ratio = |mask, actual: &Attended| attention(&inputs, mask, &options, actual).unwrap();
+        let ratio =
+            |mask, actual: &OutputAndLse| attention(&inputs, mask, &options, actual).unwrap();
         assert!(ratio(Some(&whole.mask), &right) <= 1.0);
         // Without its mask it is another problem.
         assert!(ratio(None, &right) > 1.0);
         let dense = block_attention(q, k, v, None, &options).unwrap();
-        let mut wrong = Attended {
+        let mut wrong = OutputAndLse {
             out: rounded(&dense.out),
             lse: rounded(&dense.lse),
         };

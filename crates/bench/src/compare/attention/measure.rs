@@ -14,7 +14,7 @@ use super::{Checks, check};
 use crate::ceilings::{Work, attended_pairs};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords, Times};
-use crate::device::{AttendRun, Attended, GpuQkv, XAttentionRun};
+use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
 use crate::measure::{Ideal, Runs};
 use crate::peers::Finalists;
 use crate::record::{Record, Shape};
@@ -99,7 +99,7 @@ pub struct AttentionResult {
     /// The blocks that dense attention visits.
     pub reachable: BlockMask,
     /// Output `[batch, heads, q_len, head_dim]` and log-sum-exp `[batch, heads, q_len]`.
-    pub attended: Attended,
+    pub attended: OutputAndLse,
 }
 
 /// Runs one job: once for the results, which are checked, then by turns for the times.

@@ -4,14 +4,14 @@ use serde::Serialize;
 use sparse_core::attention::{AttentionShape, HeadKind, mask_of_kinds};
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockMask, Element};
-use sparse_gpu::{Attended as Kernel, Policy};
+use sparse_gpu::{Attended, Policy};
 
 use super::check;
 use super::measure::{AttentionJob, selection, work};
 use super::quality::{Quality, reachable};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords};
-use crate::device::{AttendRun, Attended, GpuQkv, PolicyRun};
+use crate::device::{AttendRun, GpuQkv, OutputAndLse, PolicyRun};
 use crate::measure::Ideal;
 use crate::record::{Record, Shape};
 
@@ -53,7 +53,7 @@ pub struct PolicyResult {
     /// The blocks that dense attention visits.
     pub reachable: BlockMask,
     /// The results.
-    pub attended: Attended,
+    pub attended: OutputAndLse,
 }
 
 /// Runs `job` under `policy`: once for the results, which are checked, then by turns with dense attention for the times.
@@ -86,8 +86,8 @@ pub fn measure_policy<T: Element>(
     let outcome = own.outcome(gpu)?;
     let reachable = reachable(shape, options.block, options.causal)?;
     let selected = match outcome.attended {
-        Kernel::Sparse => own.read_mask(gpu)?,
-        Kernel::Dense => None,
+        Attended::Sparse => own.read_mask(gpu)?,
+        Attended::Dense => None,
     };
     let is_sparse = selected.is_some();
     let mask = match selected {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sparse_core::attention::AttentionShape;
 use sparse_core::{BlockGrid, BlockMask, MaskError};
 
-use crate::device::Attended;
+use crate::device::OutputAndLse;
 
 /// Attention over a mask, as both kernels on the device computed it, compared with dense attention.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,8 +50,8 @@ impl Quality {
         shape: AttentionShape,
         mask: &BlockMask,
         reachable: &BlockMask,
-        sparse: &Attended,
-        dense: &Attended,
+        sparse: &OutputAndLse,
+        dense: &OutputAndLse,
     ) -> Result<Self, MaskError> {
         let kept = mask.intersection(reachable)?;
         let [batch, heads, q_len, head_dim] = shape.q_shape();
@@ -144,11 +144,11 @@ mod tests {
         let all = reachable(shape, 1, true).unwrap();
         assert_eq!(all.count(), 6);
         let mask = BlockMask::from_fn(1, 2, 2, 2, |_, h, i, j| j <= i && (h, j) != (1, 0)).unwrap();
-        let dense = Attended {
+        let dense = OutputAndLse {
             out: vec![3.0, 4.0, 6.0, 8.0],
             lse: vec![1.0, 2.0, f32::NEG_INFINITY, 3.0],
         };
-        let sparse = Attended {
+        let sparse = OutputAndLse {
             out: vec![3.0, 4.0, 6.0, 3.0],
             lse: vec![1.0, 2.0, f32::NEG_INFINITY, 3.0 - 2.0_f32.ln()],
         };
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn nothing_at_all_loses_nothing() {
-        let nothing = Attended {
+        let nothing = OutputAndLse {
             out: Vec::new(),
             lse: Vec::new(),
         };

@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::cli::PresetName;
-    use crate::presets::{AdapterClass, Case, cases};
+    use crate::presets::{Case, SizeClass, cases};
 
     #[test]
     fn a_layer_is_cut_or_repeated() {
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn the_planted_rows_of_the_quick_preset_are_at_most_a_fifth_dense() {
         let only = "xattention".parse().unwrap();
-        let all = cases(PresetName::Quick, AdapterClass::Software, &only);
+        let all = cases(PresetName::Quick, SizeClass::Software, &only);
         let [Case::Attention(case)] = &all[..] else {
             panic!("{all:?}");
         };

@@ -101,7 +101,7 @@ mod tests {
 
     use super::super::{Checks, PartTimes, Quality};
     use super::*;
-    use crate::device::Attended;
+    use crate::device::OutputAndLse;
     use crate::fixture;
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
             scores: Tensor::zeros(vec![1]).unwrap(),
             mask: mask.clone(),
             reachable: mask,
-            attended: Attended {
+            attended: OutputAndLse {
                 out: Vec::new(),
                 lse: Vec::new(),
             },
