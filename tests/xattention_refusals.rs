@@ -117,10 +117,11 @@ fn wrong_operands_of_the_selection() {
         row_lanes: Some(257),
         ..problem
     };
-    let message = gpu.plan_blocking(&lanes).err().unwrap().to_string();
+    let error = gpu.plan_blocking(&lanes).err().unwrap();
     assert!(
-        message.contains("is 257, possible is 1 to 256"),
-        "{message}"
+        matches!(error, Error::InvalidProblem { .. })
+            && error.to_string().contains("is 257, possible is 1 to 256"),
+        "{error:?}"
     );
 }
 

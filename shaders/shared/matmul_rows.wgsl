@@ -1,4 +1,4 @@
-{#- What matmul.wgsl and matvec.wgsl share: their uniform struct, and which rows of w and which k a workgroup owns. -#}
+{#- What matmul.wgsl, matvec.wgsl and matmul_cooperative.wgsl share: their uniform struct, and which rows of w and which k a workgroup owns. -#}
 {% macro params() -%}
 struct Params {
     first_group: u32,     // of this dispatch, in the grid of row tiles x panels x parts of k

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::kernel::{ConfigError, Kernel};
 
-/// Selected and reachable blocks per head; see `xattention_count.wgsl`.
+/// Selected blocks per head, of those that can be reached; see `xattention_count.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct XAttentionCountKernel {
     /// Only key blocks at or before the queries can be reached.

@@ -12,20 +12,18 @@ const INDEX_BITS = {{ c.index_bits }}u;
 
 {{ strips.alike() }}
 
-// The rows of this walk are their own strips: a row is known by its number.
-fn walk_row(strip: u32, row: u32) -> u32 { return strip * STRIP_ROWS + row; }
+{{ strips.own_rows(c) }}
 
-fn walk_row_x(x: u32, row: u32, step: u32) -> vec4<u32> {
+fn walk_row_x(x: u32, row: vec2<u32>, step: u32) -> vec4<u32> {
     let bit = step * (4u * INDEX_BITS);
-    let strip = row / {{ c.v }}u;
-    let word = indices[strip * params.words_per_strip + (bit >> 5u) - params.indices_first] >> (bit & 31u);
+    let word = indices[row.y + (bit >> 5u)] >> (bit & 31u);
     let shifts = vec4<u32>(0u, INDEX_BITS, 2u * INDEX_BITS, 3u * INDEX_BITS);
     let index = (vec4<u32>(word) >> shifts) & vec4<u32>((1u << INDEX_BITS) - 1u);
     let group = (4u * step + vec4<u32>(0u, 1u, 2u, 3u)) / {{ c.n }}u;
     return x + X_STRIDE * (group * {{ c.m }}u + index);
 }
 
-fn walk_weights(row: u32, step: u32) -> vec4<f32> { return load4_w(row * params.weight_stride - params.w_first + step); }
+fn walk_weights(row: vec2<u32>, step: u32) -> vec4<f32> { return load4_w(row.x + step); }
 {%- endmacro %}
 
 {% macro own_step(rows, panel, vectors, c) -%}

@@ -11,11 +11,7 @@
 {% macro functions(c) -%}
 {{ strips.alike() }}
 
-// The rows of this walk are their own strips. Where a row's weights and its codes begin.
-fn walk_row(strip: u32, row: u32) -> vec2<u32> {
-    let number = strip * STRIP_ROWS + row;
-    return vec2<u32>(number * params.weight_stride - params.w_first, number / {{ c.v }}u * params.words_per_strip - params.indices_first);
-}
+{{ strips.own_rows(c) }}
 
 fn walk_codes(row: vec2<u32>, step: u32) -> u32 { return indices[row.y + step]; }
 

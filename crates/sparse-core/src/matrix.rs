@@ -23,7 +23,7 @@ impl<T: Element> Matrix<T> {
     /// Wraps row-major `data`.
     ///
     /// # Errors
-    /// [`ShapeError::Length`] where `data` is not `rows * cols` long.
+    /// [`ShapeError::Length`] where `data` is not `rows * cols` long, [`ShapeError::TooLarge`] where that overflows.
     pub fn try_new(rows: usize, cols: usize, data: Vec<T>) -> Result<Self, ShapeError> {
         check_len(&[rows, cols], data.len())?;
         Ok(Self { rows, cols, data })

@@ -21,7 +21,7 @@ impl<T: Element> Tensor<T> {
     /// Wraps row-major `data`.
     ///
     /// # Errors
-    /// [`ShapeError::Length`] where `data` does not fill `shape`.
+    /// [`ShapeError::Length`] where `data` does not fill `shape`, [`ShapeError::TooLarge`] where its element count overflows.
     pub fn try_new(shape: Vec<usize>, data: Vec<T>) -> Result<Self, ShapeError> {
         check_len(&shape, data.len())?;
         Ok(Self { shape, data })

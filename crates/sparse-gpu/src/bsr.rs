@@ -118,7 +118,7 @@ impl Gpu {
     /// A block-sparse matrix of zeros, for an operation to write.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bytes cannot be counted, [`Error::OutOfMemory`].
     pub fn empty_bsr(&self, selection: &BlockSelection, dtype: DType) -> Result<GpuBsr, Error> {
         let (br, bc) = selection.block();
         let bytes = [br, bc.next_multiple_of(4), dtype.bytes()]

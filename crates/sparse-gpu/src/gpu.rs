@@ -73,7 +73,8 @@ impl Gpu {
     /// A device of the adapter that `options` choose.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`], [`Error::NoSuchAdapter`] with the names there are, [`Error::Device`].
+    /// [`Error::NoAdapter`], [`Error::NoSuchAdapter`] with the names there are, [`Error::Device`], [`Error::Unavailable`] where the adapter lacks
+    /// what the options ask for or has less than WebGPU's default limits.
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
         let adapter = choose(options.adapter.as_deref()).await?;
         let mut limits = wgpu::Limits::defaults();
@@ -186,7 +187,7 @@ impl Gpu {
     /// Chooses kernels and tiles for `problem`, compiles them and allocates their scratch memory.
     ///
     /// # Errors
-    /// [`Error::InvalidProblem`], [`Error::Unavailable`], [`Error::OutOfMemory`], [`Error::Kernel`].
+    /// [`Error::InvalidProblem`], [`Error::XAttention`], [`Error::Unavailable`], [`Error::OutOfMemory`], [`Error::Kernel`].
     pub async fn plan<P: Problem>(&self, problem: &P) -> Result<P::Plan, Error> {
         problem.plan(self).await
     }

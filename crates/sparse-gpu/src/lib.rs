@@ -14,7 +14,7 @@
 //! weights of which a single strip exceeds the binding limit.
 //! `plan.explain()` tells which kernel, which tile, and why.
 //!
-//! Planning, opening a device and reading back are async, because browsers allow nothing else; every such function has a `_blocking`
+//! Planning, opening a device and reading back are async, because browsers allow nothing else; those that most programs need have a `_blocking`
 //! twin on native platforms.
 //!
 //! # Numbers

@@ -26,7 +26,7 @@ impl GpuTensor {
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::BufferUsage`] without `STORAGE`, [`Error::BufferOffset`] where `offset` is not a multiple of
-    /// 256 (what every device allows).
+    /// 256 (what every device allows), [`Error::InvalidProblem`] where the tensor's bytes cannot be counted.
     pub fn from_buffer(
         buffer: wgpu::Buffer,
         offset: u64,
@@ -189,7 +189,7 @@ impl Gpu {
     /// A tensor whose elements are zero until an operation writes them.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bytes cannot be counted, [`Error::OutOfMemory`].
     pub fn empty_tensor(&self, shape: &[usize], dtype: DType) -> Result<GpuTensor, Error> {
         let buffer = self.allocate("tensor", byte_len(shape, dtype)?, GpuTensor::USAGES)?;
         Ok(GpuTensor {

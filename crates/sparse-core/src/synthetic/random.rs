@@ -46,7 +46,7 @@ fn filled<T: Element>(
 /// Unit normal numbers, rounded to `T`.
 ///
 /// # Errors
-/// [`ShapeError::TooLarge`] where the element count overflows.
+/// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice.
 pub fn normal_tensor<T: Element>(shape: Vec<usize>, seed: u64) -> Result<Tensor<T>, ShapeError> {
     let mut normal = Normal::new(seed);
     filled(shape, || normal.next())
@@ -62,7 +62,7 @@ pub fn normal_tensor<T: Element>(shape: Vec<usize>, seed: u64) -> Result<Tensor<
 /// ```
 ///
 /// # Errors
-/// [`ShapeError::TooLarge`] where the element count overflows.
+/// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice.
 pub fn normal_matrix<T: Element>(
     rows: usize,
     cols: usize,
@@ -76,7 +76,7 @@ pub fn normal_matrix<T: Element>(
 /// asked for equality.
 ///
 /// # Errors
-/// [`ShapeError::TooLarge`] where the element count overflows.
+/// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice.
 pub fn integer_tensor<T: Element>(
     shape: Vec<usize>,
     limit: u8,
@@ -90,7 +90,7 @@ pub fn integer_tensor<T: Element>(
 /// As [`integer_tensor`], a matrix.
 ///
 /// # Errors
-/// [`ShapeError::TooLarge`] where the element count overflows.
+/// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice.
 pub fn integer_matrix<T: Element>(
     rows: usize,
     cols: usize,

@@ -3,7 +3,7 @@
 use crate::dispatch::{Params, params};
 
 params! {
-    /// Of `block_attention.wgsl`.
+    /// Of `block_attention.wgsl`, `block_attention_tiled.wgsl` and `attention_row_weights.wgsl`.
     AttentionParams {
         heads,
         heads_together,

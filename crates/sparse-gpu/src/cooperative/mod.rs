@@ -167,12 +167,12 @@ impl Gpu {
         self_test::run(self, size).await
     }
 
-    /// Why plans cannot have them, in the words that follow "the device has".
+    /// Why plans cannot have them.
     pub(crate) fn why_not_enabled(&self) -> String {
         match self.state() {
-            State::Refused(reason) => format!("refused them: {reason}"),
+            State::Refused(reason) => format!("they were refused: {reason}"),
             State::NotAsked | State::Enabled(_) => {
-                "not been asked for them (Gpu::enable_cooperative_matrices)".to_owned()
+                "they are not enabled (Gpu::enable_cooperative_matrices)".to_owned()
             }
         }
     }

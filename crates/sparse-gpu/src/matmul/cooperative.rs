@@ -51,7 +51,7 @@ fn not_enabled(gpu: &Gpu, problem: &MatmulProblem) -> Error {
     Error::Unavailable {
         what: format!("{} on cooperative matrices", problem.operation),
         needs: "a device whose cooperative matrices have passed their self-test".to_owned(),
-        has: gpu.why_not_enabled(),
+        has: format!("none: {}", gpu.why_not_enabled()),
         hint: "open the device with GpuOptions { cooperative_matrix: true, .. } and call Gpu::enable_cooperative_matrices, or use Tier::Best or \
                Tier::Portable"
             .to_owned(),

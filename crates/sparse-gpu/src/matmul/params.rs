@@ -17,7 +17,7 @@ params! {
 }
 
 params! {
-    /// Of `matmul.wgsl` and `matvec.wgsl`.
+    /// Of `matmul.wgsl`, `matvec.wgsl` and `matmul_cooperative.wgsl`.
     MatmulParams {
         row_tiles,
         strips,
@@ -49,7 +49,7 @@ params! {
 }
 
 params! {
-    /// Of `pack.wgsl`.
+    /// Of `pack.wgsl` and `pack_f16.wgsl`.
     PackParams { k_tiles, k_begin, token_begin, token_end, k_in, x_stride, packed_rows, x_first }
 }
 

@@ -7,6 +7,16 @@ use crate::problem::Explanation;
 use crate::{Error, GpuTensor, KernelTile};
 
 /// A planned product; what [`crate::DenseMatmul`], [`crate::NmMatmul`], [`crate::NmMatvec`] and [`crate::BsrMatmul`] become.
+///
+/// Which kernel runs, the first that fits; [`MatmulPlan::explain`] names it and says why:
+///
+/// - `matvec.wgsl` for up to 8 tokens, where neither a tile nor an N:M variant is asked for,
+/// - `matmul_cooperative.wgsl` where the device's cooperative matrices are enabled and pay, or [`Tier::CooperativeMatrix`](crate::Tier) is asked for,
+/// - `matmul.wgsl`.
+///
+/// How it goes through the weights is the template's *walk*, from `shaders/walks/`: `dense`; `nm` where rows share their pattern, `nm_select` or
+/// `nm_gather` (few tokens), `nm_branch` or `nm_expand` where each row has its own; `bsr`. A w that lies transposed has `dense_transposed`,
+/// `nm_transposed` and `bsr_transposed`. N:M weights for which that is faster are expanded first (`expand_weights.wgsl`), and run as dense ones.
 #[derive(Debug)]
 pub struct MatmulPlan {
     engine: Engine,

@@ -9,8 +9,28 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with block-sparse weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matmul.wgsl` with the walk `bsr`; the CPU twin is
-/// [`sparse_core::bsr::bsr_matmul`].
+/// Which kernel runs: [`MatmulPlan`]. The CPU twin is [`sparse_core::bsr::bsr_matmul`].
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::prune::BlockBudget;
+/// use sparse_gpu::sparse_core::{BsrMatrix, DType, Matrix};
+/// use sparse_gpu::{BsrMatmul, Gpu};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// // A quarter of the blocks of 16 x 16.
+/// let w = Matrix::new(64, 64, vec![0.5_f32; 64 * 64]);
+/// let w = gpu.upload_bsr(&BsrMatrix::prune(&w, (16, 16), BlockBudget::Density(0.25))?)?;
+/// let x = gpu.upload(&Matrix::new(16, 64, vec![1.0_f32; 16 * 64]))?;
+/// let mut y = gpu.empty_tensor(&[16, 64], DType::F32)?;
+/// let plan = gpu.plan_blocking(&BsrMatmul::new(16, 64, 64, (16, 16)))?;
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// plan.record(&mut pass, &w, &x, &mut y)?;
+/// drop(pass);
+/// gpu.queue().submit([encoder.finish()]);
+/// let y = gpu.read_blocking::<f32>(&y)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BsrMatmul {
     /// Rows of x and y.

@@ -9,8 +9,25 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with dense weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matmul.wgsl` with the walk `dense`; the CPU twin is
-/// [`sparse_core::matmul::dense_matmul`].
+/// Which kernel runs: [`MatmulPlan`]. The CPU twin is [`sparse_core::matmul::dense_matmul`].
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::{DType, Matrix};
+/// use sparse_gpu::{DenseMatmul, Gpu};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let w = gpu.upload(&Matrix::new(32, 64, vec![0.5_f32; 32 * 64]))?;
+/// let x = gpu.upload(&Matrix::new(16, 64, vec![1.0_f32; 16 * 64]))?;
+/// let mut y = gpu.empty_tensor(&[16, 32], DType::F32)?;
+/// let plan = gpu.plan_blocking(&DenseMatmul::new(16, 32, 64))?;
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// plan.record(&mut pass, &w, &x, &mut y)?;
+/// drop(pass);
+/// gpu.queue().submit([encoder.finish()]);
+/// let y = gpu.read_blocking::<f32>(&y)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DenseMatmul {
     /// Rows of x and y.

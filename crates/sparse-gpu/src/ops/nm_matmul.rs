@@ -12,14 +12,33 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matmul.wgsl` with the walk `nm`, `nm_expand`, `nm_branch` or `nm_transposed`, or with those of dense weights after `expand_weights.wgsl`;
-/// the CPU twin is
-/// [`sparse_core::nm::nm_matmul`].
+/// Which kernel runs: [`MatmulPlan`]. The CPU twin is [`sparse_core::nm::nm_matmul`].
 ///
 /// A weight that is not stored never meets x, with one exception: weights that are expanded, on the way or first, multiply all columns, and a
 /// non-finite x gives NaN as it does with dense weights. Expanded are a transposed w, what a [`NmVariant`] that expands is asked for, and where
 /// there are more than 8 tokens, patterns that fewer than 4 rows share: on processors those whose lists would not skip enough, on GPUs those for which
 /// `nm_branch`, which knows no exception, does not pay. `explain()` says which and why.
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::{DType, Matrix, Nm, NmMatrix};
+/// use sparse_gpu::{Gpu, NmMatmul};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// // 2 of every 8 weights, 8 rows sharing a pattern.
+/// let pattern = Nm::try_new(2, 8, 8)?;
+/// let w = Matrix::new(32, 64, vec![0.5_f32; 32 * 64]);
+/// let w = gpu.upload_nm(&NmMatrix::prune(&w, pattern)?)?;
+/// let x = gpu.upload(&Matrix::new(16, 64, vec![1.0_f32; 16 * 64]))?;
+/// let mut y = gpu.empty_tensor(&[16, 32], DType::F32)?;
+/// let plan = gpu.plan_blocking(&NmMatmul::new(16, 32, 64, pattern))?;
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// plan.record(&mut pass, &w, &x, &mut y)?;
+/// drop(pass);
+/// gpu.queue().submit([encoder.finish()]);
+/// let y = gpu.read_blocking::<f32>(&y)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatmul {
     /// Rows of x and y.

@@ -11,8 +11,28 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights and at most 8 tokens.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matvec.wgsl` with the walk `nm`, `nm_gather` or `nm_select`; the CPU twin is
+/// The kernel is `matvec.wgsl` with the walk `nm`, `nm_gather`, `nm_select` or, where w is transposed, `nm_transposed`; the CPU twin is
 /// [`sparse_core::nm::nm_matmul`].
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::{DType, Matrix, Nm, NmMatrix};
+/// use sparse_gpu::{Gpu, NmMatvec};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let pattern = Nm::try_new(2, 4, 1)?;
+/// let w = Matrix::new(32, 64, vec![0.5_f32; 32 * 64]);
+/// let w = gpu.upload_nm(&NmMatrix::prune(&w, pattern)?)?;
+/// let x = gpu.upload(&Matrix::new(1, 64, vec![1.0_f32; 64]))?;
+/// let mut y = gpu.empty_tensor(&[1, 32], DType::F32)?;
+/// let plan = gpu.plan_blocking(&NmMatvec::new(1, 32, 64, pattern))?;
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// plan.record(&mut pass, &w, &x, &mut y)?;
+/// drop(pass);
+/// gpu.queue().submit([encoder.finish()]);
+/// let y = gpu.read_blocking::<f32>(&y)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatvec {
     /// Rows of x and y, at most 8.

@@ -21,6 +21,26 @@ use crate::{Error, Gpu, GpuTensor, KernelTile};
 ///
 /// Scratch memory is at most 96 MiB (three buffers of [`XAttentionScore::most_scratch`]), unless a single row of query blocks needs more:
 /// longer problems are scored in strips, so that it grows with the length of the keys and not with its square.
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::attention::AttentionShape;
+/// use sparse_gpu::sparse_core::xattention::XAttentionOptions;
+/// use sparse_gpu::sparse_core::{DType, Tensor};
+/// use sparse_gpu::{Gpu, XAttentionScore};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let shape = AttentionShape::try_new(1, 2, 1, 512, 512, 64)?;
+/// let q = gpu.upload(&Tensor::new(vec![1, 2, 512, 64], vec![0.5_f32; 2 * 512 * 64]))?;
+/// let k = gpu.upload(&Tensor::new(vec![1, 1, 512, 64], vec![0.5_f32; 512 * 64]))?;
+/// let plan = gpu.plan_blocking(&XAttentionScore::new(shape, XAttentionOptions::default()))?;
+/// let mut sums = gpu.empty_tensor(&plan.sums_shape(), DType::F32)?;
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// plan.record(&mut pass, &q, &k, &mut sums)?;
+/// drop(pass);
+/// gpu.queue().submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct XAttentionScore {
     /// Sizes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sparse_core::DType;
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
-use sparse_shaders::XAttentionSelectKernel;
+use sparse_shaders::{Kernel as _, XAttentionSelectKernel};
 
 use crate::counting::{check_countable, word};
 use crate::dispatch::dispatch;
@@ -29,6 +29,27 @@ const OPERATION: &str = "xattention_select";
 /// `[batch, q_heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Deterministic: masses are added as integers,
 /// exact to 2^-31 of a row's largest. Both modes of [`XAttentionOptions`]. The kernel is `xattention_select.wgsl`; the CPU twin is
 /// [`sparse_core::xattention::select`].
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::attention::AttentionShape;
+/// use sparse_gpu::sparse_core::xattention::XAttentionOptions;
+/// use sparse_gpu::sparse_core::Tensor;
+/// use sparse_gpu::{Gpu, XAttentionSelect};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let shape = AttentionShape::try_new(1, 2, 1, 512, 512, 64)?;
+/// let plan = gpu.plan_blocking(&XAttentionSelect::new(shape, XAttentionOptions::default()))?;
+/// // As XAttentionScore leaves them: 4 x 4 blocks of 128 tokens for each of two heads.
+/// let sums = gpu.upload(&Tensor::new(vec![1, 2, 4, 4], vec![1.0_f32; 2 * 4 * 4]))?;
+/// let mut mask = gpu.empty_mask(plan.mask_shape())?;
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// plan.record(&mut pass, &sums, &mut mask)?;
+/// drop(pass);
+/// gpu.queue().submit([encoder.finish()]);
+/// let mask = gpu.read_mask_blocking(&mask)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct XAttentionSelect {
     /// Sizes of the attention problem.
@@ -97,6 +118,7 @@ impl Problem for XAttentionSelect {
             top_k: self.options.top_k.is_some(),
             forced_mask: self.options.forced.is_some(),
         };
+        kernel.check().map_err(|e| Error::tile(OPERATION, &e))?;
         let compiled = gpu.compile(&kernel).await?;
         let head_rules: Vec<[u32; 4]> = (0..self.shape.q_heads())
             .map(|head| head_rule(&self.options, head, mask_shape[3]))

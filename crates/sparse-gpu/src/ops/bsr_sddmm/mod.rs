@@ -20,6 +20,26 @@ use crate::{Error, Gpu};
 /// is `bsr_sddmm.wgsl`; the CPU twin is [`sparse_core::bsr::bsr_sddmm`].
 ///
 /// Where dy or x exceeds the binding limit, some tokens are summed at a time, in f32 scratch memory of at most 64 MiB, or of one block.
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::prune::BlockBudget;
+/// use sparse_gpu::sparse_core::{BsrMatrix, Matrix};
+/// use sparse_gpu::{BsrSddmm, Gpu};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// // The blocks of these weights are those of their gradient.
+/// let w = Matrix::new(64, 64, vec![0.5_f32; 64 * 64]);
+/// let mut dw = gpu.upload_bsr(&BsrMatrix::prune(&w, (16, 16), BlockBudget::Density(0.25))?)?;
+/// let dy = gpu.upload(&Matrix::new(8, 64, vec![1.0_f32; 8 * 64]))?;
+/// let x = gpu.upload(&Matrix::new(8, 64, vec![1.0_f32; 8 * 64]))?;
+/// let plan = gpu.plan_blocking(&BsrSddmm::new(8, 64, 64, (16, 16)))?;
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// plan.record(&mut pass, &dy, &x, &mut dw)?;
+/// drop(pass);
+/// gpu.queue().submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BsrSddmm {
     /// Rows of dy and x.
