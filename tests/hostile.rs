@@ -15,7 +15,7 @@ use sparse_gpu::{
     GpuOptions, GpuTensor, MatmulPlan, MatmulTypes, NaiveMatmul, NmMatmul, Tile, Weights,
     XAttentionScore, wgpu,
 };
-use support::gpu::{gpu, submit};
+use support::gpu::{gpu, open, submit};
 
 fn matrix(rows: usize, cols: usize) -> Matrix<f32> {
     normal_matrix(rows, cols, 1).unwrap()
@@ -229,6 +229,31 @@ fn reading_as_another_type_is_an_error() {
     let tensor = GpuTensor::from_buffer(only_storage, 0, &[4], DType::F32).unwrap();
     let error = gpu().read_blocking::<f32>(&tensor).unwrap_err();
     assert!(matches!(error, Error::BufferUsage { .. }), "{error}");
+}
+
+/// wgpu tells devices of one instance apart, and not those of different ones.
+#[test]
+fn operands_of_another_device_are_reported() {
+    let [here, there] = [open(None).unwrap(), open(None).unwrap()];
+    // The same allocations on both, so that a number of one stands for something on the other.
+    let upload = |gpu: &Gpu| [0, 1].map(|_| gpu.upload(&matrix(4, 4)).unwrap());
+    let mut own = here.empty_tensor(&[4, 4], DType::F32).unwrap();
+    let ([w, x], [foreign, _]) = (upload(&here), upload(&there));
+    let plan = here.plan_blocking(&DenseMatmul::new(4, 4, 4)).unwrap();
+    let mut record = |w: &GpuTensor| {
+        let scope = here
+            .device()
+            .push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut encoder = here.device().create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        plan.record(&mut pass, w, &x, &mut own).unwrap();
+        drop(pass);
+        here.queue().submit([encoder.finish()]);
+        pollster::block_on(scope.pop()).map(|error| error.to_string())
+    };
+    assert_eq!(record(&w), None);
+    let error = record(&foreign).expect("a tensor of another device was taken for an own one");
+    assert!(error.contains("match Device"), "{error}");
 }
 
 /// `[rows, cols]` with the same row everywhere.

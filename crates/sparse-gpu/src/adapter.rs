@@ -80,12 +80,28 @@ pub fn adapters_blocking() -> Vec<AdapterSummary> {
 
 const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 
-async fn enumerate() -> Vec<wgpu::Adapter> {
+/// One instance for all devices of the process: wgpu numbers buffers per instance, and would take one of another instance's device for its own
+/// of the same number without a word.
+#[cfg(not(target_arch = "wasm32"))]
+fn instance() -> wgpu::Instance {
+    static INSTANCE: std::sync::OnceLock<wgpu::Instance> = std::sync::OnceLock::new();
+    INSTANCE.get_or_init(new_instance).clone()
+}
+
+/// A browser tells its devices apart itself.
+#[cfg(target_arch = "wasm32")]
+fn instance() -> wgpu::Instance {
+    new_instance()
+}
+
+fn new_instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = BACKENDS;
-    let mut adapters = wgpu::Instance::new(descriptor)
-        .enumerate_adapters(BACKENDS)
-        .await;
+    wgpu::Instance::new(descriptor)
+}
+
+async fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut adapters = instance().enumerate_adapters(BACKENDS).await;
     adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,

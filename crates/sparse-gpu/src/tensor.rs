@@ -22,7 +22,8 @@ impl GpuTensor {
     /// A tensor in a buffer that the program already has; nothing is copied. `offset` is in bytes. A half-width result with an odd number of
     /// elements is written in whole words: the two bytes after it become zero.
     ///
-    /// The buffer has to be one of the [`Gpu`]'s device; wgpu itself reports another device's.
+    /// The buffer has to be one of the [`Gpu`]'s device. wgpu itself reports another device's, where both devices come from one
+    /// `wgpu::Instance`, as all that [`Gpu::open`] opens do; those of different instances it cannot tell apart.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::BufferUsage`] without `STORAGE`, [`Error::BufferOffset`] where `offset` is not a multiple of
