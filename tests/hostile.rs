@@ -231,6 +231,28 @@ fn reading_as_another_type_is_an_error() {
     assert!(matches!(error, Error::BufferUsage { .. }), "{error}");
 }
 
+#[test]
+fn reading_from_a_lost_device_is_an_error() {
+    let gpu = open(None).unwrap();
+    let [destroyed, tensor] = [0, 1].map(|_| gpu.upload(&matrix(4, 4)).unwrap());
+    destroyed.buffer().destroy();
+    let read = |tensor| gpu.read_blocking::<f32>(tensor).unwrap_err();
+    let error = read(&destroyed);
+    assert!(
+        matches!(error, Error::Readback { bytes: 64, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("destroyed"), "{error}");
+    gpu.device().destroy();
+    let error = read(&tensor);
+    assert!(
+        matches!(error, Error::Readback { bytes: 64, .. }),
+        "{error}"
+    );
+    let error = pollster::block_on(gpu.read::<f32>(&tensor)).unwrap_err();
+    assert!(matches!(error, Error::Readback { .. }), "{error}");
+}
+
 /// wgpu tells devices of one instance apart, and not those of different ones.
 #[test]
 fn operands_of_another_device_are_reported() {

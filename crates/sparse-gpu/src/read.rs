@@ -68,6 +68,33 @@ impl Gpu {
                 needed: "COPY_SRC to be read back".to_owned(),
             });
         }
+        // On a lost device, and of a destroyed buffer, wgpu reports every call that follows: to the caller instead of to the device's handler,
+        // which ends the program unless it has set one.
+        let scope = self
+            .device()
+            .push_error_scope(wgpu::ErrorFilter::Validation);
+        let submitted = self.submit_read(buffer, offset, bytes);
+        let error = scope.pop();
+        // A browser tells later; waiting for it is not allowed there.
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(error) = pollster::block_on(error) {
+            return Err(Error::Readback {
+                bytes,
+                message: error.to_string(),
+            });
+        }
+        #[cfg(target_arch = "wasm32")]
+        drop(error);
+        submitted
+    }
+
+    /// Submits the copy into a buffer that can be mapped, and asks for its mapping.
+    fn submit_read(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<PendingRead, Error> {
         let staging = self.allocate(
             "readback",
             bytes,
