@@ -285,6 +285,30 @@ fn what_is_not_possible_is_refused() {
         }),
         "dense_matmul: split_k = 0; k is split in 1 part or more, or leave it to the plan with None"
     );
+    // Even without outputs, whose sums would not fit.
+    assert_eq!(
+        refused(DenseMatmul {
+            split_k: Some(usize::MAX),
+            ..DenseMatmul::new(4, 0, 4)
+        }),
+        format!(
+            "dense_matmul: split_k = {}; k is split in at most 2^32 - 1 parts, and more than k_in = 4 are empty",
+            usize::MAX
+        )
+    );
+    assert_eq!(
+        refused(DenseMatmul {
+            split_k: Some(1 << 30),
+            ..problem
+        }),
+        format!(
+            "dense_matmul of 4 token(s) with split_k = 1073741824 and n_out = 4 needs bindings of 68719476736 bytes, the device has \
+             bindings of {} bytes; request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split k in fewer \
+             parts, or leave it to the plan with None",
+            gpu().limits().max_storage_buffer_binding_size.min(1 << 30) - 16
+                - u64::from(gpu().limits().min_storage_buffer_offset_alignment).max(16)
+        )
+    );
     assert_eq!(
         refused(DenseMatmul {
             batch: Batch::PerItem(1 << 30),

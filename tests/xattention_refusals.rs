@@ -113,16 +113,18 @@ fn wrong_operands_of_the_selection() {
         .plan_blocking(&XAttentionSelect::new(shape, wrong))
         .err();
     assert!(matches!(error, Some(Error::XAttention(_))), "{error:?}");
-    let lanes = XAttentionSelect {
-        row_lanes: Some(257),
-        ..problem
-    };
-    let error = gpu.plan_blocking(&lanes).err().unwrap();
-    assert!(
-        matches!(error, Error::InvalidProblem { .. })
-            && error.to_string().contains("is 257, possible is 1 to 256"),
-        "{error:?}"
-    );
+    for row_lanes in [0, 257, usize::MAX] {
+        let lanes = XAttentionSelect {
+            row_lanes: Some(row_lanes),
+            ..problem.clone()
+        };
+        let error = gpu.plan_blocking(&lanes).err().unwrap();
+        let possible = format!("is {row_lanes}, possible is 1 to 256");
+        assert!(
+            matches!(error, Error::InvalidProblem { .. }) && error.to_string().contains(&possible),
+            "{error:?}"
+        );
+    }
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl XAttentionSelect {
             gpu.check_loops(what, iterations(blocks, lanes))
         };
         match self.row_lanes {
-            Some(lanes) => check(lanes.max(1)).map(|()| (lanes, "as the caller asked")),
+            // More or fewer than there can be are refused with the kernel.
+            Some(lanes) => check(lanes.clamp(1, 256)).map(|()| (lanes, "as the caller asked")),
             // Barriers are what costs a processor most.
             None if gpu.is_software() && iterations(blocks, 1) <= 1 << 15 => {
                 check(1).map(|()| (1, "one invocation per row needs no barriers"))

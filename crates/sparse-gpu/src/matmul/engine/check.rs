@@ -23,6 +23,16 @@ pub(super) fn check_problem(problem: &MatmulProblem) -> Result<(), Error> {
         let reason = "split_k = 0; k is split in 1 part or more, or leave it to the plan with None";
         return Err(Error::invalid(operation, reason));
     }
+    // Kernels count parts in u32.
+    if let Some(parts) = problem.split_k
+        && u32::try_from(parts).is_err()
+    {
+        let reason = format!(
+            "split_k = {parts}; k is split in at most 2^32 - 1 parts, and more than k_in = {} are empty",
+            problem.k_in
+        );
+        return Err(Error::invalid(operation, reason));
+    }
     let most = MatvecKernel::MAX_TOKENS;
     if problem.few_tokens_only && problem.tokens > most {
         let reason = format!(

@@ -62,13 +62,15 @@ impl Engine {
         let (parts, parts_apart) = (parts.max(least), least > 1);
         let mut chunk_tokens = chunk_tokens(gpu, &problem, chosen, packed_rows, parts);
         while chunk_tokens == 0 {
+            let fits_in_fewer =
+                parts > least && self::chunk_tokens(gpu, &problem, chosen, packed_rows, least) > 0;
             chosen = smaller(chosen).ok_or_else(|| {
+                if fits_in_fewer {
+                    return too_many_parts(gpu, &problem, chosen, parts);
+                }
                 let longest = packed_rows.max(problem.n_out) as u64;
-                too_long_rows(
-                    gpu,
-                    &problem,
-                    chosen.packed_bytes() * chosen.panel() as u64 * longest,
-                )
+                let panel_bytes = chosen.packed_bytes() * chosen.panel() as u64;
+                too_long_rows(gpu, &problem, panel_bytes * longest)
             })?;
             chunk_tokens = self::chunk_tokens(gpu, &problem, chosen, packed_rows, parts);
         }
@@ -250,6 +252,18 @@ fn too_long_rows(gpu: &Gpu, problem: &MatmulProblem, bytes: u64) -> Error {
     } = problem;
     let what = format!("{operation} with k_in = {k_in} and n_out = {n_out}");
     too_large_to_bind(gpu, what, bytes, "split k or n_out")
+}
+
+fn too_many_parts(gpu: &Gpu, problem: &MatmulProblem, chosen: KernelChoice, parts: usize) -> Error {
+    let tokens = problem.tokens.min(chosen.panel());
+    let sums = (4 * problem.n_out as u64)
+        .saturating_mul(tokens as u64)
+        .saturating_mul(parts as u64);
+    let what = format!(
+        "{} of {tokens} token(s) with split_k = {parts} and n_out = {}",
+        problem.operation, problem.n_out
+    );
+    too_large_to_bind(gpu, what, sums, "split k in fewer parts, or leave it to the plan with None")
 }
 
 /// Parts of k into which a transposed w has to be split so that the weights of each can be bound: its rows are the k.
@@ -450,9 +464,11 @@ async fn plan_finish(
     parts: usize,
 ) -> Result<Finish, Error> {
     let kernel = gpu.compile(&MatmulFinishKernel { output }).await?;
-    let elements = chunk_tokens as u64 * problem.n_out as u64 * parts as u64;
+    let bytes = (4 * chunk_tokens as u64)
+        .saturating_mul(problem.n_out as u64)
+        .saturating_mul(parts as u64);
     Ok(Finish {
         kernel,
-        sums: gpu.allocate("f32 sums", elements * 4, wgpu::BufferUsages::STORAGE)?,
+        sums: gpu.allocate("f32 sums", bytes, wgpu::BufferUsages::STORAGE)?,
     })
 }
