@@ -211,6 +211,24 @@ fn buffers_that_cannot_hold_a_tensor() {
         error.contains("more bytes than can be addressed"),
         "{error}"
     );
+    // Bytes that u64 holds, and their next whole word it does not.
+    assert_eq!(
+        refused(
+            buffer(64, GpuTensor::USAGES),
+            0,
+            &[usize::MAX / 2],
+            DType::F16
+        ),
+        "a buffer of 64 bytes cannot hold a tensor of 18446744073709551615 bytes at offset 0"
+    );
+    let error = gpu()
+        .empty_tensor(&[usize::MAX / 4], DType::F32)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("a tensor of 18446744073709551612 bytes needs max_buffer_size >= "),
+        "{error}"
+    );
 }
 
 #[test]

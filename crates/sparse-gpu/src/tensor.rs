@@ -36,7 +36,7 @@ impl GpuTensor {
     ) -> Result<Self, Error> {
         let bytes = byte_len(shape, dtype)?;
         // Half-width rows are read and written as whole words.
-        let needed = bytes.next_multiple_of(4);
+        let needed = bytes.checked_next_multiple_of(4).unwrap_or(u64::MAX);
         if offset
             .checked_add(needed)
             .is_none_or(|end| end > buffer.size())
@@ -208,7 +208,10 @@ impl Gpu {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, Error> {
-        let size = bytes.max(16).next_multiple_of(16);
+        let size = bytes
+            .max(16)
+            .checked_next_multiple_of(16)
+            .unwrap_or(u64::MAX);
         let most = self.limits().max_buffer_size;
         if size > most {
             return Err(Error::Unavailable {
