@@ -181,17 +181,62 @@ impl XAttentionLayout {
         self.shape.k_len() as isize - self.shape.q_len() as isize
     }
 
-    /// How many key groups query group `group` may score: all before this count, none from there on.
+    /// How many key groups query group `group` may score: all before this count, none from there on. Past the last query group of Exact mode as
+    /// many as that one may.
     pub fn allowed_k_groups(&self, group: usize) -> usize {
         let options = &self.options;
         if !options.causal {
             return self.k_groups;
         }
         if let Some(reference) = &self.reference {
-            return (group + reference.group_offset + 1).min(self.k_groups);
+            return group
+                .saturating_add(reference.group_offset + 1)
+                .min(self.k_groups);
         }
         // The group's first key must be visible to the last real query of this query group.
-        let last_query = ((group + 1) * options.stride).min(self.shape.q_len()) - 1;
+        let end_query = group
+            .saturating_add(1)
+            .saturating_mul(options.stride)
+            .min(self.shape.q_len());
+        let last_query = end_query.saturating_sub(1);
         self.shape.causal_keys(last_query).div_ceil(options.stride)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xattention::Mode;
+
+    fn layout(q_len: usize, mode: Mode) -> XAttentionLayout {
+        let shape = AttentionShape::try_new(1, 1, 1, q_len, 64, 16).unwrap();
+        let options = XAttentionOptions {
+            block: 32,
+            stride: 8,
+            mode,
+            ..XAttentionOptions::default()
+        };
+        options.layout(shape).unwrap()
+    }
+
+    #[test]
+    fn groups_and_rows_past_the_last_see_what_it_does() {
+        let exact = layout(64, Mode::Exact);
+        let groups = [0, 7, 8, usize::MAX / 8, usize::MAX];
+        assert_eq!(
+            groups.map(|group| exact.allowed_k_groups(group)),
+            [1, 8, 8, 8, 8]
+        );
+        let rows = [0, 1, 2, usize::MAX / 32, usize::MAX];
+        assert_eq!(rows.map(|row| exact.reachable_blocks(row)), [1, 2, 2, 2, 2]);
+        // Without queries all of them are past the last.
+        let empty = layout(0, Mode::Exact);
+        assert_eq!([0, 1].map(|group| empty.allowed_k_groups(group)), [8, 8]);
+        let reference = layout(64, Mode::Reference(ReferenceOptions::default()));
+        let last = reference.k_groups();
+        assert_eq!(
+            [0, usize::MAX].map(|group| reference.allowed_k_groups(group)),
+            [1, last]
+        );
     }
 }

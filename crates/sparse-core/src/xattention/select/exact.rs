@@ -44,8 +44,9 @@ impl Position {
         let options = layout.options();
         let block = options.block as isize;
         let [.., k_blocks] = layout.mask_shape();
-        let first_query = q_block * options.block;
-        let end_query = (first_query + options.block).min(layout.shape().q_len());
+        let q_len = layout.shape().q_len();
+        let first_query = q_block.saturating_mul(options.block).min(q_len);
+        let end_query = (first_query + options.block).min(q_len);
         let first_position = first_query as isize + layout.causal_offset();
         let last_position = end_query as isize - 1 + layout.causal_offset();
         let diagonal_end = (last_position.div_euclid(block) + 1).max(0) as usize;
@@ -103,7 +104,7 @@ impl XAttentionLayout {
 }
 
 impl XAttentionLayout {
-    /// Key blocks `0..reachable` hold a key that some query of block row `q_block` may see.
+    /// Key blocks `0..reachable` hold a key that some query of block row `q_block` may see. Past the last row as many as that one reaches.
     pub fn reachable_blocks(&self, q_block: usize) -> usize {
         Position::of(self, q_block).reachable
     }
