@@ -2,11 +2,12 @@
 
 use half::{bf16, f16};
 use proptest::prelude::*;
-use sparse_core::bsr::{bsr_matmul, bsr_matmul_tokens, bsr_matmul_transposed};
+use sparse_core::bsr::{bsr_matmul, bsr_matmul_tokens, bsr_matmul_transposed, bsr_sddmm};
 use sparse_core::matmul::{dense_matmul, dense_matmul_tokens};
 use sparse_core::nm::{nm_matmul, nm_matmul_tokens, nm_matmul_transposed};
 use sparse_core::{
-    Activation, BsrMatrix, Element, Epilogue, MatmulError, Matrix, MatrixView, Nm, NmMatrix,
+    Activation, BlockSelection, BsrMatrix, Element, Epilogue, MatmulError, Matrix, MatrixView, Nm,
+    NmMatrix,
 };
 
 /// Small integers that differ along both axes, so that a transposed or shifted read cannot go unseen.
@@ -227,6 +228,24 @@ fn operands_that_do_not_fit_are_refused() {
             "an output of {0} tokens x {0} features is too large to address on this machine",
             usize::MAX / 2
         ))
+    );
+    // Without a k, and of a single block: operands that take no memory have outputs that no machine has memory for.
+    let empty = Matrix::<f32>::new(1 << 29, 0, Vec::new());
+    let expected = "an output of 536870912 tokens x 536870912 features needs more memory than this machine has; \
+                    compute some tokens at a time";
+    assert_eq!(
+        dense_matmul(&empty, &empty, &Epilogue::NONE).map_err(message),
+        Err(expected.into())
+    );
+    let (empty, block) = (
+        Matrix::<f32>::new(0, 1 << 29, Vec::new()),
+        (1 << 29, 1 << 29),
+    );
+    let one_block = BlockSelection::new(1 << 29, 1 << 29, block, vec![0, 1], vec![0]);
+    let none = None::<&BsrMatrix<f32>>;
+    assert_eq!(
+        bsr_sddmm(&empty, &empty, &one_block, 1.0, 0.0, none).map_err(message),
+        Err(expected.into())
     );
 }
 

@@ -111,6 +111,19 @@ fn each_broken_invariant_has_its_message() {
     );
 }
 
+/// A broadcast view and one strip for all rows: neither takes memory, the values would take 2^47 bytes.
+#[test]
+fn values_that_no_memory_holds_are_refused() {
+    let rows = 1 << 44;
+    let view = MatrixView::try_new(&[1.0_f32], rows, 4, 0, 0).unwrap();
+    let selection = NmSelection::new(rows, 4, Nm::new(2, 4, rows), vec![0, 1]);
+    assert_eq!(
+        message(NmMatrix::from_selection(view, &selection)),
+        "the 35184372088832 kept weights of a 17592186044416 x 4 matrix of pattern 17592186044416:2:4 need more memory than \
+         this machine has; keep fewer, or split the matrix"
+    );
+}
+
 #[test]
 #[should_panic(expected = "12 values in all, but 0 were given")]
 fn the_panicking_twin_says_the_same() {

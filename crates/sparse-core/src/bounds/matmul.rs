@@ -53,7 +53,7 @@ fn with_roundings(
         .zip(&reference.y);
     elements
         .map(|((&pre, &magnitude), &y)| {
-            let roundings = roundings + 2 + reference.epilogue_roundings;
+            let roundings = roundings.saturating_add(2 + reference.epilogue_roundings);
             let flushed = roundings as f64 * SMALLEST_NORMAL * reference.epilogue_gain;
             let sum = gamma(roundings) * magnitude + flushed;
             let error = activated(activation, pre, y, sum);
@@ -91,7 +91,7 @@ mod tests {
 
     /// One output `pre` of ten terms whose magnitudes add up to 3.
     fn reference(pre: f64, activation: Activation) -> MatmulReference {
-        let mut reference = MatmulReference::zeros(1, 1, &Epilogue::NONE);
+        let mut reference = MatmulReference::zeros(1, 1, &Epilogue::NONE).unwrap();
         reference.pre[0] = pre;
         reference.y[0] = activation.apply(pre);
         reference.magnitude[0] = 3.0;

@@ -40,6 +40,19 @@ pub enum BsrError {
         /// Columns of a block.
         block_cols: usize,
     },
+    /// There is no memory to choose among the blocks.
+    #[error(
+        "choosing among {blocks} blocks of {block_rows} x {block_cols} needs more memory than this machine has; \
+         take larger blocks, or split the matrix"
+    )]
+    ChoiceOutOfMemory {
+        /// Blocks to choose from.
+        blocks: usize,
+        /// Rows of a block.
+        block_rows: usize,
+        /// Columns of a block.
+        block_cols: usize,
+    },
     /// The row pointers have the wrong length.
     #[error(
         "{block_rows} block rows need {expected} row pointers (one more), but {actual} were given",

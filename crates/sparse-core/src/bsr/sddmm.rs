@@ -20,7 +20,7 @@ use crate::{BlockSelection, BsrMatrix, Element, MatmulError, MatmulReference, Ma
 /// ```
 ///
 /// # Errors
-/// [`MatmulError::SampledShape`] where dy, x, the selection and the previous matrix do not fit together.
+/// [`MatmulError::SampledShape`] where dy, x, the selection and the previous matrix do not fit together; [`MatmulError::OutOfMemory`].
 pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
     dy: impl Into<MatrixView<'a, Y>>,
     x: impl Into<MatrixView<'a, X>>,
@@ -41,14 +41,12 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
         });
     }
     let (layout, (br, bc)) = (selection.layout(), selection.block());
-    let len = selection.count() * layout.block_len();
     let mut epilogue = Epilogue::NONE.with_alpha(alpha);
     if let Some(previous) = previous {
         let values = Matrix::new(selection.count() * br, bc, previous.values().to_vec());
         epilogue = epilogue.with_addend(beta, &values);
     }
-    let mut reference = MatmulReference::zeros(selection.count() * br, bc, &epilogue);
-    debug_assert_eq!(reference.y.len(), len);
+    let mut reference = MatmulReference::zeros(selection.count() * br, bc, &epilogue)?;
     for (block, (block_row, block_col)) in selection.blocks().enumerate() {
         for (a, row) in layout.rows_of(block_row).enumerate() {
             for (b, col) in layout.cols_of(block_col).enumerate() {

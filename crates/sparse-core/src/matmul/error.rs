@@ -54,6 +54,16 @@ pub enum MatmulError {
         /// Rows of `x`.
         tokens: usize,
     },
+    /// There is no memory for the outputs.
+    #[error(
+        "an output of {tokens} tokens x {n_out} features needs more memory than this machine has; compute some tokens at a time"
+    )]
+    OutOfMemory {
+        /// Tokens asked for.
+        tokens: usize,
+        /// Output features.
+        n_out: usize,
+    },
     /// More outputs than can be addressed.
     #[error(
         "an output of {tokens} tokens x {n_out} features is too large to address on this machine"

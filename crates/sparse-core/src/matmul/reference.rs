@@ -1,5 +1,6 @@
 //! The sum itself, shared by the dense and the sparse references.
 
+use crate::shape::filled;
 use crate::{Element, Epilogue, MatmulError, MatrixView};
 
 /// A product in f64, with what an error bound needs to know about it. All arrays are row-major `[tokens, n_out]`.
@@ -24,18 +25,23 @@ pub struct MatmulReference {
 
 impl MatmulReference {
     /// Nothing but zeros yet. The caller has checked that so many numbers can be addressed.
-    pub(crate) fn zeros(tokens: usize, n_out: usize, epilogue: &Epilogue) -> Self {
-        let len = tokens * n_out;
-        Self {
+    pub(crate) fn zeros(
+        tokens: usize,
+        n_out: usize,
+        epilogue: &Epilogue,
+    ) -> Result<Self, MatmulError> {
+        let zeros =
+            || filled(tokens * n_out, 0.0).ok_or(MatmulError::OutOfMemory { tokens, n_out });
+        Ok(Self {
             tokens,
             n_out,
-            y: vec![0.0; len],
-            pre: vec![0.0; len],
-            magnitude: vec![0.0; len],
+            y: zeros()?,
+            pre: zeros()?,
+            magnitude: zeros()?,
             epilogue_roundings: usize::from(epilogue.alpha != 1.0)
                 + usize::from(epilogue.addend.is_some()),
             epilogue_gain: epilogue.alpha.abs().max(1.0),
-        }
+        })
     }
 
     /// The output whose products sum to `sum`, and their absolute values to `magnitude`; `added` is its place in the addend.
@@ -126,7 +132,7 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
             tokens: token_count,
             n_out,
         })?;
-    let mut reference = MatmulReference::zeros(token_count, n_out, epilogue);
+    let mut reference = MatmulReference::zeros(token_count, n_out, epilogue)?;
     if len == 0 {
         return Ok(reference);
     }

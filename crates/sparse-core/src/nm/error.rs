@@ -76,6 +76,21 @@ pub enum NmError {
         /// Pattern asked for.
         pattern: Nm,
     },
+    /// There is no memory for the kept weights.
+    #[error(
+        "the {values} kept weights of a {rows} x {cols} matrix of pattern {pattern} need more memory than this machine has; \
+         keep fewer, or split the matrix"
+    )]
+    ValuesOutOfMemory {
+        /// Weights to be stored.
+        values: usize,
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        cols: usize,
+        /// The pattern.
+        pattern: Nm,
+    },
     /// Too few or too many kept values.
     #[error(
         "pattern {pattern} keeps {kept_per_row} weights in each of {rows} rows, {expected} values in all, \

@@ -76,7 +76,8 @@ impl<T: Element> NmMatrix<T> {
     /// comes back as `0.0`. A group with fewer than `n` nonzero columns stores zeros of its lowest other columns.
     ///
     /// # Errors
-    /// [`NmError::Violation`] with the first group that keeps too many; [`NmError::TooLarge`] and [`NmError::OutOfMemory`].
+    /// [`NmError::Violation`] with the first group that keeps too many; [`NmError::TooLarge`], [`NmError::OutOfMemory`] and
+    /// [`NmError::ValuesOutOfMemory`].
     pub fn from_dense<'a>(
         dense: impl Into<MatrixView<'a, T>>,
         pattern: Nm,
@@ -96,7 +97,7 @@ impl<T: Element> NmMatrix<T> {
     /// Compresses `dense` to the positions of `selection` and drops everything else.
     ///
     /// # Errors
-    /// [`NmError::SelectionShape`] where the selection is for another shape.
+    /// [`NmError::SelectionShape`] where the selection is for another shape; [`NmError::ValuesOutOfMemory`].
     pub fn from_selection<'a>(
         dense: impl Into<MatrixView<'a, T>>,
         selection: &NmSelection,
@@ -111,9 +112,18 @@ impl<T: Element> NmMatrix<T> {
                 cols: dense.cols(),
             });
         }
+        let mut values = Vec::new();
+        if values.try_reserve_exact(layout.values_len()).is_err() {
+            return Err(NmError::ValuesOutOfMemory {
+                values: layout.values_len(),
+                rows: layout.rows,
+                cols: layout.cols,
+                pattern: layout.pattern,
+            });
+        }
         let mut matrix = Self {
             layout,
-            values: Vec::with_capacity(layout.values_len()),
+            values,
             packed_indices: pack_strips(&layout, selection.indices()),
         };
         for row in layout.filled_rows() {

@@ -1,10 +1,13 @@
 //! Selections of blocks: by magnitude, by scores, at random.
 
+use std::ops::Range;
+
 use crate::bsr::BsrLayout;
 use crate::prune::random::Chooser;
-use crate::prune::score::{check_numbers, highest, sum};
+use crate::prune::score::{check_numbers, highest_of, sum};
 use crate::prune::{BlockBudget, Norm, PruneError};
-use crate::{BlockSelection, BsrMatrix, Element, MatrixView};
+use crate::shape::filled;
+use crate::{BlockSelection, BsrError, BsrMatrix, Element, MatrixView};
 
 impl BlockSelection {
     /// The blocks of largest norm, exactly as many as `budget` says (all-zero blocks too, where no others are left).
@@ -47,8 +50,8 @@ impl BlockSelection {
     ) -> Result<Self, PruneError> {
         let layout = BsrLayout::try_new(rows, cols, block)?;
         let mut chooser = Chooser::new(seed);
-        select(layout, budget, |scope, count| {
-            chooser.choose(scope.len(), count)
+        select(layout, budget, |_, all, count| {
+            chooser.choose_of(all, count)
         })
     }
 }
@@ -87,35 +90,70 @@ fn best_blocks<T: Element>(
     let layout = BsrLayout::try_new(matrix.rows(), matrix.cols(), block)?;
     check_numbers(matrix)?;
     let block_cols = layout.block_cols();
-    let scores: Vec<f64> = (0..layout.block_count())
-        .map(|i| {
-            let (rows, cols) = (
-                layout.rows_of(i / block_cols),
-                layout.cols_of(i % block_cols),
-            );
-            sum(matrix, rows, cols, &score)
-        })
-        .collect::<Result<_, _>>()?;
-    select(layout, budget, |scope, count| {
-        highest(&scores[scope], count)
+    let mut scores =
+        filled(layout.block_count(), 0.0).ok_or_else(|| no_memory_to_choose(&layout))?;
+    for (i, sum_of_block) in scores.iter_mut().enumerate() {
+        let (rows, cols) = (
+            layout.rows_of(i / block_cols),
+            layout.cols_of(i % block_cols),
+        );
+        *sum_of_block = sum(matrix, rows, cols, &score)?;
+    }
+    select(layout, budget, |scope, all, count| {
+        highest_of(all, &scores[scope], count)
     })
 }
 
-/// Keeps of each scope of blocks (row-major) the ones that `choose(scope, count)` names, counted from its start.
+/// Keeps of each scope of blocks (row-major) the ones that `choose(scope, all, count)` names, counted from its start; `all` are theirs.
 fn select(
     layout: BsrLayout,
     budget: BlockBudget,
-    mut choose: impl FnMut(std::ops::Range<usize>, usize) -> Vec<usize>,
+    mut choose: impl FnMut(Range<usize>, Vec<usize>, usize) -> Vec<usize>,
 ) -> Result<BlockSelection, PruneError> {
     let quota = budget.resolve(&layout)?;
-    let mut keep = vec![false; layout.block_count()];
+    let no_memory = || no_memory_to_choose(&layout);
+    let mut keep = filled(layout.block_count(), false).ok_or_else(no_memory)?;
     // A scope without blocks means that there are no blocks at all.
     for start in (0..keep.len()).step_by(quota.len.max(1)) {
-        for i in choose(start..start + quota.len, quota.count) {
+        let all = first(quota.len).ok_or_else(no_memory)?;
+        for i in choose(start..start + quota.len, all, quota.count) {
             keep[start + i] = true;
         }
     }
     Ok(BlockSelection::choose(layout, |block_row, block_col| {
         keep[block_row * layout.block_cols() + block_col]
     }))
+}
+
+/// `0..len`, where memory can be had for them.
+fn first(len: usize) -> Option<Vec<usize>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(len).ok()?;
+    all.extend(0..len);
+    Some(all)
+}
+
+fn no_memory_to_choose(layout: &BsrLayout) -> PruneError {
+    let (block_rows, block_cols) = layout.block;
+    PruneError::Bsr(BsrError::ChoiceOutOfMemory {
+        blocks: layout.block_count(),
+        block_rows,
+        block_cols,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_no_memory_holds_are_none() {
+        assert_eq!(first(3), Some(vec![0, 1, 2]));
+        assert_eq!(first(usize::MAX / 16), None);
+        let layout = BsrLayout::try_new(8, 12, (2, 3)).unwrap();
+        assert_eq!(
+            no_memory_to_choose(&layout).to_string(),
+            "choosing among 16 blocks of 2 x 3 needs more memory than this machine has; take larger blocks, or split the matrix"
+        );
+    }
 }

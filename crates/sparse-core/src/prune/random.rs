@@ -18,7 +18,12 @@ impl Chooser {
 
     /// Exactly `count` of `0..len` (all, where there are fewer), each set equally likely, in random order.
     pub(crate) fn choose(&mut self, len: usize, count: usize) -> Vec<usize> {
-        let mut all: Vec<usize> = (0..len).collect();
+        self.choose_of((0..len).collect(), count)
+    }
+
+    /// As [`Chooser::choose`], of `all`.
+    pub(crate) fn choose_of(&mut self, mut all: Vec<usize>, count: usize) -> Vec<usize> {
+        let len = all.len();
         let count = count.min(len);
         for i in 0..count {
             let j = self.rng.random_range(i..len);

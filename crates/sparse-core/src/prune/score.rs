@@ -61,8 +61,13 @@ pub(crate) fn sum<T: Element>(
 
 /// The indices of the `count` highest scores, best first; among equal scores the lower index is first.
 pub(crate) fn highest(scores: &[f64], count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a])); // stable
+    highest_of((0..scores.len()).collect(), scores, count)
+}
+
+/// As [`highest`], of the indices `order`.
+pub(crate) fn highest_of(mut order: Vec<usize>, scores: &[f64], count: usize) -> Vec<usize> {
+    // In place: a stable sort takes memory.
+    order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
     order.truncate(count);
     order
 }
