@@ -81,6 +81,11 @@ impl<T: Element> Matrix<T> {
     /// Where `row` is out of range.
     #[track_caller]
     pub fn row(&self, row: usize) -> &[T] {
+        assert!(
+            row < self.rows,
+            "row {row} is outside of a matrix of {} rows",
+            self.rows
+        );
         &self.data[row * self.cols..(row + 1) * self.cols]
     }
 
@@ -242,6 +247,19 @@ mod tests {
             MatrixView::try_new(&data, 3, 4, usize::MAX, 1),
             Err(ShapeError::TooLarge { .. })
         ));
+    }
+
+    #[test]
+    #[should_panic(expected = "row 7 is outside of a matrix of 2 rows")]
+    fn a_matrix_without_columns_has_no_more_rows_either() {
+        Matrix::<f32>::new(2, 0, Vec::new()).row(7);
+    }
+
+    /// Whose first element has a number that wraps to 0.
+    #[test]
+    #[should_panic(expected = "is outside of a matrix of 2 rows")]
+    fn no_row_is_another_one() {
+        Matrix::new(2, 2, vec![0.0_f32; 4]).row(1 << (usize::BITS - 1));
     }
 
     #[test]

@@ -125,6 +125,12 @@ fn values_that_no_memory_holds_are_refused() {
 }
 
 #[test]
+#[should_panic(expected = "row 3 is outside of a matrix of 3 rows")]
+fn a_row_too_many_is_no_row() {
+    let _ = with_values(values(), &INDICES).unwrap().row(3);
+}
+
+#[test]
 #[should_panic(expected = "12 values in all, but 0 were given")]
 fn the_panicking_twin_says_the_same() {
     NmMatrix::<f32>::new(3, 6, Nm::new(2, 4, 2), vec![], &INDICES);

@@ -157,6 +157,11 @@ impl<T: Element> NmMatrix<T> {
     /// Where `row` is out of range.
     #[track_caller]
     pub fn row(&self, row: usize) -> impl Iterator<Item = (usize, T)> {
+        assert!(
+            row < self.rows(),
+            "row {row} is outside of a matrix of {} rows",
+            self.rows()
+        );
         let kept_per_row = self.kept_per_row();
         let strip = row / self.pattern().v();
         self.values[row * kept_per_row..(row + 1) * kept_per_row]
