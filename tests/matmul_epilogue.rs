@@ -305,8 +305,8 @@ fn what_is_not_possible_is_refused() {
             "dense_matmul of 4 token(s) with split_k = 1073741824 and n_out = 4 needs bindings of 68719476736 bytes, the device has \
              bindings of {} bytes; request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split k in fewer \
              parts, or leave it to the plan with None",
-            gpu().limits().max_storage_buffer_binding_size.min(1 << 30) - 16
-                - u64::from(gpu().limits().min_storage_buffer_offset_alignment).max(16)
+            gpu().device().limits().max_storage_buffer_binding_size.min(1 << 30) - 16
+                - u64::from(gpu().device().limits().min_storage_buffer_offset_alignment).max(16)
         )
     );
     assert_eq!(

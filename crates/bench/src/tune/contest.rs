@@ -78,12 +78,23 @@ pub struct Best {
 pub enum Verdict {
     /// Another tile is faster by more than the gain differs from round to round.
     Displaced,
-    /// The fastest other tile is not faster by more than the spread.
+    /// The fastest other tile is faster, but not by more than the spread.
     WithinSpread,
-    /// None was faster in the first round.
+    /// None was faster, in the first rounds or in the end.
     DefaultIsBest,
     /// The plan expands the weights first and runs the dense kernel: `dense_matmul` is what to tune.
     RunsDense,
+}
+
+impl Verdict {
+    /// Of the gain of the fastest other tile, if one was faster in the first rounds.
+    fn of(gain: Option<Speedup>) -> Self {
+        match gain {
+            Some(gain) if is_faster(gain) => Self::Displaced,
+            Some(gain) if gain.median > 1.0 => Self::WithinSpread,
+            _ => Self::DefaultIsBest,
+        }
+    }
 }
 
 impl Finding {
@@ -175,11 +186,7 @@ impl Race<'_> {
         }
         let left = self.time.saturating_sub(start.elapsed());
         let (default_ms, best) = self.finale(operation, &default, &finalists, left, after_round)?;
-        let verdict = match &best {
-            None => Verdict::DefaultIsBest,
-            Some(best) if is_faster(best.gain) => Verdict::Displaced,
-            Some(_) => Verdict::WithinSpread,
-        };
+        let verdict = Verdict::of(best.as_ref().map(|best| best.gain));
         Ok(Finding {
             case: case.clone(),
             default: kernel,
@@ -350,5 +357,23 @@ mod tests {
         assert!(is_faster(1.25, 0.01) && !is_faster(1.25, 0.3));
         assert!(!is_faster(1.01, 0.0), "one percent is noise");
         assert!(!is_faster(0.8, 0.0) && !is_faster(f64::NAN, 0.0));
+    }
+
+    #[test]
+    fn a_slower_tile_is_not_within_the_spread() {
+        let verdict = |median| {
+            Verdict::of(Some(Speedup {
+                median,
+                spread: 0.1,
+            }))
+        };
+        let verdicts = [1.25, 1.05, 1.0, 0.63].map(verdict);
+        let (taken, spread, best) = (
+            Verdict::Displaced,
+            Verdict::WithinSpread,
+            Verdict::DefaultIsBest,
+        );
+        assert_eq!(verdicts, [taken, spread, best, best]);
+        assert_eq!(Verdict::of(None), best);
     }
 }
