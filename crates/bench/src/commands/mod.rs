@@ -63,14 +63,48 @@ fn open_with_tiles(
 fn exit_code(records: &[Record]) -> ExitCode {
     let wrong: Vec<&Record> = records.iter().filter(|record| !record.is_right()).collect();
     for record in &wrong {
-        eprintln!(
-            "error: {} {} {} is wrong: its largest error is {} times its bound",
-            record.op, record.shape, record.pattern, record.max_err_over_bound
-        );
+        eprintln!("error: {}", complaint(record));
     }
     if wrong.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// What is said of a row that lies outside of its error bound.
+fn complaint(record: &Record) -> String {
+    let ratio = record.max_err_over_bound;
+    // NaN and infinities say nothing of how far.
+    let cause = if ratio.is_finite() {
+        ""
+    } else {
+        "; a result is NaN or infinite where the reference, in f64, is not (numbers that f32 has no room for do that: take smaller operands), \
+         or a row of the mask is no right choice"
+    };
+    format!(
+        "{} {} {} is wrong: its largest error is {ratio} times its bound{cause}",
+        record.op, record.shape, record.pattern
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_infinite_error_says_what_may_cause_it() {
+        let with = |max_err_over_bound| {
+            complaint(&Record {
+                max_err_over_bound,
+                ..crate::fixture::nm_matmul()
+            })
+        };
+        assert!(with(1.5).ends_with("is wrong: its largest error is 1.5 times its bound"));
+        let overflowed = with(f64::INFINITY);
+        assert!(
+            overflowed.contains("inf times its bound; a result is NaN or infinite"),
+            "{overflowed}"
+        );
     }
 }
