@@ -34,8 +34,12 @@ pub fn cooperative_matmul_bounds(
     activation: Activation,
     output: DType,
 ) -> Vec<f64> {
-    let blocks = terms.div_ceil(4) + parts - parts.min(1);
-    let roundings = 2 * (terms + 2 * blocks) + parts - parts.min(1);
+    let more_parts = parts.saturating_sub(1);
+    let blocks = terms.div_ceil(4).saturating_add(more_parts);
+    let roundings = terms
+        .saturating_add(blocks.saturating_mul(2))
+        .saturating_mul(2)
+        .saturating_add(more_parts);
     with_roundings(reference, roundings, activation, output)
 }
 
@@ -163,6 +167,16 @@ mod tests {
             let (none, f32) = (Activation::None, DType::F32);
             let bound = cooperative_matmul_bounds(&reference, 10, parts, none, f32)[0];
             assert_close(bound, 3.0 * roundings * UNIT_ROUNDOFF);
+        }
+    }
+
+    #[test]
+    fn more_terms_than_the_lemma_has_room_for_bound_nothing() {
+        let (reference, none) = (reference(2.0, Activation::None), Activation::None);
+        for count in [1 << 24, usize::MAX] {
+            let rounding = matmul_bounds(&reference, count, none, DType::F32)[0];
+            let cutting = cooperative_matmul_bounds(&reference, count, count, none, DType::F32)[0];
+            assert_eq!([rounding, cutting], [f64::INFINITY; 2]);
         }
     }
 }
