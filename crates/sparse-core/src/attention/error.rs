@@ -79,7 +79,11 @@ pub enum AttentionShapeError {
         tokens: usize,
     },
     /// The tensors have more elements than this machine can address.
-    #[error("the tensors of {0:?} have more elements than this machine can address")]
+    #[error(
+        "q of {} items x {} heads x {} tokens x {} numbers, or k of {} tokens, has more elements than this machine can address; \
+         split the batch or the sequence",
+        .0.batch(), .0.q_heads(), .0.q_len(), .0.head_dim(), .0.k_len()
+    )]
     TooLarge(AttentionShape),
 }
 

@@ -250,10 +250,16 @@ mod tests {
                 tokens: MAX_TOKENS + 1
             })
         );
-        assert!(matches!(
-            AttentionShape::try_new(usize::MAX, 1, 1, 1, 1, 2),
-            Err(E::TooLarge(_))
-        ));
+        let error = AttentionShape::try_new(usize::MAX, 1, 1, 3, 4, 2).unwrap_err();
+        assert!(matches!(error, E::TooLarge(_)));
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "q of {} items x 1 heads x 3 tokens x 2 numbers, or k of 4 tokens, has more elements than this machine can address; \
+                 split the batch or the sequence",
+                usize::MAX
+            )
+        );
     }
 
     #[test]
