@@ -263,7 +263,12 @@ fn too_many_parts(gpu: &Gpu, problem: &MatmulProblem, chosen: KernelChoice, part
         "{} of {tokens} token(s) with split_k = {parts} and n_out = {}",
         problem.operation, problem.n_out
     );
-    too_large_to_bind(gpu, what, sums, "split k in fewer parts, or leave it to the plan with None")
+    too_large_to_bind(
+        gpu,
+        what,
+        sums,
+        "split k in fewer parts, or leave it to the plan with None",
+    )
 }
 
 /// Parts of k into which a transposed w has to be split so that the weights of each can be bound: its rows are the k.
