@@ -81,24 +81,31 @@ fn windows_can_be_ordered_too() {
     Case::new(&dense, None).check();
 }
 
-/// The rows of one head in the order in which they start, for a mask with `count(row)` blocks a row.
-fn order_of(rows: usize, causal: bool, count: impl Fn(usize) -> usize) -> Vec<u32> {
+/// The order in which the first `rows` rows of the last slice of heads start, where operands hold no numbers.
+fn order_of(problem: &BlockAttention, mask: &BlockMask, rows: usize) -> Vec<u32> {
     let gpu = gpu();
+    let BlockAttention {
+        batch,
+        q_heads,
+        kv_heads,
+        q_len,
+        k_len,
+        head_dim,
+        ..
+    } = *problem;
     let problem = BlockAttention {
-        block: 16,
-        causal,
         masked: true,
         order: Some(RowOrder::ByWeight),
-        ..BlockAttention::new(1, 1, 1, rows * 16, rows * 16, 4)
+        ..problem.clone()
     };
-    let mask = BlockMask::from_fn(1, 1, rows, rows, |_, _, i, j| j < count(i)).unwrap();
     let plan = gpu.plan_blocking(&problem).unwrap();
-    let x = poisoned::<f32>(gpu, &[1, 1, rows * 16, 4]);
-    let mut out = poisoned::<f32>(gpu, &[1, 1, rows * 16, 4]);
-    let mut lse = poisoned::<f32>(gpu, &[1, 1, rows * 16]);
-    let mask = gpu.upload_mask(&mask).unwrap();
+    let [q, k] = [[q_heads, q_len], [kv_heads, k_len]]
+        .map(|[heads, len]| poisoned::<f32>(gpu, &[batch, heads, len, head_dim]));
+    let mut out = poisoned::<f32>(gpu, &[batch, q_heads, q_len, head_dim]);
+    let mut lse = poisoned::<f32>(gpu, &[batch, q_heads, q_len]);
+    let mask = gpu.upload_mask(mask).unwrap();
     submit(gpu, |pass| {
-        plan.record(pass, &x, &x, &x, Some(&mask), &mut out, &mut lse)
+        plan.record(pass, &q, &k, &k, Some(&mask), &mut out, &mut lse)
             .unwrap();
     });
     let list = plan.row_order().unwrap().clone();
@@ -116,36 +123,92 @@ fn parts() -> usize {
     }
 }
 
+/// The order of rows of such weights.
+fn expected_order(weights: &[usize]) -> Vec<u32> {
+    let mut sorted: Vec<usize> = (0..weights.len()).collect();
+    // The sort of the standard library is stable.
+    sorted.sort_by_key(|&row| std::cmp::Reverse(weights[row]));
+    let (parts, mut dealt) = (parts(), vec![Vec::new(); parts()]);
+    for (rank, row) in sorted.into_iter().enumerate() {
+        let (turn, place) = (rank / parts, rank % parts);
+        let part = if turn % 2 == 1 {
+            parts - 1 - place
+        } else {
+            place
+        };
+        dealt[part].push(u32::try_from(row).unwrap());
+    }
+    if parts > 1 {
+        dealt.iter_mut().for_each(|part| part.sort_unstable());
+    }
+    dealt.concat()
+}
+
+/// Per row of every head, the selected blocks with a key that the last query of the row may see.
+fn weights_of(problem: &BlockAttention, mask: &BlockMask) -> Vec<usize> {
+    let (q_len, k_len, block) = (problem.q_len, problem.k_len, problem.block);
+    let [batch, heads, rows, _] = mask.shape();
+    let rows = (0..batch * heads * rows).map(|n| (n / rows / heads, n / rows % heads, n % rows));
+    rows.map(|(item, head, row)| {
+        let queries = ((row + 1) * block).min(q_len);
+        let keys = if problem.causal {
+            (queries + k_len).saturating_sub(q_len)
+        } else {
+            k_len
+        };
+        let seen = |j: &usize| j * block < keys;
+        mask.row(item, head, row).filter(seen).count()
+    })
+    .collect()
+}
+
 #[test]
 fn the_heaviest_rows_start_first_and_equals_in_their_order() {
     // More rows than are placed at a time, many of the same weight.
-    let count = |row: usize| row * 7 % 5;
     for (rows, causal) in [(1, false), (3, true), (64, false), (65, false), (150, true)] {
-        let weight = |row: usize| {
-            if causal {
-                count(row).min(row + 1)
-            } else {
-                count(row).min(rows)
-            }
+        let problem = BlockAttention {
+            block: 16,
+            causal,
+            ..BlockAttention::new(1, 1, 1, rows * 16, rows * 16, 4)
         };
-        let mut sorted: Vec<usize> = (0..rows).collect();
-        // The sort of the standard library is stable.
-        sorted.sort_by_key(|&row| std::cmp::Reverse(weight(row)));
-        let (parts, mut dealt) = (parts(), vec![Vec::new(); parts()]);
-        for (rank, row) in sorted.into_iter().enumerate() {
-            let (turn, place) = (rank / parts, rank % parts);
-            let part = if turn % 2 == 1 {
-                parts - 1 - place
-            } else {
-                place
-            };
-            dealt[part].push(u32::try_from(row).unwrap());
-        }
-        if parts > 1 {
-            dealt.iter_mut().for_each(|part| part.sort_unstable());
-        }
-        assert_eq!(order_of(rows, causal, count), dealt.concat(), "{rows} rows");
+        let mask = BlockMask::from_fn(1, 1, rows, rows, |_, _, i, j| j < i * 7 % 5).unwrap();
+        let expected = expected_order(&weights_of(&problem, &mask));
+        assert_eq!(order_of(&problem, &mask, rows), expected, "{rows} rows");
     }
+}
+
+/// Another mask in every head, last rows and last blocks that are not full, and first queries that see no key or many.
+#[test]
+fn the_rows_of_every_head_are_weighed_by_the_blocks_that_they_see() {
+    for (q_len, k_len) in [(69, 85), (85, 69), (70, 75), (75, 70), (80, 33), (17, 130)] {
+        for causal in [true, false] {
+            let problem = BlockAttention {
+                block: 16,
+                causal,
+                ..BlockAttention::new(2, 4, 2, q_len, k_len, 4)
+            };
+            let mask = scattered(&problem, 60);
+            let weights = weights_of(&problem, &mask);
+            let what = format!("{q_len} x {k_len}, causal {causal}: {weights:?}");
+            let order = order_of(&problem, &mask, weights.len());
+            assert_eq!(order, expected_order(&weights), "{what}");
+        }
+    }
+}
+
+/// Heads that do not fit one binding together: the last of three is weighed by its own part of the mask.
+#[test]
+fn the_rows_of_a_later_slice_of_heads_are_weighed_by_its_own_masks() {
+    let problem = BlockAttention {
+        block: 16,
+        causal: false,
+        ..BlockAttention::new(1, 3, 3, 9 * 16, 100_000, 128)
+    };
+    // Always the same in the other heads. Weights of long rows are compared without their last bits, which 64 leaves out.
+    let count = |head, row| 64 * if head == 2 { 1 + row * 7 % 9 } else { 5 };
+    let mask = BlockMask::from_fn(1, 3, 9, 6250, |_, h, i, j| j < count(h, i)).unwrap();
+    let weights = weights_of(&problem, &mask);
+    assert_eq!(order_of(&problem, &mask, 9), expected_order(&weights[18..]));
 }
 
 #[test]
