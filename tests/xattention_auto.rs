@@ -6,7 +6,7 @@ mod support {
 }
 
 use half::f16;
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::{PlantedAttention, normal_tensor};
 use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
@@ -160,7 +160,8 @@ fn the_device_runs_the_kernel_that_pays() {
 /// Long dispatches are cut, and rows of an odd number of halves are rounded by a second kernel: each piece has a grid of its own.
 #[test]
 fn every_piece_of_a_dispatch_follows_the_decision() {
-    let device = gpu().with_longest_dispatch(2_000_000);
+    // More pieces than the kernel that decides has invocations.
+    let device = gpu().with_longest_dispatch(1_000_000);
     check::<f32>(&device, &planted(shape(300, 32)), Attended::Sparse);
     check::<f32>(&device, &flat(shape(300, 32)), Attended::Dense);
     check::<f16>(&device, &planted(shape(300, 33)), Attended::Sparse);
@@ -236,6 +237,38 @@ fn the_count_is_that_of_the_reachable_blocks() {
             }
             assert_eq!(outcome.attended, expected, "{what}");
         }
+    }
+}
+
+/// More sparse heads than the kernel that decides has invocations, between heads of other kinds: all of them count, and no other does.
+#[test]
+fn every_sparse_head_counts_for_the_decision() {
+    let shape = AttentionShape::try_new(5, 26, 2, 70, 100, 8).unwrap();
+    let window = HeadKind::Streaming {
+        sink_blocks: 1,
+        recent_blocks: 1,
+    };
+    let kinds = (0..26).map(|head| match head % 13 {
+        0 | 7 => HeadKind::Dense,
+        3 | 4 => window,
+        _ => HeadKind::Sparse,
+    });
+    // Every block is selected, which the plan cannot know. One block fewer than the limit is sparse, as many are dense.
+    for (efficiency, expected) in [(1.0, Attended::Dense), (1.0 + 1e-6, Attended::Sparse)] {
+        let auto = XAttention {
+            policy: on_device_after_scores(efficiency, 0.01),
+            options: XAttentionOptions {
+                threshold: 0.99999.into(),
+                head_kinds: Some(kinds.clone().collect()),
+                ..options()
+            },
+            ..problem::<f32>(shape, Policy::Sparse)
+        };
+        let plan = gpu().plan_blocking(&auto).unwrap();
+        assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
+        run_plan(gpu(), &plan, &flat::<f32>(shape));
+        let outcome = plan.outcome_blocking(gpu()).unwrap();
+        assert_eq!(outcome.attended, expected, "{efficiency}: {outcome}");
     }
 }
 
