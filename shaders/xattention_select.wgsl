@@ -120,7 +120,7 @@ fn position_of(q_block: u32) -> Position {
     let first = i32(q_block * params.block) + before;
     let last = i32(min((q_block + 1u) * params.block, params.q_len)) - 1 + before;
     let end = select(u32(max(last, 0)) / params.block + 1u, 0u, last < 0);
-    return Position(u32(max(first, 0)) / params.block, end, {% if causal %}min(end, params.k_blocks){% else %}params.k_blocks{% endif %});
+    return Position(u32(max(first, 0)) / params.block, end, {% if causal %}end{% else %}params.k_blocks{% endif %});
 }
 
 // Whether block j is one of the first `sinks`, or of the `recent` ones that end where the row's last query stands.
@@ -249,7 +249,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     any_forced = row_max(any_forced, lane);
 
 {% if top_k %}
-    let wanted = vec2<u32>(min(rule.x, row.candidates), 0u);
+    let wanted = vec2<u32>(rule.x, 0u);
 {%- else %}
     let threshold = rule.x;
     var wanted = share_of(total, threshold);

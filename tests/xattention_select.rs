@@ -262,6 +262,35 @@ fn rows_longer_than_a_workgroup_and_scores_far_apart() {
     );
 }
 
+/// No score is negative, but a caller's sums may be: nothing is selected for what lies below zero, and -0 is 0.
+#[test]
+fn sums_below_zero_count_as_zero() {
+    let shape = AttentionShape::try_new(1, 2, 1, 64, 64, 4).unwrap();
+    for top_k in [None, Some(3)] {
+        let options = XAttentionOptions {
+            block: 4,
+            stride: 2,
+            threshold: 0.5.into(),
+            top_k,
+            causal: false,
+            ..XAttentionOptions::default()
+        };
+        let mut sums = sixteenths(options.layout(shape).unwrap().score_shape(), 11);
+        let at = |j: usize| j % 3 == 1;
+        (0..sums.len())
+            .filter(|&j| at(j))
+            .for_each(|j| sums[j] = 0.0);
+        let mut below = sums.clone();
+        for j in (0..sums.len()).filter(|&j| at(j)) {
+            below[j] = if j % 2 == 0 { -2.0 } else { -0.0 };
+        }
+        for lanes in LANES {
+            let expected = gpu_select(&sums, shape, &options, lanes);
+            assert_eq!(gpu_select(&below, shape, &options, lanes), expected);
+        }
+    }
+}
+
 #[test]
 fn the_comparison_can_fail() {
     let masks = [[true, false], [true, true]]
