@@ -17,6 +17,10 @@ fn each_broken_invariant_has_its_message() {
         "a mask of [1, 2, 3, 33] blocks needs 12 words (2 for each row of key blocks), but 11 were given"
     );
     assert_eq!(
+        message(BlockMask::try_from_words(1, 2, 3, 33, vec![0; 13])),
+        "a mask of [1, 2, 3, 33] blocks needs 12 words (2 for each row of key blocks), but 13 were given"
+    );
+    assert_eq!(
         message(BlockMask::try_from_words(1, 1, 3, 5, vec![31, 32, 64])),
         "the last word of mask row 1 is 0x00000020, but only 5 key blocks exist: bits past them must be zero"
     );
@@ -33,6 +37,10 @@ fn each_broken_invariant_has_its_message() {
     assert_eq!(
         message(BlockMask::from_bools(1, 1, 2, 3, &[true; 5])),
         "a mask of [1, 1, 2, 3] blocks needs 6 truth values, but 5 were given"
+    );
+    assert_eq!(
+        message(BlockMask::from_bools(1, 1, 2, 3, &[true; 7])),
+        "a mask of [1, 1, 2, 3] blocks needs 6 truth values, but 7 were given"
     );
     assert_eq!(
         message(BlockMask::dense(1 << 20, 1 << 20, 1 << 20, 1 << 20)),
@@ -78,9 +86,19 @@ fn a_bit_past_the_row_is_no_block() {
 }
 
 #[test]
-#[should_panic(expected = "row (0, 1, 0) is outside of a mask of [2, 1, 1, 1] blocks")]
-fn a_head_past_the_last_is_no_row_of_the_next_batch_entry() {
-    BlockMask::dense(2, 1, 1, 1).unwrap().row(0, 1, 0).count();
+fn a_row_past_the_last_is_none_of_the_next_head_or_batch_entry() {
+    let mask = BlockMask::dense(2, 3, 4, 1).unwrap();
+    let message = |panic: Box<dyn std::any::Any + Send>| *panic.downcast::<String>().unwrap();
+    for (b, h, i) in [(0, 0, 4), (0, 3, 0), (2, 0, 0)] {
+        let row = std::panic::catch_unwind(|| mask.row(b, h, i).count()).unwrap_err();
+        let expected = format!("row ({b}, {h}, {i}) is outside of a mask of [2, 3, 4, 1] blocks");
+        assert_eq!(message(row), expected);
+    }
+    for (b, h) in [(0, 3), (2, 0)] {
+        let count = std::panic::catch_unwind(|| mask.count_of_head(b, h)).unwrap_err();
+        let expected = format!("head ({b}, {h}) is outside of a mask of [2, 3, 4, 1] blocks");
+        assert_eq!(message(count), expected);
+    }
 }
 
 #[test]
@@ -183,6 +201,22 @@ proptest! {
             BlockMask::sinks(&grid, sinks).unwrap(),
             by_tokens(&grid, |_, s| s < sinks as i64)
         );
+    }
+
+    #[test]
+    fn dilated_blocks_are_counted_from_where_the_last_query_stands(
+        (q_len, k_len) in (0_usize..20, 0_usize..20),
+        block in 1_usize..6,
+        (dilation, count) in (1_usize..4, 0_usize..5),
+    ) {
+        let grid = BlockGrid { batch: 1, heads: 2, q_len, k_len, block };
+        let (q_blocks, k_blocks) = (q_len.div_ceil(block), k_len.div_ceil(block));
+        let expected = BlockMask::from_fn(1, 2, q_blocks, k_blocks, |_, _, i, j| {
+            let last = ((i + 1) * block).min(q_len) as i64 - 1 + k_len as i64 - q_len as i64;
+            let own = last.div_euclid(block as i64);
+            (0..count).any(|n| own - (n * dilation) as i64 == j as i64)
+        });
+        prop_assert_eq!(BlockMask::dilated(&grid, dilation, count), expected);
     }
 
     #[test]

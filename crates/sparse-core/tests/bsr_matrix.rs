@@ -76,6 +76,10 @@ fn each_broken_invariant_has_its_message() {
         "the last row pointer says 4 blocks, but 3 block column indices were given"
     );
     assert_eq!(
+        message(with(&[0, 2, 2], &[0, 2, 1], values())),
+        "the last row pointer says 2 blocks, but 3 block column indices were given"
+    );
+    assert_eq!(
         message(with(&[0, 2, 3], &[0, 3, 1], values())),
         "block 1 of block row 0 has block column 3, the matrix has 3 block columns"
     );
@@ -90,6 +94,10 @@ fn each_broken_invariant_has_its_message() {
     assert_eq!(
         message(with(&[0, 2, 3], &[0, 2, 1], vec![0.0; 11])),
         "3 blocks of 2 x 2 need 3 * 2 * 2 values, but 11 were given"
+    );
+    assert_eq!(
+        message(with(&[0, 2, 3], &[0, 2, 1], vec![0.0; 13])),
+        "3 blocks of 2 x 2 need 3 * 2 * 2 values, but 13 were given"
     );
     let mut padded = values();
     padded[10] = f32::NAN;
@@ -119,12 +127,20 @@ fn each_broken_invariant_has_its_message() {
         "a 1048576 x 1048576 matrix in blocks of 1 x 1 is too large: its padded form must be addressable and have \
          fewer than 2^32 blocks"
     );
-    let selection = BlockSelection::new(3, 4, (2, 2), vec![0, 0, 1], vec![1]);
     let dense = Matrix::new(3, 5, vec![0.0; 15]);
-    assert_eq!(
-        message(BsrMatrix::from_selection(&dense, &selection)),
-        "the selection is for a 3 x 4 matrix, the matrix given is 3 x 5"
-    );
+    // Fewer columns, fewer rows, as many elements.
+    for (rows, cols, indptr) in [
+        (3, 4, vec![0, 0, 1]),
+        (2, 5, vec![0, 1]),
+        (5, 3, vec![0; 4]),
+    ] {
+        let indices = vec![1; indptr[indptr.len() - 1] as usize];
+        let selection = BlockSelection::new(rows, cols, (2, 2), indptr, indices);
+        assert_eq!(
+            message(BsrMatrix::from_selection(&dense, &selection)),
+            format!("the selection is for a {rows} x {cols} matrix, the matrix given is 3 x 5")
+        );
+    }
 }
 
 #[test]

@@ -98,12 +98,27 @@ fn each_broken_invariant_has_its_message() {
         )),
         "a 1099511627776 x 1099511627776 matrix of pattern 2:4 is too large to address on this machine"
     );
-    let other = NmSelection::new(2, 6, Nm::new(2, 4, 2), INDICES[..4].to_vec());
-    let dense = with_values(values(), &INDICES).unwrap().to_dense();
+    // Both slots of the tail group are padding: the first of them counts as well as the last.
     assert_eq!(
-        message(NmMatrix::from_selection(&dense, &other)),
-        "the selection is for a 2 x 6 matrix, the matrix given is 3 x 6"
+        message(NmMatrix::try_new(
+            1,
+            5,
+            Nm::TWO_FOUR,
+            vec![0.0, 0.0, 1.0, 0.0],
+            &[0, 1, 1, 2]
+        )),
+        "slot 2 of row 0 lies at column 5, past the 5 columns of the matrix: its value must be zero"
     );
+    let dense = with_values(values(), &INDICES).unwrap().to_dense();
+    // Fewer rows, fewer columns, as many elements.
+    for (rows, cols, slots) in [(2, 6, 4), (3, 5, 8), (6, 3, 6)] {
+        let indices = INDICES[..slots].to_vec();
+        let other = NmSelection::new(rows, cols, Nm::new(2, 4, 2), indices);
+        assert_eq!(
+            message(NmMatrix::from_selection(&dense, &other)),
+            format!("the selection is for a {rows} x {cols} matrix, the matrix given is 3 x 6")
+        );
+    }
     assert_eq!(
         message(NmMatrix::from_dense(&dense, Nm::new(2, 4, 3))),
         "pattern 3:2:4 does not hold: the strip of rows 0..3, group 0 (columns from 0) has 4 nonzero columns, 2 are allowed; \
@@ -140,6 +155,12 @@ fn the_panicking_twin_says_the_same() {
 #[should_panic(expected = "slot 4 of strip 0 is outside of 2 strips of 4 slots")]
 fn a_slot_past_its_strip_is_no_slot_of_the_next() {
     with_values(values(), &INDICES).unwrap().index(0, 4);
+}
+
+#[test]
+#[should_panic(expected = "slot 3 of strip 2 is outside of 2 strips of 4 slots")]
+fn a_strip_past_the_last_has_no_slots() {
+    with_values(values(), &INDICES).unwrap().index(2, 3);
 }
 
 #[test]

@@ -171,6 +171,20 @@ fn unusable_selections_have_the_messages_of_the_format() {
     );
 }
 
+/// Neither the padding of the last group nor the next row is a column, and the padding of the last strip is no row.
+#[test]
+fn what_a_selection_keeps_ends_with_the_matrix() {
+    let selection = NmSelection::new(3, 6, Nm::new(2, 4, 2), [0, 1, 2, 3].repeat(2));
+    assert!(selection.keeps(2, 1) && !selection.keeps(2, 5));
+    for (row, col) in [(2, 6), (3, 5), (3, 6)] {
+        let panic = std::panic::catch_unwind(|| selection.keeps(row, col)).unwrap_err();
+        assert_eq!(
+            panic.downcast_ref::<String>(),
+            Some(&format!("({row}, {col}) is outside of a 3 x 6 matrix"))
+        );
+    }
+}
+
 #[test]
 #[should_panic(expected = "4 in all, but 0 were given")]
 fn the_panicking_twin_says_the_same() {

@@ -151,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn counts_may_be_larger_than_any_row() {
+        let whole = [vec![0], vec![0, 1], vec![0, 1, 2]];
+        assert_eq!(rows(30, 30, streaming(0, usize::MAX), true), whole);
+        assert_eq!(rows(30, 30, streaming(usize::MAX, 0), true), whole);
+    }
+
+    #[test]
     fn a_row_stands_where_its_last_query_does() {
         // Queries 0..15 stand at keys 20..35: rows end at keys 29 and 34.
         assert_eq!(rows(15, 35, streaming(0, 1), true), [vec![2], vec![3]]);

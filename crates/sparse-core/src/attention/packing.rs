@@ -242,6 +242,15 @@ mod tests {
             Err(AttentionShapeError::Items { q: 2, k: 1 })
         );
         assert_eq!(
+            PackedShape::try_new(1, 1, 1, packing(&[3]), packing(&[1, 2])),
+            Err(AttentionShapeError::Items { q: 1, k: 2 })
+        );
+        let most = crate::attention::MAX_TOKENS;
+        assert_eq!(
+            PackedShape::try_new(1, 1, 1, packing(&[1, 1]), packing(&[most, 1])),
+            Err(AttentionShapeError::TooLong { tokens: most + 1 })
+        );
+        assert_eq!(
             PackedShape::try_new(3, 2, 1, packing(&[1]), packing(&[3])),
             Err(AttentionShapeError::Heads {
                 q_heads: 3,

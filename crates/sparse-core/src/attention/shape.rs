@@ -260,6 +260,14 @@ mod tests {
                 usize::MAX
             )
         );
+        assert!(AttentionShape::try_new(1, 1, 1, MAX_TOKENS, MAX_TOKENS, 1).is_ok());
+        // An empty batch does not hide sizes that overflow.
+        for (batch, heads) in [(usize::MAX, 1), (0, usize::MAX)] {
+            assert!(matches!(
+                AttentionShape::try_new(batch, heads, heads, 1, 1, 2),
+                Err(E::TooLarge(_))
+            ));
+        }
     }
 
     #[test]
@@ -272,6 +280,7 @@ mod tests {
         assert_eq!([keys(4, 4, 0), keys(4, 4, 3)], [1, 4]);
         assert_eq!([keys(2, 5, 0), keys(2, 5, 1)], [4, 5]);
         assert_eq!([keys(2, 5, 2), keys(2, 5, usize::MAX)], [5, 5]);
+        assert_eq!(keys(5, 2, 9), 2);
         assert_eq!(
             [keys(5, 2, 0), keys(5, 2, 2), keys(5, 2, 3), keys(5, 2, 4)],
             [0, 0, 1, 2]

@@ -98,4 +98,25 @@ mod tests {
         }
         assert_eq!(sampled.y.len(), at);
     }
+
+    #[test]
+    fn operands_that_do_not_fit_together_are_refused() {
+        let zeros = |rows, cols| Matrix::<f32>::zeros(rows, cols).unwrap();
+        let selection = BlockSelection::new(3, 4, (2, 2), vec![0, 1, 2], vec![1, 0]);
+        let refused = |dy: (usize, usize), x: (usize, usize), previous: Option<Vec<u32>>| {
+            let previous = previous.map(|indices| {
+                BsrMatrix::new(3, 4, (2, 2), vec![0, 1, 2], indices, vec![0.0_f32; 8])
+            });
+            let (left, right) = (zeros(dy.0, dy.1), zeros(x.0, x.1));
+            let selected = (3, 4);
+            bsr_sddmm(&left, &right, &selection, 1.0, 1.0, previous.as_ref())
+                == Err(MatmulError::SampledShape { dy, x, selected })
+        };
+        assert!(!refused((2, 3), (2, 4), Some(vec![1, 0])));
+        // Other tokens, rows, columns, blocks.
+        assert!(refused((5, 3), (2, 4), None));
+        assert!(refused((2, 4), (2, 4), None));
+        assert!(refused((2, 3), (2, 3), None));
+        assert!(refused((2, 3), (2, 4), Some(vec![1, 1])));
+    }
 }

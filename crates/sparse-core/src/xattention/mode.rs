@@ -48,8 +48,8 @@ impl ReferenceOptions {
     ///
     /// ```
     /// use sparse_core::xattention::ReferenceOptions;
-    /// let chunks = [1000, 4096, 8192, 16384, 32768, 65536, 131072].map(ReferenceOptions::usual_chunk);
-    /// assert_eq!(chunks, [2048, 4096, 8192, 16384, 8192, 4096, 2048]);
+    /// let chunks = [1000, 4096, 8192, 16384, 32768, 65536, 131072, 262144].map(ReferenceOptions::usual_chunk);
+    /// assert_eq!(chunks, [2048, 4096, 8192, 16384, 8192, 4096, 2048, 2048]);
     /// ```
     pub fn usual_chunk(k_len: usize) -> usize {
         let power = k_len.checked_next_power_of_two().unwrap_or(usize::MAX);

@@ -152,6 +152,7 @@ fn shares(row: &[Option<Dot>], layout: &XAttentionLayout) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attention::HeadKind;
     use crate::xattention::{ReferenceOptions, Threshold};
 
     #[test]
@@ -196,6 +197,23 @@ mod tests {
         };
         let result = block_scores(&q, &k, &whole).unwrap();
         assert_eq!(result.logit_magnitude, [9.5]);
+    }
+
+    #[test]
+    fn heads_that_are_not_scored_keep_their_rows() {
+        let q = Tensor::new(vec![1, 2, 2, 1], vec![1.0_f32, 2.0, 3.0, 4.0]);
+        let k = Tensor::new(vec![1, 1, 2, 1], vec![1.0_f32, -2.0]);
+        let options = XAttentionOptions {
+            block: 1,
+            stride: 1,
+            scale: Some(1.0),
+            head_kinds: Some(vec![HeadKind::Dense, HeadKind::Sparse]),
+            ..XAttentionOptions::default()
+        };
+        let result = block_scores(&q, &k, &options).unwrap();
+        assert_eq!(result.logit_magnitude, [0.0, 0.0, 3.0, 8.0]);
+        assert_eq!(result.scores.data()[..4], [0.0; 4]);
+        assert_eq!(result.scores.row(0, 1, 0), [1.0, 0.0]);
     }
 
     #[test]

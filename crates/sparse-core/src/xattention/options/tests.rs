@@ -24,6 +24,7 @@ fn with_reference(change: impl FnOnce(&mut ReferenceOptions)) -> XAttentionOptio
 fn every_broken_rule_has_its_own_error() {
     assert_eq!(with(|_| ()), Ok(()));
     let max = XAttentionOptions::MAX_BLOCK;
+    assert_eq!(with(|o| o.block = max), Ok(()));
     for block in [0, max + 1] {
         assert_eq!(with(|o| o.block = block), Err(E::Block { block, max }));
     }
@@ -55,15 +56,17 @@ fn every_broken_rule_has_its_own_error() {
         ..with_reference(|_| ())
     };
     assert_eq!(counted.validate(), Err(E::TopKInReference { top_k }));
-    let (n_sink, n_recent) = (1, 0);
-    let forced = XAttentionOptions {
-        n_sink,
-        ..with_reference(|_| ())
-    };
-    assert_eq!(
-        forced.validate(),
-        Err(E::ForcedColumnsInReference { n_sink, n_recent })
-    );
+    for (n_sink, n_recent) in [(1, 0), (0, 1)] {
+        let forced = XAttentionOptions {
+            n_sink,
+            n_recent,
+            ..with_reference(|_| ())
+        };
+        assert_eq!(
+            forced.validate(),
+            Err(E::ForcedColumnsInReference { n_sink, n_recent })
+        );
+    }
 }
 
 #[test]
@@ -90,15 +93,31 @@ fn a_chunk_is_a_multiple_of_the_block_and_no_longer_than_a_sequence() {
 #[test]
 fn options_must_fit_the_shape() {
     let shape = AttentionShape::try_new(1, 4, 1, 3000, 2000, 8).unwrap();
-    let options = XAttentionOptions {
-        threshold: Threshold::PerHead(vec![0.9; 3]),
-        ..XAttentionOptions::default()
-    };
-    let (given, q_heads) = (3, 4);
-    assert_eq!(
-        options.layout(shape),
-        Err(E::ThresholdCount { given, q_heads })
-    );
+    let q_heads = 4;
+    for given in [3, 5] {
+        let options = XAttentionOptions {
+            threshold: Threshold::PerHead(vec![0.9; given]),
+            ..XAttentionOptions::default()
+        };
+        assert_eq!(
+            options.layout(shape),
+            Err(E::ThresholdCount { given, q_heads })
+        );
+    }
+    let expected = shape.mask_shape(128);
+    for (axis, wrong) in [2, 5, 23, 15].into_iter().enumerate() {
+        let mut given = expected;
+        given[axis] = wrong;
+        let [batch, heads, q_blocks, k_blocks] = given;
+        let options = XAttentionOptions {
+            forced: Some(BlockMask::dense(batch, heads, q_blocks, k_blocks).unwrap()),
+            ..XAttentionOptions::default()
+        };
+        assert_eq!(
+            options.layout(shape),
+            Err(E::ForcedShape { given, expected })
+        );
+    }
     let (q_len, k_len, chunk) = (3000, 2000, 2048);
     assert_eq!(
         with_reference(|_| ()).layout(shape),
@@ -108,6 +127,9 @@ fn options_must_fit_the_shape() {
             chunk
         })
     );
+    // More queries than keys are no more chunks.
+    let shape = AttentionShape::try_new(1, 4, 1, 2000, 1000, 8).unwrap();
+    assert!(with_reference(|_| ()).layout(shape).is_ok());
 }
 
 #[test]

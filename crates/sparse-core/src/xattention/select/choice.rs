@@ -226,6 +226,32 @@ mod tests {
     }
 
     #[test]
+    fn a_row_without_mass_wants_every_block_and_one_without_forced_blocks_wants_one() {
+        let row = ExactRow {
+            reachable: 3,
+            forced: vec![false; 3],
+            wanted: Wanted::Share(0.5),
+        };
+        let check = |scores: [f64; 3], chosen, share| {
+            let wanted = Wanted::Share(share);
+            ExactRow {
+                wanted,
+                ..row.clone()
+            }
+            .check_choice(&scores, chosen, 0.0)
+        };
+        assert_eq!(check([0.0; 3], &[true; 3], 0.5), Ok(()));
+        assert_eq!(
+            check([0.0; 3], &[true, false, true], 0.5),
+            Err(ChoiceError::AllWanted { block: 1 })
+        );
+        // Nothing is wanted, but one block is the least that a row has.
+        let scores = [0.25, 0.5, 0.25];
+        assert_eq!(check(scores, &[false, true, false], 0.0), Ok(()));
+        assert!(check(scores, &[true, true, false], 0.0).is_err());
+    }
+
+    #[test]
     fn the_tolerance_forgives_as_much_and_no_more() {
         // 0.625 of 0.75 wanted: 0.125 short.
         assert_eq!(check(&[0, 2], 0.75, 0.125), Ok(()));

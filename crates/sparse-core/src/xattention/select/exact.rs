@@ -156,7 +156,7 @@ impl ExactRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::AttentionShape;
+    use crate::attention::{AttentionShape, HeadKind};
     use crate::xattention::XAttentionOptions;
 
     fn layout() -> XAttentionLayout {
@@ -172,6 +172,25 @@ mod tests {
     #[test]
     fn the_last_row_is_one() {
         assert_eq!(layout().exact_row(1, 2, 3).reachable, 4);
+    }
+
+    #[test]
+    fn a_row_before_all_keys_reaches_none() {
+        let shape = AttentionShape::try_new(1, 1, 1, 4, 2, 1).unwrap();
+        let layout = layout().options().layout(shape).unwrap();
+        // The last query of the first row stands right before the first key.
+        assert_eq!([0, 1].map(|row| layout.reachable_blocks(row)), [0, 1]);
+        assert!(layout.exact_row(0, 0, 0).forced.is_empty());
+    }
+
+    #[test]
+    fn a_dense_head_takes_what_its_rows_reach() {
+        let options = XAttentionOptions {
+            head_kinds: Some(vec![HeadKind::Dense; 3]),
+            ..layout().options().clone()
+        };
+        let layout = options.layout(layout().shape()).unwrap();
+        assert_eq!(layout.kind_row(0, 1), [true, true, false, false]);
     }
 
     #[test]

@@ -62,3 +62,45 @@ pub(super) fn select_row(
     }
     selected
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::attention::AttentionShape;
+    use crate::xattention::{BlockScores, Mode, ReferenceOptions, XAttentionOptions, select};
+
+    /// The blocks of the only row, of a query that stands at the last of four keys, in blocks of a token.
+    fn row(scores: [f64; 4], causal: bool, threshold: f64, keep_recent: bool) -> Vec<usize> {
+        let shape = AttentionShape::try_new(1, 1, 1, 1, 4, 1).unwrap();
+        let options = XAttentionOptions {
+            block: 1,
+            stride: 1,
+            causal,
+            threshold: threshold.into(),
+            mode: Mode::Reference(ReferenceOptions {
+                chunk: Some(1),
+                keep_recent,
+                ..ReferenceOptions::default()
+            }),
+            ..XAttentionOptions::default()
+        };
+        let scores = BlockScores::try_new([1, 1, 1, 4], scores.to_vec()).unwrap();
+        let mask = select(&scores, &options.layout(shape).unwrap()).unwrap();
+        mask.row(0, 0, 0).collect()
+    }
+
+    #[test]
+    fn the_share_is_enough_where_it_is_reached() {
+        let scores = [0.125, 0.25, 0.5, 0.125];
+        // Block 0 and the diagonal hold a quarter.
+        assert_eq!(row(scores, true, 0.25, false), [0, 3]);
+        assert_eq!(row(scores, true, 0.75, false), [0, 2, 3]);
+        assert_eq!(row(scores, true, 0.8, false), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn recent_blocks_are_those_where_queries_stand() {
+        let scores = [0.25, 0.5, 0.125, 0.125];
+        assert_eq!(row(scores, false, 0.5, false), [0, 1]);
+        assert_eq!(row(scores, false, 0.5, true), [0, 1, 3]);
+    }
+}
