@@ -64,6 +64,10 @@ fn each_broken_invariant_has_its_message() {
         "2 block rows need 3 row pointers (one more), but 2 were given"
     );
     assert_eq!(
+        message(with(&[0, 2, 3, 3], &[0, 2, 1], values())),
+        "2 block rows need 3 row pointers (one more), but 4 were given"
+    );
+    assert_eq!(
         message(with(&[1, 2, 3], &[0, 2, 1], values())),
         "the first row pointer is 1, it must be 0"
     );
@@ -147,6 +151,13 @@ fn each_broken_invariant_has_its_message() {
 #[should_panic(expected = "block rows need 3 row pointers (one more), but 0 were given")]
 fn the_panicking_twin_says_the_same() {
     BsrMatrix::<f32>::new(3, 5, (2, 2), vec![], vec![], vec![]);
+}
+
+#[test]
+#[should_panic(expected = "row 3 is outside of a matrix of 3 rows")]
+fn a_padded_row_of_the_last_blocks_is_no_row() {
+    let matrix = with(&[0, 2, 3], &[0, 2, 1], values()).unwrap();
+    matrix.row(3).count();
 }
 
 #[test]

@@ -67,6 +67,10 @@ fn each_broken_invariant_has_its_message() {
         "pattern 2:2:4 keeps 4 weights in each of 3 rows, 12 values in all, but 11 were given"
     );
     assert_eq!(
+        message(with_values(vec![0.0; 13], &INDICES)),
+        "pattern 2:2:4 keeps 4 weights in each of 3 rows, 12 values in all, but 13 were given"
+    );
+    assert_eq!(
         message(with_values(values(), &INDICES[..7])),
         "pattern 2:2:4 needs 4 indices for each of 2 strips of rows, 8 in all, but 7 were given"
     );

@@ -202,6 +202,11 @@ mod tests {
             check(&[HeadKind::Dense], 2, false),
             Err(E::HeadKinds { kinds, q_heads })
         );
+        let (kinds, q_heads) = (2, 1);
+        assert_eq!(
+            check(&[HeadKind::Dense; 2], 1, false),
+            Err(E::HeadKinds { kinds, q_heads })
+        );
         let head = 1;
         assert_eq!(
             check(&[HeadKind::Dense, streaming(0, 0)], 2, false),

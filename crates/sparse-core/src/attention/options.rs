@@ -69,6 +69,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_mask_of_another_shape_is_refused() {
+        let shape = AttentionShape::try_new(2, 3, 1, 200, 500, 1).unwrap();
+        let options = AttentionOptions::default();
+        let expected = [2, 3, 2, 4];
+        let check = |mask: [usize; 4]| {
+            let [batch, heads, q_blocks, k_blocks] = mask;
+            let mask = BlockMask::dense(batch, heads, q_blocks, k_blocks).unwrap();
+            options.check(&shape, Some(&mask))
+        };
+        assert_eq!(check(expected), Ok(()));
+        for axis in 0..4 {
+            let mut mask = expected;
+            mask[axis] += 1;
+            let block = 128;
+            let error = AttentionError::MaskShape {
+                mask,
+                expected,
+                block,
+            };
+            assert_eq!(check(mask), Err(error));
+        }
+    }
+
+    #[test]
     fn a_soft_cap_bounds_large_logits_and_keeps_small_ones() {
         let options = AttentionOptions {
             soft_cap: Some(30.0),

@@ -266,6 +266,7 @@ mod tests {
         assert_eq!(none, Packing::of_lengths(&[]).unwrap());
         let some = Packing::of_lengths(&[0, 3, 0]).unwrap();
         assert_eq!(some.offsets(), [0, 0, 3, 3]);
+        assert_eq!(Packing::try_new(vec![0, 0, 3, 3]), Ok(some));
     }
 
     #[test]

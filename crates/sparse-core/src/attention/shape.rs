@@ -193,7 +193,7 @@ mod tests {
         use AttentionShapeError as E;
         let q = [1, 4, 10, 64];
         type Case<'a> = (&'a [usize], &'a [usize], &'a [usize], E);
-        let cases: [Case<'_>; 7] = [
+        let cases: [Case<'_>; 9] = [
             (
                 &[4, 10, 64],
                 &[1, 4, 10, 64],
@@ -214,6 +214,8 @@ mod tests {
                 &[1, 4, 10, 32],
                 E::HeadDim { q: 64, k: 32 },
             ),
+            (&[2, 4, 10, 64], &q, &q, E::Batch { q: 2, k: 1 }),
+            (&[1, 4, 10, 32], &q, &q, E::HeadDim { q: 32, k: 64 }),
             (
                 &q,
                 &[1, 3, 10, 64],

@@ -200,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn logits_beyond_the_range_of_exp_have_shares() {
+        let q = Tensor::new(vec![1, 1, 2, 1], vec![1000.0_f32, -1000.0]);
+        let k = Tensor::new(vec![1, 1, 2, 1], vec![5.0_f32, 5.0]);
+        let options = XAttentionOptions {
+            block: 1,
+            stride: 1,
+            scale: Some(1.0),
+            ..XAttentionOptions::default()
+        };
+        let result = block_scores(&q, &k, &options).unwrap();
+        assert_eq!(result.scores.data(), [1.0, 0.0, 0.5, 0.5]);
+    }
+
+    #[test]
     fn heads_that_are_not_scored_keep_their_rows() {
         let q = Tensor::new(vec![1, 2, 2, 1], vec![1.0_f32, 2.0, 3.0, 4.0]);
         let k = Tensor::new(vec![1, 1, 2, 1], vec![1.0_f32, -2.0]);

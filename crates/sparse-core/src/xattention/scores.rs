@@ -69,3 +69,20 @@ impl BlockScores {
         &self.data[start..start + k_blocks]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_past_the_last_is_none_of_the_next_head_or_item() {
+        let scores = BlockScores::try_new([2, 3, 4, 1], vec![0.0; 24]).unwrap();
+        for (batch, head, q_block) in [(0, 0, 4), (0, 3, 0), (2, 0, 0)] {
+            let panic = std::panic::catch_unwind(|| scores.row(batch, head, q_block).len());
+            assert_eq!(
+                *panic.unwrap_err().downcast::<String>().unwrap(),
+                format!("row ({batch}, {head}, {q_block}) is outside of scores [2, 3, 4, 1]")
+            );
+        }
+    }
+}

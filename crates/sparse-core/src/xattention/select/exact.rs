@@ -157,6 +157,7 @@ impl ExactRow {
 mod tests {
     use super::*;
     use crate::attention::{AttentionShape, HeadKind};
+    use crate::mask::BlockMask;
     use crate::xattention::XAttentionOptions;
 
     fn layout() -> XAttentionLayout {
@@ -181,6 +182,22 @@ mod tests {
         // The last query of the first row stands right before the first key.
         assert_eq!([0, 1].map(|row| layout.reachable_blocks(row)), [0, 1]);
         assert!(layout.exact_row(0, 0, 0).forced.is_empty());
+    }
+
+    #[test]
+    fn forced_blocks_are_those_of_the_rows_own_item_and_head() {
+        let given = BlockMask::from_fn(2, 3, 4, 4, |b, h, i, j| j == (b + h) % 3 && i == 3);
+        let options = XAttentionOptions {
+            forced: Some(given.unwrap()),
+            causal: false,
+            ..layout().options().clone()
+        };
+        let layout = options.layout(layout().shape()).unwrap();
+        for (item, head) in (0..6).map(|n| (n / 3, n % 3)) {
+            let forced = layout.exact_row(item, head, 3).forced;
+            let expected: Vec<bool> = (0..4).map(|j| j == (item + head) % 3).collect();
+            assert_eq!(forced, expected, "item {item}, head {head}");
+        }
     }
 
     #[test]

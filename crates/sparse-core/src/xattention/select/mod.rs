@@ -194,6 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn as_many_scores_of_another_shape_are_refused() {
+        let scores = BlockScores::try_new([1, 1, 4, 1], vec![0.0; 4]).unwrap();
+        assert_eq!(
+            select(&scores, &layout(1, 0.5.into())),
+            Err(XAttentionError::ScoreShape {
+                scores: [1, 1, 4, 1],
+                expected: [1, 1, 1, 4],
+            })
+        );
+    }
+
+    #[test]
     fn scores_that_are_no_masses_are_refused() {
         assert_eq!(
             BlockScores::try_new([1, 1, 1, 4], vec![0.0; 3]),

@@ -68,39 +68,83 @@ mod tests {
     use crate::attention::AttentionShape;
     use crate::xattention::{BlockScores, Mode, ReferenceOptions, XAttentionOptions, select};
 
-    /// The blocks of the only row, of a query that stands at the last of four keys, in blocks of a token.
-    fn row(scores: [f64; 4], causal: bool, threshold: f64, keep_recent: bool) -> Vec<usize> {
-        let shape = AttentionShape::try_new(1, 1, 1, 1, 4, 1).unwrap();
-        let options = XAttentionOptions {
+    /// The blocks of each row of `q_len` queries that stand at the last of four keys, in blocks of a token; every row has these scores.
+    fn rows(
+        q_len: usize,
+        scores: [f64; 4],
+        change: impl FnOnce(&mut XAttentionOptions, &mut ReferenceOptions),
+    ) -> Vec<Vec<usize>> {
+        let shape = AttentionShape::try_new(1, 1, 1, q_len, 4, 1).unwrap();
+        let mut options = XAttentionOptions {
             block: 1,
             stride: 1,
-            causal,
-            threshold: threshold.into(),
-            mode: Mode::Reference(ReferenceOptions {
-                chunk: Some(1),
-                keep_recent,
-                ..ReferenceOptions::default()
-            }),
             ..XAttentionOptions::default()
         };
-        let scores = BlockScores::try_new([1, 1, 1, 4], scores.to_vec()).unwrap();
+        let mut reference = ReferenceOptions {
+            chunk: Some(1),
+            ..ReferenceOptions::default()
+        };
+        change(&mut options, &mut reference);
+        options.mode = Mode::Reference(reference);
+        let scores = BlockScores::try_new([1, 1, q_len, 4], scores.repeat(q_len)).unwrap();
         let mask = select(&scores, &options.layout(shape).unwrap()).unwrap();
-        mask.row(0, 0, 0).collect()
+        (0..q_len).map(|i| mask.row(0, 0, i).collect()).collect()
     }
 
     #[test]
     fn the_share_is_enough_where_it_is_reached() {
-        let scores = [0.125, 0.25, 0.5, 0.125];
+        let row = |threshold: f64| {
+            let scores = [0.125, 0.25, 0.5, 0.125];
+            rows(1, scores, |o, _| o.threshold = threshold.into())
+        };
         // Block 0 and the diagonal hold a quarter.
-        assert_eq!(row(scores, true, 0.25, false), [0, 3]);
-        assert_eq!(row(scores, true, 0.75, false), [0, 2, 3]);
-        assert_eq!(row(scores, true, 0.8, false), [0, 1, 2, 3]);
+        assert_eq!(row(0.25), [[0, 3]]);
+        assert_eq!(row(0.75), [[0, 2, 3]]);
+        assert_eq!(row(0.8), [[0, 1, 2, 3]]);
     }
 
     #[test]
     fn recent_blocks_are_those_where_queries_stand() {
-        let scores = [0.25, 0.5, 0.125, 0.125];
-        assert_eq!(row(scores, false, 0.5, false), [0, 1]);
-        assert_eq!(row(scores, false, 0.5, true), [0, 1, 3]);
+        let row = |keep_recent| {
+            rows(1, [0.25, 0.5, 0.125, 0.125], |o, r| {
+                (o.causal, o.threshold) = (false, 0.5.into());
+                r.keep_recent = keep_recent;
+            })
+        };
+        assert_eq!(row(false), [[0, 1]]);
+        assert_eq!(row(true), [[0, 1, 3]]);
+    }
+
+    const SCORES: [f64; 4] = [0.125, 0.5, 0.25, 0.125];
+
+    #[test]
+    fn every_row_of_the_first_chunk_takes_a_block_more() {
+        let last_row = |chunk, causal| {
+            let rows = rows(4, SCORES, |o, r| {
+                (o.causal, o.threshold) = (causal, 0.5.into());
+                r.chunk = Some(chunk);
+            });
+            rows[3].clone()
+        };
+        assert_eq!(last_row(4, true), [0, 1, 2, 3]);
+        assert_eq!(last_row(1, true), [0, 1, 3]);
+        // Without causality no chunk is special.
+        assert_eq!(last_row(4, false), [0, 1]);
+    }
+
+    #[test]
+    fn the_share_is_one_of_all_scores() {
+        // Block 0 and the diagonal hold 0.375, which is enough of the 0.875 that the third row may look at, but not of 1.
+        let rows = rows(4, SCORES, |o, _| o.threshold = 0.4.into());
+        assert_eq!(rows[2], [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_kept_sink_fills_the_first_row_only() {
+        let rows = rows(4, SCORES, |o, r| {
+            o.threshold = 0.5.into();
+            r.keep_sink = true;
+        });
+        assert_eq!(rows[..2], [vec![0, 1, 2, 3], vec![0, 1]]);
     }
 }
