@@ -465,8 +465,8 @@ fn the_last_weight_of_an_unaligned_row_is_multiplied_once() {
 #[test]
 fn halves_round_to_nearest_and_keep_their_nans_and_infinities() {
     // One column, weight 1: y is x rounded. The numbers lie above, below and at the middle between two bf16, whose even neighbour is
-    // above or below.
-    let bits: [u32; 12] = [
+    // above or below. Rounding the last two NaNs as numbers would carry into the sign.
+    let bits: [u32; 14] = [
         0x3f80_7fff,
         0x3f80_8000,
         0x3f80_8001,
@@ -479,21 +479,23 @@ fn halves_round_to_nearest_and_keep_their_nans_and_infinities() {
         0xbf81_8000,
         0x7f80_0001,
         0xffc0_0001,
+        0x7fff_ffff,
+        0xffff_ffff,
     ];
-    let x = Matrix::new(12, 1, bits.map(f32::from_bits).to_vec());
+    let x = Matrix::new(14, 1, bits.map(f32::from_bits).to_vec());
     let plan = DenseMatmul {
         types: MatmulTypes {
             y: DType::Bf16,
             ..MatmulTypes::default()
         },
-        ..DenseMatmul::new(12, 2, 1)
+        ..DenseMatmul::new(14, 2, 1)
     };
     let plan = gpu().plan_blocking(&plan).unwrap();
     let (gx, w) = (
         gpu().upload(&x).unwrap(),
         gpu().upload(&repeated(2, &[1.0])).unwrap(),
     );
-    let mut y = gpu().empty_tensor(&[12, 2], DType::Bf16).unwrap();
+    let mut y = gpu().empty_tensor(&[14, 2], DType::Bf16).unwrap();
     submit(gpu(), |pass| plan.record(pass, &w, &gx, &mut y).unwrap());
     let y = gpu().read_blocking::<bf16>(&y).unwrap();
     for (t, x) in x.data().iter().enumerate() {

@@ -3,8 +3,11 @@
 mod support;
 
 use half::{bf16, f16};
-use sparse_core::Nm;
-use sparse_gpu::{Activation, Tile, Transposed};
+use sparse_core::{BsrMatrix, Matrix, Nm, NmMatrix};
+use sparse_gpu::{
+    Activation, BsrMatmul, DenseMatmul, MatmulPlan, NmMatmul, Tile, Transposed, Weights,
+};
+use support::gpu::{gpu, poisoned, read, submit};
 use support::matmul::{Added, Case, EDGES, Format, check};
 
 const W: Transposed = Transposed {
@@ -172,5 +175,69 @@ fn few_tokens_and_many_outputs() {
             check::<f16, f16, f16>(&case);
             check::<f16, bf16, bf16>(&case);
         }
+    }
+}
+
+/// A token of ones, many times.
+fn of_ones<'a>(
+    plan: &MatmulPlan,
+    w: impl Into<Weights<'a>>,
+    [tokens, n_out, k_in]: [usize; 3],
+) -> Vec<f64> {
+    let x = Matrix::new(tokens, k_in, vec![1.0_f32; tokens * k_in]);
+    let x = gpu().upload(&x).unwrap();
+    let mut y = poisoned::<f32>(gpu(), &[tokens, n_out]);
+    submit(gpu(), |pass| plan.record(pass, w, &x, &mut y).unwrap());
+    read::<f32>(gpu(), &y)
+}
+
+/// What the last step reads behind the last k, or behind the last row of a block, is nothing, also where it times zero would be NaN.
+#[test]
+fn infinities_of_the_last_k_stay_infinite_and_those_of_another_block_stay_there() {
+    let inf = f32::INFINITY;
+    for tokens in [1, 9] {
+        // Rows of vec4s and others; every weight of the last of 13 k is infinite.
+        for n_out in [8, 7] {
+            let shape = [tokens, n_out, 13];
+            let number = |i: usize| if i / n_out == 12 { inf } else { 1.0 };
+            let w = Matrix::new(13, n_out, (0..13 * n_out).map(number).collect());
+            let plan = DenseMatmul {
+                transposed: W,
+                ..DenseMatmul::new(tokens, n_out, 13)
+            };
+            let plan = gpu().plan_blocking(&plan).unwrap();
+            let y = of_ones(&plan, &gpu().upload(&w).unwrap(), shape);
+            assert_eq!(y, vec![f64::INFINITY; tokens * n_out]);
+            for (pattern, kept) in [(Nm::TWO_FOUR, 2), (Nm::ONE_FOUR, 1), (Nm::new(3, 4, 13), 3)] {
+                // Of equal weights the first stay.
+                let nm = NmMatrix::prune(&w, pattern).unwrap();
+                let plan = NmMatmul {
+                    transposed: W,
+                    ..NmMatmul::new(tokens, n_out, 13, pattern)
+                };
+                let plan = gpu().plan_blocking(&plan).unwrap();
+                let y = of_ones(&plan, &gpu().upload_nm(&nm).unwrap(), shape);
+                for (at, y) in y.into_iter().enumerate() {
+                    let stored = at % n_out % 4 < kept;
+                    assert_eq!(
+                        y,
+                        if stored { f64::INFINITY } else { 0.0 },
+                        "{pattern}: {at}"
+                    );
+                }
+            }
+        }
+        // Blocks of three rows. Behind the first lies the second, which has other outputs, and begins with infinities.
+        let number = |i: usize| if i < 8 && i % 8 >= 4 { inf } else { 1.0 };
+        let w = Matrix::new(6, 8, (0..48).map(number).collect());
+        let bsr = BsrMatrix::from_dense(&w, (3, 4)).unwrap();
+        let plan = BsrMatmul {
+            transposed: W,
+            ..BsrMatmul::new(tokens, 8, 6, (3, 4))
+        };
+        let plan = gpu().plan_blocking(&plan).unwrap();
+        let y = of_ones(&plan, &gpu().upload_bsr(&bsr).unwrap(), [tokens, 8, 6]);
+        let row = [[6.0; 4], [f64::INFINITY; 4]].concat();
+        assert_eq!(y, row.repeat(tokens));
     }
 }

@@ -2,9 +2,9 @@
 
 mod support;
 
-use sparse_core::Nm;
+use sparse_core::{Matrix, Nm, NmMatrix};
 use sparse_gpu::{Activation, Batch, NmMatvec};
-use support::gpu::gpu;
+use support::gpu::{gpu, poisoned, read, submit};
 use support::matmul::{Case, Format, check};
 
 fn nm(pattern: &str) -> Format {
@@ -43,6 +43,34 @@ fn edges_of_rows_and_columns() {
                 integers: true,
                 ..Case::new(nm(pattern), shape)
             });
+        }
+    }
+}
+
+/// Behind the stored weights of a row lie those of the next one: they must not meet the zeros behind the last k, also where they are infinite.
+#[test]
+fn infinities_of_a_row_stay_in_it() {
+    let w: Vec<f32> = (0..8 * 13)
+        .map(|i| if i / 13 % 2 == 1 { f32::INFINITY } else { 1.0 })
+        .collect();
+    let w = Matrix::new(8, 13, w);
+    // Stored of 13 weights. Those of four columns select their x, the others gather it.
+    for (pattern, stored) in [("2:4", 7.0), ("1:4", 4.0), ("2:3", 9.0), ("1:2", 7.0)] {
+        let pattern: Nm = pattern.parse().unwrap();
+        let nm = NmMatrix::prune(&w, pattern).unwrap();
+        let nm = gpu().upload_nm(&nm).unwrap();
+        for tokens in [1, 3] {
+            let x = Matrix::new(tokens, 13, vec![1.0_f32; tokens * 13]);
+            let x = gpu().upload(&x).unwrap();
+            let mut y = poisoned::<f32>(gpu(), &[tokens, 8]);
+            let plan = gpu()
+                .plan_blocking(&NmMatvec::new(tokens, 8, 13, pattern))
+                .unwrap();
+            submit(gpu(), |pass| {
+                plan.record(pass, &nm, &x, &mut y).unwrap();
+            });
+            let expected = [stored, f64::INFINITY].repeat(4 * tokens);
+            assert_eq!(read::<f32>(gpu(), &y), expected, "{pattern}");
         }
     }
 }
