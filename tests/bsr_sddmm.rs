@@ -3,9 +3,9 @@
 mod support;
 
 use half::{bf16, f16};
-use sparse_core::{BsrMatrix, DType, Element, Matrix};
-use sparse_gpu::{BsrSddmm, GpuBsr, GpuTensor};
-use support::gpu::{gpu, submit};
+use sparse_core::{BlockSelection, BsrMatrix, DType, Element, Matrix};
+use sparse_gpu::{BsrMatmul, BsrSddmm, GpuBsr, GpuTensor};
+use support::gpu::{gpu, read, submit};
 use support::pairs::pairs;
 use support::sddmm::{Case, check};
 
@@ -121,6 +121,30 @@ fn the_bound_is_not_vacuous() {
         .into_iter()
         .fold(0.0, f64::max);
     assert!(worst > 0.125, "an eighth of the bound would do: {worst}");
+}
+
+/// Rows of blocks are padded with zeros, also where infinite columns of x lie behind a block: with the result as weights, padding meets zeros.
+#[test]
+fn a_result_can_be_used_as_weights() {
+    let (rows, cols, block) = (4, 6, (2, 3));
+    let selection = BlockSelection::new(rows, cols, block, vec![0, 1, 2], vec![0, 0]);
+    let number = |i: usize| if i % cols < 3 { 1.0 } else { f32::INFINITY };
+    let x = Matrix::new(2, cols, (0..2 * cols).map(number).collect());
+    let upload = |matrix: &Matrix<f32>| gpu().upload(matrix).unwrap();
+    let ones = |rows, cols| upload(&Matrix::new(rows, cols, vec![1.0; rows * cols]));
+    let sddmm = BsrSddmm::new(2, rows, cols, block);
+    let sddmm = gpu().plan_blocking(&sddmm).unwrap();
+    let matmul = BsrMatmul::new(9, rows, cols, block);
+    let matmul = gpu().plan_blocking(&matmul).unwrap();
+    let mut w = gpu().empty_bsr(&selection, DType::F32).unwrap();
+    let mut y = gpu().empty_tensor(&[9, rows], DType::F32).unwrap();
+    submit(gpu(), |pass| {
+        let (dy, x) = (ones(2, rows), upload(&x));
+        sddmm.record(pass, &dy, &x, &mut w).unwrap();
+        matmul.record(pass, &w, &ones(9, cols), &mut y).unwrap();
+    });
+    // Three weights of 2 in each row.
+    assert_eq!(read::<f32>(gpu(), &y), [6.0; 36]);
 }
 
 #[test]

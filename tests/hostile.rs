@@ -565,40 +565,43 @@ fn a_weight_that_is_pruned_away_does_not_leak() {
 #[test]
 fn only_the_result_is_written() {
     // y lies in the middle of a buffer of sevens; x and w lie at offsets of theirs.
-    let (tokens, n_out, k_in) = (5, 9, 12);
-    let bytes = |tensor: &Matrix<f32>| bytemuck::cast_slice::<f32, u8>(tensor.data()).to_vec();
-    let in_the_middle = |content: Vec<u8>, shape: &[usize]| {
-        let mut all = vec![7.0_f32; 64];
-        all.extend(bytemuck::cast_slice::<u8, f32>(&content));
-        all.extend([7.0; 64]);
-        let all = gpu().upload(&Matrix::new(1, all.len(), all)).unwrap();
-        GpuTensor::from_buffer(all.buffer().clone(), 256, shape, DType::F32).unwrap()
-    };
-    let (x, w) = (matrix(tokens, k_in), matrix(n_out, k_in));
-    let gx = in_the_middle(bytes(&x), &[tokens, k_in]);
-    let gw = in_the_middle(bytes(&w), &[n_out, k_in]);
-    let mut gy = in_the_middle(vec![0; tokens * n_out * 4], &[tokens, n_out]);
-    let plan = gpu()
-        .plan_blocking(&DenseMatmul::new(tokens, n_out, k_in))
-        .unwrap();
-    submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut gy).unwrap());
-    let whole = GpuTensor::from_buffer(gy.buffer().clone(), 0, &[128 + tokens * n_out], DType::F32)
-        .unwrap();
-    let whole = gpu().read_blocking::<f32>(&whole).unwrap();
-    let (before, rest) = whole.data().split_at(64);
-    let (y, after) = rest.split_at(tokens * n_out);
-    assert!(
-        before.iter().chain(after).all(|&v| v == 7.0),
-        "something beside y was written"
-    );
-    let plain = gpu().upload(&x).unwrap();
-    let mut expected = gpu().empty_tensor(&[tokens, n_out], DType::F32).unwrap();
-    submit(gpu(), |pass| {
-        plan.record(pass, &gpu().upload(&w).unwrap(), &plain, &mut expected)
+    // Few tokens, and tiles that reach behind the last one, with rows of vec4s and others.
+    for [tokens, n_out, k_in] in [[5, 9, 12], [13, 9, 12], [13, 12, 12]] {
+        let bytes = |tensor: &Matrix<f32>| bytemuck::cast_slice::<f32, u8>(tensor.data()).to_vec();
+        let in_the_middle = |content: Vec<u8>, shape: &[usize]| {
+            let mut all = vec![7.0_f32; 64];
+            all.extend(bytemuck::cast_slice::<u8, f32>(&content));
+            all.extend([7.0; 64]);
+            let all = gpu().upload(&Matrix::new(1, all.len(), all)).unwrap();
+            GpuTensor::from_buffer(all.buffer().clone(), 256, shape, DType::F32).unwrap()
+        };
+        let (x, w) = (matrix(tokens, k_in), matrix(n_out, k_in));
+        let gx = in_the_middle(bytes(&x), &[tokens, k_in]);
+        let gw = in_the_middle(bytes(&w), &[n_out, k_in]);
+        let mut gy = in_the_middle(vec![0; tokens * n_out * 4], &[tokens, n_out]);
+        let plan = gpu()
+            .plan_blocking(&DenseMatmul::new(tokens, n_out, k_in))
             .unwrap();
-    });
-    assert_eq!(gpu().read_blocking::<f32>(&expected).unwrap().data(), y);
-    assert!(y.iter().any(|&v| v != 0.0));
+        submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut gy).unwrap());
+        let whole =
+            GpuTensor::from_buffer(gy.buffer().clone(), 0, &[128 + tokens * n_out], DType::F32)
+                .unwrap();
+        let whole = gpu().read_blocking::<f32>(&whole).unwrap();
+        let (before, rest) = whole.data().split_at(64);
+        let (y, after) = rest.split_at(tokens * n_out);
+        assert!(
+            before.iter().chain(after).all(|&v| v == 7.0),
+            "something beside y was written"
+        );
+        let plain = gpu().upload(&x).unwrap();
+        let mut expected = gpu().empty_tensor(&[tokens, n_out], DType::F32).unwrap();
+        submit(gpu(), |pass| {
+            plan.record(pass, &gpu().upload(&w).unwrap(), &plain, &mut expected)
+                .unwrap();
+        });
+        assert_eq!(gpu().read_blocking::<f32>(&expected).unwrap().data(), y);
+        assert!(y.iter().any(|&v| v != 0.0));
+    }
 }
 
 #[test]
