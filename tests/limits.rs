@@ -11,8 +11,8 @@ use sparse_core::nm::{nm_matmul_tokens, nm_matmul_transposed};
 use sparse_core::synthetic::integer_matrix;
 use sparse_core::{BsrMatrix, DType, Element, Epilogue, MatmulReference, Matrix, Nm, NmMatrix};
 use sparse_gpu::{
-    BsrMatmul, DenseMatmul, Gpu, GpuTensor, MatmulPlan, MatmulTypes, NmMatmul, Problem, Tile,
-    Transposed, Weights,
+    BsrMatmul, DenseMatmul, Gpu, GpuTensor, MatmulPlan, MatmulTypes, NmMatmul, NmVariant, Problem,
+    Tile, Transposed, Weights,
 };
 use support::gpu::{gpu, poisoned, submit};
 use support::matmul::{Case, Format, check};
@@ -250,24 +250,15 @@ fn dispatches_are_cut_where_they_would_be_long() {
 
 #[test]
 fn few_tokens_and_weights_larger_than_a_binding() {
-    let k_in = 4128;
-    for (tokens, pattern, n_out, bytes) in [
-        (1, "8:2:4", 25_600, LARGE),
-        (1, "2:4", 16_403, BINDING),
-        (3, "3:2:4", 16_411, BINDING),
-    ] {
-        let pattern: Nm = pattern.parse().unwrap();
-        let w = nm_integers(n_out, k_in, pattern);
-        assert!(w.values().len() * 4 > bytes);
-        let x = integers(tokens, k_in, 1);
-        let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_nm(&w).unwrap());
-        let problem = NmMatmul::new(tokens, n_out, k_in, pattern);
-        let actual = multiply(&problem, &gw, &gx, n_out, &[tokens - 1]);
-        assert_equal(
-            actual,
-            &nm_matmul_tokens(&x, &w, &Epilogue::default(), &[tokens - 1]).unwrap(),
-        );
-    }
+    nm_equals_the_reference(1, "8:2:4", None, 25_600);
+    nm_equals_the_reference(1, "2:4", None, 16_403);
+    nm_equals_the_reference(3, "3:2:4", None, 16_411);
+}
+
+/// Each row gathers the x of its own list.
+#[test]
+fn few_tokens_and_gathering_weights_larger_than_a_binding() {
+    nm_equals_the_reference(2, "2:3", None, 12_211);
 }
 
 #[test]
@@ -333,6 +324,7 @@ fn transposed_equals_the_reference([tokens, n_out, k_in]: [usize; 3], sampled: &
 fn transposed_operands_larger_than_a_binding() {
     // w of 200 MiB, x, y; and rows that do not start at vec4s.
     transposed_equals_the_reference([9, 12_800, 4096], &[0, 8]);
+    transposed_equals_the_reference([2, 8_193, 4100], &[0, 1]);
     transposed_equals_the_reference([70_001, 3, 500], &[0, 33_551, 33_552, 70_000]);
     transposed_equals_the_reference([70_001, 500, 3], &[0, 33_551, 33_552, 70_000]);
 }
@@ -393,32 +385,35 @@ fn nm_integers(rows: usize, cols: usize, pattern: Nm) -> NmMatrix<f32> {
     NmMatrix::new(rows, cols, pattern, values, &indices)
 }
 
+/// A product of small integers with weights beyond one binding, compared at the last token.
+fn nm_equals_the_reference(tokens: usize, pattern: &str, variant: Option<NmVariant>, n_out: usize) {
+    let (pattern, k_in): (Nm, usize) = (pattern.parse().unwrap(), 4128);
+    let w = nm_integers(n_out, k_in, pattern);
+    assert!(w.values().len() * 4 > BINDING);
+    let x = integers(tokens, k_in, 1);
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_nm(&w).unwrap());
+    let problem = NmMatmul {
+        variant,
+        ..NmMatmul::new(tokens, n_out, k_in, pattern)
+    };
+    let last = [tokens - 1];
+    assert_equal(
+        multiply(&problem, &gw, &gx, n_out, &last),
+        &nm_matmul_tokens(&x, &w, &Epilogue::default(), &last).unwrap(),
+    );
+}
+
 #[test]
 fn nm_weights_larger_than_a_binding() {
-    for (pattern, n_out, bytes) in [
-        ("8:2:4", 25_600, LARGE),
-        ("2:4", 16_403, BINDING),
-        ("24:2:4", 16_411, BINDING),
-        ("3:2:4", 16_411, BINDING),
-    ] {
-        let (tokens, k_in) = (9, 4128);
-        let pattern: Nm = pattern.parse().unwrap();
-        let w = nm_integers(n_out, k_in, pattern);
-        assert!(w.values().len() * 4 > bytes);
-        let x = integers(tokens, k_in, 1);
-        let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_nm(&w).unwrap());
-        let actual = multiply(
-            &NmMatmul::new(tokens, n_out, k_in, pattern),
-            &gw,
-            &gx,
-            n_out,
-            &[8],
-        );
-        assert_equal(
-            actual,
-            &nm_matmul_tokens(&x, &w, &Epilogue::default(), &[8]).unwrap(),
-        );
-    }
+    nm_equals_the_reference(9, "8:2:4", None, 25_600);
+    nm_equals_the_reference(9, "2:4", None, 16_403);
+    nm_equals_the_reference(9, "24:2:4", None, 16_411);
+    nm_equals_the_reference(9, "3:2:4", None, 16_411);
+}
+
+#[test]
+fn nm_weights_whose_rows_branch_larger_than_a_binding() {
+    nm_equals_the_reference(9, "2:4", Some(NmVariant::Branch), 16_403);
 }
 
 const BLOCK: usize = 64;
@@ -502,6 +497,49 @@ fn blocks_larger_than_a_binding() {
         assert!(expected.iter().any(|&y| y != 0.0), "nothing to compare");
         let comparison = compare(actual, expected, &vec![0.0; expected.len()]);
         assert!(comparison.holds(), "{tokens} tokens: {comparison}");
+    }
+}
+
+/// Slices of a transposed y, each of some block columns of a transposed w: their lists begin anywhere, and are taken in their own order.
+#[test]
+fn a_transposed_result_of_block_columns_larger_than_a_binding() {
+    let (tokens, n_out, k_in, block) = (70_001, 500, 24, (3, 4));
+    assert!(tokens * n_out * 4 > BINDING);
+    let w = Matrix::new(
+        k_in,
+        n_out,
+        (0..k_in * n_out)
+            .map(|i| {
+                let (row, column) = (i / n_out / 3, i % n_out / 4);
+                let stored = (row * 5 + column * 3) % 8 < column % 6;
+                if stored { (i % 7) as f32 - 3.0 } else { 0.0 }
+            })
+            .collect(),
+    );
+    let w = BsrMatrix::from_dense(&w, block).unwrap();
+    let x = integers(tokens, k_in, 1);
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload_bsr(&w).unwrap());
+    let sampled = [0, 33_551, 70_000];
+    let rows = Matrix::new(3, k_in, sampled.map(|t| x.row(t)).concat());
+    let expected = bsr_matmul_transposed(&rows, &w, &Epilogue::default()).unwrap();
+    // Written at once, and finished from the sums of two parts, some rows of y at a time.
+    for split_k in [None, Some(2)] {
+        let problem = BsrMatmul {
+            transposed: Transposed {
+                w: true,
+                y: true,
+                ..Transposed::NONE
+            },
+            split_k,
+            ..BsrMatmul::new(tokens, n_out, k_in, block)
+        };
+        let plan = gpu().plan_blocking(&problem).unwrap();
+        let mut y = poisoned::<f32>(gpu(), &[n_out, tokens]);
+        submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
+        let y = gpu().read_blocking::<f32>(&y).unwrap();
+        let of_token = |t: usize| (0..n_out).map(move |o| o * tokens + t);
+        let places = sampled.into_iter().flat_map(of_token);
+        assert_equal(places.map(|i| f64::from(y.data()[i])).collect(), &expected);
     }
 }
 

@@ -178,13 +178,14 @@ fn few_tokens_and_many_outputs() {
     }
 }
 
-/// A token of ones, many times.
-fn of_ones<'a>(
+/// The products of the same token, so many times.
+fn of_token<'a>(
     plan: &MatmulPlan,
     w: impl Into<Weights<'a>>,
-    [tokens, n_out, k_in]: [usize; 3],
+    [tokens, n_out]: [usize; 2],
+    token: &[f32],
 ) -> Vec<f64> {
-    let x = Matrix::new(tokens, k_in, vec![1.0_f32; tokens * k_in]);
+    let x = Matrix::new(tokens, token.len(), token.repeat(tokens));
     let x = gpu().upload(&x).unwrap();
     let mut y = poisoned::<f32>(gpu(), &[tokens, n_out]);
     submit(gpu(), |pass| plan.record(pass, w, &x, &mut y).unwrap());
@@ -198,7 +199,7 @@ fn infinities_of_the_last_k_stay_infinite_and_those_of_another_block_stay_there(
     for tokens in [1, 9] {
         // Rows of vec4s and others; every weight of the last of 13 k is infinite.
         for n_out in [8, 7] {
-            let shape = [tokens, n_out, 13];
+            let (shape, token) = ([tokens, n_out], [1.0; 13]);
             let number = |i: usize| if i / n_out == 12 { inf } else { 1.0 };
             let w = Matrix::new(13, n_out, (0..13 * n_out).map(number).collect());
             let plan = DenseMatmul {
@@ -206,7 +207,7 @@ fn infinities_of_the_last_k_stay_infinite_and_those_of_another_block_stay_there(
                 ..DenseMatmul::new(tokens, n_out, 13)
             };
             let plan = gpu().plan_blocking(&plan).unwrap();
-            let y = of_ones(&plan, &gpu().upload(&w).unwrap(), shape);
+            let y = of_token(&plan, &gpu().upload(&w).unwrap(), shape, &token);
             assert_eq!(y, vec![f64::INFINITY; tokens * n_out]);
             for (pattern, kept) in [(Nm::TWO_FOUR, 2), (Nm::ONE_FOUR, 1), (Nm::new(3, 4, 13), 3)] {
                 // Of equal weights the first stay.
@@ -216,7 +217,7 @@ fn infinities_of_the_last_k_stay_infinite_and_those_of_another_block_stay_there(
                     ..NmMatmul::new(tokens, n_out, 13, pattern)
                 };
                 let plan = gpu().plan_blocking(&plan).unwrap();
-                let y = of_ones(&plan, &gpu().upload_nm(&nm).unwrap(), shape);
+                let y = of_token(&plan, &gpu().upload_nm(&nm).unwrap(), shape, &token);
                 for (at, y) in y.into_iter().enumerate() {
                     let stored = at % n_out % 4 < kept;
                     assert_eq!(
@@ -227,17 +228,29 @@ fn infinities_of_the_last_k_stay_infinite_and_those_of_another_block_stay_there(
                 }
             }
         }
-        // Blocks of three rows. Behind the first lies the second, which has other outputs, and begins with infinities.
-        let number = |i: usize| if i < 8 && i % 8 >= 4 { inf } else { 1.0 };
-        let w = Matrix::new(6, 8, (0..48).map(number).collect());
-        let bsr = BsrMatrix::from_dense(&w, (3, 4)).unwrap();
-        let plan = BsrMatmul {
-            transposed: W,
-            ..BsrMatmul::new(tokens, 8, 6, (3, 4))
-        };
-        let plan = gpu().plan_blocking(&plan).unwrap();
-        let y = of_ones(&plan, &gpu().upload_bsr(&bsr).unwrap(), [tokens, 8, 6]);
-        let row = [[6.0; 4], [f64::INFINITY; 4]].concat();
-        assert_eq!(y, row.repeat(tokens));
+        // Blocks of three and of six rows. Behind the first lies the second, which has other outputs: an infinity of its weights, or of the
+        // x that it meets, stays there.
+        for (rows, (block_row, weight, x)) in [3, 6]
+            .into_iter()
+            .flat_map(|rows| [(0, inf, 1.0), (1, 1.0, inf)].map(|infinite| (rows, infinite)))
+        {
+            let number = |i: usize| match (i / 8 / rows, i % 8 / 4) {
+                (0, 0) => 1.0,
+                (row, 1) if row == block_row => weight,
+                _ => 0.0,
+            };
+            let w = Matrix::new(2 * rows, 8, (0..16 * rows).map(number).collect());
+            let bsr = BsrMatrix::from_dense(&w, (rows, 4)).unwrap();
+            assert_eq!(bsr.nnz_blocks(), 2);
+            let plan = BsrMatmul {
+                transposed: W,
+                ..BsrMatmul::new(tokens, 8, 2 * rows, (rows, 4))
+            };
+            let plan = gpu().plan_blocking(&plan).unwrap();
+            let token = [vec![1.0; rows], vec![x; rows]].concat();
+            let y = of_token(&plan, &gpu().upload_bsr(&bsr).unwrap(), [tokens, 8], &token);
+            let expected = [[rows as f64; 4], [f64::INFINITY; 4]].concat();
+            assert_eq!(y, expected.repeat(tokens), "{rows} rows");
+        }
     }
 }
