@@ -9,7 +9,7 @@ mod support;
 use sparse_core::DType;
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, Error, GpuTensor};
 use support::attention::{Case, scattered};
-use support::gpu::{gpu, submit};
+use support::gpu::{gpu, open, submit};
 
 /// Keys of three heads that no single binding of 128 MiB holds.
 fn above_a_binding(types: AttentionTypes) -> BlockAttention {
@@ -165,6 +165,14 @@ fn wrong_operands_are_refused_by_name() {
     let mask = gpu.empty_mask(masked.mask_shape()).unwrap();
     let wide = gpu.empty_mask([1, 2, 1, 2]).unwrap();
     let half = tensor(&[1, 1, 40, 8], DType::F16);
+
+    let foreign = open(None).unwrap().empty_mask(masked.mask_shape()).unwrap();
+    submit(gpu, |pass| {
+        let (mut out, mut lse) = (out.clone(), lse.clone());
+        let error = masked_plan.record(pass, &q, &k, &v, Some(&foreign), &mut out, &mut lse);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("mask lies on another device"), "{error}");
+    });
 
     let refused = |q: &GpuTensor, v: &GpuTensor, out: &GpuTensor, lse: &GpuTensor, mask| {
         let mut result = Ok(());

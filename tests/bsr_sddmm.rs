@@ -5,7 +5,7 @@ mod support;
 use half::{bf16, f16};
 use sparse_core::{BlockSelection, BsrMatrix, DType, Element, Matrix};
 use sparse_gpu::{BsrMatmul, BsrSddmm, GpuBsr, GpuTensor};
-use support::gpu::{gpu, read, submit};
+use support::gpu::{gpu, open, read, submit};
 use support::pairs::pairs;
 use support::sddmm::{Case, check};
 
@@ -257,6 +257,9 @@ fn what_does_not_fit_is_refused() {
         refused(&dy, &x, full(12, (4, 4))),
         "bsr_sddmm: out has shape [12, 12], the plan is for [8, 8]"
     );
+    let foreign = open(None).unwrap();
+    let foreign = foreign.empty_bsr(full(8, (4, 4)).selection(), DType::F32);
+    assert!(refused(&dy, &x, foreign.unwrap()).contains("out lies on another device"));
     let mut half = gpu()
         .empty_bsr(full(8, (4, 4)).selection(), DType::F16)
         .unwrap();

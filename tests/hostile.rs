@@ -271,29 +271,52 @@ fn reading_from_a_lost_device_is_an_error() {
     assert!(matches!(error, Error::Readback { .. }), "{error}");
 }
 
-/// wgpu tells devices of one instance apart, and not those of different ones.
+/// Whether or not the devices come from one wgpu instance, whose buffers wgpu itself tells apart.
 #[test]
-fn operands_of_another_device_are_reported() {
-    let [here, there] = [open(None).unwrap(), open(None).unwrap()];
-    // The same allocations on both, so that a number of one stands for something on the other.
-    let upload = |gpu: &Gpu| [0, 1].map(|_| gpu.upload(&matrix(4, 4)).unwrap());
-    let mut own = here.empty_tensor(&[4, 4], DType::F32).unwrap();
-    let ([w, x], [foreign, _]) = (upload(&here), upload(&there));
-    let plan = here.plan_blocking(&DenseMatmul::new(4, 4, 4)).unwrap();
-    let mut record = |w: &GpuTensor| {
-        let scope = here
-            .device()
-            .push_error_scope(wgpu::ErrorFilter::Validation);
-        let mut encoder = here.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        plan.record(&mut pass, w, &x, &mut own).unwrap();
-        drop(pass);
-        here.queue().submit([encoder.finish()]);
-        pollster::block_on(scope.pop()).map(|error| error.to_string())
-    };
-    assert_eq!(record(&w), None);
-    let error = record(&foreign).expect("a tensor of another device was taken for an own one");
-    assert!(error.contains("match Device"), "{error}");
+fn operands_of_another_device_are_refused() {
+    let (here, there) = (gpu(), open(None).unwrap());
+    let w = matrix(4, 4);
+    let [own, foreign] = [here, &there].map(|gpu| gpu.upload(&w).unwrap());
+    let dense = here.plan_blocking(&DenseMatmul::new(4, 4, 4)).unwrap();
+    assert_eq!(
+        refused(&dense, &foreign, &own, &own.clone()),
+        "dense_matmul: w lies on another device; use it with the Gpu that it was made with, or a clone of that"
+    );
+    for (x, y) in [(&foreign, &own), (&own, &foreign)] {
+        let message = refused(&dense, &own, x, y);
+        assert!(message.contains("lies on another device"), "{message}");
+    }
+    let pattern = Nm::try_new(2, 4, 1).unwrap();
+    let nm = there.upload_nm(&NmMatrix::prune(&w, pattern).unwrap());
+    let plan = here
+        .plan_blocking(&NmMatmul::new(4, 4, 4, pattern))
+        .unwrap();
+    let message = refused(&plan, &nm.unwrap(), &own, &own.clone());
+    assert!(
+        message.contains("nm_matmul: w lies on another"),
+        "{message}"
+    );
+    let blocks = BsrMatrix::from_dense(&w, (4, 4)).unwrap();
+    let bsr = there.upload_bsr(&blocks).unwrap();
+    let plan = here
+        .plan_blocking(&BsrMatmul::new(4, 4, 4, (4, 4)))
+        .unwrap();
+    let message = refused(&plan, &bsr, &own, &own.clone());
+    assert!(
+        message.contains("bsr_matmul: w lies on another"),
+        "{message}"
+    );
+    for error in [
+        here.read_blocking::<f32>(&foreign).unwrap_err(),
+        here.read_bsr_blocking::<f32>(&bsr).unwrap_err(),
+        here.read_mask_blocking(&there.empty_mask([1, 1, 1, 1]).unwrap())
+            .unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
+    }
+    // Another `Gpu` on the same device is none.
+    let again = Gpu::from_device(here.device().clone(), here.queue().clone()).unwrap();
+    assert_eq!(again.read_blocking::<f32>(&own).unwrap().data(), w.data());
 }
 
 /// `[rows, cols]` with the same row everywhere.

@@ -663,7 +663,7 @@ fn scores_with_the_tile_of_the_table_are_within_the_bound() {
     let tensor =
         |heads, seed| -> Tensor<f32> { normal_tensor(vec![1, heads, 300, 64], seed).unwrap() };
     let (q, k) = (tensor(2, 1), tensor(1, 2));
-    let reference = sparse_core::xattention::block_scores(&q, &k, &options).unwrap();
+    let reference = sparse_core::xattention::xattention_score(&q, &k, &options).unwrap();
     let layout = options.layout(shape).unwrap();
     let bounds = sparse_core::bounds::block_score_bounds(&reference, &layout);
     let tuned = only(KernelTile::XattentionScore {

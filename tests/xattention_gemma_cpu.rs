@@ -7,7 +7,9 @@ use half::f16;
 use sparse_core::Tensor;
 use sparse_core::attention::{AttentionShape, block_attention_of_queries};
 use sparse_core::mask::BlockMask;
-use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions, block_scores, select};
+use sparse_core::xattention::{
+    Mode, ReferenceOptions, XAttentionOptions, xattention_score, xattention_select,
+};
 
 fn options(stride: usize, mode: Mode) -> XAttentionOptions {
     XAttentionOptions {
@@ -19,8 +21,8 @@ fn options(stride: usize, mode: Mode) -> XAttentionOptions {
 
 fn mask_of([q, k, _]: &[Tensor<f16>; 3], options: &XAttentionOptions) -> BlockMask {
     let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
-    let scores = block_scores(q, k, options).unwrap().scores;
-    select(&scores, &options.layout(shape).unwrap()).unwrap()
+    let scores = xattention_score(q, k, options).unwrap().scores;
+    xattention_select(&scores, &options.layout(shape).unwrap()).unwrap()
 }
 
 /// Share of the blocks that causal attention reaches, per head.

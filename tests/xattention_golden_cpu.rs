@@ -8,7 +8,7 @@ mod goldens;
 use goldens::{Array, Golden, load_all, load_everything, own_folder, shared_folder};
 use sparse_core::attention::block_attention;
 use sparse_core::mask::BlockMask;
-use sparse_core::xattention::{BlockScores, block_scores, select, xattention};
+use sparse_core::xattention::{BlockScores, xattention, xattention_score, xattention_select};
 
 /// f32 torch against f64 differs by at most 3.6e-6 on these files.
 const SUM_TOLERANCE: f64 = 2e-5;
@@ -93,7 +93,7 @@ fn reference_sums_agree() {
             );
             continue;
         }
-        let scores = block_scores(&golden.q, &golden.k, &golden.options).unwrap();
+        let scores = xattention_score(&golden.q, &golden.k, &golden.options).unwrap();
         assert_eq!(
             scores.scores.shape(),
             golden.attn_sums.shape,
@@ -118,7 +118,7 @@ fn reference_sums_agree() {
 fn reference_selection_from_the_files_sums_agrees() {
     for golden in load_everything() {
         let layout = golden.options.layout(golden.shape).unwrap();
-        let mask = select(&file_scores(&golden.attn_sums), &layout).unwrap();
+        let mask = xattention_select(&file_scores(&golden.attn_sums), &layout).unwrap();
         assert_same_mask(&golden, &mask, false);
     }
 }
@@ -266,7 +266,7 @@ fn exact_sums_equal_reference_sums_where_the_modes_agree() {
         if differs(name) || !plain(name) || !(golden.options.causal || unpadded(name)) {
             continue;
         }
-        let scores = block_scores(&golden.q, &golden.k, &golden.exact_options()).unwrap();
+        let scores = xattention_score(&golden.q, &golden.k, &golden.exact_options()).unwrap();
         let [batch, heads, q_blocks, k_blocks] = scores.scores.shape();
         for (b, h, i, j) in positions(batch, heads, q_blocks, k_blocks) {
             let actual = scores.scores.row(b, h, i)[j];

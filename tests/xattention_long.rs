@@ -9,7 +9,7 @@ mod support {
 use sparse_core::attention::{AttentionShape, block_attention_of_queries};
 use sparse_core::bounds::{attention_bounds, block_score_bounds, compare, selection_tolerance};
 use sparse_core::synthetic::PlantedAttention;
-use sparse_core::xattention::{XAttentionOptions, block_scores};
+use sparse_core::xattention::{XAttentionOptions, xattention_score};
 use sparse_core::{DType, Tensor};
 use sparse_gpu::XAttention;
 use support::gpu::gpu;
@@ -47,7 +47,7 @@ fn sampled_rows_of_16k_tokens() {
     for row in [0, 1, 5, 31, 32, 33, 64, 77, 96, 126, 127] {
         // The row alone, as the end of a prompt: its scores and its choice are those of the whole.
         let (start, end) = (row * options.block, (row + 1) * options.block);
-        let alone = block_scores(&tokens(q, start, end), &tokens(k, 0, end), &options).unwrap();
+        let alone = xattention_score(&tokens(q, start, end), &tokens(k, 0, end), &options).unwrap();
         let expected = alone.scores.data();
         assert_eq!(expected.len(), row + 1);
         let bounds = block_score_bounds(&alone, &layout);

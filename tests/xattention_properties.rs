@@ -6,8 +6,8 @@ use sparse_core::attention::{AttentionShape, block_attention};
 use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{
-    Mode, ReferenceOptions, XAttentionOptions, XAttentionReference, block_scores, select,
-    xattention,
+    Mode, ReferenceOptions, XAttentionOptions, XAttentionReference, xattention, xattention_score,
+    xattention_select,
 };
 
 /// A small problem with any lengths, heads, block, stride and options.
@@ -37,8 +37,8 @@ impl Problem {
         let [q, k, _] = self.tensors();
         let mut options = self.options.clone();
         options.threshold = threshold.into();
-        let scores = block_scores(&q, &k, &options).unwrap().scores;
-        select(&scores, &options.layout(self.shape).unwrap()).unwrap()
+        let scores = xattention_score(&q, &k, &options).unwrap().scores;
+        xattention_select(&scores, &options.layout(self.shape).unwrap()).unwrap()
     }
 }
 

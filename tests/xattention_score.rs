@@ -12,7 +12,9 @@ use half::{bf16, f16};
 use sparse_core::attention::AttentionShape;
 use sparse_core::bounds::block_score_bounds;
 use sparse_core::synthetic::normal_tensor;
-use sparse_core::xattention::{Mode, Pooling, ReferenceOptions, XAttentionOptions, block_scores};
+use sparse_core::xattention::{
+    Mode, Pooling, ReferenceOptions, XAttentionOptions, xattention_score,
+};
 use sparse_core::{DType, Element, Tensor};
 use sparse_gpu::{Tile, XAttentionScore};
 use support::gpu::gpu;
@@ -27,7 +29,7 @@ fn check<T: Element>(
     tile: Option<Tile>,
 ) -> f64 {
     let (shape, actual) = gpu_scores(q, k, options, tile);
-    let reference = block_scores(q, k, options).unwrap();
+    let reference = xattention_score(q, k, options).unwrap();
     assert_eq!(shape, reference.scores.shape(), "{what}");
     let layout = options
         .layout(AttentionShape::of_qk(q.shape(), k.shape()).unwrap())
@@ -331,7 +333,7 @@ fn the_bound_is_not_vacuous() {
         stride: 1,
         ..XAttentionOptions::default()
     };
-    let reference = block_scores(&q, &k, &options).unwrap();
+    let reference = xattention_score(&q, &k, &options).unwrap();
     let layout = options
         .layout(AttentionShape::of_qk(q.shape(), k.shape()).unwrap())
         .unwrap();

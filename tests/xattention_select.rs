@@ -13,7 +13,8 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::bounds::selection_tolerance;
 use sparse_core::mask::BlockMask;
 use sparse_core::xattention::{
-    BlockScores, Mode, ReferenceOptions, Threshold, XAttentionOptions, block_scores, select,
+    BlockScores, Mode, ReferenceOptions, Threshold, XAttentionOptions, xattention_score,
+    xattention_select,
 };
 use sparse_core::{Element, Tensor};
 use sparse_gpu::XAttentionSelect;
@@ -67,7 +68,7 @@ fn check_exact<T: Element>(
 ) -> BlockMask {
     let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
     let layout = options.layout(shape).unwrap();
-    let reference = block_scores(q, k, options).unwrap();
+    let reference = xattention_score(q, k, options).unwrap();
     let tolerance = selection_tolerance(&reference, &layout);
     let (_, sums) = gpu_scores(q, k, options, None);
     let mask = gpu_select(&sums, shape, options, None);
@@ -120,7 +121,7 @@ fn exact_masks_equal_those_of_the_reference_from_the_same_scores() {
         let options = golden.exact_options();
         let (shape, sums) = gpu_scores(&golden.q, &golden.k, &options, None);
         let layout = options.layout(golden.shape).unwrap();
-        let expected = select(&block_scores_of(shape, sums.clone()), &layout).unwrap();
+        let expected = xattention_select(&block_scores_of(shape, sums.clone()), &layout).unwrap();
         for lanes in LANES {
             let mask = gpu_select(&sums, golden.shape, &options, lanes);
             let differences = mask_differences(&mask, &expected);
@@ -227,7 +228,7 @@ fn rows_longer_than_a_workgroup_and_scores_far_apart() {
     let sums = sixteenths([1, 1, 1, 10_000], 9);
     let layout = options.layout(shape).unwrap();
     let scores = BlockScores::try_new([1, 1, 1, 10_000], sums.clone()).unwrap();
-    let expected = select(&scores, &layout).unwrap();
+    let expected = xattention_select(&scores, &layout).unwrap();
     for lanes in [None, Some(32), Some(100), Some(256)] {
         assert_eq!(gpu_select(&sums, shape, &options, lanes), expected);
     }

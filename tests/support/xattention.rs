@@ -3,7 +3,7 @@
 
 use sparse_core::attention::AttentionShape;
 use sparse_core::mask::BlockMask;
-use sparse_core::xattention::{BlockScores, XAttentionOptions, select};
+use sparse_core::xattention::{BlockScores, XAttentionOptions, xattention_select};
 use sparse_core::{Element, Tensor};
 use sparse_gpu::{Error, Gpu, GpuMask, Tile, XAttentionScore, XAttentionSelect, wgpu};
 
@@ -112,7 +112,7 @@ pub(crate) fn assert_same_as_reference(
     let layout = options.layout(shape).unwrap();
     let sums = sixteenths(layout.score_shape(), seed);
     let scores = BlockScores::try_new(layout.score_shape(), sums.clone()).unwrap();
-    let expected = select(&scores, &layout).unwrap();
+    let expected = xattention_select(&scores, &layout).unwrap();
     for lanes in LANES {
         let mask = gpu_select(&sums, shape, options, lanes);
         let differences = mask_differences(&mask, &expected);

@@ -5,7 +5,7 @@ use sparse_core::attention::{AttentionShape, block_attention};
 use sparse_core::bounds::{attention_bounds, block_score_bounds, compare, selection_tolerance};
 use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::normal_tensor;
-use sparse_core::xattention::{XAttentionOptions, block_scores, select};
+use sparse_core::xattention::{XAttentionOptions, xattention_score, xattention_select};
 use sparse_core::{Element, Tensor};
 use sparse_gpu::{AttentionTypes, GpuTensor, XAttention};
 
@@ -59,7 +59,7 @@ pub(crate) fn check_exact<T: Element>(
     let [q, k, v] = qkv;
     let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
     let layout = options.layout(shape).unwrap();
-    let reference = block_scores(q, k, options).unwrap();
+    let reference = xattention_score(q, k, options).unwrap();
     let bounds = block_score_bounds(&reference, &layout);
     let scores = compare(
         result.sums.iter().copied(),
@@ -70,7 +70,7 @@ pub(crate) fn check_exact<T: Element>(
 
     let [_, heads, q_blocks, k_blocks] = result.mask.shape();
     let tolerance = selection_tolerance(&reference, &layout);
-    let selected = select(&reference.scores, &layout).unwrap();
+    let selected = xattention_select(&reference.scores, &layout).unwrap();
     for (row, &tolerance) in tolerance.iter().enumerate() {
         let (b, h, i) = (
             row / q_blocks / heads,

@@ -5,6 +5,7 @@ use std::ops::Range;
 use sparse_core::bsr::BlockColumns;
 use sparse_core::{BlockSelection, BsrMatrix, DType, Element};
 
+use crate::tensor::refuse_other_device;
 use crate::window::window_bytes;
 use crate::{Error, Gpu, GpuTensor};
 
@@ -20,6 +21,7 @@ pub struct GpuBsr {
     pub(crate) places: wgpu::Buffer,
     selection: BlockSelection,
     dtype: DType,
+    pub(crate) device: wgpu::Device,
 }
 
 /// Which blocks the block rows of a matrix have, or its block columns; all of its blocks or a run of them.
@@ -143,6 +145,7 @@ impl Gpu {
     /// Those of [`Gpu::read`], and [`Error::Readback`] where elements outside of the matrix are not zero: an operation that should have
     /// written the matrix did not.
     pub async fn read_bsr<T: Element>(&self, matrix: &GpuBsr) -> Result<BsrMatrix<T>, Error> {
+        refuse_other_device(self, "read", "matrix", &matrix.device)?;
         let values = self.read::<T>(&matrix.values_tensor()?).await?;
         matrix.host(values.data())
     }
@@ -153,6 +156,7 @@ impl Gpu {
     /// Those of [`Gpu::read_bsr`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_bsr_blocking<T: Element>(&self, matrix: &GpuBsr) -> Result<BsrMatrix<T>, Error> {
+        refuse_other_device(self, "read", "matrix", &matrix.device)?;
         let values = self.read_blocking::<T>(&matrix.values_tensor()?)?;
         matrix.host(values.data())
     }
@@ -183,6 +187,7 @@ impl Gpu {
             places: self.upload_words("places of blocks", &places)?,
             selection: selection.clone(),
             dtype,
+            device: self.device().clone(),
         })
     }
 

@@ -112,6 +112,16 @@ pub enum Error {
         /// The read operand.
         input: &'static str,
     },
+    /// An operand lies in the memory of another device.
+    #[error(
+        "{operation}: {tensor} lies on another device; use it with the Gpu that it was made with, or a clone of that"
+    )]
+    OtherDevice {
+        /// The operation.
+        operation: &'static str,
+        /// Which operand.
+        tensor: &'static str,
+    },
     /// A buffer cannot hold the tensor that it was said to hold.
     #[error("a buffer of {actual} bytes cannot hold a tensor of {needed} bytes at offset {offset}")]
     BufferTooSmall {

@@ -17,7 +17,8 @@ impl Gpu {
     /// does.
     ///
     /// # Errors
-    /// [`Error::ReadAs`] where the tensor does not hold `T`, [`Error::BufferUsage`] where its buffer lacks `COPY_SRC`, [`Error::Readback`] where the device is lost, [`Error::OutOfMemory`].
+    /// [`Error::ReadAs`] where the tensor does not hold `T`, [`Error::OtherDevice`], [`Error::BufferUsage`] where its buffer lacks `COPY_SRC`,
+    /// [`Error::Readback`] where the device is lost, [`Error::OutOfMemory`].
     pub async fn read<T: Element>(&self, tensor: &GpuTensor) -> Result<Tensor<T>, Error> {
         let pending = self.start_read_tensor::<T>(tensor)?;
         to_tensor(tensor, self.answer(pending).await?)
@@ -46,6 +47,7 @@ impl Gpu {
         &self,
         tensor: &GpuTensor,
     ) -> Result<PendingRead, Error> {
+        tensor.expect_device(self, "read", "the tensor")?;
         if tensor.dtype() != T::DTYPE {
             return Err(Error::ReadAs {
                 actual: tensor.dtype(),

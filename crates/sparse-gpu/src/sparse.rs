@@ -2,6 +2,7 @@
 
 use sparse_core::{BlockMask, DType, Element, Nm, NmMatrix};
 
+use crate::tensor::refuse_other_device;
 use crate::{Error, Gpu};
 
 /// An N:M matrix in GPU memory: values `[rows, kept]` with rows padded to a multiple of 4 elements, and the packed indices of
@@ -15,6 +16,7 @@ pub struct GpuNm {
     cols: usize,
     pattern: Nm,
     dtype: DType,
+    pub(crate) device: wgpu::Device,
 }
 
 impl GpuNm {
@@ -44,6 +46,7 @@ impl GpuNm {
 pub struct GpuMask {
     pub(crate) words: wgpu::Buffer,
     shape: [usize; 4],
+    device: wgpu::Device,
 }
 
 impl GpuMask {
@@ -60,6 +63,25 @@ impl GpuMask {
     /// Words of one row of the mask.
     pub fn words_per_row(&self) -> usize {
         self.shape[3].div_ceil(32)
+    }
+
+    /// Checks device and shape against what a plan was made for.
+    pub(crate) fn expect(
+        &self,
+        gpu: &Gpu,
+        operation: &'static str,
+        shape: [usize; 4],
+    ) -> Result<(), Error> {
+        refuse_other_device(gpu, operation, "mask", &self.device)?;
+        if self.shape == shape {
+            return Ok(());
+        }
+        Err(Error::ShapeMismatch {
+            operation,
+            tensor: "mask",
+            expected: shape.to_vec(),
+            actual: self.shape.to_vec(),
+        })
     }
 
     fn word_count(&self) -> usize {
@@ -83,6 +105,7 @@ impl Gpu {
             cols: matrix.cols(),
             pattern: matrix.pattern(),
             dtype: T::DTYPE,
+            device: self.device().clone(),
         })
     }
 
@@ -94,6 +117,7 @@ impl Gpu {
         Ok(GpuMask {
             words: self.upload_words("block mask", mask.words())?,
             shape: [mask.batch(), mask.heads(), mask.q_blocks(), mask.k_blocks()],
+            device: self.device().clone(),
         })
     }
 
@@ -115,6 +139,7 @@ impl Gpu {
         Ok(GpuMask {
             words: self.allocate("block mask", words, crate::GpuTensor::USAGES)?,
             shape,
+            device: self.device().clone(),
         })
     }
 
@@ -123,6 +148,7 @@ impl Gpu {
     /// # Errors
     /// Those of [`Gpu::read`], and [`Error::Readback`] where the words are no mask: an operation that should have written them did not.
     pub async fn read_mask(&self, mask: &GpuMask) -> Result<BlockMask, Error> {
+        refuse_other_device(self, "read", "mask", &mask.device)?;
         let words = self.read_words(&mask.words, mask.word_count()).await?;
         to_block_mask(mask, words)
     }
@@ -133,6 +159,7 @@ impl Gpu {
     /// Those of [`Gpu::read_mask`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_mask_blocking(&self, mask: &GpuMask) -> Result<BlockMask, Error> {
+        refuse_other_device(self, "read", "mask", &mask.device)?;
         let words = self.read_words_blocking(&mask.words, mask.word_count())?;
         to_block_mask(mask, words)
     }

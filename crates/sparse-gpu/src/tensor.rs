@@ -11,6 +11,8 @@ pub struct GpuTensor {
     offset: u64,
     shape: Vec<usize>,
     dtype: DType,
+    /// Whose memory it is; none: the program's own buffer, which it has to know.
+    device: Option<wgpu::Device>,
 }
 
 impl GpuTensor {
@@ -22,8 +24,8 @@ impl GpuTensor {
     /// A tensor in a buffer that the program already has; nothing is copied. `offset` is in bytes. A half-width result with an odd number of
     /// elements is written in whole words: the two bytes after it become zero.
     ///
-    /// The buffer has to be one of the [`Gpu`]'s device. wgpu itself reports another device's, where both devices come from one
-    /// `wgpu::Instance`, as all that [`Gpu::open`] opens do; those of different instances it cannot tell apart.
+    /// The buffer has to be one of the [`Gpu`]'s device, which nothing here can check. wgpu itself reports another device's, where both devices
+    /// come from one `wgpu::Instance`, as all that [`Gpu::open`] opens do; those of different instances it cannot tell apart.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::BufferUsage`] without `STORAGE`, [`Error::BufferOffset`] where `offset` is not a multiple of
@@ -64,6 +66,7 @@ impl GpuTensor {
             offset,
             shape: shape.to_vec(),
             dtype,
+            device: None,
         })
     }
 
@@ -102,14 +105,28 @@ impl GpuTensor {
         self.len() as u64 * self.dtype.bytes() as u64
     }
 
-    /// Checks shape and storage type against what a plan was made for.
+    /// Checks the device, where it is known.
+    pub(crate) fn expect_device(
+        &self,
+        gpu: &Gpu,
+        operation: &'static str,
+        tensor: &'static str,
+    ) -> Result<(), Error> {
+        self.device.as_ref().map_or(Ok(()), |device| {
+            refuse_other_device(gpu, operation, tensor, device)
+        })
+    }
+
+    /// Checks device, shape and storage type against what a plan was made for.
     pub(crate) fn expect(
         &self,
+        gpu: &Gpu,
         operation: &'static str,
         tensor: &'static str,
         shape: &[usize],
         dtype: DType,
     ) -> Result<(), Error> {
+        self.expect_device(gpu, operation, tensor)?;
         if self.shape != shape {
             return Err(Error::ShapeMismatch {
                 operation,
@@ -128,6 +145,20 @@ impl GpuTensor {
         }
         Ok(())
     }
+}
+
+/// Refuses an operand of another device than the plan's: wgpu would end the program, or, for a device of another instance, compute with whatever
+/// buffer has the same number.
+pub(crate) fn refuse_other_device(
+    gpu: &Gpu,
+    operation: &'static str,
+    tensor: &'static str,
+    device: &wgpu::Device,
+) -> Result<(), Error> {
+    if device == gpu.device() {
+        return Ok(());
+    }
+    Err(Error::OtherDevice { operation, tensor })
 }
 
 /// Refuses a result that shares its buffer with an operand that is read: what is written first would be read afterwards.
@@ -198,6 +229,7 @@ impl Gpu {
             offset: 0,
             shape: shape.to_vec(),
             dtype,
+            device: Some(self.device().clone()),
         })
     }
 

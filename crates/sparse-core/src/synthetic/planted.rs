@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::attention::{AttentionOptions, block_attention_of_queries};
     use crate::mask::BlockMask;
-    use crate::xattention::{XAttentionOptions, block_scores, select};
+    use crate::xattention::{XAttentionOptions, xattention_score, xattention_select};
 
     fn planted(tokens: usize, density: f64) -> (AttentionInputs<f32>, BlockMask) {
         let shape = AttentionShape::try_new(1, 4, 2, tokens, tokens, 64).unwrap();
@@ -128,8 +128,8 @@ mod tests {
             stride: 16,
             ..XAttentionOptions::default()
         };
-        let scores = block_scores(&inputs.q, &inputs.k, &options).unwrap();
-        let mask = select(&scores.scores, &options.layout(shape).unwrap()).unwrap();
+        let scores = xattention_score(&inputs.q, &inputs.k, &options).unwrap();
+        let mask = xattention_select(&scores.scores, &options.layout(shape).unwrap()).unwrap();
         (inputs, mask)
     }
 

@@ -1,6 +1,8 @@
 //! The three steps in a row.
 
-use super::{ScoreReference, XAttentionError, XAttentionOptions, block_scores, select};
+use super::{
+    ScoreReference, XAttentionError, XAttentionOptions, xattention_score, xattention_select,
+};
 use crate::attention::{AttentionOptions, AttentionReference, AttentionShape, block_attention};
 use crate::mask::BlockMask;
 use crate::{Element, Tensor};
@@ -39,8 +41,8 @@ pub fn xattention<T: Element>(
     options: &XAttentionOptions,
 ) -> Result<XAttentionReference, XAttentionError> {
     let shape = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
-    let scores = block_scores(q, k, options)?;
-    let mask = select(&scores.scores, &options.layout(shape)?)?;
+    let scores = xattention_score(q, k, options)?;
+    let mask = xattention_select(&scores.scores, &options.layout(shape)?)?;
     let attention = block_attention(q, k, v, Some(&mask), &options.attention())?;
     Ok(XAttentionReference {
         scores,

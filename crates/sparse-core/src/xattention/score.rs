@@ -4,7 +4,7 @@ use super::{BlockScores, Mode, Pooling, XAttentionError, XAttentionLayout, XAtte
 use crate::attention::{AttentionShape, Dot, HeadRows};
 use crate::{Element, Tensor};
 
-/// What [`block_scores`] returns.
+/// What [`xattention_score`] returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoreReference {
     /// The scores.
@@ -30,16 +30,16 @@ pub struct ScoreReference {
 /// [`XAttentionError`] for shapes or options that break a rule, or where q or k is not finite.
 ///
 /// ```
-/// use sparse_core::{Tensor, xattention::{XAttentionOptions, block_scores}};
+/// use sparse_core::{Tensor, xattention::{XAttentionOptions, xattention_score}};
 /// let q = Tensor::new(vec![1, 1, 4, 1], vec![1.0_f32, 2.0, 0.0, 0.0]);
 /// let k = Tensor::new(vec![1, 1, 4, 1], vec![3.0_f32, 1.0, 0.0, 0.0]);
 /// let options = XAttentionOptions { block: 2, stride: 2, scale: Some(1.0), ..Default::default() };
-/// let scores = block_scores(&q, &k, &options)?;
+/// let scores = xattention_score(&q, &k, &options)?;
 /// // Rows: the first block sees itself only; the second has zero queries and sees both blocks alike.
 /// assert_eq!(scores.scores.data(), [1.0, 0.0, 0.5, 0.5]);
 /// # Ok::<(), sparse_core::xattention::XAttentionError>(())
 /// ```
-pub fn block_scores<T: Element>(
+pub fn xattention_score<T: Element>(
     q: &Tensor<T>,
     k: &Tensor<T>,
     options: &XAttentionOptions,
@@ -169,7 +169,7 @@ mod tests {
         };
         let shape = [1, 1, 1 << 30, 1 << 30];
         assert_eq!(
-            block_scores(&q, &q, &options),
+            xattention_score(&q, &q, &options),
             Err(XAttentionError::ScoresTooLarge { shape })
         );
     }
@@ -186,7 +186,7 @@ mod tests {
             norm: 2.0,
             ..XAttentionOptions::default()
         };
-        let result = block_scores(&q, &k, &options).unwrap();
+        let result = xattention_score(&q, &k, &options).unwrap();
         // Row 0: (|-2 * 5| + |1 * -6|) / (2 * 2); row 1: (|4 * 5| + |3 * -6|) / (2 * 2).
         assert_eq!(result.logit_magnitude, [4.0, 9.5]);
         // One block of both groups, the larger first.
@@ -195,7 +195,7 @@ mod tests {
             block: 4,
             ..options
         };
-        let result = block_scores(&q, &k, &whole).unwrap();
+        let result = xattention_score(&q, &k, &whole).unwrap();
         assert_eq!(result.logit_magnitude, [9.5]);
     }
 
@@ -209,7 +209,7 @@ mod tests {
             scale: Some(1.0),
             ..XAttentionOptions::default()
         };
-        let result = block_scores(&q, &k, &options).unwrap();
+        let result = xattention_score(&q, &k, &options).unwrap();
         assert_eq!(result.scores.data(), [1.0, 0.0, 0.5, 0.5]);
     }
 
@@ -224,7 +224,7 @@ mod tests {
             head_kinds: Some(vec![HeadKind::Dense, HeadKind::Sparse]),
             ..XAttentionOptions::default()
         };
-        let result = block_scores(&q, &k, &options).unwrap();
+        let result = xattention_score(&q, &k, &options).unwrap();
         assert_eq!(result.logit_magnitude, [0.0, 0.0, 3.0, 8.0]);
         assert_eq!(result.scores.data()[..4], [0.0; 4]);
         assert_eq!(result.scores.row(0, 1, 0), [1.0, 0.0]);
@@ -241,7 +241,7 @@ mod tests {
             threshold: Threshold::Uniform(0.5),
             ..XAttentionOptions::default()
         };
-        let error = block_scores(&q, &k, &options).unwrap_err();
+        let error = xattention_score(&q, &k, &options).unwrap_err();
         assert!(
             matches!(
                 error,

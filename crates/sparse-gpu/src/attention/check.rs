@@ -5,7 +5,7 @@ use sparse_shaders::MAX_HEAD_DIM;
 
 use super::record::Operands;
 use crate::tensor::refuse_aliases;
-use crate::{Error, GpuMask};
+use crate::{Error, Gpu};
 
 /// The kernels count tokens up to the end of a block in 32 bits.
 const LONGEST_BLOCK: usize = 1 << 30;
@@ -39,6 +39,7 @@ impl Operands<'_> {
     /// A mask where one was planned, of the planned shape.
     pub(crate) fn check_mask(
         &self,
+        gpu: &Gpu,
         operation: &'static str,
         masked: bool,
         expected: [usize; 4],
@@ -52,15 +53,8 @@ impl Operands<'_> {
                 given: word(!masked),
             });
         }
-        match self.mask.map(GpuMask::shape) {
-            Some(actual) if actual != expected => Err(Error::ShapeMismatch {
-                operation,
-                tensor: "mask",
-                expected: expected.to_vec(),
-                actual: actual.to_vec(),
-            }),
-            _ => Ok(()),
-        }
+        self.mask
+            .map_or(Ok(()), |mask| mask.expect(gpu, operation, expected))
     }
 
     /// Results never replace an operand, nor each other.

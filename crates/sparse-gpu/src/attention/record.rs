@@ -27,14 +27,27 @@ impl BlockAttentionPlan {
         let types = self.problem.types;
         let [q_shape, kv_shape] = self.problem.tensor_shapes();
         let lse_shape = &self.shape.q_shape()[..3];
-        operands.q.expect(OPERATION, "q", &q_shape, types.q)?;
-        operands.k.expect(OPERATION, "k", &kv_shape, types.k)?;
-        operands.v.expect(OPERATION, "v", &kv_shape, types.v)?;
-        operands.out.expect(OPERATION, "out", &q_shape, types.out)?;
+        operands
+            .q
+            .expect(&self.gpu, OPERATION, "q", &q_shape, types.q)?;
+        operands
+            .k
+            .expect(&self.gpu, OPERATION, "k", &kv_shape, types.k)?;
+        operands
+            .v
+            .expect(&self.gpu, OPERATION, "v", &kv_shape, types.v)?;
+        operands
+            .out
+            .expect(&self.gpu, OPERATION, "out", &q_shape, types.out)?;
         operands
             .lse
-            .expect(OPERATION, "lse", lse_shape, DType::F32)?;
-        operands.check_mask(OPERATION, self.problem.masked, self.problem.mask_shape())?;
+            .expect(&self.gpu, OPERATION, "lse", lse_shape, DType::F32)?;
+        operands.check_mask(
+            &self.gpu,
+            OPERATION,
+            self.problem.masked,
+            self.problem.mask_shape(),
+        )?;
         operands.check_aliases(OPERATION)
     }
 

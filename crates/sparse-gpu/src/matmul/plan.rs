@@ -31,7 +31,7 @@ impl MatmulPlan {
     /// be recorded any number of times. `w` is a [`GpuTensor`], [`crate::GpuNm`] or [`crate::GpuBsr`], as the plan was made for.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::PatternMismatch`], [`Error::OperandMismatch`],
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::PatternMismatch`], [`Error::OperandMismatch`],
     /// [`Error::Aliased`]: nothing has been recorded then. [`Error::Unavailable`] where a single strip of w exceeds the binding limit.
     pub fn record<'a>(
         &self,

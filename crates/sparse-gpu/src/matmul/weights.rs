@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use sparse_core::{DType, Nm};
 
-use crate::GpuTensor;
 use crate::bsr::{BsrLists, GpuBsr};
 use crate::sparse::GpuNm;
+use crate::tensor::refuse_other_device;
+use crate::{Error, Gpu, GpuTensor};
 
 /// How the weights of a problem are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,15 @@ impl<'a> Weights<'a> {
                 w.shape().to_vec(),
                 w.dtype(),
             ),
+        }
+    }
+
+    /// Checks whose memory they are in.
+    pub(crate) fn expect_device(&self, gpu: &Gpu, operation: &'static str) -> Result<(), Error> {
+        match self {
+            Self::Dense(tensor) => tensor.expect_device(gpu, operation, "w"),
+            Self::Nm(nm) => refuse_other_device(gpu, operation, "w", &nm.device),
+            Self::Bsr(bsr) => refuse_other_device(gpu, operation, "w", &bsr.device),
         }
     }
 

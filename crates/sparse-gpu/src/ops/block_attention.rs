@@ -275,7 +275,7 @@ impl BlockAttentionPlan {
     /// writes.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::OperandMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::OperandMismatch`], [`Error::Aliased`]: nothing has been recorded then.
     #[expect(
         clippy::too_many_arguments,
         reason = "attention has these operands, and a struct of them would only move the list"

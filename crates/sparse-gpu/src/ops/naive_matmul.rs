@@ -72,7 +72,7 @@ impl NaiveMatmulPlan {
     /// Records the product into the caller's pass.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`]: nothing has been recorded then.
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`]: nothing has been recorded then.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "planning refuses sizes above u32"
@@ -90,9 +90,9 @@ impl NaiveMatmulPlan {
             k_in,
             dtype,
         } = self.problem;
-        w.expect(OPERATION, "w", &[n_out, k_in], dtype)?;
-        x.expect(OPERATION, "x", &[tokens, k_in], dtype)?;
-        y.expect(OPERATION, "y", &[tokens, n_out], DType::F32)?;
+        w.expect(&self.gpu, OPERATION, "w", &[n_out, k_in], dtype)?;
+        x.expect(&self.gpu, OPERATION, "x", &[tokens, k_in], dtype)?;
+        y.expect(&self.gpu, OPERATION, "y", &[tokens, n_out], DType::F32)?;
         if tokens == 0 || n_out == 0 {
             return Ok(());
         }

@@ -239,7 +239,7 @@ impl VarlenAttentionPlan {
     /// be one that an operation of the same pass writes.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::OperandMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::OperandMismatch`], [`Error::Aliased`]: nothing has been recorded then.
     #[expect(
         clippy::too_many_arguments,
         reason = "attention has these operands, and a struct of them would only move the list"

@@ -17,7 +17,7 @@ use crate::{Error, Gpu, GpuTensor, KernelTile};
 /// Query head `h` uses key head `h / (q_heads / kv_heads)`; k is never copied for it. Accumulates in f32; `A` is never stored. Both modes of
 /// [`XAttentionOptions`]. Heads that are not [sparse](sparse_core::attention::HeadKind::Sparse) are not scored: their sums stay what they
 /// are. The kernels are `xattention_score.wgsl` and, around it, `xattention_pack.wgsl` and `xattention_reduce.wgsl`; the CPU
-/// twin is [`sparse_core::xattention::block_scores`].
+/// twin is [`sparse_core::xattention::xattention_score`].
 ///
 /// Scratch memory is at most 96 MiB (three buffers of [`XAttentionScore::most_scratch`]), unless a single row of query blocks needs more:
 /// longer problems are scored in strips, so that it grows with the length of the keys and not with its square.
@@ -100,7 +100,7 @@ impl XAttentionScorePlan {
     /// Records the scoring into the caller's pass; it runs when the caller submits. May be recorded any number of times.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

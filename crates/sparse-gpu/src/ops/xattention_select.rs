@@ -28,7 +28,7 @@ const OPERATION: &str = "xattention_select";
 /// sums f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode; all of them are finite and `>= 0`. The mask is
 /// `[batch, q_heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Deterministic: masses are added as integers,
 /// exact to 2^-31 of a row's largest. Both modes of [`XAttentionOptions`]. The kernel is `xattention_select.wgsl`; the CPU twin is
-/// [`sparse_core::xattention::select`].
+/// [`sparse_core::xattention::xattention_select`].
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::attention::AttentionShape;
@@ -152,7 +152,7 @@ impl XAttentionSelectPlan {
     /// Records the selection into the caller's pass; it runs when the caller submits. May be recorded any number of times.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -160,15 +160,14 @@ impl XAttentionSelectPlan {
         mask: &mut GpuMask,
     ) -> Result<(), Error> {
         let mask_shape = self.mask_shape();
-        sums.expect(OPERATION, "sums", &self.layout.score_shape(), DType::F32)?;
-        if mask.shape() != mask_shape {
-            return Err(Error::ShapeMismatch {
-                operation: OPERATION,
-                tensor: "mask",
-                expected: mask_shape.to_vec(),
-                actual: mask.shape().to_vec(),
-            });
-        }
+        sums.expect(
+            &self.gpu,
+            OPERATION,
+            "sums",
+            &self.layout.score_shape(),
+            DType::F32,
+        )?;
+        mask.expect(&self.gpu, OPERATION, mask_shape)?;
         refuse_aliases(OPERATION, ("mask", &mask.words), &[("sums", sums.buffer())])?;
         if mask_shape.contains(&0) {
             return Ok(());

@@ -19,6 +19,7 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
 /// A planned [`XAttention`]. It owns the scores and the mask of the last recording that has run.
 #[derive(Debug)]
 pub struct XAttentionPlan {
+    gpu: Gpu,
     shape: AttentionShape,
     layout: XAttentionLayout,
     types: AttentionTypes,
@@ -66,6 +67,7 @@ impl XAttentionPlan {
             _ => None,
         };
         let mut plan = Self {
+            gpu: gpu.clone(),
             shape: problem.shape,
             layout,
             types: problem.types,
@@ -113,7 +115,7 @@ impl XAttentionPlan {
     /// scores and mask, and run one after the other.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -159,12 +161,13 @@ impl XAttentionPlan {
         out: &GpuTensor,
         lse: &GpuTensor,
     ) -> Result<(), Error> {
+        let gpu = &self.gpu;
         let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
-        q.expect(OPERATION, "q", &q_shape, self.types.q)?;
-        k.expect(OPERATION, "k", &kv_shape, self.types.k)?;
-        v.expect(OPERATION, "v", &kv_shape, self.types.v)?;
-        out.expect(OPERATION, "out", &q_shape, self.types.out)?;
-        lse.expect(OPERATION, "lse", &q_shape[..3], DType::F32)?;
+        q.expect(gpu, OPERATION, "q", &q_shape, self.types.q)?;
+        k.expect(gpu, OPERATION, "k", &kv_shape, self.types.k)?;
+        v.expect(gpu, OPERATION, "v", &kv_shape, self.types.v)?;
+        out.expect(gpu, OPERATION, "out", &q_shape, self.types.out)?;
+        lse.expect(gpu, OPERATION, "lse", &q_shape[..3], DType::F32)?;
         let mut read = vec![("q", q.buffer()), ("k", k.buffer()), ("v", v.buffer())];
         read.extend(self.sums().map(|sums| ("the plan's scores", sums.buffer())));
         read.extend(self.mask().map(|mask| ("the plan's mask", mask.buffer())));

@@ -5,7 +5,8 @@ use sparse_core::attention::{AttentionOptions, block_attention_of_queries};
 use sparse_core::bounds::{attention_bounds, block_score_bounds, compare, selection_tolerance};
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::{
-    BlockScores, ScoreReference, XAttentionError, XAttentionLayout, block_scores, select,
+    BlockScores, ScoreReference, XAttentionError, XAttentionLayout, xattention_score,
+    xattention_select,
 };
 use sparse_core::{BlockMask, DType, Element, Tensor};
 
@@ -132,7 +133,7 @@ pub(crate) fn scores<T: Element>(
             .then(|| ScoreRow::cut(&inputs.q, &inputs.k, layout, place))
             .transpose()?;
         if let Some(row) = row.flatten() {
-            let reference = block_scores(&row.q, &row.k, &row.options)
+            let reference = xattention_score(&row.q, &row.k, &row.options)
                 .map_err(|error| at_place(error, place))?;
             let seen = reference.scores.row(0, 0, 0);
             expected[..seen.len()].copy_from_slice(seen);
@@ -164,7 +165,7 @@ pub(super) fn wrong_mask_rows(
 ) -> anyhow::Result<usize> {
     let data = scores.iter().map(|&x| f64::from(x)).collect();
     let scores = BlockScores::try_new(layout.score_shape(), data)?;
-    let expected = select(&scores, layout)?;
+    let expected = xattention_select(&scores, layout)?;
     let [batch, heads, q_blocks, k_blocks] = layout.mask_shape();
     // The scores are what they are: only the rounding of the selection itself is forgiven.
     let [_, _, score_rows, _] = layout.score_shape();

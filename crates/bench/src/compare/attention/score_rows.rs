@@ -99,7 +99,7 @@ fn rows<T: Element>(
 mod tests {
     use sparse_core::attention::AttentionShape;
     use sparse_core::synthetic::normal_tensor;
-    use sparse_core::xattention::block_scores;
+    use sparse_core::xattention::xattention_score;
 
     use super::*;
 
@@ -109,7 +109,7 @@ mod tests {
         let k: Tensor<f32> = normal_tensor(vec![2, 2, k_len, 6], 2).unwrap();
         let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
         let layout = options.layout(shape).unwrap();
-        let whole = block_scores(&q, &k, options).unwrap().scores;
+        let whole = xattention_score(&q, &k, options).unwrap().scores;
         let [batch, heads, q_blocks, _] = layout.mask_shape();
         for at in 0..batch * heads * q_blocks {
             let place = [at / q_blocks / heads, at / q_blocks % heads, at % q_blocks];
@@ -119,7 +119,9 @@ mod tests {
                 assert!(expected.iter().all(|score| *score == 0.0), "{case}");
                 continue;
             };
-            let alone = block_scores(&row.q, &row.k, &row.options).unwrap().scores;
+            let alone = xattention_score(&row.q, &row.k, &row.options)
+                .unwrap()
+                .scores;
             let alone = alone.row(0, 0, 0);
             for (j, expected) in expected.iter().enumerate() {
                 let actual = alone.get(j).copied().unwrap_or(0.0);

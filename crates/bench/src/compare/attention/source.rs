@@ -120,7 +120,7 @@ pub fn of_length<T: Element>(
 #[cfg(test)]
 mod tests {
     use sparse_core::BlockMask;
-    use sparse_core::xattention::{block_scores, select};
+    use sparse_core::xattention::{xattention_score, xattention_select};
 
     use super::*;
     use crate::cli::PresetName;
@@ -148,8 +148,10 @@ mod tests {
         let shape = case.attention_shape().unwrap();
         let inputs = planted::<f32>(shape).unwrap();
         let options = case.options();
-        let scores = block_scores(&inputs.q, &inputs.k, &options).unwrap().scores;
-        let mask = select(&scores, &options.layout(shape).unwrap()).unwrap();
+        let scores = xattention_score(&inputs.q, &inputs.k, &options)
+            .unwrap()
+            .scores;
+        let mask = xattention_select(&scores, &options.layout(shape).unwrap()).unwrap();
         let reachable = super::super::quality::reachable(shape, case.block, case.causal).unwrap();
         let density = BlockMask::density_within(&mask, &reachable).unwrap();
         assert!((0.1..=0.2).contains(&density), "{density}");

@@ -29,18 +29,18 @@ pub use exact::{ExactRow, Wanted};
 ///
 /// ```
 /// use sparse_core::attention::AttentionShape;
-/// use sparse_core::xattention::{BlockScores, XAttentionOptions, select};
+/// use sparse_core::xattention::{BlockScores, XAttentionOptions, xattention_select};
 /// let shape = AttentionShape::try_new(1, 1, 1, 8, 8, 1)?;
 /// let options = XAttentionOptions { block: 2, stride: 2, threshold: 0.8.into(), ..Default::default() };
 /// let mut scores = vec![0.0; 16];
 /// scores[12..].copy_from_slice(&[0.1, 0.2, 0.5, 0.2]);
 /// let scores = BlockScores::try_new([1, 1, 4, 4], scores)?;
-/// let mask = select(&scores, &options.layout(shape)?)?;
+/// let mask = xattention_select(&scores, &options.layout(shape)?)?;
 /// // Block 0 and the diagonal are forced and hold 0.3; block 2 brings that to 0.8.
 /// assert_eq!(mask.row(0, 0, 3).collect::<Vec<_>>(), [0, 2, 3]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn select(
+pub fn xattention_select(
     scores: &BlockScores,
     layout: &XAttentionLayout,
 ) -> Result<BlockMask, XAttentionError> {
@@ -111,7 +111,7 @@ mod tests {
     fn equal_scores_go_to_the_lower_block() {
         let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.125, 0.375, 0.375, 0.125]).unwrap();
         for (threshold, expected) in [(0.375, vec![1]), (0.75, vec![1, 2]), (0.8, vec![0, 1, 2])] {
-            let mask = select(&scores, &layout(1, threshold.into())).unwrap();
+            let mask = xattention_select(&scores, &layout(1, threshold.into())).unwrap();
             assert_eq!(selected(&mask, 0), expected, "threshold {threshold}");
         }
     }
@@ -120,7 +120,7 @@ mod tests {
     fn each_head_has_its_own_threshold() {
         let scores = BlockScores::try_new([1, 2, 1, 4], [0.5, 0.25, 0.125, 0.125].repeat(2));
         let thresholds = Threshold::PerHead(vec![0.5, 0.75]);
-        let mask = select(&scores.unwrap(), &layout(2, thresholds)).unwrap();
+        let mask = xattention_select(&scores.unwrap(), &layout(2, thresholds)).unwrap();
         assert_eq!(selected(&mask, 0), [0]);
         assert_eq!(selected(&mask, 1), [0, 1]);
     }
@@ -137,7 +137,7 @@ mod tests {
         let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.125, 0.375, 0.125, 0.375]).unwrap();
         let choose = |top_k, n_sink| {
             let layout = with(|o| (o.top_k, o.n_sink) = (Some(top_k), n_sink));
-            selected(&select(&scores, &layout).unwrap(), 0)
+            selected(&xattention_select(&scores, &layout).unwrap(), 0)
         };
         assert_eq!(choose(1, 0), [1]);
         assert_eq!(choose(3, 0), [0, 1, 3]);
@@ -155,7 +155,7 @@ mod tests {
         };
         let choose = |blocks: &[usize]| {
             let layout = with(|o| o.forced = Some(mask(blocks)));
-            selected(&select(&scores, &layout).unwrap(), 0)
+            selected(&xattention_select(&scores, &layout).unwrap(), 0)
         };
         assert_eq!(choose(&[]), [0, 1]);
         assert_eq!(choose(&[2, 3]), [0, 2, 3]);
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_row_without_mass_takes_every_block() {
         let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.0; 4]).unwrap();
-        let mask = select(&scores, &layout(1, 0.5.into())).unwrap();
+        let mask = xattention_select(&scores, &layout(1, 0.5.into())).unwrap();
         assert_eq!(selected(&mask, 0), [0, 1, 2, 3]);
     }
 
@@ -186,7 +186,7 @@ mod tests {
     fn scores_of_another_problem_are_refused() {
         let scores = BlockScores::try_new([1, 1, 1, 3], vec![0.0; 3]).unwrap();
         assert_eq!(
-            select(&scores, &layout(1, 0.5.into()))
+            xattention_select(&scores, &layout(1, 0.5.into()))
                 .unwrap_err()
                 .to_string(),
             "the scores have shape [1, 1, 1, 3], this problem and mode have [1, 1, 1, 4]"
@@ -197,7 +197,7 @@ mod tests {
     fn as_many_scores_of_another_shape_are_refused() {
         let scores = BlockScores::try_new([1, 1, 4, 1], vec![0.0; 4]).unwrap();
         assert_eq!(
-            select(&scores, &layout(1, 0.5.into())),
+            xattention_select(&scores, &layout(1, 0.5.into())),
             Err(XAttentionError::ScoreShape {
                 scores: [1, 1, 4, 1],
                 expected: [1, 1, 1, 4],

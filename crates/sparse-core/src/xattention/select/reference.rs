@@ -66,7 +66,9 @@ pub(super) fn select_row(
 #[cfg(test)]
 mod tests {
     use crate::attention::AttentionShape;
-    use crate::xattention::{BlockScores, Mode, ReferenceOptions, XAttentionOptions, select};
+    use crate::xattention::{
+        BlockScores, Mode, ReferenceOptions, XAttentionOptions, xattention_select,
+    };
 
     /// The blocks of each row of `q_len` queries that stand at the last of four keys, in blocks of a token; every row has these scores.
     fn rows(
@@ -87,7 +89,7 @@ mod tests {
         change(&mut options, &mut reference);
         options.mode = Mode::Reference(reference);
         let scores = BlockScores::try_new([1, 1, q_len, 4], scores.repeat(q_len)).unwrap();
-        let mask = select(&scores, &options.layout(shape).unwrap()).unwrap();
+        let mask = xattention_select(&scores, &options.layout(shape).unwrap()).unwrap();
         (0..q_len).map(|i| mask.row(0, 0, i).collect()).collect()
     }
 

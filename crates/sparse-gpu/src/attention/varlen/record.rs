@@ -18,15 +18,23 @@ impl VarlenAttentionPlan {
         let problem = &self.problem;
         let (types, shape) = (problem.types, &problem.shape);
         let (q_shape, kv_shape) = (shape.q_shape(), shape.kv_shape());
-        operands.q.expect(OPERATION, "q", &q_shape, types.q)?;
-        operands.k.expect(OPERATION, "k", &kv_shape, types.k)?;
-        operands.v.expect(OPERATION, "v", &kv_shape, types.v)?;
-        operands.out.expect(OPERATION, "out", &q_shape, types.out)?;
+        operands
+            .q
+            .expect(&self.gpu, OPERATION, "q", &q_shape, types.q)?;
+        operands
+            .k
+            .expect(&self.gpu, OPERATION, "k", &kv_shape, types.k)?;
+        operands
+            .v
+            .expect(&self.gpu, OPERATION, "v", &kv_shape, types.v)?;
+        operands
+            .out
+            .expect(&self.gpu, OPERATION, "out", &q_shape, types.out)?;
         let lse_shape = [shape.q_heads(), shape.q().total()];
         operands
             .lse
-            .expect(OPERATION, "lse", &lse_shape, DType::F32)?;
-        operands.check_mask(OPERATION, problem.masked, problem.mask_shape())?;
+            .expect(&self.gpu, OPERATION, "lse", &lse_shape, DType::F32)?;
+        operands.check_mask(&self.gpu, OPERATION, problem.masked, problem.mask_shape())?;
         operands.check_aliases(OPERATION)
     }
 

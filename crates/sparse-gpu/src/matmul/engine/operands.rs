@@ -31,9 +31,13 @@ impl Engine {
         };
         let x_shape = shape(tokens, k_in, transposed.x);
         let y_shape = shape(tokens, n_out, transposed.y);
-        operands.x.expect(operation, "x", &x_shape, types.x)?;
+        operands
+            .x
+            .expect(&self.gpu, operation, "x", &x_shape, types.x)?;
         self.check_weights(operands.weights)?;
-        operands.y.expect(operation, "y", &y_shape, types.y)?;
+        operands
+            .y
+            .expect(&self.gpu, operation, "y", &y_shape, types.y)?;
         let residual = match epilogue.addend {
             Addend::Residual { dtype, .. } => Some(dtype),
             _ => None,
@@ -66,7 +70,9 @@ impl Engine {
     ) -> Result<(), Error> {
         let operation = self.asked.operation;
         let (planned, given) = match (planned, given) {
-            (Some(dtype), Some(tensor)) => return tensor.expect(operation, name, shape, dtype),
+            (Some(dtype), Some(tensor)) => {
+                return tensor.expect(&self.gpu, operation, name, shape, dtype);
+            }
             (None, None) => return Ok(()),
             (Some(_), None) => ("with", "without"),
             (None, Some(_)) => ("without", "with"),
@@ -90,6 +96,7 @@ impl Engine {
             transposed,
             ..
         } = self.asked;
+        weights.expect_device(&self.gpu, operation)?;
         let (actual, shape, dtype) = weights.describe();
         if actual != format {
             let (expected, actual) = (format.to_string(), actual.to_string());

@@ -12,7 +12,7 @@ use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::kernel::CompiledKernel;
 use crate::matmul::params::{FinishParams, SddmmParams};
-use crate::tensor::refuse_aliases;
+use crate::tensor::{refuse_aliases, refuse_other_device};
 use crate::window::{Window, window_bytes};
 use crate::{Error, GpuTensor};
 
@@ -23,7 +23,7 @@ impl BsrSddmmPlan {
     /// Records the product into the caller's pass. Only the values of `out` change, its blocks stay where they are.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::PatternMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::PatternMismatch`], [`Error::Aliased`]: nothing has been recorded then.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -152,8 +152,9 @@ impl BsrSddmmPlan {
             types,
             ..
         } = self.problem;
-        dy.expect(OPERATION, "dy", &[tokens, n_out], types.y)?;
-        x.expect(OPERATION, "x", &[tokens, k_in], types.x)?;
+        dy.expect(&self.gpu, OPERATION, "dy", &[tokens, n_out], types.y)?;
+        x.expect(&self.gpu, OPERATION, "x", &[tokens, k_in], types.x)?;
+        refuse_other_device(&self.gpu, OPERATION, "out", &out.device)?;
         if out.block() != block {
             let blocks = |(br, bc): (usize, usize)| format!("blocks of {br} x {bc}");
             return Err(Error::PatternMismatch {

@@ -122,9 +122,9 @@ impl ScoreEngine {
         sums: &GpuTensor,
     ) -> Result<(), Error> {
         let shape = self.sizes.layout.shape();
-        q.expect(OPERATION, "q", &shape.q_shape(), self.types[0])?;
-        k.expect(OPERATION, "k", &shape.kv_shape(), self.types[1])?;
-        sums.expect(OPERATION, "sums", &self.sums_shape(), DType::F32)?;
+        q.expect(&self.gpu, OPERATION, "q", &shape.q_shape(), self.types[0])?;
+        k.expect(&self.gpu, OPERATION, "k", &shape.kv_shape(), self.types[1])?;
+        sums.expect(&self.gpu, OPERATION, "sums", &self.sums_shape(), DType::F32)?;
         let read = [("q", q.buffer()), ("k", k.buffer())];
         refuse_aliases(OPERATION, ("sums", sums.buffer()), &read)?;
         let Some(work) = &self.work else {
