@@ -280,5 +280,8 @@ fn token_major_operands_above_a_binding_go_in_whole_items() {
         ..BlockAttention::new(1, 2, 2, 3, 200_000, 127)
     };
     let error = gpu().plan_blocking(&wide).unwrap_err().to_string();
-    assert!(error.contains("for 2 head(s)"), "{error}");
+    assert!(
+        error.contains("of 2 head(s)") && error.contains("needs bindings of 203200000 bytes"),
+        "{error}"
+    );
 }

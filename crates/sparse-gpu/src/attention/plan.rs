@@ -95,7 +95,8 @@ impl BlockAttention {
                     "{OPERATION} of {step} head(s) with q_len = {}, k_len = {}, head_dim = {}",
                     self.q_len, self.k_len, self.head_dim
                 );
-                let needs = (step as u64 * bytes.query).max(bytes.key);
+                let key_heads = step.div_ceil(bytes.heads_per_key_head.max(1)) as u64;
+                let needs = (step as u64 * bytes.query).max(key_heads * bytes.key);
                 let instead = "split the sequence and merge the parts by their lse";
                 too_large_to_bind(gpu, what, needs, instead)
             })
