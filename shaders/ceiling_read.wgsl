@@ -29,12 +29,14 @@ fn main(
     for (var round = 0u; round < {{ rounds }}u; round++) {
         {%- for step in range(steps) %}
         {%- set at = "round * " ~ steps ~ "u + " ~ step ~ "u" %}
-        {%- if workgroup and uniform %}
+        {%- if workgroup and order == "uniform" %}
         sum += bitcast<vec4<u32>>(load4_tile(({{ at }} + group.x) & (TILE - 1u)));
         {%- elif workgroup %}
         sum += bitcast<vec4<u32>>(load4_tile((({{ at }}) * 64u + round + lane) & (TILE - 1u)));
-        {%- elif uniform %}
+        {%- elif order == "uniform" %}
         sum += bitcast<vec4<u32>>(load4_words((group.x * {{ rounds * steps }}u + {{ at }}) & mask));
+        {%- elif order == "pieces" %}
+        sum += bitcast<vec4<u32>>(load4_words((((id.x / 8u) * {{ rounds * steps }}u + {{ at }}) * 8u + lane % 8u) & mask));
         {%- else %}
         sum += bitcast<vec4<u32>>(load4_words((({{ at }}) * groups.x * 64u + id.x) & mask));
         {%- endif %}

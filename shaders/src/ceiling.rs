@@ -56,13 +56,38 @@ impl Kernel for FmaCeilingKernel {
     }
 }
 
+/// Which addresses the lanes of a workgroup read one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadOrder {
+    /// Neighbouring lanes read neighbours, and so do neighbouring workgroups: what a GPU wants.
+    Neighbours,
+    /// Eight neighbouring lanes read neighbours and go on behind them, page after page, as a processor wants what is in no cache.
+    Pieces,
+    /// All lanes read the same address, as scalar loads do.
+    Uniform,
+}
+
+impl ReadOrder {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Neighbours, Self::Pieces, Self::Uniform];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Neighbours => "neighbours",
+            Self::Pieces => "pieces",
+            Self::Uniform => "uniform",
+        }
+    }
+}
+
 /// Reads of a storage buffer or of workgroup memory; see `ceiling_read.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ReadCeilingKernel {
     /// From workgroup memory instead of from the buffer.
     pub workgroup: bool,
-    /// All lanes of a workgroup read the same address, as scalar loads do, instead of neighbours.
-    pub uniform: bool,
+    /// Who reads what; in workgroup memory pieces are neighbours.
+    pub order: ReadOrder,
     /// Rounds of the loop.
     pub rounds: usize,
     /// Reads of a round.
@@ -73,10 +98,10 @@ pub struct ReadCeilingKernel {
 
 impl ReadCeilingKernel {
     /// A kernel that reads `rounds * steps` vec4 an invocation.
-    pub const fn new(workgroup: bool, uniform: bool, rounds: usize, steps: usize) -> Self {
+    pub const fn new(workgroup: bool, order: ReadOrder, rounds: usize, steps: usize) -> Self {
         Self {
             workgroup,
-            uniform,
+            order,
             rounds,
             steps,
             tile: CEILING_TILE,
@@ -95,11 +120,7 @@ impl Kernel for ReadCeilingKernel {
         } else {
             "storage"
         };
-        let order = if self.uniform {
-            "uniform"
-        } else {
-            "neighbours"
-        };
+        let order = self.order.name();
         format!(
             "ceiling_read_{memory}_{order}_{}x{}",
             self.rounds, self.steps
@@ -138,11 +159,11 @@ mod tests {
         };
         let message = expand(&kernel).unwrap_err().to_string();
         assert!(message.contains("chains is 9"), "{message}");
-        let message = expand(&ReadCeilingKernel::new(true, true, 70_000, 1))
+        let message = expand(&ReadCeilingKernel::new(true, ReadOrder::Uniform, 70_000, 1))
             .unwrap_err()
             .to_string();
         assert!(message.contains("rounds is 70000"), "{message}");
-        let message = expand(&ReadCeilingKernel::new(true, true, 7, 65))
+        let message = expand(&ReadCeilingKernel::new(true, ReadOrder::Uniform, 7, 65))
             .unwrap_err()
             .to_string();
         assert!(message.contains("steps is 65"), "{message}");

@@ -43,7 +43,7 @@ mod xattention_select;
 pub use attention::{AttentionKernel, AttentionOrder, BlockWalk, MAX_HEAD_DIM, TokenHeads};
 pub use attention_rows::{RowOrderKernel, RowWeightsKernel};
 pub use attention_tile::AttentionTile;
-pub use ceiling::{CEILING_LANES, CEILING_TILE, FmaCeilingKernel, ReadCeilingKernel};
+pub use ceiling::{CEILING_LANES, CEILING_TILE, FmaCeilingKernel, ReadCeilingKernel, ReadOrder};
 pub use cooperative::{CooperativeKernel, CooperativeTile, MatrixSize};
 pub use expand::{ExpandError, expand, expand_in, naga_for};
 pub use expand_weights::ExpandWeightsKernel;

@@ -5,10 +5,10 @@ use crate::cooperative_variants::cooperative_variants;
 use crate::{
     Activation, Addend, BlockWalk, ConvertKernel, ExpandError, ExpandWeightsKernel,
     FmaCeilingKernel, Kernel, MatmulFinishKernel, MatmulKernel, MatvecKernel, NaiveMatmulKernel,
-    Output, PackF16Kernel, PackKernel, ReadCeilingKernel, RowOrderKernel, RowWeightsKernel,
-    SddmmKernel, Source, Storage, Tile, Walk, Words, XAttentionCountKernel, XAttentionDecideKernel,
-    XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
-    XAttentionSelectKernel, expand_in,
+    Output, PackF16Kernel, PackKernel, ReadCeilingKernel, ReadOrder, RowOrderKernel,
+    RowWeightsKernel, SddmmKernel, Source, Storage, Tile, Walk, Words, XAttentionCountKernel,
+    XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
+    XAttentionScoreKernel, XAttentionSelectKernel, expand_in,
 };
 
 const WALKS: [Walk; 29] = [
@@ -187,8 +187,8 @@ pub fn expand_all_variants(words: Words) -> Result<Vec<Source>, ExpandError> {
                 steps: 4,
             })?;
         }
-        for workgroup in [false, true] {
-            all.add(&ReadCeilingKernel::new(workgroup, flag, 16, 4))?;
+        for order in ReadOrder::ALL {
+            all.add(&ReadCeilingKernel::new(flag, order, 16, 4))?;
         }
     }
     for storage in Storage::ALL {

@@ -9,7 +9,7 @@ use sparse_shaders::CEILING_TILE;
 use super::CeilingError;
 use super::fma::best_fma;
 use super::kernels::MicroKernel;
-use super::reads::{Memory, Order, Words, best_read};
+use super::reads::{Memory, Words, best_read};
 use crate::device::Timer;
 use crate::measure::Summary;
 
@@ -51,12 +51,8 @@ impl Ceilings {
         let [.., largest] = WORKING_SETS;
         let words = Words::new(gpu, largest)?;
         let mut read = Vec::new();
-        // The order of reading that is the faster one in the smallest buffer is taken for all.
-        let mut orders = Order::ALL.to_vec();
         for bytes in WORKING_SETS {
-            let (order, bytes_per_second) =
-                best_read(gpu, timer, &words, bytes, Memory::Storage, &orders)?;
-            orders = vec![order];
+            let bytes_per_second = best_read(gpu, timer, &words, bytes, Memory::Storage)?;
             #[expect(clippy::cast_precision_loss, reason = "at most 2^27")]
             read.push(ReadCeiling {
                 working_set: bytes as f64,
@@ -64,14 +60,8 @@ impl Ceilings {
             });
         }
         let tile_bytes = 16 * CEILING_TILE;
-        let (_, workgroup_bytes_per_second) = best_read(
-            gpu,
-            timer,
-            &words,
-            tile_bytes,
-            Memory::Workgroup,
-            &Order::ALL,
-        )?;
+        let workgroup_bytes_per_second =
+            best_read(gpu, timer, &words, tile_bytes, Memory::Workgroup)?;
         Ok(Self {
             fmas_per_second: best_fma(gpu, timer)?,
             read,

@@ -2,7 +2,7 @@
 
 use sparse_core::{Tensor, synthetic};
 use sparse_gpu::{Gpu, GpuTensor};
-use sparse_shaders::{CEILING_LANES, CEILING_TILE, ReadCeilingKernel};
+use sparse_shaders::{CEILING_LANES, CEILING_TILE, ReadCeilingKernel, ReadOrder};
 
 use super::CeilingError;
 use super::kernels::{MicroKernel, Operands};
@@ -61,32 +61,18 @@ pub(super) enum Memory {
     Workgroup,
 }
 
-/// Who reads what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Neighbouring lanes read neighbouring addresses.
-    Neighbours,
-    /// All lanes of a workgroup read the same address.
-    Uniform,
-}
-
-impl Order {
-    pub(super) const ALL: [Self; 2] = [Self::Neighbours, Self::Uniform];
-}
-
-/// The best of `orders` for reading a working set of `bytes`, with its median rate.
+/// The median rate of reading a working set of `bytes`, in the order that is best for it.
 pub(super) fn best_read(
     gpu: &Gpu,
     timer: &Timer,
     words: &Words,
     bytes: usize,
     memory: Memory,
-    orders: &[Order],
-) -> Result<(Order, f64), CeilingError> {
-    let mut best = (Order::Neighbours, 0.0);
-    for &order in orders {
-        let (workgroup, uniform) = (memory == Memory::Workgroup, order == Order::Uniform);
-        let kernel = ReadCeilingKernel::new(workgroup, uniform, ROUNDS, STEPS);
+) -> Result<f64, CeilingError> {
+    let mut best = 0.0_f64;
+    for order in ReadOrder::ALL {
+        let (workgroup, uniform) = (memory == Memory::Workgroup, order == ReadOrder::Uniform);
+        let kernel = ReadCeilingKernel::new(workgroup, order, ROUNDS, STEPS);
         let operands = Operands {
             input: &words.on_gpu,
             input_bytes: bytes as u64,
@@ -115,10 +101,7 @@ pub(super) fn best_read(
             expect(run, f64::from(actual), f64::from(expected))
         };
         let (groups, seconds) = time(timer, first_groups, &make, &check)?;
-        let rate = per_second(groups, BYTES * readers, seconds);
-        if rate > best.1 {
-            best = (order, rate);
-        }
+        best = best.max(per_second(groups, BYTES * readers, seconds));
     }
     Ok(best)
 }
