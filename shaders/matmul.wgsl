@@ -46,33 +46,30 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let panel_base = panel * params.packed_rows * X_STRIDE + lane;
     {{ shared.steps(split, "group / params.row_tiles / params.panels") }}
 {%- if not branches %}
-{#- Compilers for GPUs care about the order of loads; what a loop carries costs a processor. #}
-{%- set for_gpus = lanes > 8 %}
-{%- set reads_ahead = config.reads_ahead and for_gpus %}
     let list = walk_list(strip);
-{%- if reads_ahead %}
+{%- if config.reads_ahead %}
     var word = walk_word(list, steps.x);
 {%- endif %}{% endif %}
     for (var step = steps.x; step < steps.y; step++) {
 {%- if branches %}
 {{- pattern_branch.multiply_add(rows, vectors, config, "packed_x") }}
 {%- else %}
-{%- if not reads_ahead %}
+{%- if not config.reads_ahead %}
         let word = walk_word(list, step);
 {%- endif %}
-{%- if config.weights_first and for_gpus %}
+{%- if config.weights_first %}
 {{- shared.weights(rows, quads) }}
         let k = walk_x(panel_base, word, step);
 {%- else %}
         let k = walk_x(panel_base, word, step);
 {{- shared.weights(rows, quads) }}
 {%- endif %}
-{%- if reads_ahead %}
+{%- if config.reads_ahead %}
         // Behind the last step lies another strip's word, or none: it is not used.
         let next_word = walk_word(list, step + 1u);
 {%- endif %}
 {{ registers.multiply_add(rows, vectors, lanes, "packed_x") }}
-{%- if reads_ahead %}
+{%- if config.reads_ahead %}
         word = next_word;
 {%- endif %}
 {%- endif %}

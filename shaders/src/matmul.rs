@@ -105,7 +105,8 @@ impl Serialize for MatmulKernel {
             walk: self.walk.name(),
             quads: self.walk.quads(),
             branches: matches!(self.walk, Walk::NmBranch { .. }),
-            config: WalkConfig::new(self.walk, self.weight, self.tile.panel() / 4),
+            config: WalkConfig::new(self.walk, self.weight, self.tile.panel() / 4)
+                .for_lanes(self.tile.lanes),
             rows: self.tile.rows,
             cols: self.tile.cols,
             lanes: self.tile.lanes,

@@ -101,7 +101,8 @@ impl Serialize for MatvecKernel {
             walk: self.walk.name(),
             quads: self.walk.quads(),
             own_lists: self.walk.own_lists(),
-            config: WalkConfig::new(self.walk, self.weight, self.panel.div_ceil(4)),
+            config: WalkConfig::new(self.walk, self.weight, self.panel.div_ceil(4))
+                .for_lanes(self.lanes),
             rows: self.rows,
             panel: self.panel,
             vectors: self.panel / 4,

@@ -314,11 +314,14 @@ pub(crate) struct WalkConfig {
     bc: usize,
     bc4: usize,
     whole_steps: bool,
-    /// On GPUs the list is read a step ahead of the multiplications. By the compilers' estimates (Intel, Adreno,
+    /// Workgroups are made for GPUs, whose compilers care about the order of loads and of additions. Those of at most 8 invocations are for
+    /// processors, where what a loop carries costs.
+    for_gpus: bool,
+    /// The list is read a step ahead of the multiplications. By the compilers' estimates (Intel, Adreno,
     /// `docs/isa`) that hides the read behind half-width weights, whose unpacking takes registers, and behind those of blocks; f32 weights of N:M
     /// are scheduled better without.
     reads_ahead: bool,
-    /// On GPUs a list that is not read ahead is read first, then come weights, then the places in x that follow from it (the same estimates: NVIDIA
+    /// A list that is not read ahead is read first, then come weights, then the places in x that follow from it (the same estimates: NVIDIA
     /// 8:2:4 1.09 of dense -> 1.03, Battlemage 16:2:8 1.11 -> 1.07, DG2 1.07 -> 1.09).
     weights_first: bool,
     /// From one k of the packed activations to the next, and the power of two that this is, if it is one.
@@ -344,8 +347,9 @@ impl WalkConfig {
             bc: 0,
             bc4: 0,
             whole_steps: true,
-            reads_ahead: weight != Storage::F32,
-            weights_first: false,
+            for_gpus: true,
+            reads_ahead: weight != Storage::F32 || matches!(walk, Walk::Bsr { .. }),
+            weights_first: weight == Storage::F32 && matches!(walk, Walk::Nm { .. }),
             x_stride,
             x_shift: x_stride
                 .is_power_of_two()
@@ -401,8 +405,6 @@ impl WalkConfig {
             }
             Walk::DenseTransposed { vector_weights, .. } => config.vector_weights = vector_weights,
         }
-        config.reads_ahead |= matches!(walk, Walk::Bsr { .. });
-        config.weights_first = matches!(walk, Walk::Nm { .. }) && !config.reads_ahead;
         if let Walk::NmBranch {
             n, m, index_bits, ..
         } = walk
@@ -416,6 +418,14 @@ impl WalkConfig {
             config.whole_steps = whole_steps;
         }
         config
+    }
+
+    /// For workgroups of so many invocations.
+    pub(crate) fn for_lanes(mut self, lanes: usize) -> Self {
+        self.for_gpus = lanes > 8;
+        self.reads_ahead &= self.for_gpus;
+        self.weights_first &= self.for_gpus;
+        self
     }
 
     /// Of weights in f16 that cooperative matrices load.
