@@ -13,6 +13,7 @@ mod commands;
 pub mod compare;
 pub mod device;
 pub mod interrupt;
+mod json_file;
 pub mod measure;
 pub mod memory;
 pub mod peers;

@@ -46,7 +46,7 @@ fn open_with_tiles(
     let Some(path) = &args.tiles else {
         return open_for(wanted, cooperative_matrix);
     };
-    let table = std::fs::read_to_string(path)
+    let table = crate::json_file::read(path)
         .context("cannot read the table of tiles")
         .and_then(|text| Ok(TileTable::from_json(&text)?))
         .with_context(|| path.display().to_string())?;
