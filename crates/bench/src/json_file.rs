@@ -8,16 +8,16 @@ use std::path::Path;
 const MOST_BYTES: u64 = 16 << 20;
 
 /// The whole file. One that never ends, or is of another kind, is not read into memory to find that out.
-pub(crate) fn read(path: &Path) -> Result<String> {
-    let mut text = String::new();
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let read = File::open(path)?
         .take(MOST_BYTES + 1)
-        .read_to_string(&mut text)?;
+        .read_to_end(&mut bytes)?;
     if read as u64 > MOST_BYTES {
         let reason = "it has more than 16 MiB, a JSON file of this kind a few kilobytes; was another file meant?";
         return Err(Error::new(ErrorKind::FileTooLarge, reason));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -56,9 +56,9 @@ impl HeadKindsOption {
             reason,
             path: text.to_owned(),
         };
-        let json = crate::json_file::read(Path::new(text)).map_err(|e| file(e.to_string()))?;
+        let bytes = crate::json_file::read(Path::new(text)).map_err(|e| file(e.to_string()))?;
         Ok(Self {
-            kinds: serde_json::from_str(&json).map_err(|e| file(e.to_string()))?,
+            kinds: serde_json::from_slice(&bytes).map_err(|e| file(e.to_string()))?,
             file: Some(text.into()),
         })
     }

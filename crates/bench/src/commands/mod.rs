@@ -48,7 +48,7 @@ fn open_with_tiles(
     };
     let table = crate::json_file::read(path)
         .context("cannot read the table of tiles")
-        .and_then(|text| Ok(TileTable::from_json(&text)?))
+        .and_then(|bytes| Ok(TileTable::from_json(&String::from_utf8_lossy(&bytes))?))
         .with_context(|| path.display().to_string())?;
     let gpu = open_for(wanted, cooperative_matrix)?;
     let tuned = if args.tiles_of_any_adapter {

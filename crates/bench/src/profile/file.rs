@@ -20,7 +20,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`], the first rule broken.
     pub fn read(path: &Path) -> Result<Self, ProfileError> {
-        let text = crate::json_file::read(path).map_err(|reason| ProfileError::Read {
+        let bytes = crate::json_file::read(path).map_err(|reason| ProfileError::Read {
             reason,
             path: path.into(),
         })?;
@@ -28,7 +28,7 @@ impl Profile {
             reason,
             path: path.into(),
         };
-        let header: Header = serde_json::from_str(&text).map_err(json)?;
+        let header: Header = serde_json::from_slice(&bytes).map_err(json)?;
         if header.format != FORMAT {
             return Err(ProfileError::Format {
                 found: header.format,
@@ -41,7 +41,7 @@ impl Profile {
                 path: path.into(),
             });
         }
-        let profile: Self = serde_json::from_str(&text).map_err(json)?;
+        let profile: Self = serde_json::from_slice(&bytes).map_err(json)?;
         profile.check(path)?;
         Ok(profile)
     }
