@@ -47,8 +47,9 @@ fn open_with_tiles(
         return open_for(wanted, cooperative_matrix);
     };
     let table = crate::json_file::read(path)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other))
         .context("cannot read the table of tiles")
-        .and_then(|bytes| Ok(TileTable::from_json(&String::from_utf8_lossy(&bytes))?))
+        .and_then(|text| Ok(TileTable::from_json(&text)?))
         .with_context(|| path.display().to_string())?;
     let gpu = open_for(wanted, cooperative_matrix)?;
     let tuned = if args.tiles_of_any_adapter {
