@@ -12,8 +12,8 @@ use sparse_core::synthetic::{PlantedAttention, normal_tensor};
 use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
 use sparse_core::{Element, Tensor};
 use sparse_gpu::{
-    Attended, AttentionTypes, BlockAttention, CostModel, Decision, Gpu, Policy, Tile, XAttention,
-    XAttentionPlan,
+    Attended, AttentionTypes, BlockAttention, CostModel, Decision, Gpu, Outcome, Policy, Tile,
+    XAttention, XAttentionPlan,
 };
 use support::gpu::{gpu, poisoned, read, submit};
 
@@ -227,10 +227,7 @@ fn the_count_is_that_of_the_reachable_blocks() {
                 },
                 ..problem::<f32>(shape, Policy::Sparse)
             };
-            let plan = gpu().plan_blocking(&auto).unwrap();
-            assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
-            run_plan(gpu(), &plan, &flat::<f32>(shape));
-            let outcome = plan.outcome_blocking(gpu()).unwrap();
+            let outcome = outcome_on_device(&auto);
             let what = format!("{q_len} x {k_len}, causal {causal}: {outcome}");
             for head in &outcome.heads {
                 assert_eq!(head.selected, head.reachable, "{what}");
@@ -238,6 +235,14 @@ fn the_count_is_that_of_the_reachable_blocks() {
             assert_eq!(outcome.attended, expected, "{what}");
         }
     }
+}
+
+/// What a plan that leaves the decision to the device does with flat inputs.
+fn outcome_on_device(auto: &XAttention) -> Outcome {
+    let plan = gpu().plan_blocking(auto).unwrap();
+    assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
+    run_plan(gpu(), &plan, &flat::<f32>(auto.shape));
+    plan.outcome_blocking(gpu()).unwrap()
 }
 
 /// More sparse heads than the kernel that decides has invocations, between heads of other kinds: all of them count, and no other does.
@@ -264,10 +269,7 @@ fn every_sparse_head_counts_for_the_decision() {
             },
             ..problem::<f32>(shape, Policy::Sparse)
         };
-        let plan = gpu().plan_blocking(&auto).unwrap();
-        assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
-        run_plan(gpu(), &plan, &flat::<f32>(shape));
-        let outcome = plan.outcome_blocking(gpu()).unwrap();
+        let outcome = outcome_on_device(&auto);
         assert_eq!(outcome.attended, expected, "{efficiency}: {outcome}");
     }
 }

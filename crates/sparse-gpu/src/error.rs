@@ -206,6 +206,16 @@ impl Error {
         Self::invalid(operation, error.to_string())
     }
 
+    /// Refuses a register tile of the caller's that no kernel can be made with.
+    pub(crate) fn check_tile(
+        operation: &'static str,
+        tile: Option<crate::Tile>,
+    ) -> Result<(), Self> {
+        let check = |tile: crate::Tile| tile.check(&|| tile.to_string());
+        tile.map_or(Ok(()), check)
+            .map_err(|e| Self::tile(operation, &e))
+    }
+
     pub(crate) fn invalid(operation: &'static str, reason: impl Into<String>) -> Self {
         Self::InvalidProblem {
             operation,

@@ -1,11 +1,12 @@
 //! Rules that all attention problems share.
 
+use sparse_core::DType;
 use sparse_core::attention::HeadKind;
 use sparse_shaders::MAX_HEAD_DIM;
 
 use super::record::Operands;
 use crate::tensor::refuse_aliases;
-use crate::{Error, Gpu};
+use crate::{AttentionTypes, Error, Gpu};
 
 /// The kernels count tokens up to the end of a block in 32 bits.
 const LONGEST_BLOCK: usize = 1 << 30;
@@ -36,6 +37,22 @@ pub(crate) fn numbers(
 }
 
 impl Operands<'_> {
+    /// q, k, v, out and lse, of the planned shapes and types.
+    pub(crate) fn check_tensors(
+        &self,
+        gpu: &Gpu,
+        operation: &'static str,
+        types: AttentionTypes,
+        [q_shape, kv_shape, lse_shape]: [&[usize]; 3],
+    ) -> Result<(), Error> {
+        self.q.expect(gpu, operation, "q", q_shape, types.q)?;
+        self.k.expect(gpu, operation, "k", kv_shape, types.k)?;
+        self.v.expect(gpu, operation, "v", kv_shape, types.v)?;
+        self.out.expect(gpu, operation, "out", q_shape, types.out)?;
+        self.lse
+            .expect(gpu, operation, "lse", lse_shape, DType::F32)
+    }
+
     /// A mask where one was planned, of the planned shape.
     pub(crate) fn check_mask(
         &self,
@@ -57,14 +74,19 @@ impl Operands<'_> {
             .map_or(Ok(()), |mask| mask.expect(gpu, operation, expected))
     }
 
-    /// Results never replace an operand, nor each other.
-    pub(crate) fn check_aliases(&self, operation: &'static str) -> Result<(), Error> {
+    /// Results never replace an operand, one of the plan's `own` buffers, nor each other.
+    pub(crate) fn check_aliases(
+        &self,
+        operation: &'static str,
+        own: &[(&'static str, &wgpu::Buffer)],
+    ) -> Result<(), Error> {
         let mut read = vec![
             ("q", self.q.buffer()),
             ("k", self.k.buffer()),
             ("v", self.v.buffer()),
         ];
         read.extend(self.mask.map(|mask| ("the mask", &mask.words)));
+        read.extend_from_slice(own);
         refuse_aliases(operation, ("lse", self.lse.buffer()), &read)?;
         read.push(("lse", self.lse.buffer()));
         refuse_aliases(operation, ("out", self.out.buffer()), &read)

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use sparse_core::DType;
-
 use super::params::AttentionParams;
 use crate::counting::word;
 use crate::dispatch::{Recorder, dispatch};
@@ -24,31 +22,17 @@ pub(crate) struct Operands<'a> {
 
 impl BlockAttentionPlan {
     pub(crate) fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
-        let types = self.problem.types;
         let [q_shape, kv_shape] = self.problem.tensor_shapes();
         let lse_shape = &self.shape.q_shape()[..3];
-        operands
-            .q
-            .expect(&self.gpu, OPERATION, "q", &q_shape, types.q)?;
-        operands
-            .k
-            .expect(&self.gpu, OPERATION, "k", &kv_shape, types.k)?;
-        operands
-            .v
-            .expect(&self.gpu, OPERATION, "v", &kv_shape, types.v)?;
-        operands
-            .out
-            .expect(&self.gpu, OPERATION, "out", &q_shape, types.out)?;
-        operands
-            .lse
-            .expect(&self.gpu, OPERATION, "lse", lse_shape, DType::F32)?;
+        let shapes: [&[usize]; 3] = [&q_shape, &kv_shape, lse_shape];
+        operands.check_tensors(&self.gpu, OPERATION, self.problem.types, shapes)?;
         operands.check_mask(
             &self.gpu,
             OPERATION,
             self.problem.masked,
             self.problem.mask_shape(),
         )?;
-        operands.check_aliases(OPERATION)
+        operands.check_aliases(OPERATION, &[])
     }
 
     pub(crate) fn record_main(

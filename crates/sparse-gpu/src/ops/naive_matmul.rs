@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sparse_core::DType;
 use sparse_shaders::NaiveMatmulKernel;
 
+use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
@@ -73,10 +74,6 @@ impl NaiveMatmulPlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`]: nothing has been recorded then.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "planning refuses sizes above u32"
-    )]
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -97,9 +94,9 @@ impl NaiveMatmulPlan {
             return Ok(());
         }
         let params = NaiveParams {
-            tokens: tokens as u32,
-            n_out: n_out as u32,
-            k_in: k_in as u32,
+            tokens: word(tokens),
+            n_out: word(n_out),
+            k_in: word(k_in),
             ..NaiveParams::default()
         };
         let read = [("x", x.buffer()), ("w", w.buffer())];
@@ -109,7 +106,7 @@ impl NaiveMatmulPlan {
             ("w", self.bind(w)),
             ("y", self.bind(y)),
         ];
-        let groups = (tokens * n_out).div_ceil(64) as u32;
+        let groups = word((tokens * n_out).div_ceil(64));
         dispatch(
             &self.gpu,
             pass,

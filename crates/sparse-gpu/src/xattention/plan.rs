@@ -13,7 +13,6 @@ use super::switch::{Switch, is_indirect_possible};
 use crate::attention::record::Operands;
 use crate::ops::{BlockAttentionPlan, XAttention};
 use crate::problem::Explanation;
-use crate::tensor::refuse_aliases;
 use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
 
 /// A planned [`XAttention`]. It owns the scores and the mask of the last recording that has run.
@@ -37,10 +36,7 @@ pub struct XAttentionPlan {
 impl XAttentionPlan {
     pub(crate) async fn new(gpu: &Gpu, problem: &XAttention) -> Result<Self, Error> {
         let layout = problem.options.layout(problem.shape)?;
-        if let Some(tile) = problem.score_tile {
-            tile.check(&|| tile.to_string())
-                .map_err(|e| Error::tile(OPERATION, &e))?;
-        }
+        Error::check_tile(OPERATION, problem.score_tile)?;
         let model = match problem.policy {
             Policy::Sparse => CostModel::of_class(gpu.class()),
             Policy::Auto(model) => model,
@@ -125,7 +121,6 @@ impl XAttentionPlan {
         out: &mut GpuTensor,
         lse: &mut GpuTensor,
     ) -> Result<(), Error> {
-        self.check([q, k, v], out, lse)?;
         let with = |mask| Operands {
             q,
             k,
@@ -134,6 +129,7 @@ impl XAttentionPlan {
             out,
             lse,
         };
+        self.check(&with(None))?;
         let Some(steps) = &self.sparse else {
             let dense = self.dense.iter();
             dense.for_each(|dense| dense.record_checked(pass, &with(None)));
@@ -155,25 +151,14 @@ impl XAttentionPlan {
     }
 
     /// Everything that a step would refuse, before the first is recorded.
-    fn check(
-        &self,
-        [q, k, v]: [&GpuTensor; 3],
-        out: &GpuTensor,
-        lse: &GpuTensor,
-    ) -> Result<(), Error> {
-        let gpu = &self.gpu;
+    fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
         let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
-        q.expect(gpu, OPERATION, "q", &q_shape, self.types.q)?;
-        k.expect(gpu, OPERATION, "k", &kv_shape, self.types.k)?;
-        v.expect(gpu, OPERATION, "v", &kv_shape, self.types.v)?;
-        out.expect(gpu, OPERATION, "out", &q_shape, self.types.out)?;
-        lse.expect(gpu, OPERATION, "lse", &q_shape[..3], DType::F32)?;
-        let mut read = vec![("q", q.buffer()), ("k", k.buffer()), ("v", v.buffer())];
-        read.extend(self.sums().map(|sums| ("the plan's scores", sums.buffer())));
-        read.extend(self.mask().map(|mask| ("the plan's mask", mask.buffer())));
-        refuse_aliases(OPERATION, ("lse", lse.buffer()), &read)?;
-        read.push(("lse", lse.buffer()));
-        refuse_aliases(OPERATION, ("out", out.buffer()), &read)
+        let shapes: [&[usize]; 3] = [&q_shape, &kv_shape, &q_shape[..3]];
+        operands.check_tensors(&self.gpu, OPERATION, self.types, shapes)?;
+        let sums = self.sums().map(|sums| ("the plan's scores", sums.buffer()));
+        let mask = self.mask().map(|mask| ("the plan's mask", mask.buffer()));
+        let own: Vec<_> = sums.into_iter().chain(mask).collect();
+        operands.check_aliases(OPERATION, &own)
     }
 
     /// What the last recording that has run selected, and which kernel attended.

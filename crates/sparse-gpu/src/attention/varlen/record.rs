@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use sparse_core::DType;
-
 use super::slices::tokens;
 use crate::attention::params::AttentionParams;
 use crate::attention::record::Operands;
@@ -16,26 +14,13 @@ use crate::{Error, GpuMask, GpuTensor};
 impl VarlenAttentionPlan {
     pub(crate) fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
         let problem = &self.problem;
-        let (types, shape) = (problem.types, &problem.shape);
+        let shape = &problem.shape;
         let (q_shape, kv_shape) = (shape.q_shape(), shape.kv_shape());
-        operands
-            .q
-            .expect(&self.gpu, OPERATION, "q", &q_shape, types.q)?;
-        operands
-            .k
-            .expect(&self.gpu, OPERATION, "k", &kv_shape, types.k)?;
-        operands
-            .v
-            .expect(&self.gpu, OPERATION, "v", &kv_shape, types.v)?;
-        operands
-            .out
-            .expect(&self.gpu, OPERATION, "out", &q_shape, types.out)?;
         let lse_shape = [shape.q_heads(), shape.q().total()];
-        operands
-            .lse
-            .expect(&self.gpu, OPERATION, "lse", &lse_shape, DType::F32)?;
+        let shapes: [&[usize]; 3] = [&q_shape, &kv_shape, &lse_shape];
+        operands.check_tensors(&self.gpu, OPERATION, problem.types, shapes)?;
         operands.check_mask(&self.gpu, OPERATION, problem.masked, problem.mask_shape())?;
-        operands.check_aliases(OPERATION)
+        operands.check_aliases(OPERATION, &[])
     }
 
     pub(crate) fn record_main(

@@ -10,10 +10,7 @@ use crate::matmul::weights::Format;
 
 pub(super) fn check_problem(problem: &MatmulProblem) -> Result<(), Error> {
     let operation = problem.operation;
-    if let Some(tile) = problem.tile {
-        tile.check(&|| tile.to_string())
-            .map_err(|e| Error::tile(operation, &e))?;
-    }
+    Error::check_tile(operation, problem.tile)?;
     check_sizes(problem)?;
     if let Format::Nm { pattern } = problem.format {
         check_variant(problem, pattern)?;

@@ -49,10 +49,7 @@ impl ScoreEngine {
             OPERATION,
             &[("q", &q_shape), ("k", &kv_shape), ("sums", &sums_shape)],
         )?;
-        if let Some(tile) = problem.tile {
-            tile.check(&|| tile.to_string())
-                .map_err(|e| Error::tile(OPERATION, &e))?;
-        }
+        Error::check_tile(OPERATION, problem.tile)?;
         let Chosen { tile, origin } = gpu.score_tile(problem.tile, &layout, problem.k);
         let kernel = XAttentionScoreKernel {
             groups_per_block: layout.groups_per_block(),
