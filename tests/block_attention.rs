@@ -9,7 +9,7 @@ mod support;
 use sparse_core::bounds::compare;
 use sparse_core::{BlockMask, DType};
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention};
-use support::attention::{Case, Outcome, scattered, tiles};
+use support::attention::{Case, Outcome, attention_shape, scattered, tiles};
 
 /// `(q_len, k_len)` around blocks of 32: none, one, odd, block - 1, block, block + 1, several, and q shorter and longer than k.
 const LENGTHS: [(usize, usize); 16] = [
@@ -34,7 +34,7 @@ const LENGTHS: [(usize, usize); 16] = [
 fn small(q_len: usize, k_len: usize, head_dim: usize) -> BlockAttention {
     BlockAttention {
         block: 32,
-        ..BlockAttention::new(1, 2, 1, q_len, k_len, head_dim)
+        ..BlockAttention::new(attention_shape(1, 2, 1, q_len, k_len, head_dim))
     }
 }
 
@@ -107,7 +107,7 @@ fn every_block_size() {
             let problem = BlockAttention {
                 block,
                 tile,
-                ..BlockAttention::new(1, 2, 1, 300, 290, 16)
+                ..BlockAttention::new(attention_shape(1, 2, 1, 300, 290, 16))
             };
             Case::new(&problem, Some(scattered(&problem, 50))).check();
         }
@@ -119,7 +119,7 @@ fn batches_and_shared_key_heads() {
     for (batch, q_heads, kv_heads) in [(3, 1, 1), (2, 4, 4), (2, 6, 2), (1, 8, 1)] {
         let problem = BlockAttention {
             block: 16,
-            ..BlockAttention::new(batch, q_heads, kv_heads, 37, 45, 4)
+            ..BlockAttention::new(attention_shape(batch, q_heads, kv_heads, 37, 45, 4))
         };
         Case::new(&problem, None).check();
         Case::new(&problem, Some(scattered(&problem, 50))).check();
@@ -177,7 +177,7 @@ fn masks_wider_than_a_word_and_blocks_above_the_diagonal() {
     // 70 key blocks: three words a row, and many selected blocks that causality hides.
     let problem = BlockAttention {
         block: 16,
-        ..BlockAttention::new(1, 2, 2, 16 * 20 + 3, 16 * 70 - 5, 4)
+        ..BlockAttention::new(attention_shape(1, 2, 2, 16 * 20 + 3, 16 * 70 - 5, 4))
     };
     Case::new(&problem, Some(scattered(&problem, 10))).check();
     Case::new(

@@ -10,7 +10,7 @@ use sparse_core::DType;
 use sparse_core::attention::HeadKind;
 use sparse_core::bounds::compare;
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention};
-use support::attention::{Case, scattered};
+use support::attention::{Case, attention_shape, scattered};
 use support::gpu::gpu;
 
 const DIRECT: AttentionTile = AttentionTile::Direct {
@@ -36,7 +36,7 @@ fn four_heads(q_len: usize, k_len: usize, kinds: [HeadKind; 4]) -> BlockAttentio
     BlockAttention {
         block: 16,
         head_kinds: Some(kinds.to_vec()),
-        ..BlockAttention::new(2, 4, 2, q_len, k_len, 8)
+        ..BlockAttention::new(attention_shape(2, 4, 2, q_len, k_len, 8))
     }
 }
 
@@ -137,7 +137,7 @@ fn capped(soft_cap: f64, scale: f64, tile: AttentionTile) -> BlockAttention {
         scale: Some(scale),
         tile: Some(tile),
         // More dimensions than one loop of `DIRECT` takes: the cap is of whole sums.
-        ..BlockAttention::new(1, 2, 1, 70, 90, 40)
+        ..BlockAttention::new(attention_shape(1, 2, 1, 70, 90, 40))
     }
 }
 

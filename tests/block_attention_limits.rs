@@ -7,15 +7,16 @@
 mod support;
 
 use sparse_core::DType;
+use sparse_core::attention::AttentionShape;
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, Error, GpuTensor};
-use support::attention::{Case, scattered};
+use support::attention::{Case, attention_shape, scattered};
 use support::gpu::{gpu, open, submit};
 
 /// Keys of three heads that no single binding of 128 MiB holds.
 fn above_a_binding(types: AttentionTypes) -> BlockAttention {
     BlockAttention {
         types,
-        ..BlockAttention::new(3, 2, 1, 3, 100_000, 127)
+        ..BlockAttention::new(attention_shape(3, 2, 1, 3, 100_000, 127))
     }
 }
 
@@ -31,7 +32,7 @@ fn operands_above_a_binding_go_in_slices() {
 
 #[test]
 fn a_head_above_a_binding_is_unavailable() {
-    let problem = BlockAttention::new(1, 1, 1, 1, 150_000, 256);
+    let problem = BlockAttention::new(attention_shape(1, 1, 1, 1, 150_000, 256));
     let error = gpu().plan_blocking(&problem).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::Unavailable { .. }), "{text}");
@@ -43,7 +44,7 @@ fn a_head_above_a_binding_is_unavailable() {
 
 #[test]
 fn loops_that_llvmpipe_would_end_early_are_refused() {
-    let problem = BlockAttention::new(1, 1, 1, 1, 1 << 19, 32);
+    let problem = BlockAttention::new(attention_shape(1, 1, 1, 1, 1 << 19, 32));
     let planned = gpu().plan_blocking(&problem);
     if gpu().adapter().name.starts_with("llvmpipe") {
         let text = planned.unwrap_err().to_string();
@@ -58,7 +59,7 @@ fn loops_that_llvmpipe_would_end_early_are_refused() {
 
 #[test]
 fn impossible_problems_say_what_is_possible() {
-    let good = BlockAttention::new(1, 2, 1, 32, 32, 8);
+    let good = BlockAttention::new(attention_shape(1, 2, 1, 32, 32, 8));
     let tile = |tile| BlockAttention {
         tile: Some(tile),
         ..good.clone()
@@ -80,24 +81,10 @@ fn impossible_problems_say_what_is_possible() {
         ),
         (
             BlockAttention {
-                head_dim: 257,
+                shape: attention_shape(1, 2, 1, 32, 32, 257),
                 ..good.clone()
             },
             "1 to 256",
-        ),
-        (
-            BlockAttention {
-                head_dim: 0,
-                ..good.clone()
-            },
-            "at least 1",
-        ),
-        (
-            BlockAttention {
-                kv_heads: 3,
-                ..good.clone()
-            },
-            "multiple of kv_heads",
         ),
         (
             BlockAttention {
@@ -108,8 +95,7 @@ fn impossible_problems_say_what_is_possible() {
         ),
         (
             BlockAttention {
-                batch: 1 << 20,
-                q_len: 1 << 12,
+                shape: attention_shape(1 << 20, 2, 1, 1 << 12, 32, 8),
                 ..good.clone()
             },
             "split the problem",
@@ -144,10 +130,20 @@ fn impossible_problems_say_what_is_possible() {
     }
 }
 
+/// What no attention has is no shape; a problem never sees it.
+#[test]
+fn impossible_shapes_say_what_is_possible() {
+    for (kv_heads, head_dim, text) in [(1, 0, "at least 1"), (3, 8, "multiple of kv_heads")] {
+        let error = AttentionShape::try_new(1, 2, kv_heads, 32, 32, head_dim);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+    }
+}
+
 #[test]
 fn wrong_operands_are_refused_by_name() {
     let gpu = gpu();
-    let problem = BlockAttention::new(1, 2, 1, 32, 40, 8);
+    let problem = BlockAttention::new(attention_shape(1, 2, 1, 32, 40, 8));
     let masked = BlockAttention {
         masked: true,
         ..problem.clone()
@@ -234,7 +230,7 @@ fn half_width_rows_of_odd_length_are_rounded_slice_by_slice() {
     let problem = BlockAttention {
         block: 16,
         types: AttentionTypes::all(DType::Bf16),
-        ..BlockAttention::new(5, 1, 1, 3, 9, 5)
+        ..BlockAttention::new(attention_shape(5, 1, 1, 3, 9, 5))
     };
     let case = Case::new(&problem, None);
     case.check();

@@ -9,7 +9,7 @@ mod support;
 use sparse_core::attention::HeadKind;
 use sparse_core::{BlockMask, DType};
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, GpuTensor, RowOrder, TokenLayout};
-use support::attention::{Case, scattered};
+use support::attention::{Case, attention_shape, scattered};
 use support::gpu::{gpu, poisoned, submit};
 
 const DIRECT: AttentionTile = AttentionTile::Direct {
@@ -28,7 +28,7 @@ fn problem(q_len: usize, k_len: usize, tile: AttentionTile) -> BlockAttention {
     BlockAttention {
         block: 32,
         tile: Some(tile),
-        ..BlockAttention::new(2, 6, 2, q_len, k_len, 8)
+        ..BlockAttention::new(attention_shape(2, 6, 2, q_len, k_len, 8))
     }
 }
 
@@ -84,25 +84,16 @@ fn windows_can_be_ordered_too() {
 /// The order in which the first `rows` rows of the last slice of heads start, where operands hold no numbers.
 fn order_of(problem: &BlockAttention, mask: &BlockMask, rows: usize) -> Vec<u32> {
     let gpu = gpu();
-    let BlockAttention {
-        batch,
-        q_heads,
-        kv_heads,
-        q_len,
-        k_len,
-        head_dim,
-        ..
-    } = *problem;
     let problem = BlockAttention {
         masked: true,
         order: Some(RowOrder::ByWeight),
         ..problem.clone()
     };
     let plan = gpu.plan_blocking(&problem).unwrap();
-    let [q, k] = [[q_heads, q_len], [kv_heads, k_len]]
-        .map(|[heads, len]| poisoned::<f32>(gpu, &[batch, heads, len, head_dim]));
-    let mut out = poisoned::<f32>(gpu, &[batch, q_heads, q_len, head_dim]);
-    let mut lse = poisoned::<f32>(gpu, &[batch, q_heads, q_len]);
+    let (q_shape, kv_shape) = (problem.shape.q_shape(), problem.shape.kv_shape());
+    let [q, k] = [q_shape, kv_shape].map(|shape| poisoned::<f32>(gpu, &shape));
+    let mut out = poisoned::<f32>(gpu, &q_shape);
+    let mut lse = poisoned::<f32>(gpu, &q_shape[..3]);
     let mask = gpu.upload_mask(mask).unwrap();
     submit(gpu, |pass| {
         plan.record(pass, &q, &k, &k, Some(&mask), &mut out, &mut lse)
@@ -146,7 +137,8 @@ fn expected_order(weights: &[usize]) -> Vec<u32> {
 
 /// Per row of every head, the selected blocks with a key that the last query of the row may see.
 fn weights_of(problem: &BlockAttention, mask: &BlockMask) -> Vec<usize> {
-    let (q_len, k_len, block) = (problem.q_len, problem.k_len, problem.block);
+    let (shape, block) = (problem.shape, problem.block);
+    let (q_len, k_len) = (shape.q_len(), shape.k_len());
     let [batch, heads, rows, _] = mask.shape();
     let rows = (0..batch * heads * rows).map(|n| (n / rows / heads, n / rows % heads, n % rows));
     rows.map(|(item, head, row)| {
@@ -169,7 +161,7 @@ fn the_heaviest_rows_start_first_and_equals_in_their_order() {
         let problem = BlockAttention {
             block: 16,
             causal,
-            ..BlockAttention::new(1, 1, 1, rows * 16, rows * 16, 4)
+            ..BlockAttention::new(attention_shape(1, 1, 1, rows * 16, rows * 16, 4))
         };
         let mask = BlockMask::from_fn(1, 1, rows, rows, |_, _, i, j| j < i * 7 % 5).unwrap();
         let expected = expected_order(&weights_of(&problem, &mask));
@@ -185,7 +177,7 @@ fn the_rows_of_every_head_are_weighed_by_the_blocks_that_they_see() {
             let problem = BlockAttention {
                 block: 16,
                 causal,
-                ..BlockAttention::new(2, 4, 2, q_len, k_len, 4)
+                ..BlockAttention::new(attention_shape(2, 4, 2, q_len, k_len, 4))
             };
             let mask = scattered(&problem, 60);
             let weights = weights_of(&problem, &mask);
@@ -202,7 +194,7 @@ fn the_rows_of_a_later_slice_of_heads_are_weighed_by_its_own_masks() {
     let problem = BlockAttention {
         block: 16,
         causal: false,
-        ..BlockAttention::new(1, 3, 3, 9 * 16, 100_000, 128)
+        ..BlockAttention::new(attention_shape(1, 3, 3, 9 * 16, 100_000, 128))
     };
     // Always the same in the other heads. Weights of long rows are compared without their last bits, which 64 leaves out.
     let count = |head, row| 64 * if head == 2 { 1 + row * 7 % 9 } else { 5 };
@@ -217,7 +209,7 @@ fn long_masks_are_ordered_unless_they_are_small() {
         let problem = BlockAttention {
             block: 16,
             masked,
-            ..BlockAttention::new(1, 1, 1, rows * 16, rows * 16, 4)
+            ..BlockAttention::new(attention_shape(1, 1, 1, rows * 16, rows * 16, 4))
         };
         let plan = gpu().plan_blocking(&problem).unwrap();
         assert_eq!(plan.row_order().is_some(), ordered, "{rows} rows");
@@ -231,7 +223,7 @@ fn more_tiles_than_can_be_numbered_are_refused() {
     let problem = BlockAttention {
         block: 1 << 30,
         order: Some(RowOrder::ByWeight),
-        ..BlockAttention::new(1000, 1, 1, 1, 1, 4)
+        ..BlockAttention::new(attention_shape(1000, 1, 1, 1, 1, 4))
     };
     let error = gpu().plan_blocking(&problem).unwrap_err().to_string();
     assert!(error.contains("take shorter blocks"), "{error}");
@@ -250,7 +242,7 @@ fn heads_side_by_side_in_every_token() {
             for masked in [false, true] {
                 let problem = BlockAttention {
                     layout: TokenLayout::TokenMajor,
-                    head_dim,
+                    shape: attention_shape(2, 6, 2, 35, 67, head_dim),
                     types: AttentionTypes::all(dtype),
                     ..problem(35, 67, tile)
                 };
@@ -265,7 +257,7 @@ fn token_major_operands_above_a_binding_go_in_whole_items() {
     let problem = BlockAttention {
         layout: TokenLayout::TokenMajor,
         block: 128,
-        ..BlockAttention::new(3, 2, 1, 3, 100_000, 128)
+        ..BlockAttention::new(attention_shape(3, 2, 1, 3, 100_000, 128))
     };
     Case::new(&problem, Some(scattered(&problem, 30))).check();
     let plan = gpu().plan_blocking(&problem).unwrap();
@@ -277,7 +269,7 @@ fn token_major_operands_above_a_binding_go_in_whole_items() {
     // One item of two key heads is above the limit, one head is not.
     let wide = BlockAttention {
         layout: TokenLayout::TokenMajor,
-        ..BlockAttention::new(1, 2, 2, 3, 200_000, 127)
+        ..BlockAttention::new(attention_shape(1, 2, 2, 3, 200_000, 127))
     };
     let error = gpu().plan_blocking(&wide).unwrap_err().to_string();
     assert!(

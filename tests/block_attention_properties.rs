@@ -9,7 +9,7 @@ mod support;
 use sparse_core::BlockMask;
 use sparse_core::attention::HeadKind;
 use sparse_gpu::{AttentionTile, BlockAttention};
-use support::attention::{Case, scattered};
+use support::attention::{Case, attention_shape, scattered};
 
 const TILES: [AttentionTile; 2] = [
     AttentionTile::Direct {
@@ -30,7 +30,7 @@ fn problem(batch: usize, q_heads: usize, kv_heads: usize, tile: AttentionTile) -
     BlockAttention {
         block: 32,
         tile: Some(tile),
-        ..BlockAttention::new(batch, q_heads, kv_heads, 70, 105, DIM)
+        ..BlockAttention::new(attention_shape(batch, q_heads, kv_heads, 70, 105, DIM))
     }
 }
 
@@ -62,7 +62,7 @@ fn items_of_a_batch_are_independent() {
 
 /// Spoils what `spoilt(key)` names in all heads, and compares.
 fn without_influence(case: &Case, spoilt: impl Fn(usize) -> bool, garbage: f32, rows: usize) {
-    let k_len = case.problem.k_len;
+    let k_len = case.problem.shape.k_len();
     let mut other = case.clone();
     for tensor in [&mut other.k, &mut other.v] {
         for (token, row) in tensor.data_mut().chunks_mut(DIM).enumerate() {
@@ -72,7 +72,7 @@ fn without_influence(case: &Case, spoilt: impl Fn(usize) -> bool, garbage: f32, 
         }
     }
     let ((before, _), (after, _)) = (case.run(), other.run());
-    let q_len = case.problem.q_len;
+    let q_len = case.problem.shape.q_len();
     for (head, (a, b)) in before
         .out
         .chunks(q_len * DIM)
@@ -96,7 +96,7 @@ fn blocks_that_are_not_selected_are_not_read() {
         without_influence(&case, |key| key / 32 == 1, f32::NAN, 70);
         // Streaming heads read their window and sinks only: the row of queries 64 to 69 stands in the last block.
         let streaming = BlockAttention {
-            q_len: 6,
+            shape: attention_shape(1, 2, 1, 6, 105, DIM),
             head_kinds: Some(vec![
                 HeadKind::Streaming {
                     sink_blocks: 1,
@@ -128,7 +128,7 @@ fn shared_key_heads_are_as_if_they_were_copied() {
         let shared = problem(2, 6, 2, tile);
         let case = Case::new(&shared, Some(scattered(&shared, 50)));
         let copied = BlockAttention {
-            kv_heads: 6,
+            shape: attention_shape(2, 6, 6, 70, 105, DIM),
             ..shared.clone()
         };
         let mut other = Case::new(&copied, case.mask.clone());

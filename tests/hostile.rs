@@ -15,6 +15,7 @@ use sparse_gpu::{
     GpuOptions, GpuTensor, MatmulPlan, MatmulTypes, NaiveMatmul, NmMatmul, Tile, Weights,
     XAttentionScore, wgpu,
 };
+use support::attention::attention_shape;
 use support::gpu::{gpu, open, submit};
 
 fn matrix(rows: usize, cols: usize) -> Matrix<f32> {
@@ -746,7 +747,7 @@ fn tiles_that_no_kernel_has_are_refused() {
             "{error}"
         );
     }
-    let attention = BlockAttention::new(1, 1, 1, 64, 64, 16);
+    let attention = BlockAttention::new(attention_shape(1, 1, 1, 64, 64, 16));
     let direct = |lanes, keys, dims| AttentionTile::Direct {
         lanes,
         queries: 1,
@@ -790,7 +791,7 @@ fn tiles_that_no_kernel_has_are_refused() {
 
 #[test]
 fn numbers_that_f32_or_the_kernels_do_not_hold_are_refused() {
-    let attention = BlockAttention::new(1, 1, 1, 64, 64, 16);
+    let attention = BlockAttention::new(attention_shape(1, 1, 1, 64, 64, 16));
     for scale in [1e39, 1e-50, f64::NAN, -1.0] {
         let problem = BlockAttention {
             scale: Some(scale),

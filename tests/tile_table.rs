@@ -14,6 +14,7 @@ use sparse_gpu::{
     TileOrigin, TileTable, TileTableError, TileWalk, TokenRange, VarlenAttention, Weights,
     XAttention, XAttentionScore,
 };
+use support::attention::attention_shape;
 use support::gpu::{gpu, poisoned, read, submit};
 
 fn elsewhere() -> MeasuredOn {
@@ -538,7 +539,7 @@ fn attention_takes_the_tile_of_the_table_within_the_bound() {
     let problem = BlockAttention {
         block: 32,
         causal: options.causal,
-        ..BlockAttention::new(1, 2, 1, 100, 100, 40)
+        ..BlockAttention::new(attention_shape(1, 2, 1, 100, 100, 40))
     };
     let [gq, gk, gv] = [&q, &k, &v].map(|t| gpu().upload(t).unwrap());
     let tiles = [
@@ -589,7 +590,7 @@ fn a_tile_that_does_not_divide_the_block_is_not_taken() {
     let origin = |block| {
         let problem = BlockAttention {
             block,
-            ..BlockAttention::new(1, 1, 1, 96, 96, 64)
+            ..BlockAttention::new(attention_shape(1, 1, 1, 96, 96, 64))
         };
         tuned.plan_blocking(&problem).unwrap().explain().tile_origin
     };

@@ -11,7 +11,7 @@ use sparse_core::attention::{HeadKind, PackedShape, Packing};
 use sparse_gpu::{
     AttentionTile, AttentionTypes, BlockAttention, Error, GpuTensor, VarlenAttention,
 };
-use support::attention::Case;
+use support::attention::{Case, attention_shape};
 use support::gpu::{gpu, submit};
 use support::varlen::{VarlenCase, scattered};
 
@@ -158,7 +158,7 @@ fn equal_items_are_a_batch() {
         let batch = BlockAttention {
             block: 32,
             tile: Some(tile),
-            ..BlockAttention::new(3, 1, 1, 50, 70, 8)
+            ..BlockAttention::new(attention_shape(3, 1, 1, 50, 70, 8))
         };
         let batch = Case::new(&batch, None);
         let packed = VarlenAttention {

@@ -10,6 +10,7 @@ use sparse_gpu::{
     BlockAttention, BsrMatmul, DenseMatmul, Error, Gpu, GpuOptions, NmMatmul, NmMatvec, Problem,
     WarmUp,
 };
+use support::attention::attention_shape;
 use support::gpu::{gpu, poisoned, read, submit};
 
 /// A device of its own, on which nothing has been compiled.
@@ -29,7 +30,7 @@ fn nm(tokens: usize) -> NmMatmul {
 fn attention() -> BlockAttention {
     BlockAttention {
         masked: true,
-        ..BlockAttention::new(1, 2, 1, 200, 200, 32)
+        ..BlockAttention::new(attention_shape(1, 2, 1, 200, 200, 32))
     }
 }
 

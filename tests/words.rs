@@ -282,7 +282,7 @@ fn attentions() -> impl Iterator<Item = attention::Case> {
                 block: 64,
                 types: AttentionTypes::all(dtype),
                 tile: Some(tile),
-                ..BlockAttention::new(1, 2, 1, 130, 150, head_dim)
+                ..BlockAttention::new(attention::attention_shape(1, 2, 1, 130, 150, head_dim))
             };
             let mask = attention::scattered(&problem, 60);
             attention::Case::new(&problem, Some(mask))
@@ -348,7 +348,7 @@ fn attention_of_every_layout_and_walk_is_the_same_to_the_bit() {
                     head_kinds: kinds.map(Vec::from),
                     layout,
                     tile: Some(tile),
-                    ..BlockAttention::new(1, 4, 2, 90, 130, 24)
+                    ..BlockAttention::new(attention::attention_shape(1, 4, 2, 90, 130, 24))
                 };
                 let masked = kinds == Some(mixed);
                 let mask = masked.then(|| attention::scattered(&problem, 50));
@@ -396,7 +396,7 @@ fn long_loops_of_attention_are_the_same_within_bounds() {
                 keys: 4,
                 dims,
             }),
-            ..BlockAttention::new(1, 1, 1, 200, 200, 72)
+            ..BlockAttention::new(attention::attention_shape(1, 1, 1, 200, 200, 72))
         };
         attention::Case::new(&problem, None).check();
     }

@@ -30,21 +30,26 @@ pub(crate) struct Outcome {
     pub(crate) lse: Vec<f64>,
 }
 
+/// Sizes that are possible.
+#[track_caller]
+pub(crate) fn attention_shape(
+    batch: usize,
+    q_heads: usize,
+    kv_heads: usize,
+    q_len: usize,
+    k_len: usize,
+    head_dim: usize,
+) -> AttentionShape {
+    AttentionShape::try_new(batch, q_heads, kv_heads, q_len, k_len, head_dim)
+        .unwrap_or_else(|e| panic!("{e}"))
+}
+
 impl Case {
     /// Normal numbers; with a mask where one is given.
     pub(crate) fn new(problem: &BlockAttention, mask: Option<BlockMask>) -> Self {
-        let BlockAttention {
-            batch,
-            q_heads,
-            kv_heads,
-            q_len,
-            k_len,
-            head_dim,
-            types,
-            ..
-        } = *problem;
-        let tensor = |heads, tokens, dtype, seed| {
-            let x = normal_tensor::<f32>(vec![batch, heads, tokens, head_dim], seed);
+        let (shape, types) = (problem.shape, problem.types);
+        let tensor = |shape: [usize; 4], dtype, seed| {
+            let x = normal_tensor::<f32>(shape.to_vec(), seed);
             rounded(&x.unwrap_or_else(|e| panic!("{e}")), dtype)
         };
         Self {
@@ -52,9 +57,9 @@ impl Case {
                 masked: mask.is_some(),
                 ..problem.clone()
             },
-            q: tensor(q_heads, q_len, types.q, 1),
-            k: tensor(kv_heads, k_len, types.k, 2),
-            v: tensor(kv_heads, k_len, types.v, 3),
+            q: tensor(shape.q_shape(), types.q, 1),
+            k: tensor(shape.kv_shape(), types.k, 2),
+            v: tensor(shape.kv_shape(), types.v, 3),
             mask,
         }
     }
@@ -67,9 +72,7 @@ impl Case {
             soft_cap: self.problem.soft_cap,
         };
         let of_kinds = self.problem.head_kinds.as_deref().map(|kinds| {
-            let shape = AttentionShape::of_qk(self.q.shape(), self.k.shape());
-            let shape = shape.unwrap_or_else(|e| panic!("{e}"));
-            mask_of_kinds(&shape, kinds, self.mask.as_ref(), &options)
+            mask_of_kinds(&self.problem.shape, kinds, self.mask.as_ref(), &options)
                 .unwrap_or_else(|e| panic!("{e}"))
         });
         let mask = of_kinds.as_ref().or(self.mask.as_ref());

@@ -2,9 +2,12 @@
 //!
 //! ```
 //! use sparse_gpu::{AdapterClass, BlockAttention, defaults};
-//! let problem = BlockAttention::new(1, 8, 8, 4096, 4096, 128);
+//! use sparse_gpu::sparse_core::attention::AttentionShape;
+//! let shape = AttentionShape::try_new(1, 8, 8, 4096, 4096, 128)?;
+//! let problem = BlockAttention::new(shape);
 //! let tile = defaults::attention_tile(&problem, AdapterClass::Amd);
 //! assert!(tile.queries() >= 16);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use sparse_shaders::{AttentionTile, CooperativeTile, MatrixSize, MatvecKernel, Tile, Walk};

@@ -10,11 +10,12 @@ use crate::{Error, Gpu};
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::Nm;
+/// use sparse_gpu::sparse_core::attention::AttentionShape;
 /// use sparse_gpu::{BlockAttention, Gpu, NmMatmul, WarmUp};
 ///
 /// let gpu = Gpu::new_blocking()?;
 /// let mlp = NmMatmul::new(256, 4096, 1024, "8:2:8".parse::<Nm>()?);
-/// let attention = BlockAttention::new(1, 16, 4, 256, 256, 64);
+/// let attention = BlockAttention::new(AttentionShape::try_new(1, 16, 4, 256, 256, 64)?);
 /// gpu.warm_up_blocking(&WarmUp::new().with(mlp).with(attention.clone()))?;
 /// // Compiles nothing any more.
 /// let plan = gpu.plan_blocking(&attention)?;

@@ -71,7 +71,6 @@ impl AttendRun {
         options: &AttentionOptions,
         mask: Option<GpuMask>,
     ) -> Result<Self, Error> {
-        let shape = qkv.shape;
         let plan = gpu.plan_blocking(&BlockAttention {
             block: options.block,
             causal: options.causal,
@@ -84,16 +83,9 @@ impl AttendRun {
                 v: qkv.v.dtype(),
                 out: DType::F32,
             },
-            ..BlockAttention::new(
-                shape.batch(),
-                shape.q_heads(),
-                shape.kv_heads(),
-                shape.q_len(),
-                shape.k_len(),
-                shape.head_dim(),
-            )
+            ..BlockAttention::new(qkv.shape)
         })?;
-        let q_shape = shape.q_shape();
+        let q_shape = qkv.shape.q_shape();
         Ok(Self {
             plan,
             qkv: qkv.clone(),

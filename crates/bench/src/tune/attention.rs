@@ -65,8 +65,6 @@ impl<T: Element> TunedOperation for Attention<T> {
     type Plan = BlockAttentionPlan;
 
     fn plan(&self, gpu: &Gpu) -> Result<BlockAttentionPlan, Error> {
-        let shape = self.qkv.shape;
-        let (heads, tokens) = (shape.q_heads(), shape.q_len());
         gpu.plan_blocking(&BlockAttention {
             block: self.options.block,
             causal: self.options.causal,
@@ -76,7 +74,7 @@ impl<T: Element> TunedOperation for Attention<T> {
                 v: T::DTYPE,
                 out: DType::F32,
             },
-            ..BlockAttention::new(1, heads, heads, tokens, tokens, shape.head_dim())
+            ..BlockAttention::new(self.qkv.shape)
         })
     }
 

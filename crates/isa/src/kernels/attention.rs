@@ -1,6 +1,7 @@
 //! Block attention: every head dimension that models have, dense and masked.
 
 use anyhow::Result;
+use sparse_gpu::sparse_core::attention::AttentionShape;
 use sparse_gpu::{AdapterClass, BlockAttention, defaults};
 use sparse_shaders::{AttentionKernel, AttentionOrder, BlockWalk, Storage};
 
@@ -36,7 +37,7 @@ fn one(
     let problem = BlockAttention {
         block: BLOCK,
         causal,
-        ..BlockAttention::new(1, 8, 8, 8192, 8192, head_dim)
+        ..BlockAttention::new(AttentionShape::try_new(1, 8, 8, 8192, 8192, head_dim)?)
     };
     let kernel = AttentionKernel {
         walk,

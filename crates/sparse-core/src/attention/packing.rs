@@ -121,9 +121,7 @@ impl Packing {
 /// Items are independent; each is an [`AttentionShape`] of batch 1, with its own lengths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedShape {
-    q_heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
+    longest: AttentionShape,
     q: Packing,
     k: Packing,
 }
@@ -147,39 +145,31 @@ impl PackedShape {
             });
         }
         // The totals bound every item and every tensor.
-        AttentionShape::try_new(1, q_heads, kv_heads, q.total(), k.total(), head_dim)?;
-        Ok(Self {
-            q_heads,
-            kv_heads,
-            head_dim,
-            q,
-            k,
-        })
+        let of_lengths =
+            |q_len, k_len| AttentionShape::try_new(1, q_heads, kv_heads, q_len, k_len, head_dim);
+        of_lengths(q.total(), k.total())?;
+        let longest = of_lengths(q.longest(), k.longest())?;
+        Ok(Self { longest, q, k })
     }
 
     /// Query heads.
     pub fn q_heads(&self) -> usize {
-        self.q_heads
+        self.longest.q_heads()
     }
 
     /// Key/value heads.
     pub fn kv_heads(&self) -> usize {
-        self.kv_heads
+        self.longest.kv_heads()
     }
 
     /// Elements of one token in one head.
     pub fn head_dim(&self) -> usize {
-        self.head_dim
+        self.longest.head_dim()
     }
 
     /// `1 / sqrt(head_dim)`, the softmax scale where the caller gives none.
     pub fn default_scale(&self) -> f64 {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "head dimensions are far below 2^53"
-        )]
-        let head_dim = self.head_dim as f64;
-        head_dim.sqrt().recip()
+        self.longest.default_scale()
     }
 
     /// The queries of each item.
@@ -194,27 +184,24 @@ impl PackedShape {
 
     /// `[q.total(), q_heads, head_dim]`, of q and of the output.
     pub fn q_shape(&self) -> [usize; 3] {
-        [self.q.total(), self.q_heads, self.head_dim]
+        [self.q.total(), self.q_heads(), self.head_dim()]
     }
 
     /// `[k.total(), kv_heads, head_dim]`, of k and of v.
     pub fn kv_shape(&self) -> [usize; 3] {
-        [self.k.total(), self.kv_heads, self.head_dim]
+        [self.k.total(), self.kv_heads(), self.head_dim()]
+    }
+
+    /// One item with as many queries as any has, and as many keys as any has.
+    pub fn longest(&self) -> AttentionShape {
+        self.longest
     }
 
     /// `[items, q_heads, query blocks, key blocks]` of a block mask with room for the longest item. Blocks count from an item's own
     /// first token; a shorter item has its blocks in front, and what follows them is not looked at. 0 blocks where `block` is 0.
     pub fn mask_shape(&self, block: usize) -> [usize; 4] {
-        let blocks = |packing: &Packing| match block {
-            0 => 0,
-            block => packing.longest().div_ceil(block),
-        };
-        [
-            self.q.items(),
-            self.q_heads,
-            blocks(&self.q),
-            blocks(&self.k),
-        ]
+        let [_, q_heads, q_blocks, k_blocks] = self.longest.mask_shape(block);
+        [self.q.items(), q_heads, q_blocks, k_blocks]
     }
 }
 
@@ -274,6 +261,10 @@ mod tests {
         let packing = |lengths: &[usize]| Packing::of_lengths(lengths).unwrap();
         let shape = PackedShape::try_new(4, 2, 8, packing(&[5, 33]), packing(&[64, 1])).unwrap();
         assert_eq!(shape.mask_shape(16), [2, 4, 3, 4]);
+        assert_eq!(
+            AttentionShape::try_new(1, 4, 2, 33, 64, 8),
+            Ok(shape.longest())
+        );
         assert_eq!(shape.q_shape(), [38, 4, 8]);
         assert_eq!(shape.kv_shape(), [65, 2, 8]);
     }

@@ -9,7 +9,8 @@ use crate::{AdapterClass, BlockAttention};
 /// The tile for `problem`, whose block is a multiple of 16.
 pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTile {
     let software = class == AdapterClass::Software;
-    let (head_dim, block) = (problem.head_dim, problem.block);
+    let (shape, block) = (problem.shape, problem.block);
+    let head_dim = shape.head_dim();
     if software {
         // Measured on lavapipe: one subgroup of 8 is enough, and few queries leave little work above the diagonal. Two queries share each
         // load of a key; more of either, or more keys, are slower there. Loops over 16 dimensions fit what a processor keeps decoded. Longer
@@ -21,7 +22,7 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTi
             dims,
         };
         let fits = |tile: &AttentionTile| {
-            tile.loop_rounds(head_dim, problem.k_len, block) <= LLVMPIPE_ROUNDS
+            tile.loop_rounds(head_dim, shape.k_len(), block) <= LLVMPIPE_ROUNDS
         };
         return [(4, 16), (4, 32), (4, 64), (4, 128), (8, 128)]
             .map(direct)
@@ -48,6 +49,12 @@ fn divisor(block: usize, most: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sparse_core::attention::AttentionShape;
+
+    /// One query.
+    fn shape(k_len: usize, head_dim: usize) -> AttentionShape {
+        AttentionShape::try_new(1, 1, 1, 1, k_len, head_dim).unwrap()
+    }
 
     #[test]
     fn loops_on_processors_are_as_short_as_their_rounds_allow() {
@@ -70,7 +77,7 @@ mod tests {
             (256, 65_536, (8, 128)),
             (256, 131_072, (16, 128)),
         ] {
-            let problem = BlockAttention::new(1, 1, 1, 1, k_len, head_dim);
+            let problem = BlockAttention::new(shape(k_len, head_dim));
             let (keys, dims) = expected;
             let tile = tile(&problem, AdapterClass::Software);
             let expected = AttentionTile::Direct {
@@ -89,12 +96,13 @@ mod tests {
             for head_dim in [1, 64, 128, 256] {
                 for class in AdapterClass::ALL {
                     // As many keys as fit one binding.
+                    let k_len = (1 << 25) / head_dim.max(256);
                     let problem = BlockAttention {
                         block,
-                        ..BlockAttention::new(1, 1, 1, 1, (1 << 25) / head_dim.max(256), head_dim)
+                        ..BlockAttention::new(shape(k_len, head_dim))
                     };
                     let tile = tile(&problem, class);
-                    let rounds = tile.loop_rounds(head_dim, problem.k_len, block);
+                    let rounds = tile.loop_rounds(head_dim, k_len, block);
                     let software = class == AdapterClass::Software;
                     assert!(!software || rounds <= LLVMPIPE_ROUNDS, "{tile}: {rounds}");
                     assert!(block.is_multiple_of(tile.queries()), "{tile} of {block}");

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use sparse_core::DType;
-use sparse_core::attention::AttentionShape;
 use sparse_shaders::{AttentionTile, BlockWalk, RowOrderKernel, RowWeightsKernel};
 
 use super::check;
@@ -19,20 +18,13 @@ use crate::{Error, Gpu, TokenLayout};
 const MOST_SCRATCH_BYTES: u64 = 64 << 20;
 
 impl BlockAttention {
-    /// Checks the numbers, and gives them as a shape.
-    pub(crate) fn check_numbers(&self) -> Result<AttentionShape, Error> {
-        let shape = AttentionShape::try_new(
-            self.batch,
-            self.q_heads,
-            self.kv_heads,
-            self.q_len,
-            self.k_len,
-            self.head_dim,
-        )
-        .map_err(|e| Error::invalid(OPERATION, e.to_string()))?;
+    /// Checks the numbers.
+    pub(crate) fn check_numbers(&self) -> Result<(), Error> {
+        let shape = self.shape;
+        let (head_dim, q_heads) = (shape.head_dim(), shape.q_heads());
         let kinds = self.head_kinds.as_deref();
         let (block, masked) = (self.block, self.masked);
-        check::numbers(OPERATION, self.head_dim, block, kinds, self.q_heads, masked)?;
+        check::numbers(OPERATION, head_dim, block, kinds, q_heads, masked)?;
         check_countable(
             OPERATION,
             &[
@@ -40,46 +32,46 @@ impl BlockAttention {
                 ("k", &shape.kv_shape()),
                 ("mask", &self.mask_shape()),
             ],
-        )?;
-        Ok(shape)
+        )
     }
 
     /// Whether rows of the output share words, so that they are computed in f32 and rounded afterwards.
     pub(crate) fn converts(&self) -> bool {
-        self.types.out != DType::F32 && !self.head_dim.is_multiple_of(2)
+        self.types.out != DType::F32 && !self.shape.head_dim().is_multiple_of(2)
     }
 
     pub(crate) fn head_bytes(&self, converts: bool) -> HeadBytes {
-        let (q_elements, k_elements) = (
-            (self.q_len * self.head_dim) as u64,
-            (self.k_len * self.head_dim) as u64,
-        );
+        let shape = self.shape;
+        let [q_elements, k_elements] =
+            [shape.q_len(), shape.k_len()].map(|tokens| (tokens * shape.head_dim()) as u64);
         let out = if converts { 4 } else { self.types.out.bytes() };
         let [_, _, q_blocks, k_blocks] = self.mask_shape();
         let query = [
             q_elements * self.types.q.bytes().max(out) as u64,
-            4 * self.q_len as u64,
+            4 * shape.q_len() as u64,
             4 * (q_blocks * k_blocks.div_ceil(32)) as u64,
         ];
         HeadBytes {
             query: query.into_iter().max().unwrap_or(0),
             key: k_elements * self.types.k.bytes().max(self.types.v.bytes()) as u64,
-            heads_per_key_head: self.q_heads / self.kv_heads,
+            heads_per_key_head: shape.q_heads() / shape.kv_heads(),
         }
     }
 
     pub(crate) fn slices(&self, gpu: &Gpu, bytes: &HeadBytes) -> Result<Vec<Range<usize>>, Error> {
-        let heads = self.batch * self.q_heads;
+        let shape = self.shape;
+        let (q_heads, q_len) = (shape.q_heads(), shape.q_len());
+        let heads = shape.batch() * q_heads;
         // Token-major slices are whole items.
         let (converts, step) = (
             self.converts(),
             match self.layout {
                 TokenLayout::HeadMajor => 1,
-                TokenLayout::TokenMajor => self.q_heads,
+                TokenLayout::TokenMajor => q_heads,
             },
         );
         // Rounded slices start at whole words.
-        let halves = converts && !(step * self.q_len).is_multiple_of(2);
+        let halves = converts && !(step * q_len).is_multiple_of(2);
         let step = if halves { 2 * step } else { step };
         let limit = window_bytes(gpu);
         let scratch = if converts {
@@ -92,8 +84,9 @@ impl BlockAttention {
             .or_else(|| bytes.slices(heads, step, limit))
             .ok_or_else(|| {
                 let what = format!(
-                    "{OPERATION} of {step} head(s) with q_len = {}, k_len = {}, head_dim = {}",
-                    self.q_len, self.k_len, self.head_dim
+                    "{OPERATION} of {step} head(s) with q_len = {q_len}, k_len = {}, head_dim = {}",
+                    shape.k_len(),
+                    shape.head_dim()
                 );
                 let key_heads = step.div_ceil(bytes.heads_per_key_head.max(1)) as u64;
                 let needs = (step as u64 * bytes.query).max(key_heads * bytes.key);
@@ -172,6 +165,7 @@ impl BlockAttention {
         slices: &[Range<usize>],
     ) -> Result<Convert, Error> {
         let heads = slices.iter().map(Range::len).max().unwrap_or(0);
-        Convert::plan(gpu, self.types.out, heads * self.q_len * self.head_dim).await
+        let elements = heads * self.shape.q_len() * self.shape.head_dim();
+        Convert::plan(gpu, self.types.out, elements).await
     }
 }

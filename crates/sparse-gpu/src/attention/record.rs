@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::params::AttentionParams;
 use crate::counting::word;
 use crate::dispatch::{Recorder, dispatch};
-use crate::ops::block_attention::{BlockAttention, BlockAttentionPlan, OPERATION};
+use crate::ops::block_attention::{BlockAttentionPlan, OPERATION};
 use crate::window::Window;
 use crate::{Error, GpuMask, GpuTensor};
 
@@ -23,7 +23,7 @@ pub(crate) struct Operands<'a> {
 impl BlockAttentionPlan {
     pub(crate) fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
         let [q_shape, kv_shape] = self.problem.tensor_shapes();
-        let lse_shape = &self.shape.q_shape()[..3];
+        let lse_shape = &self.problem.shape.q_shape()[..3];
         let shapes: [&[usize]; 3] = [&q_shape, &kv_shape, lse_shape];
         operands.check_tensors(&self.gpu, OPERATION, self.problem.types, shapes)?;
         operands.check_mask(
@@ -41,12 +41,8 @@ impl BlockAttentionPlan {
         operands: &Operands<'_>,
         heads: &Range<usize>,
     ) {
-        let BlockAttention {
-            q_len,
-            k_len,
-            head_dim,
-            ..
-        } = self.problem;
+        let shape = self.problem.shape;
+        let (q_len, k_len, head_dim) = (shape.q_len(), shape.k_len(), shape.head_dim());
         let key_heads = self.bytes.key_heads(heads);
         let row = head_dim / self.unit;
         let q = self.rows(operands.q, heads, q_len);
@@ -83,7 +79,7 @@ impl BlockAttentionPlan {
             heads: word(heads.len()),
             heads_together: word(self.heads_together().min(heads.len())),
             first_head: word(heads.start),
-            q_heads: word(self.shape.q_heads()),
+            q_heads: word(shape.q_heads()),
             heads_per_key_head: word(self.bytes.heads_per_key_head),
             q_len: word(q_len),
             k_len: word(k_len),
@@ -145,7 +141,7 @@ impl BlockAttentionPlan {
         tokens: usize,
     ) -> Window<'a> {
         let unit_bytes = (self.unit * tensor.dtype().bytes()) as u64;
-        let units = elements(heads, tokens * self.problem.head_dim / self.unit);
+        let units = elements(heads, tokens * self.problem.shape.head_dim() / self.unit);
         Window::new(
             &self.gpu,
             tensor.buffer(),
@@ -173,7 +169,8 @@ impl BlockAttentionPlan {
         heads: &Range<usize>,
     ) {
         let Some(convert) = &self.convert else { return };
-        let range = elements(heads, self.problem.q_len * self.problem.head_dim);
+        let shape = self.problem.shape;
+        let range = elements(heads, shape.q_len() * shape.head_dim());
         convert.record(&self.gpu, recorder, out, range);
     }
 }

@@ -30,6 +30,7 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, TokenLay
 ///
 /// ```no_run
 /// use sparse_gpu::{BlockAttention, Gpu};
+/// use sparse_gpu::sparse_core::attention::AttentionShape;
 /// use sparse_gpu::sparse_core::{BlockMask, DType, Tensor};
 ///
 /// let gpu = Gpu::new_blocking()?;
@@ -42,7 +43,8 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, TokenLay
 /// let mut out = gpu.empty_tensor(q.shape(), DType::F32)?;
 /// let mut lse = gpu.empty_tensor(&[1, 2, 256], DType::F32)?;
 ///
-/// let problem = BlockAttention { masked: true, ..BlockAttention::new(1, 2, 1, 256, 256, 64) };
+/// let shape = AttentionShape::of_qk(q.shape(), k.shape())?;
+/// let problem = BlockAttention { masked: true, ..BlockAttention::new(shape) };
 /// let plan = gpu.plan_blocking(&problem)?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -54,18 +56,8 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, TokenLay
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockAttention {
-    /// Independent items.
-    pub batch: usize,
-    /// Query heads of an item, a multiple of `kv_heads`.
-    pub q_heads: usize,
-    /// Key/value heads of an item.
-    pub kv_heads: usize,
-    /// Query tokens.
-    pub q_len: usize,
-    /// Key tokens.
-    pub k_len: usize,
-    /// Elements of one token in one head, 1 to 256.
-    pub head_dim: usize,
+    /// Sizes; head dimensions up to 256.
+    pub shape: AttentionShape,
     /// Tokens of a block of the mask, of queries and of keys: a multiple of 16.
     pub block: usize,
     /// Whether query `t` sees keys `<= t + k_len - q_len` only.
@@ -91,21 +83,9 @@ pub struct BlockAttention {
 
 impl BlockAttention {
     /// Dense causal attention in f32, blocks of 128, the usual scale.
-    pub fn new(
-        batch: usize,
-        q_heads: usize,
-        kv_heads: usize,
-        q_len: usize,
-        k_len: usize,
-        head_dim: usize,
-    ) -> Self {
+    pub fn new(shape: AttentionShape) -> Self {
         Self {
-            batch,
-            q_heads,
-            kv_heads,
-            q_len,
-            k_len,
-            head_dim,
+            shape,
             block: 128,
             causal: true,
             scale: None,
@@ -119,33 +99,20 @@ impl BlockAttention {
         }
     }
 
-    /// Shape of a mask of this problem: `[batch, q_heads, query blocks, key blocks]`. 0 blocks where `block` is 0.
+    /// Shape of a mask of this problem, [`AttentionShape::mask_shape`].
     pub fn mask_shape(&self) -> [usize; 4] {
-        let blocks = |tokens: usize| {
-            if self.block == 0 {
-                0
-            } else {
-                tokens.div_ceil(self.block)
-            }
-        };
-        [
-            self.batch,
-            self.q_heads,
-            blocks(self.q_len),
-            blocks(self.k_len),
-        ]
+        self.shape.mask_shape(self.block)
     }
 
     /// Shapes of q and out, and of k and v.
     pub(crate) fn tensor_shapes(&self) -> [[usize; 4]; 2] {
-        let shape = |tokens, heads| match self.layout {
-            TokenLayout::HeadMajor => [self.batch, heads, tokens, self.head_dim],
-            TokenLayout::TokenMajor => [self.batch, tokens, heads, self.head_dim],
-        };
-        [
-            shape(self.q_len, self.q_heads),
-            shape(self.k_len, self.kv_heads),
-        ]
+        [self.shape.q_shape(), self.shape.kv_shape()].map(|shape| {
+            let [batch, heads, tokens, head_dim] = shape;
+            match self.layout {
+                TokenLayout::HeadMajor => shape,
+                TokenLayout::TokenMajor => [batch, tokens, heads, head_dim],
+            }
+        })
     }
 }
 
@@ -154,7 +121,6 @@ impl BlockAttention {
 pub struct BlockAttentionPlan {
     pub(crate) gpu: Gpu,
     pub(crate) problem: BlockAttention,
-    pub(crate) shape: AttentionShape,
     pub(crate) tile: AttentionTile,
     /// Elements of a unit of the kernel's rows.
     pub(crate) unit: usize,
@@ -176,7 +142,9 @@ impl Problem for BlockAttention {
     type Plan = BlockAttentionPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<BlockAttentionPlan, Error> {
-        let shape = self.check_numbers()?;
+        self.check_numbers()?;
+        let shape = self.shape;
+        let (head_dim, k_len) = (shape.head_dim(), shape.k_len());
         let scale = self.scale.unwrap_or_else(|| shape.default_scale());
         let factors = ScoreFactors::try_new(OPERATION, scale, self.soft_cap)?;
         let kinds = self.head_kinds.as_deref();
@@ -189,8 +157,8 @@ impl Problem for BlockAttention {
         let Chosen { tile, origin } = gpu.attention_tile(self);
         notes.extend(gpu.note_of_origin(origin));
         gpu.check_loops(
-            format!("{OPERATION} with k_len = {} and tile {tile}", self.k_len),
-            tile.loop_rounds(self.head_dim, self.k_len, self.block),
+            format!("{OPERATION} with k_len = {k_len} and tile {tile}"),
+            tile.loop_rounds(head_dim, k_len, self.block),
         )?;
         let bytes = self.head_bytes(self.converts());
         let slices = self.slices(gpu, &bytes)?;
@@ -198,7 +166,7 @@ impl Problem for BlockAttention {
         let converts = self.converts();
         let kernel = AttentionKernel {
             walk,
-            head_dim: self.head_dim,
+            head_dim,
             block: self.block,
             causal: self.causal,
             soft_cap: self.soft_cap.is_some(),
@@ -207,8 +175,8 @@ impl Problem for BlockAttention {
                 RowOrder::ByWeight => AttentionOrder::Rows,
             },
             token_heads: (self.layout == TokenLayout::TokenMajor).then_some(TokenHeads {
-                q: self.q_heads,
-                kv: self.kv_heads,
+                q: shape.q_heads(),
+                kv: shape.kv_heads(),
             }),
             tile,
             q: storage(self.types.q),
@@ -218,8 +186,7 @@ impl Problem for BlockAttention {
         };
         if !kernel.vectors() {
             notes.push(format!(
-                "rows of {} elements do not start at multiples of 4: they are loaded element by element",
-                self.head_dim
+                "rows of {head_dim} elements do not start at multiples of 4: they are loaded element by element"
             ));
         }
         if slices.len() > 1 {
@@ -254,7 +221,6 @@ impl Problem for BlockAttention {
         Ok(BlockAttentionPlan {
             gpu: gpu.clone(),
             problem: self.clone(),
-            shape,
             tile,
             unit: kernel.unit(),
             factors,
@@ -305,7 +271,7 @@ impl BlockAttentionPlan {
 
     /// Records what [`BlockAttentionPlan::check`] has let pass.
     pub(crate) fn record_checked(&self, recorder: &mut impl Recorder, operands: &Operands<'_>) {
-        if self.problem.q_len == 0 {
+        if self.problem.shape.q_len() == 0 {
             return;
         }
         for heads in &self.slices {
@@ -323,7 +289,7 @@ impl BlockAttentionPlan {
     /// The kernel with its tile, as an entry of a [`crate::TileTable`] names it.
     pub fn kernel_tile(&self) -> KernelTile {
         KernelTile::BlockAttention {
-            head_dim: self.problem.head_dim,
+            head_dim: self.problem.shape.head_dim(),
             tile: self.tile,
         }
     }

@@ -132,6 +132,7 @@ impl Problem for VarlenAttention {
         self.check_numbers()?;
         let shape = &self.shape;
         let longest = self.longest();
+        let k_len = longest.shape.k_len();
         let scale = self.scale.unwrap_or_else(|| shape.default_scale());
         let factors = ScoreFactors::try_new(OPERATION, scale, self.soft_cap)?;
         let kinds = self.head_kinds.as_deref();
@@ -142,8 +143,8 @@ impl Problem for VarlenAttention {
         }
         let Chosen { tile, origin } = gpu.attention_tile(&longest);
         gpu.check_loops(
-            format!("{OPERATION} with k_len = {} and tile {tile}", longest.k_len),
-            tile.loop_rounds(shape.head_dim(), longest.k_len, self.block),
+            format!("{OPERATION} with k_len = {k_len} and tile {tile}"),
+            tile.loop_rounds(shape.head_dim(), k_len, self.block),
         )?;
         let converts = longest.converts();
         let kernel = AttentionKernel {

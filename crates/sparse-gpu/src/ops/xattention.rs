@@ -95,7 +95,6 @@ impl XAttention {
 
     /// The third step.
     pub fn attention(&self) -> BlockAttention {
-        let shape = self.shape;
         BlockAttention {
             block: self.options.block,
             causal: self.options.causal,
@@ -105,14 +104,7 @@ impl XAttention {
             masked: self.options.any_sparse(),
             types: self.types,
             tile: self.attention_tile,
-            ..BlockAttention::new(
-                shape.batch(),
-                shape.q_heads(),
-                shape.kv_heads(),
-                shape.q_len(),
-                shape.k_len(),
-                shape.head_dim(),
-            )
+            ..BlockAttention::new(self.shape)
         }
     }
 

@@ -119,12 +119,8 @@ impl Gpu {
 
     /// The tile of an attention problem.
     pub(crate) fn attention_tile(&self, problem: &BlockAttention) -> Chosen<AttentionTile> {
-        let BlockAttention {
-            head_dim,
-            block,
-            k_len,
-            ..
-        } = *problem;
+        let (shape, block) = (problem.shape, problem.block);
+        let (head_dim, k_len) = (shape.head_dim(), shape.k_len());
         let fits = |tile: &AttentionTile| {
             let rounds = tile.loop_rounds(head_dim, k_len, block);
             tile.check(block, &|| tile.to_string()).is_ok() && self.runs_loops(rounds)

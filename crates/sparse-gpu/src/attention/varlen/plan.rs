@@ -12,15 +12,12 @@ use crate::{BlockAttention, Error, Gpu};
 impl VarlenAttention {
     /// The problem of the longest item.
     pub(crate) fn longest(&self) -> BlockAttention {
-        let shape = &self.shape;
-        let (heads, kv_heads) = (shape.q_heads(), shape.kv_heads());
-        let (q_len, k_len) = (shape.q().longest(), shape.k().longest());
         BlockAttention {
             block: self.block,
             causal: self.causal,
             types: self.types,
             tile: self.tile,
-            ..BlockAttention::new(1, heads, kv_heads, q_len, k_len, shape.head_dim())
+            ..BlockAttention::new(self.shape.longest())
         }
     }
 
