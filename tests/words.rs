@@ -409,7 +409,7 @@ fn xattention<T: Element>(options: &XAttentionOptions, head_dim: usize) {
     };
     let (q, k, v) = (tensor(2, 1), tensor(1, 2), tensor(1, 3));
     let [narrow, wide] = in_both(|| run([&q, &k, &v], options));
-    same(options, [&narrow.sums, &wide.sums]);
+    same(options, [&narrow.scores, &wide.scores]);
     assert_eq!(narrow.mask, wide.mask, "{options:?}");
     same(options, [&narrow.out, &wide.out]);
     same(options, [&narrow.lse, &wide.lse]);

@@ -360,7 +360,7 @@ fn what_is_known_before_is_decided_before() {
     assert!(reason.contains("at least 99.3 %"), "{reason}");
     assert_eq!(with(|o| o.threshold = 1.0.into()).0, Decision::Dense);
     assert_eq!(with(|o| o.threshold = 0.0.into()).0, Decision::Sparse);
-    assert_eq!(with(|o| o.n_recent = 12).0, Decision::Dense);
+    assert_eq!(with(|o| o.recent_blocks = 12).0, Decision::Dense);
 }
 
 /// Scores that cost more than may be lost are computed only where what is expected outweighs that.

@@ -69,26 +69,26 @@ fn row_counts(mask: &BlockMask) -> Vec<usize> {
 }
 
 /// The masks agree, but for what the set's README says is undecided: o01 has equal scores only, and torch's sort is
-/// not stable; k01 has one near tie that counts when the mask comes from `own_sums`.
-fn assert_same_mask(golden: &Golden, actual: &BlockMask, own_sums: bool) {
+/// not stable; k01 has one near tie that counts when the mask comes from `own_scores`.
+fn assert_same_mask(golden: &Golden, actual: &BlockMask, own_scores: bool) {
     let expected = golden.real_mask();
     if golden.name == "o01_zeros_all_tie" {
         assert_eq!(row_counts(actual), [1, 2, 3, 4, 4, 5], "{}", golden.name);
         return;
     }
     let mut differences = mask_differences(actual, &expected);
-    if own_sums && golden.name == "k01_L384_sink_recent_causal" {
+    if own_scores && golden.name == "k01_L384_sink_recent_causal" {
         differences.retain(|&position| position != [0, 1, 5, 4]);
     }
     assert!(differences.is_empty(), "{}: {differences:?}", golden.name);
 }
 
 #[test]
-fn reference_sums_agree() {
+fn reference_scores_agree() {
     for golden in load_everything() {
         if golden.kdb != 1 {
             println!(
-                "{}: sums not compared, this library has no kdb",
+                "{}: scores not compared, this library has no kdb",
                 golden.name
             );
             continue;
@@ -102,7 +102,7 @@ fn reference_sums_agree() {
         );
         let (max, at) = largest_difference(scores.scores.data(), &golden.attn_sums.data);
         let unit = if golden.name.starts_with("o04") {
-            71.0 // Without softmax the sums are not shares; the largest is 71.
+            71.0 // Without softmax the scores are not shares; the largest is 71.
         } else {
             1.0
         };
@@ -115,7 +115,7 @@ fn reference_sums_agree() {
 }
 
 #[test]
-fn reference_selection_from_the_files_sums_agrees() {
+fn reference_selection_from_the_files_scores_agrees() {
     for golden in load_everything() {
         let layout = golden.options.layout(golden.shape).unwrap();
         let mask = xattention_select(&file_scores(&golden.attn_sums), &layout).unwrap();
@@ -241,7 +241,7 @@ fn exact_block_totals_and_errors_are_those_of_an_independent_version() {
 }
 
 #[test]
-fn exact_sums_equal_reference_sums_where_the_modes_agree() {
+fn exact_scores_equal_reference_scores_where_the_modes_agree() {
     let Some(folder) = shared_folder() else {
         return;
     };
@@ -308,7 +308,7 @@ fn a_sink_column_gives_the_reference_mask_in_the_non_causal_files() {
         let goldens = load_all(&folder);
         let golden = goldens.iter().find(|g| g.name.starts_with(case)).unwrap();
         let mut options = golden.exact_options();
-        options.n_sink = 1;
+        options.sink_blocks = 1;
         let result = xattention(&golden.q, &golden.k, &golden.v, &options).unwrap();
         assert_eq!(result.mask, golden.real_mask(), "{case}");
         let actual = relative_error(&result.attention.out, &golden.out_dense);

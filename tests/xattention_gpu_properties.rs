@@ -49,8 +49,8 @@ prop_compose! {
         stride in prop::sample::select(vec![4_usize, 16]),
         threshold in 0.0_f64..1.0,
         causal: bool,
-        n_sink in 0_usize..2,
-        n_recent in 0_usize..3,
+        sink_blocks in 0_usize..2,
+        recent_blocks in 0_usize..3,
         seed in 0_u64..1_000_000,
     ) -> Case {
         let shape = AttentionShape::try_new(batch, q_heads, kv_heads, q_len, k_len, 6);
@@ -59,8 +59,8 @@ prop_compose! {
             stride,
             threshold: threshold.into(),
             causal,
-            n_sink,
-            n_recent,
+            sink_blocks,
+            recent_blocks,
             ..XAttentionOptions::default()
         };
         Case { shape: shape.unwrap(), options, seed }
@@ -110,7 +110,7 @@ proptest! {
         let [_, heads, q_blocks, k_blocks] = result.mask.shape();
         for (b, h, i) in rows(result.mask.shape()) {
             let row = ((b * heads + h) * q_blocks + i) * k_blocks;
-            let scores = &result.sums[row..row + k_blocks];
+            let scores = &result.scores[row..row + k_blocks];
             let exact = layout.exact_row(b, h, i);
             let total: f64 = scores[..exact.reachable].iter().sum();
             let wanted = case.options.threshold.of_head(h) * total;
@@ -132,10 +132,10 @@ proptest! {
 
     #[test]
     fn a_higher_threshold_only_adds_blocks(case in cases(), other in 0.0_f64..=1.0) {
-        let sums = case.run().sums;
+        let scores = case.run().scores;
         let with = |threshold: f64| {
             let options = XAttentionOptions { threshold: threshold.into(), ..case.options.clone() };
-            gpu_select(&sums, case.shape, &options, None)
+            gpu_select(&scores, case.shape, &options, None)
         };
         let own = case.options.threshold.of_head(0);
         let (small, large) = (with(own.min(other)), with(own.max(other)));
@@ -146,15 +146,15 @@ proptest! {
     fn items_of_a_batch_are_independent(case in cases()) {
         let whole = case.run();
         let [q, k, v] = case.tensors();
-        let (mut sums, mut bools, mut out, mut lse) = (vec![], vec![], vec![], vec![]);
+        let (mut scores, mut bools, mut out, mut lse) = (vec![], vec![], vec![], vec![]);
         for at in 0..case.shape.batch() {
             let one = run([&item(&q, at), &item(&k, at), &item(&v, at)], &case.options);
-            sums.extend(one.sums);
+            scores.extend(one.scores);
             bools.extend(one.mask.to_bools());
             out.extend(one.out);
             lse.extend(one.lse);
         }
-        prop_assert!(whole.sums == sums && whole.mask.to_bools() == bools);
+        prop_assert!(whole.scores == scores && whole.mask.to_bools() == bools);
         prop_assert!(whole.out == out && whole.lse == lse);
     }
 

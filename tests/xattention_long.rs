@@ -51,10 +51,10 @@ fn sampled_rows_of_16k_tokens() {
         let expected = alone.scores.data();
         assert_eq!(expected.len(), row + 1);
         let bounds = block_score_bounds(&alone, &layout);
-        let sums = &result.sums[row * blocks..(row + 1) * blocks];
-        let comparison = compare(sums[..=row].iter().copied(), expected, &bounds);
-        assert!(comparison.holds(), "row {row} sums: {comparison}");
-        assert!(sums[row + 1..].iter().all(|&sum| sum == 0.0), "row {row}");
+        let scores = &result.scores[row * blocks..(row + 1) * blocks];
+        let comparison = compare(scores[..=row].iter().copied(), expected, &bounds);
+        assert!(comparison.holds(), "row {row} scores: {comparison}");
+        assert!(scores[row + 1..].iter().all(|&sum| sum == 0.0), "row {row}");
 
         let tolerance = selection_tolerance(&alone, &layout)[0];
         let chosen: Vec<bool> = (0..blocks).map(|j| result.mask.get(0, 0, row, j)).collect();
@@ -103,7 +103,7 @@ fn memory_grows_with_the_length_of_the_sequence() {
             .plan_blocking(&XAttention::new(shape, options))
             .unwrap();
         let blocks = (len / 128) as u64;
-        let grids = plan.sums().unwrap().bytes() + plan.mask().unwrap().buffer().size();
+        let grids = plan.scores().unwrap().bytes() + plan.mask().unwrap().buffer().size();
         // Eight heads, a float and a bit per block, rows of bits in whole words.
         let expected = 8 * blocks * (4 * blocks + 4 * blocks.div_ceil(32));
         assert_eq!(grids, expected, "{len}");

@@ -66,7 +66,7 @@ fn a_soft_cap_caps_the_attention_and_not_the_scores() {
     };
     let with = check_exact("soft cap", [&q, &k, &v], &capped);
     let without = run([&q, &k, &v], &options());
-    assert_eq!((&with.sums, &with.mask), (&without.sums, &without.mask));
+    assert_eq!((&with.scores, &with.mask), (&without.scores, &without.mask));
     assert!(with.out != without.out, "the cap has no effect");
 }
 

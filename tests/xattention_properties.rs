@@ -53,8 +53,8 @@ prop_compose! {
         groups in 1_usize..5,
         threshold in 0.0_f64..1.0,
         causal: bool,
-        n_sink in 0_usize..3,
-        n_recent in 0_usize..3,
+        sink_blocks in 0_usize..3,
+        recent_blocks in 0_usize..3,
         seed in 0_u64..1_000_000,
     ) -> Problem {
         let shape = AttentionShape::try_new(batch, q_heads, kv_heads, q_len, k_len, head_dim);
@@ -63,8 +63,8 @@ prop_compose! {
             stride,
             threshold: threshold.into(),
             causal,
-            n_sink,
-            n_recent,
+            sink_blocks,
+            recent_blocks,
             ..XAttentionOptions::default()
         };
         Problem { shape: shape.unwrap(), options, seed }
@@ -266,7 +266,7 @@ proptest! {
         let shape = AttentionShape::try_new(shape.batch(), heads, kv, q_len, k_len, shape.head_dim());
         let mut exact = Problem { shape: shape.unwrap(), ..problem };
         exact.options.causal = true;
-        (exact.options.n_sink, exact.options.n_recent) = (0, 0);
+        (exact.options.sink_blocks, exact.options.recent_blocks) = (0, 0);
         let mut reference = exact.clone();
         let chunk = Some(block);
         reference.options.mode = Mode::Reference(ReferenceOptions { chunk, ..Default::default() });

@@ -21,20 +21,20 @@ fn wrong_operands_of_the_scores() {
         .unwrap();
     let q = poisoned::<f32>(gpu, &shape.q_shape());
     let k = poisoned::<f32>(gpu, &shape.kv_shape());
-    let mut sums = poisoned::<f32>(gpu, &plan.sums_shape());
-    let message = |q, k, sums: &mut _| refusal(|pass| plan.record(pass, q, k, sums));
+    let mut scores = poisoned::<f32>(gpu, &plan.score_shape());
+    let message = |q, k, scores: &mut _| refusal(|pass| plan.record(pass, q, k, scores));
     assert_eq!(
-        message(&k, &k, &mut sums),
+        message(&k, &k, &mut scores),
         "xattention_score: q has shape [1, 1, 50, 8], the plan is for [1, 2, 40, 8]"
     );
     let halves = poisoned::<f16>(gpu, &shape.kv_shape());
     assert_eq!(
-        message(&q, &halves, &mut sums),
+        message(&q, &halves, &mut scores),
         "xattention_score: k is stored as f16, the plan is for f32"
     );
     assert_eq!(
         message(&q, &k, &mut k.clone()),
-        "xattention_score: sums has shape [1, 1, 50, 8], the plan is for [1, 2, 3, 4]"
+        "xattention_score: scores has shape [1, 1, 50, 8], the plan is for [1, 2, 3, 4]"
     );
     let shape = AttentionShape::try_new(1, 1, 1, 4, 4, 4).unwrap();
     let small = XAttentionOptions {
@@ -49,7 +49,7 @@ fn wrong_operands_of_the_scores() {
     let k = poisoned::<f32>(gpu, &[1, 1, 4, 4]);
     assert_eq!(
         refusal(|pass| plan.record(pass, &square, &k, &mut square.clone())),
-        "xattention_score: sums shares its buffer with q; give the result a buffer of its own"
+        "xattention_score: scores shares its buffer with q; give the result a buffer of its own"
     );
 }
 
@@ -90,19 +90,19 @@ fn wrong_operands_of_the_selection() {
     let (shape, options) = small_problem();
     let problem = XAttentionSelect::new(shape, options.clone());
     let plan = gpu.plan_blocking(&problem).unwrap();
-    let sums = poisoned::<f32>(gpu, &[1, 2, 3, 4]);
+    let scores = poisoned::<f32>(gpu, &[1, 2, 3, 4]);
     let mut mask = poisoned_mask(gpu, problem.mask_shape().unwrap());
-    let message = |sums: &_, mask: &mut _| refusal(|pass| plan.record(pass, sums, mask));
+    let message = |scores: &_, mask: &mut _| refusal(|pass| plan.record(pass, scores, mask));
     assert_eq!(
         message(&poisoned::<f32>(gpu, &[1, 2, 4, 4]), &mut mask),
-        "xattention_select: sums has shape [1, 2, 4, 4], the plan is for [1, 2, 3, 4]"
+        "xattention_select: scores has shape [1, 2, 4, 4], the plan is for [1, 2, 3, 4]"
     );
     assert_eq!(
         message(&poisoned::<f16>(gpu, &[1, 2, 3, 4]), &mut mask),
-        "xattention_select: sums is stored as f16, the plan is for f32"
+        "xattention_select: scores is stored as f16, the plan is for f32"
     );
     assert_eq!(
-        message(&sums, &mut poisoned_mask(gpu, [1, 2, 3, 5])),
+        message(&scores, &mut poisoned_mask(gpu, [1, 2, 3, 5])),
         "xattention_select: mask has shape [1, 2, 3, 5], the plan is for [1, 2, 3, 4]"
     );
     let wrong = XAttentionOptions {

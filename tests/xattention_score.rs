@@ -69,19 +69,19 @@ fn largest_difference(actual: &[f64], expected: &[f32]) -> f64 {
 }
 
 #[test]
-fn reference_sums_of_the_golden_files() {
+fn reference_scores_of_the_golden_files() {
     for golden in load_everything() {
         if golden.kdb != 1 {
             println!(
-                "{}: sums not compared, this library has no kdb",
+                "{}: scores not compared, this library has no kdb",
                 golden.name
             );
             continue;
         }
-        let (shape, sums) = gpu_scores(&golden.q, &golden.k, &golden.options, None);
+        let (shape, scores) = gpu_scores(&golden.q, &golden.k, &golden.options, None);
         assert_eq!(shape, golden.attn_sums.shape, "{}", golden.name);
-        let max = largest_difference(&sums, &golden.attn_sums.data);
-        // Without softmax the sums are not shares; the largest is 71.
+        let max = largest_difference(&scores, &golden.attn_sums.data);
+        // Without softmax the scores are not shares; the largest is 71.
         let unit = if golden.name.starts_with("o04") {
             71.0
         } else {
@@ -120,13 +120,13 @@ fn half_width_storage_of_the_golden_files() {
         let groups = (golden.options.block / golden.options.stride) as f64;
         let (q, k) = (rounded::<f16>(&golden.q), rounded::<f16>(&golden.k));
         check(&golden.name, &q, &k, &golden.options, None);
-        let (_, sums) = gpu_scores(&q, &k, &golden.options, None);
-        let max = largest_difference(&sums, &golden.attn_sums.data) / groups;
+        let (_, scores) = gpu_scores(&q, &k, &golden.options, None);
+        let max = largest_difference(&scores, &golden.attn_sums.data) / groups;
         assert!(max <= 1e-3, "{}: f16 {max:e}", golden.name);
         let (q, k) = (rounded::<bf16>(&golden.q), rounded::<bf16>(&golden.k));
         check(&golden.name, &q, &k, &golden.options, None);
-        let (_, sums) = gpu_scores(&q, &k, &golden.options, None);
-        let max = largest_difference(&sums, &golden.attn_sums.data) / groups;
+        let (_, scores) = gpu_scores(&q, &k, &golden.options, None);
+        let max = largest_difference(&scores, &golden.attn_sums.data) / groups;
         assert!(max <= 2e-2, "{}: bf16 {max:e}", golden.name);
     }
 }
@@ -314,9 +314,9 @@ fn large_logits_neither_overflow_nor_lose_rows() {
         stride: 4,
         ..XAttentionOptions::default()
     };
-    let (_, sums) = gpu_scores(&q, &k, &options, None);
-    for (row, sums) in sums.chunks(8).enumerate() {
-        let total: f64 = sums.iter().sum();
+    let (_, scores) = gpu_scores(&q, &k, &options, None);
+    for (row, scores) in scores.chunks(8).enumerate() {
+        let total: f64 = scores.iter().sum();
         assert!((total - 8.0).abs() < 1e-5, "row {row}: {total}");
     }
 }

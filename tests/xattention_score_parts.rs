@@ -55,9 +55,9 @@ fn parts_change_nothing() {
                     let plan = gpu.plan_blocking(&problem).unwrap();
                     partitions.push(plan.explain().notes[1].clone());
                     let [q, k] = [gpu.upload(&q).unwrap(), gpu.upload(&k).unwrap()];
-                    let mut sums = poisoned::<f32>(gpu, &plan.sums_shape());
-                    submit(gpu, |pass| plan.record(pass, &q, &k, &mut sums).unwrap());
-                    assert_eq!(read::<f32>(gpu, &sums), whole, "{}", plan.explain());
+                    let mut scores = poisoned::<f32>(gpu, &plan.score_shape());
+                    submit(gpu, |pass| plan.record(pass, &q, &k, &mut scores).unwrap());
+                    assert_eq!(read::<f32>(gpu, &scores), whole, "{}", plan.explain());
                 }
                 let smallest = partitions.last().unwrap();
                 // Keys of whole groups are read where they are, in one piece.
@@ -104,11 +104,11 @@ fn only_sparse_heads_are_scored() {
             };
             let plan = gpu.plan_blocking(&problem).unwrap();
             let [q, k] = [gpu.upload(&q).unwrap(), gpu.upload(&k).unwrap()];
-            let mut sums = poisoned::<f32>(gpu, &plan.sums_shape());
-            submit(gpu, |pass| plan.record(pass, &q, &k, &mut sums).unwrap());
-            let sums = read::<f32>(gpu, &sums);
-            let head = sums.len() / 12;
-            for (at, (sum, expected)) in sums.chunks(head).zip(all.chunks(head)).enumerate() {
+            let mut scores = poisoned::<f32>(gpu, &plan.score_shape());
+            submit(gpu, |pass| plan.record(pass, &q, &k, &mut scores).unwrap());
+            let scores = read::<f32>(gpu, &scores);
+            let head = scores.len() / 12;
+            for (at, (sum, expected)) in scores.chunks(head).zip(all.chunks(head)).enumerate() {
                 if kinds[at % 6] == sparse {
                     assert_eq!(sum, expected, "head {at}");
                 } else {

@@ -25,36 +25,36 @@ use support::xattention::{
 };
 
 /// The masks agree, but for what the set's README says is undecided: o01 has equal scores only, and torch's sort is not stable; k01 has one
-/// near tie that counts when the mask comes from `own_sums`.
-fn assert_golden_mask(golden: &Golden, actual: &BlockMask, own_sums: bool) {
+/// near tie that counts when the mask comes from `own_scores`.
+fn assert_golden_mask(golden: &Golden, actual: &BlockMask, own_scores: bool) {
     if golden.name == "o01_zeros_all_tie" {
         let counts: Vec<_> = (0..6).map(|i| actual.row(0, 0, i).count()).collect();
         assert_eq!(counts, [1, 2, 3, 4, 4, 5], "{}", golden.name);
         return;
     }
     let mut differences = mask_differences(actual, &golden.real_mask());
-    if own_sums && golden.name == "k01_L384_sink_recent_causal" {
+    if own_scores && golden.name == "k01_L384_sink_recent_causal" {
         differences.retain(|&position| position != [0, 1, 5, 4]);
     }
     assert!(differences.is_empty(), "{}: {differences:?}", golden.name);
 }
 
 #[test]
-fn golden_masks_from_the_files_sums() {
+fn golden_masks_from_the_files_scores() {
     for golden in load_everything() {
-        let sums: Vec<f64> = golden.attn_sums.data.iter().map(|&x| x.into()).collect();
+        let scores: Vec<f64> = golden.attn_sums.data.iter().map(|&x| x.into()).collect();
         for lanes in LANES {
-            let mask = gpu_select(&sums, golden.shape, &golden.options, lanes);
+            let mask = gpu_select(&scores, golden.shape, &golden.options, lanes);
             assert_golden_mask(&golden, &mask, false);
         }
     }
 }
 
 #[test]
-fn golden_masks_from_own_sums() {
+fn golden_masks_from_own_scores() {
     for golden in load_everything().iter().filter(|golden| golden.kdb == 1) {
-        let (_, sums) = gpu_scores(&golden.q, &golden.k, &golden.options, None);
-        let mask = gpu_select(&sums, golden.shape, &golden.options, None);
+        let (_, scores) = gpu_scores(&golden.q, &golden.k, &golden.options, None);
+        let mask = gpu_select(&scores, golden.shape, &golden.options, None);
         assert_golden_mask(golden, &mask, true);
     }
 }
@@ -70,8 +70,8 @@ fn check_exact<T: Element>(
     let layout = options.layout(shape).unwrap();
     let reference = xattention_score(q, k, options).unwrap();
     let tolerance = selection_tolerance(&reference, &layout);
-    let (_, sums) = gpu_scores(q, k, options, None);
-    let mask = gpu_select(&sums, shape, options, None);
+    let (_, scores) = gpu_scores(q, k, options, None);
+    let mask = gpu_select(&scores, shape, options, None);
     let [batch, heads, q_blocks, k_blocks] = mask.shape();
     assert_eq!(tolerance.len(), batch * heads * q_blocks);
     for (row, &tolerance) in tolerance.iter().enumerate() {
@@ -119,11 +119,11 @@ fn exact_mode_on_the_inputs_of_the_golden_files() {
 fn exact_masks_equal_those_of_the_reference_from_the_same_scores() {
     for golden in load_everything() {
         let options = golden.exact_options();
-        let (shape, sums) = gpu_scores(&golden.q, &golden.k, &options, None);
+        let (shape, scores) = gpu_scores(&golden.q, &golden.k, &options, None);
         let layout = options.layout(golden.shape).unwrap();
-        let expected = xattention_select(&block_scores_of(shape, sums.clone()), &layout).unwrap();
+        let expected = xattention_select(&block_scores_of(shape, scores.clone()), &layout).unwrap();
         for lanes in LANES {
-            let mask = gpu_select(&sums, golden.shape, &options, lanes);
+            let mask = gpu_select(&scores, golden.shape, &options, lanes);
             let differences = mask_differences(&mask, &expected);
             assert!(differences.is_empty(), "{}: {differences:?}", golden.name);
         }
@@ -145,7 +145,7 @@ fn ties_and_exact_shares_are_decided_as_by_the_reference() {
     ] {
         for threshold in [0.0, 0.25, 0.5, 0.75, 0.875, 1.0] {
             for causal in [true, false] {
-                for (n_sink, n_recent) in [(0, 0), (1, 0), (0, 2), (2, 3), (1000, 0)] {
+                for (sink_blocks, recent_blocks) in [(0, 0), (1, 0), (0, 2), (2, 3), (1000, 0)] {
                     seed += 1;
                     let shape = AttentionShape::try_new(2, 2, 1, q_len, k_len, 4).unwrap();
                     let options = XAttentionOptions {
@@ -153,8 +153,8 @@ fn ties_and_exact_shares_are_decided_as_by_the_reference() {
                         stride: 2,
                         threshold: threshold.into(),
                         causal,
-                        n_sink,
-                        n_recent,
+                        sink_blocks,
+                        recent_blocks,
                         ..XAttentionOptions::default()
                     };
                     assert_same_as_reference(shape, &options, seed);
@@ -225,12 +225,12 @@ fn rows_longer_than_a_workgroup_and_scores_far_apart() {
         causal: false,
         ..XAttentionOptions::default()
     };
-    let sums = sixteenths([1, 1, 1, 10_000], 9);
+    let numbers = sixteenths([1, 1, 1, 10_000], 9);
     let layout = options.layout(shape).unwrap();
-    let scores = BlockScores::try_new([1, 1, 1, 10_000], sums.clone()).unwrap();
+    let scores = BlockScores::try_new([1, 1, 1, 10_000], numbers.clone()).unwrap();
     let expected = xattention_select(&scores, &layout).unwrap();
     for lanes in [None, Some(32), Some(100), Some(256)] {
-        assert_eq!(gpu_select(&sums, shape, &options, lanes), expected);
+        assert_eq!(gpu_select(&numbers, shape, &options, lanes), expected);
     }
     // 2^-20, 2^-21 .. and zeros: only the largest few matter.
     let scores: Vec<f64> = (0..10_000)
@@ -263,9 +263,9 @@ fn rows_longer_than_a_workgroup_and_scores_far_apart() {
     );
 }
 
-/// No score is negative, but a caller's sums may be: nothing is selected for what lies below zero, and -0 is 0.
+/// No score is negative, but a caller's may be: nothing is selected for what lies below zero, and -0 is 0.
 #[test]
-fn sums_below_zero_count_as_zero() {
+fn scores_below_zero_count_as_zero() {
     let shape = AttentionShape::try_new(1, 2, 1, 64, 64, 4).unwrap();
     for top_k in [None, Some(3)] {
         let options = XAttentionOptions {
@@ -276,17 +276,17 @@ fn sums_below_zero_count_as_zero() {
             causal: false,
             ..XAttentionOptions::default()
         };
-        let mut sums = sixteenths(options.layout(shape).unwrap().score_shape(), 11);
+        let mut scores = sixteenths(options.layout(shape).unwrap().score_shape(), 11);
         let at = |j: usize| j % 3 == 1;
-        (0..sums.len())
+        (0..scores.len())
             .filter(|&j| at(j))
-            .for_each(|j| sums[j] = 0.0);
-        let mut below = sums.clone();
-        for j in (0..sums.len()).filter(|&j| at(j)) {
+            .for_each(|j| scores[j] = 0.0);
+        let mut below = scores.clone();
+        for j in (0..scores.len()).filter(|&j| at(j)) {
             below[j] = if j % 2 == 0 { -2.0 } else { -0.0 };
         }
         for lanes in LANES {
-            let expected = gpu_select(&sums, shape, &options, lanes);
+            let expected = gpu_select(&scores, shape, &options, lanes);
             assert_eq!(gpu_select(&below, shape, &options, lanes), expected);
         }
     }

@@ -55,7 +55,7 @@ fn a_fixed_count_is_decided_as_by_the_reference() {
     let mut seed = 0;
     for (q_len, k_len) in LENGTHS {
         for top_k in [1, 2, 5, 1000] {
-            for (causal, n_sink, forced) in [
+            for (causal, sink_blocks, forced) in [
                 (true, 0, false),
                 (false, 0, false),
                 (false, 2, false),
@@ -67,7 +67,7 @@ fn a_fixed_count_is_decided_as_by_the_reference() {
                 let options = XAttentionOptions {
                     top_k: Some(top_k),
                     causal,
-                    n_sink,
+                    sink_blocks,
                     forced: forced.then(|| scattered(shape)),
                     ..options()
                 };
@@ -86,8 +86,8 @@ fn rows_have_as_many_blocks_as_asked_for() {
             ..options()
         };
         let layout = options.layout(shape).unwrap();
-        let sums = sixteenths(layout.score_shape(), 5);
-        let mask = gpu_select(&sums, shape, &options, None);
+        let scores = sixteenths(layout.score_shape(), 5);
+        let mask = gpu_select(&scores, shape, &options, None);
         for i in 0..16 {
             // Block 0 and the diagonal are forced.
             let forced = 1 + usize::from(i > 0);
@@ -199,9 +199,9 @@ fn rows_of_other_kinds_of_heads_hold_what_the_kind_means() {
     }
 }
 
-/// What a head that is not scored finds in its sums has no influence.
+/// What a head that is not scored finds in its scores has no influence.
 #[test]
-fn sums_of_heads_that_are_not_sparse_are_not_read() {
+fn scores_of_heads_that_are_not_sparse_are_not_read() {
     let shape = shape(64, 64);
     let options = XAttentionOptions {
         head_kinds: Some(vec![
@@ -215,15 +215,15 @@ fn sums_of_heads_that_are_not_sparse_are_not_read() {
         ..options()
     };
     let layout = options.layout(shape).unwrap();
-    let mut sums = sixteenths(layout.score_shape(), 1);
+    let mut scores = sixteenths(layout.score_shape(), 1);
     for lanes in [Some(1), Some(32)] {
-        let expected = gpu_select(&sums, shape, &options, lanes);
-        for (at, sum) in sums.iter_mut().enumerate() {
+        let expected = gpu_select(&scores, shape, &options, lanes);
+        for (at, score) in scores.iter_mut().enumerate() {
             if at / 256 % 3 < 2 {
-                *sum = f64::NAN;
+                *score = f64::NAN;
             }
         }
-        assert_eq!(gpu_select(&sums, shape, &options, lanes), expected);
+        assert_eq!(gpu_select(&scores, shape, &options, lanes), expected);
         assert_eq!(expected.row(1, 0, 9).count(), 10);
         assert_eq!(expected.row(1, 1, 9).collect::<Vec<_>>(), [0, 8, 9]);
     }

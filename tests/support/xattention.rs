@@ -28,9 +28,9 @@ pub(crate) fn gpu_scores<Q: Element, K: Element>(
     };
     let plan = gpu.plan_blocking(&problem).unwrap();
     let [q, k] = [gpu.upload(q).unwrap(), gpu.upload(k).unwrap()];
-    let mut sums = poisoned::<f32>(gpu, &plan.sums_shape());
-    submit(gpu, |pass| plan.record(pass, &q, &k, &mut sums).unwrap());
-    (plan.sums_shape(), read::<f32>(gpu, &sums))
+    let mut scores = poisoned::<f32>(gpu, &plan.score_shape());
+    submit(gpu, |pass| plan.record(pass, &q, &k, &mut scores).unwrap());
+    (plan.score_shape(), read::<f32>(gpu, &scores))
 }
 
 /// A mask with every bit set, unused ones too.
@@ -54,21 +54,23 @@ pub(crate) fn gpu_select(
         ..XAttentionSelect::new(shape, options.clone())
     };
     let plan = gpu.plan_blocking(&problem).unwrap();
-    let sums_shape = options.layout(shape).unwrap().score_shape();
+    let score_shape = options.layout(shape).unwrap().score_shape();
     #[expect(
         clippy::cast_possible_truncation,
         reason = "rounding to the nearest f32 is the purpose"
     )]
-    let sums: Vec<f32> = scores.iter().map(|&x| x as f32).collect();
-    let sums = gpu.upload(&Tensor::new(sums_shape.to_vec(), sums)).unwrap();
+    let scores = scores.iter().map(|&x| x as f32).collect();
+    let scores = gpu
+        .upload(&Tensor::new(score_shape.to_vec(), scores))
+        .unwrap();
     let mut mask = poisoned_mask(gpu, plan.mask_shape());
-    submit(gpu, |pass| plan.record(pass, &sums, &mut mask).unwrap());
+    submit(gpu, |pass| plan.record(pass, &scores, &mut mask).unwrap());
     gpu.read_mask_blocking(&mask).unwrap()
 }
 
 /// As f64 scores, what the GPU computed.
-pub(crate) fn block_scores_of(shape: [usize; 4], sums: Vec<f64>) -> BlockScores {
-    BlockScores::try_new(shape, sums).unwrap_or_else(|e| panic!("{e}"))
+pub(crate) fn block_scores_of(shape: [usize; 4], scores: Vec<f64>) -> BlockScores {
+    BlockScores::try_new(shape, scores).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Positions of the blocks that differ.
@@ -110,11 +112,11 @@ pub(crate) fn assert_same_as_reference(
     seed: u64,
 ) {
     let layout = options.layout(shape).unwrap();
-    let sums = sixteenths(layout.score_shape(), seed);
-    let scores = BlockScores::try_new(layout.score_shape(), sums.clone()).unwrap();
+    let numbers = sixteenths(layout.score_shape(), seed);
+    let scores = BlockScores::try_new(layout.score_shape(), numbers.clone()).unwrap();
     let expected = xattention_select(&scores, &layout).unwrap();
     for lanes in LANES {
-        let mask = gpu_select(&sums, shape, options, lanes);
+        let mask = gpu_select(&numbers, shape, options, lanes);
         let differences = mask_differences(&mask, &expected);
         assert!(
             differences.is_empty(),
@@ -123,7 +125,7 @@ pub(crate) fn assert_same_as_reference(
     }
 }
 
-/// Sizes that all differ, and options to go with them, for operands that do not fit: q `[1, 2, 40, 8]`, k `[1, 1, 50, 8]`, sums and mask
+/// Sizes that all differ, and options to go with them, for operands that do not fit: q `[1, 2, 40, 8]`, k `[1, 1, 50, 8]`, scores and mask
 /// `[1, 2, 3, 4]`.
 pub(crate) fn small_problem() -> (AttentionShape, XAttentionOptions) {
     let options = XAttentionOptions {

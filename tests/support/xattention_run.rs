@@ -16,7 +16,7 @@ use super::gpu::{gpu, poisoned, read, submit};
 pub(crate) struct Run {
     pub(crate) out: Vec<f64>,
     pub(crate) lse: Vec<f64>,
-    pub(crate) sums: Vec<f64>,
+    pub(crate) scores: Vec<f64>,
     pub(crate) mask: BlockMask,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn run_uploaded<T: Element>(problem: &XAttention, [q, k, v]: &[GpuTen
     Run {
         out: read::<T>(gpu, &out),
         lse: read::<f32>(gpu, &lse),
-        sums: read::<f32>(gpu, plan.sums().unwrap()),
+        scores: read::<f32>(gpu, plan.scores().unwrap()),
         mask: gpu.read_mask_blocking(plan.mask().unwrap()).unwrap(),
     }
 }
@@ -61,12 +61,12 @@ pub(crate) fn check_exact<T: Element>(
     let layout = options.layout(shape).unwrap();
     let reference = xattention_score(q, k, options).unwrap();
     let bounds = block_score_bounds(&reference, &layout);
-    let scores = compare(
-        result.sums.iter().copied(),
+    let comparison = compare(
+        result.scores.iter().copied(),
         reference.scores.data(),
         &bounds,
     );
-    assert!(scores.holds(), "{what} sums: {scores}");
+    assert!(comparison.holds(), "{what} scores: {comparison}");
 
     let [_, heads, q_blocks, k_blocks] = result.mask.shape();
     let tolerance = selection_tolerance(&reference, &layout);

@@ -45,7 +45,7 @@ impl MemoryRow {
             types: AttentionTypes::all(dtype),
             ..XAttention::new(shape, options.clone())
         })?;
-        let score_bytes = plan.sums().map_or(0, |sums| sums.buffer().size());
+        let score_bytes = plan.scores().map_or(0, |scores| scores.buffer().size());
         let mask_bytes = plan.mask().map_or(0, |mask| mask.buffer().size());
         let elements = |shape: &[usize]| shape.iter().map(|&size| size as u64).product::<u64>();
         let (q_shape, kv_shape) = (shape.q_shape(), shape.kv_shape());

@@ -39,7 +39,7 @@ impl Probe {
         let on_device = GpuQkv::upload(gpu, &inputs, qkv.shape)?;
         let mut dense = AttendRun::plan(gpu, &on_device, &options.attention(), None)?;
         let mut run = XAttentionRun::plan(gpu, &on_device, &options)?;
-        for results in [dense.out(), dense.lse(), run.sums()] {
+        for results in [dense.out(), dense.lse(), run.scores()] {
             bench.poison(results);
         }
         bench.run_once(&mut |pass| {
@@ -47,7 +47,7 @@ impl Probe {
             run.record_score(pass)
         })?;
         let dense = dense.read(gpu)?;
-        let scores = run.read_sums(gpu)?;
+        let scores = run.read_scores(gpu)?;
         let ratio = check_attention(&inputs, None, &options.attention(), &dense)?
             .max(check_scores(&inputs, &layout, scores.data())?);
         if ratio > 1.0 {

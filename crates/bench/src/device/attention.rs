@@ -137,7 +137,7 @@ impl AttendRun {
 pub struct XAttentionRun {
     score: XAttentionScorePlan,
     select: XAttentionSelectPlan,
-    sums: GpuTensor,
+    scores: GpuTensor,
     /// Of each query head, whether its scores are computed.
     is_scored: Vec<bool>,
     mask: GpuMask,
@@ -156,14 +156,14 @@ impl XAttentionRun {
             ..XAttentionScore::new(qkv.shape, options.clone())
         })?;
         let select = gpu.plan_blocking(&XAttentionSelect::new(qkv.shape, options.clone()))?;
-        let sums = gpu.empty_tensor(&score.sums_shape(), DType::F32)?;
+        let scores = gpu.empty_tensor(&score.score_shape(), DType::F32)?;
         let mask = gpu.empty_mask(select.mask_shape())?;
         // The clone shares the memory that the selection writes.
         let attend = AttendRun::plan(gpu, qkv, &options.attention(), Some(mask.clone()))?;
         Ok(Self {
             score,
             select,
-            sums,
+            scores,
             is_scored: (0..qkv.shape.q_heads())
                 .map(|head| options.is_sparse(head))
                 .collect(),
@@ -188,7 +188,7 @@ impl XAttentionRun {
     /// Those of [`XAttentionScorePlan::record`].
     pub fn record_score(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
         let GpuQkv { q, k, .. } = &self.attend.qkv;
-        self.score.record(pass, q, k, &mut self.sums)
+        self.score.record(pass, q, k, &mut self.scores)
     }
 
     /// Records the second step: the mask, from the scores that are there.
@@ -196,7 +196,7 @@ impl XAttentionRun {
     /// # Errors
     /// Those of [`XAttentionSelectPlan::record`].
     pub fn record_select(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
-        self.select.record(pass, &self.sums, &mut self.mask)
+        self.select.record(pass, &self.scores, &mut self.mask)
     }
 
     /// Records the third step: attention, over the mask that is there.
@@ -218,26 +218,26 @@ impl XAttentionRun {
     }
 
     /// Block scores `[batch, heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
-    pub fn sums(&self) -> &GpuTensor {
-        &self.sums
+    pub fn scores(&self) -> &GpuTensor {
+        &self.scores
     }
 
     /// The block scores on the host; 0 for heads that are not scored, whose memory nobody writes.
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn read_sums(&self, gpu: &Gpu) -> Result<Tensor<f32>, Error> {
-        let mut sums: Tensor<f32> = gpu.read_blocking(&self.sums)?;
-        let &[_, heads, rows, blocks] = sums.shape() else {
-            return Ok(sums);
+    pub fn read_scores(&self, gpu: &Gpu) -> Result<Tensor<f32>, Error> {
+        let mut scores: Tensor<f32> = gpu.read_blocking(&self.scores)?;
+        let &[_, heads, rows, blocks] = scores.shape() else {
+            return Ok(scores);
         };
-        let of_heads = sums.data_mut().chunks_mut((rows * blocks).max(1));
+        let of_heads = scores.data_mut().chunks_mut((rows * blocks).max(1));
         for (at, of_head) in of_heads.enumerate() {
             if !self.is_scored[at % heads] {
                 of_head.fill(0.0);
             }
         }
-        Ok(sums)
+        Ok(scores)
     }
 
     /// `[batch, heads, q_blocks, k_blocks]`, on real lengths.

@@ -126,7 +126,7 @@ pub(super) struct Scores<T> {
     inputs: AttentionInputs<T>,
     qkv: GpuQkv,
     layout: XAttentionLayout,
-    sums: GpuTensor,
+    scores: GpuTensor,
 }
 
 impl<T: Element> Scores<T> {
@@ -146,7 +146,7 @@ impl<T: Element> Scores<T> {
         Ok(Self {
             inputs,
             qkv,
-            sums: gpu.empty_tensor(&layout.score_shape(), DType::F32)?,
+            scores: gpu.empty_tensor(&layout.score_shape(), DType::F32)?,
             layout,
         })
     }
@@ -176,12 +176,12 @@ impl<T: Element> TunedOperation for Scores<T> {
         plan: &XAttentionScorePlan,
         pass: &mut wgpu::ComputePass<'_>,
     ) -> Result<(), Error> {
-        let mut sums = self.sums.clone();
-        plan.record(pass, &self.qkv.q, &self.qkv.k, &mut sums)
+        let mut scores = self.scores.clone();
+        plan.record(pass, &self.qkv.q, &self.qkv.k, &mut scores)
     }
 
     fn outputs(&self) -> Vec<&GpuTensor> {
-        vec![&self.sums]
+        vec![&self.scores]
     }
 
     fn is_right(
@@ -189,10 +189,10 @@ impl<T: Element> TunedOperation for Scores<T> {
         results: &[Vec<f32>],
         _default: Option<&[Vec<f32>]>,
     ) -> anyhow::Result<bool> {
-        let [sums] = results else {
+        let [scores] = results else {
             anyhow::bail!("{} results of scores", results.len());
         };
-        let is_written = sums.iter().all(|x| x.is_finite());
-        Ok(is_written && check_scores(&self.inputs, &self.layout, sums)? <= 1.0)
+        let is_written = scores.iter().all(|x| x.is_finite());
+        Ok(is_written && check_scores(&self.inputs, &self.layout, scores)? <= 1.0)
     }
 }

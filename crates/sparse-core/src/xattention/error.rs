@@ -119,14 +119,14 @@ pub enum XAttentionError {
     },
     /// Reference mode has no sink columns and no recent window.
     #[error(
-        "n_sink {n_sink} and n_recent {n_recent} belong to Exact mode; in Reference mode set both to 0 (its own \
+        "sink_blocks {sink_blocks} and recent_blocks {recent_blocks} belong to Exact mode; in Reference mode set both to 0 (its own \
          switches are keep_sink and keep_recent)"
     )]
     ForcedColumnsInReference {
-        /// Sink columns asked for.
-        n_sink: usize,
+        /// Sink blocks asked for.
+        sink_blocks: usize,
         /// Recent blocks asked for.
-        n_recent: usize,
+        recent_blocks: usize,
     },
     /// More blocks than memory has room for.
     #[error(

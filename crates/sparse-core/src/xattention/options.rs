@@ -10,7 +10,7 @@ use crate::mask::BlockMask;
 /// use sparse_core::xattention::XAttentionOptions;
 /// let options = XAttentionOptions {
 ///     stride: 16,
-///     n_recent: 2,
+///     recent_blocks: 2,
 ///     ..XAttentionOptions::default()
 /// };
 /// assert_eq!((options.block, options.causal), (128, true));
@@ -43,10 +43,10 @@ pub struct XAttentionOptions {
     pub mode: Mode,
     /// Exact mode: this many first key blocks are always selected (where reachable). Causal attention selects
     /// block 0 in any case; for language models without causality 1 is a good choice. Default 0.
-    pub n_sink: usize,
+    pub sink_blocks: usize,
     /// Exact mode: this many key blocks, ending at the one where the row's last query stands, are always selected
     /// (where reachable). Causal attention selects the diagonal in any case. Default 0.
-    pub n_recent: usize,
+    pub recent_blocks: usize,
     /// Blocks that are always selected besides, `[batch, q_heads, q_blocks, k_blocks]` as [`XAttentionLayout::mask_shape`] has it: the union
     /// of a pattern of the caller's, such as [`BlockMask::sliding_window`], with what the scores select. In Exact mode they are forced blocks
     /// like the others: their mass counts, and those that a row cannot reach are left out. In Reference mode they are added to the finished
@@ -69,8 +69,8 @@ impl Default for XAttentionOptions {
             head_kinds: None,
             norm: 1.0,
             mode: Mode::Exact,
-            n_sink: 0,
-            n_recent: 0,
+            sink_blocks: 0,
+            recent_blocks: 0,
             forced: None,
         }
     }
@@ -115,9 +115,12 @@ impl XAttentionOptions {
             if let Some(chunk) = reference.chunk {
                 validate_chunk(chunk, block)?;
             }
-            let (n_sink, n_recent) = (self.n_sink, self.n_recent);
-            if n_sink > 0 || n_recent > 0 {
-                return Err(E::ForcedColumnsInReference { n_sink, n_recent });
+            let (sink_blocks, recent_blocks) = (self.sink_blocks, self.recent_blocks);
+            if sink_blocks > 0 || recent_blocks > 0 {
+                return Err(E::ForcedColumnsInReference {
+                    sink_blocks,
+                    recent_blocks,
+                });
             }
             if let Some(top_k) = self.top_k {
                 return Err(E::TopKInReference { top_k });

@@ -9,13 +9,13 @@ use crate::problem::{Explanation, Problem};
 use crate::xattention::score::ScoreEngine;
 use crate::{Error, Gpu, GpuTensor, KernelTile};
 
-/// Block scores of q against k: `sums[b, h, I, J]` is the sum over the query groups `i` of block `I` and the key groups `j` of block `J` of
+/// Block scores of q against k: `scores[b, h, I, J]` is the sum over the query groups `i` of block `I` and the key groups `j` of block `J` of
 /// `softmax_j(A[i, j])`, where a group is `stride` consecutive tokens and `A[i, j]` the mean of the scaled logits on the antidiagonal of
 /// the two groups.
 ///
-/// q `[batch, q_heads, q_len, head_dim]`, k `[batch, kv_heads, k_len, head_dim]`, sums f32 of [`XAttentionScore::sums_shape`], all row-major.
+/// q `[batch, q_heads, q_len, head_dim]`, k `[batch, kv_heads, k_len, head_dim]`, scores f32 of [`XAttentionScore::score_shape`], all row-major.
 /// Query head `h` uses key head `h / (q_heads / kv_heads)`; k is never copied for it. Accumulates in f32; `A` is never stored. Both modes of
-/// [`XAttentionOptions`]. Heads that are not [sparse](sparse_core::attention::HeadKind::Sparse) are not scored: their sums stay what they
+/// [`XAttentionOptions`]. Heads that are not [sparse](sparse_core::attention::HeadKind::Sparse) are not scored: their scores stay what they
 /// are. The kernels are `xattention_score.wgsl` and, around it, `xattention_pack.wgsl` and `xattention_reduce.wgsl`; the CPU
 /// twin is [`sparse_core::xattention::xattention_score`].
 ///
@@ -33,10 +33,10 @@ use crate::{Error, Gpu, GpuTensor, KernelTile};
 /// let q = gpu.upload(&Tensor::new(vec![1, 2, 512, 64], vec![0.5_f32; 2 * 512 * 64]))?;
 /// let k = gpu.upload(&Tensor::new(vec![1, 1, 512, 64], vec![0.5_f32; 512 * 64]))?;
 /// let plan = gpu.plan_blocking(&XAttentionScore::new(shape, XAttentionOptions::default()))?;
-/// let mut sums = gpu.empty_tensor(&plan.sums_shape(), DType::F32)?;
+/// let mut scores = gpu.empty_tensor(&plan.score_shape(), DType::F32)?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
-/// plan.record(&mut pass, &q, &k, &mut sums)?;
+/// plan.record(&mut pass, &q, &k, &mut scores)?;
 /// drop(pass);
 /// gpu.queue().submit([encoder.finish()]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -71,11 +71,11 @@ impl XAttentionScore {
         }
     }
 
-    /// Shape of the sums: `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
+    /// Shape of the scores: `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
     ///
     /// # Errors
     /// [`Error::XAttention`] where options and shape do not fit together.
-    pub fn sums_shape(&self) -> Result<[usize; 4], Error> {
+    pub fn score_shape(&self) -> Result<[usize; 4], Error> {
         Ok(self.options.layout(self.shape)?.score_shape())
     }
 }
@@ -106,14 +106,14 @@ impl XAttentionScorePlan {
         pass: &mut wgpu::ComputePass<'_>,
         q: &GpuTensor,
         k: &GpuTensor,
-        sums: &mut GpuTensor,
+        scores: &mut GpuTensor,
     ) -> Result<(), Error> {
-        self.engine.record(pass, q, k, sums)
+        self.engine.record(pass, q, k, scores)
     }
 
-    /// Shape of the sums: `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
-    pub fn sums_shape(&self) -> [usize; 4] {
-        self.engine.sums_shape()
+    /// Shape of the scores: `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
+    pub fn score_shape(&self) -> [usize; 4] {
+        self.engine.score_shape()
     }
 
     /// Bytes of scratch memory that the plan holds.

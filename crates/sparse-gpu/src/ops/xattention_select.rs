@@ -21,11 +21,11 @@ use crate::{Error, Gpu, GpuMask, GpuTensor};
 
 const OPERATION: &str = "xattention_select";
 
-/// The blocks to keep of every block row, from the sums of [`crate::XAttentionScore`]: those that are forced, and by mass descending, lower
+/// The blocks to keep of every block row, from the scores of [`crate::XAttentionScore`]: those that are forced, and by mass descending, lower
 /// index first among equals, as few more as reach the threshold, or as make a fixed count. The rows of dense and of streaming heads hold
-/// what their kind means, and their sums are not read.
+/// what their kind means, and their scores are not read.
 ///
-/// sums f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode; all of them are finite and `>= 0`. The mask is
+/// scores f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode; all of them are finite and `>= 0`. The mask is
 /// `[batch, q_heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Deterministic: masses are added as integers,
 /// exact to 2^-31 of a row's largest. Both modes of [`XAttentionOptions`]. The kernel is `xattention_select.wgsl`; the CPU twin is
 /// [`sparse_core::xattention::xattention_select`].
@@ -40,11 +40,11 @@ const OPERATION: &str = "xattention_select";
 /// let shape = AttentionShape::try_new(1, 2, 1, 512, 512, 64)?;
 /// let plan = gpu.plan_blocking(&XAttentionSelect::new(shape, XAttentionOptions::default()))?;
 /// // As XAttentionScore leaves them: 4 x 4 blocks of 128 tokens for each of two heads.
-/// let sums = gpu.upload(&Tensor::new(vec![1, 2, 4, 4], vec![1.0_f32; 2 * 4 * 4]))?;
+/// let scores = gpu.upload(&Tensor::new(vec![1, 2, 4, 4], vec![1.0_f32; 2 * 4 * 4]))?;
 /// let mut mask = gpu.empty_mask(plan.mask_shape())?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
-/// plan.record(&mut pass, &sums, &mut mask)?;
+/// plan.record(&mut pass, &scores, &mut mask)?;
 /// drop(pass);
 /// gpu.queue().submit([encoder.finish()]);
 /// let mask = gpu.read_mask_blocking(&mask)?;
@@ -98,11 +98,14 @@ impl Problem for XAttentionSelect {
 
     async fn plan(&self, gpu: &Gpu) -> Result<XAttentionSelectPlan, Error> {
         let layout = self.options.layout(self.shape)?;
-        let (sums_shape, mask_shape) = (layout.score_shape(), layout.mask_shape());
-        check_countable(OPERATION, &[("sums", &sums_shape), ("mask", &mask_shape)])?;
-        let row_bytes = 4 * sums_shape[3] as u64;
+        let (score_shape, mask_shape) = (layout.score_shape(), layout.mask_shape());
+        check_countable(
+            OPERATION,
+            &[("scores", &score_shape), ("mask", &mask_shape)],
+        )?;
+        let row_bytes = 4 * score_shape[3] as u64;
         if row_bytes > window_bytes(gpu) {
-            let what = format!("{OPERATION} with rows of {} blocks", sums_shape[3]);
+            let what = format!("{OPERATION} with rows of {} blocks", score_shape[3]);
             return Err(too_large_to_bind(
                 gpu,
                 what,
@@ -110,7 +113,7 @@ impl Problem for XAttentionSelect {
                 "take larger blocks",
             ));
         }
-        let (row_lanes, note) = self.row_lanes(gpu, sums_shape[3])?;
+        let (row_lanes, note) = self.row_lanes(gpu, score_shape[3])?;
         let kernel = XAttentionSelectKernel {
             rules: rules(&self.options),
             row_lanes,
@@ -156,24 +159,28 @@ impl XAttentionSelectPlan {
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
-        sums: &GpuTensor,
+        scores: &GpuTensor,
         mask: &mut GpuMask,
     ) -> Result<(), Error> {
         let mask_shape = self.mask_shape();
-        sums.expect(
+        scores.expect(
             &self.gpu,
             OPERATION,
-            "sums",
+            "scores",
             &self.layout.score_shape(),
             DType::F32,
         )?;
         mask.expect(&self.gpu, OPERATION, mask_shape)?;
-        refuse_aliases(OPERATION, ("mask", &mask.words), &[("sums", sums.buffer())])?;
+        refuse_aliases(
+            OPERATION,
+            ("mask", &mask.words),
+            &[("scores", scores.buffer())],
+        )?;
         if mask_shape.contains(&0) {
             return Ok(());
         }
         for rows in self.slices() {
-            self.record_rows(pass, sums, mask, &rows);
+            self.record_rows(pass, scores, mask, &rows);
         }
         Ok(())
     }
@@ -188,7 +195,7 @@ impl XAttentionSelectPlan {
         &self.explanation
     }
 
-    /// Rows of the mask, through batch and heads, whose sums can be bound at once.
+    /// Rows of the mask, through batch and heads, whose scores can be bound at once.
     fn slices(&self) -> Vec<Range<usize>> {
         let [batch, heads, q_blocks, _] = self.mask_shape();
         let [_, _, score_rows, score_blocks] = self.layout.score_shape();
@@ -214,7 +221,7 @@ impl XAttentionSelectPlan {
     fn record_rows(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
-        sums: &GpuTensor,
+        scores: &GpuTensor,
         mask: &GpuMask,
         rows: &Range<usize>,
     ) {
@@ -223,9 +230,9 @@ impl XAttentionSelectPlan {
         let [_, _, score_rows, score_blocks] = layout.score_shape();
         let words_per_row = mask.words_per_row();
         let score_row = |row: usize| row / q_blocks * score_rows + row % q_blocks;
-        let scores = score_row(rows.start) as u64 * score_blocks as u64
+        let elements = score_row(rows.start) as u64 * score_blocks as u64
             ..(score_row(rows.end - 1) as u64 + 1) * score_blocks as u64;
-        let sums = Window::new(&self.gpu, sums.buffer(), sums.offset(), 4, scores);
+        let scores = Window::new(&self.gpu, scores.buffer(), scores.offset(), 4, elements);
         let words = (rows.start * words_per_row) as u64..(rows.end * words_per_row) as u64;
         let forced = self.forced.as_ref();
         // Of the same shape, so bound from the same word on.
@@ -246,13 +253,13 @@ impl XAttentionSelectPlan {
             score_rows: word(score_rows),
             score_blocks: word(score_blocks),
             index_bits: usize::BITS - score_blocks.leading_zeros(),
-            sums_first: sums.first,
+            sums_first: scores.first,
             mask_first: mask.first,
             block: word(options.block),
             q_len: word(shape.q_len()),
             k_len: word(shape.k_len()),
-            n_sink: columns(options.n_sink),
-            n_recent: word(options.n_recent.min(1 << 30)),
+            n_sink: columns(options.sink_blocks),
+            n_recent: word(options.recent_blocks.min(1 << 30)),
             block_offset: word(reference.map_or(0, |r| r.block_offset)),
             blocks_per_chunk: word(reference.map_or(1, |r| r.chunk / options.block)),
             keep_sink: reference.is_some_and(|r| r.options.keep_sink).into(),
@@ -260,7 +267,7 @@ impl XAttentionSelectPlan {
             ..SelectParams::default()
         };
         let mut buffers = vec![
-            ("sums", sums.binding()),
+            ("sums", scores.binding()),
             ("head_rules", self.head_rules.as_entire_binding()),
             ("mask_words", mask.binding()),
         ];

@@ -101,7 +101,7 @@ impl XAttentionPlan {
         });
         self.explanation.notes.extend(notes);
         let results = self.sparse.as_ref();
-        let results = results.map_or(0, |s| s.sums.buffer().size() + s.mask.buffer().size());
+        let results = results.map_or(0, |s| s.scores.buffer().size() + s.mask.buffer().size());
         self.explanation.scratch_bytes = steps.iter().map(|step| step.scratch_bytes).sum::<u64>()
             + results
             + self.switch.as_ref().map_or(0, Switch::scratch_bytes);
@@ -136,9 +136,9 @@ impl XAttentionPlan {
             return Ok(());
         };
         // Clones share the buffers.
-        let (mut sums, mut mask) = (steps.sums.clone(), steps.mask.clone());
-        steps.score.record(pass, q, k, &mut sums)?;
-        steps.select.record(pass, &sums, &mut mask)?;
+        let (mut scores, mut mask) = (steps.scores.clone(), steps.mask.clone());
+        steps.score.record(pass, q, k, &mut scores)?;
+        steps.select.record(pass, &scores, &mut mask)?;
         let sparse = with(steps.masked.then_some(&mask));
         match (&self.switch, &self.dense) {
             (Some(switch), Some(dense)) => {
@@ -155,9 +155,11 @@ impl XAttentionPlan {
         let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
         let shapes: [&[usize]; 3] = [&q_shape, &kv_shape, &q_shape[..3]];
         operands.check_tensors(&self.gpu, OPERATION, self.types, shapes)?;
-        let sums = self.sums().map(|sums| ("the plan's scores", sums.buffer()));
+        let scores = self
+            .scores()
+            .map(|scores| ("the plan's scores", scores.buffer()));
         let mask = self.mask().map(|mask| ("the plan's mask", mask.buffer()));
-        let own: Vec<_> = sums.into_iter().chain(mask).collect();
+        let own: Vec<_> = scores.into_iter().chain(mask).collect();
         operands.check_aliases(OPERATION, &own)
     }
 
@@ -226,8 +228,8 @@ impl XAttentionPlan {
 
     /// The block scores of the last recording that has run, f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode;
     /// `None` where the plan is dense.
-    pub fn sums(&self) -> Option<&GpuTensor> {
-        self.sparse.as_ref().map(|steps| &steps.sums)
+    pub fn scores(&self) -> Option<&GpuTensor> {
+        self.sparse.as_ref().map(|steps| &steps.scores)
     }
 
     /// The blocks that it selected, whichever kernel attended; [`Gpu::read_mask`] brings them to the host. `None` where the plan is dense.

@@ -14,7 +14,7 @@ pub(super) struct SparseSteps {
     pub(super) attention: BlockAttentionPlan,
     /// Whether any head reads the mask.
     pub(super) masked: bool,
-    pub(super) sums: GpuTensor,
+    pub(super) scores: GpuTensor,
     pub(super) mask: GpuMask,
 }
 
@@ -26,7 +26,7 @@ impl SparseSteps {
         Ok(Self {
             masked: attention.masked,
             attention: gpu.plan(&attention).await?,
-            sums: gpu.empty_tensor(&score.sums_shape(), DType::F32)?,
+            scores: gpu.empty_tensor(&score.score_shape(), DType::F32)?,
             mask: gpu.empty_mask(select.mask_shape())?,
             score,
             select,

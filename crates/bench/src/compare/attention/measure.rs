@@ -122,7 +122,7 @@ pub fn measure<T: Element>(
     let qkv = GpuQkv::upload(gpu, inputs, shape)?;
     let mut dense = AttendRun::plan(gpu, &qkv, &options.attention(), None)?;
     let mut sparse = XAttentionRun::plan(gpu, &qkv, options)?;
-    for results in [dense.out(), dense.lse(), sparse.sums()] {
+    for results in [dense.out(), dense.lse(), sparse.scores()] {
         bench.poison(results);
     }
     bench.poison(sparse.attend().out());
@@ -138,7 +138,7 @@ pub fn measure<T: Element>(
         }
     })?;
 
-    let all_scores = sparse.read_sums(gpu)?;
+    let all_scores = sparse.read_scores(gpu)?;
     let dense_result = dense.read(gpu)?;
     let reachable = reachable(shape, options.block, options.causal)?;
     let attention = options.attention();

@@ -56,15 +56,18 @@ fn every_broken_rule_has_its_own_error() {
         ..with_reference(|_| ())
     };
     assert_eq!(counted.validate(), Err(E::TopKInReference { top_k }));
-    for (n_sink, n_recent) in [(1, 0), (0, 1)] {
+    for (sink_blocks, recent_blocks) in [(1, 0), (0, 1)] {
         let forced = XAttentionOptions {
-            n_sink,
-            n_recent,
+            sink_blocks,
+            recent_blocks,
             ..with_reference(|_| ())
         };
         assert_eq!(
             forced.validate(),
-            Err(E::ForcedColumnsInReference { n_sink, n_recent })
+            Err(E::ForcedColumnsInReference {
+                sink_blocks,
+                recent_blocks
+            })
         );
     }
 }

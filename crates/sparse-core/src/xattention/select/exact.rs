@@ -71,7 +71,7 @@ impl XAttentionLayout {
     /// The reachable and the forced key blocks of Exact mode's block row `q_block` of a query head, and how many more are wanted.
     ///
     /// Forced are, causal: block 0, and the blocks that hold the diagonal, two where `block` does not divide `k_len - q_len`. Besides,
-    /// `n_sink` first blocks, the `n_recent` blocks ending where the row's last query stands, and those of `forced`. All of them as far
+    /// `sink_blocks` first blocks, the `recent_blocks` blocks ending where the row's last query stands, and those of `forced`. All of them as far
     /// as they are reachable.
     ///
     /// # Panics
@@ -89,7 +89,7 @@ impl XAttentionLayout {
             let on_diagonal = options.causal && (j == 0 || j >= position.diagonal_start);
             let given = options.forced.as_ref();
             on_diagonal
-                || position.is_sink_or_recent(j, options.n_sink, options.n_recent)
+                || position.is_sink_or_recent(j, options.sink_blocks, options.recent_blocks)
                 || given.is_some_and(|mask| mask.get(item, head, q_block, j))
         };
         ExactRow {

@@ -13,7 +13,7 @@ pub use exact::{ExactRow, Wanted};
 /// Selects the blocks of every block row from their scores.
 ///
 /// Exact mode: with `R = threshold * (sum over the reachable blocks of the row)`, the forced blocks (causal: block 0 and
-/// those on the diagonal; `n_sink`, `n_recent`, the mask `forced`) and then, highest score first and lower index first among equals,
+/// those on the diagonal; `sink_blocks`, `recent_blocks`, the mask `forced`) and then, highest score first and lower index first among equals,
 /// as few more as bring the selected mass to `R`; a row that can reach any block selects at least one. `threshold = 1` selects all. With
 /// `top_k` instead, as many more as make that count. Rows depend on nothing but their own scores.
 ///
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn a_fixed_count_goes_by_score_and_then_by_index() {
         let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.125, 0.375, 0.125, 0.375]).unwrap();
-        let choose = |top_k, n_sink| {
-            let layout = with(|o| (o.top_k, o.n_sink) = (Some(top_k), n_sink));
+        let choose = |top_k, sink_blocks| {
+            let layout = with(|o| (o.top_k, o.sink_blocks) = (Some(top_k), sink_blocks));
             selected(&xattention_select(&scores, &layout).unwrap(), 0)
         };
         assert_eq!(choose(1, 0), [1]);

@@ -44,10 +44,10 @@ impl ScoreEngine {
     pub(crate) async fn plan(gpu: &Gpu, problem: &XAttentionScore) -> Result<Self, Error> {
         let layout = problem.options.layout(problem.shape)?;
         let (q_shape, kv_shape) = (problem.shape.q_shape(), problem.shape.kv_shape());
-        let sums_shape = layout.score_shape();
+        let score_shape = layout.score_shape();
         check_countable(
             OPERATION,
-            &[("q", &q_shape), ("k", &kv_shape), ("sums", &sums_shape)],
+            &[("q", &q_shape), ("k", &kv_shape), ("scores", &score_shape)],
         )?;
         Error::check_tile(OPERATION, problem.tile)?;
         let Chosen { tile, origin } = gpu.score_tile(problem.tile, &layout, problem.k);
@@ -78,7 +78,7 @@ impl ScoreEngine {
             scratch_bytes: 0,
             notes: gpu.note_of_origin(origin).into_iter().collect(),
         };
-        let work = if sums_shape.contains(&0) || !problem.options.any_sparse() {
+        let work = if score_shape.contains(&0) || !problem.options.any_sparse() {
             explanation.notes.push("nothing to score".to_owned());
             None
         } else {
@@ -107,7 +107,7 @@ impl ScoreEngine {
         }
     }
 
-    pub(crate) fn sums_shape(&self) -> [usize; 4] {
+    pub(crate) fn score_shape(&self) -> [usize; 4] {
         self.sizes.layout.score_shape()
     }
 
@@ -116,14 +116,20 @@ impl ScoreEngine {
         pass: &mut wgpu::ComputePass<'_>,
         q: &GpuTensor,
         k: &GpuTensor,
-        sums: &GpuTensor,
+        scores: &GpuTensor,
     ) -> Result<(), Error> {
         let shape = self.sizes.layout.shape();
         q.expect(&self.gpu, OPERATION, "q", &shape.q_shape(), self.types[0])?;
         k.expect(&self.gpu, OPERATION, "k", &shape.kv_shape(), self.types[1])?;
-        sums.expect(&self.gpu, OPERATION, "sums", &self.sums_shape(), DType::F32)?;
+        scores.expect(
+            &self.gpu,
+            OPERATION,
+            "scores",
+            &self.score_shape(),
+            DType::F32,
+        )?;
         let read = [("q", q.buffer()), ("k", k.buffer())];
-        refuse_aliases(OPERATION, ("sums", sums.buffer()), &read)?;
+        refuse_aliases(OPERATION, ("scores", scores.buffer()), &read)?;
         let Some(work) = &self.work else {
             return Ok(());
         };
@@ -140,7 +146,7 @@ impl ScoreEngine {
                         self.record_score(pass, work, k, heads, rows, units);
                     }
                 }
-                self.record_reduce(pass, work, sums, heads, rows);
+                self.record_reduce(pass, work, scores, heads, rows);
             }
         }
         Ok(())

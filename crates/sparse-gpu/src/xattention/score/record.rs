@@ -192,7 +192,7 @@ impl ScoreEngine {
         &self,
         pass: &mut wgpu::ComputePass<'_>,
         work: &Work,
-        sums: &GpuTensor,
+        scores: &GpuTensor,
         heads: &Range<usize>,
         rows: &Range<usize>,
     ) {
@@ -203,8 +203,8 @@ impl ScoreEngine {
         let range = element(heads.start, rows.start)..element(heads.end - 1, rows.end);
         let window = Window::new(
             &self.gpu,
-            sums.buffer(),
-            sums.offset(),
+            scores.buffer(),
+            scores.offset(),
             4,
             range.start as u64..range.end as u64,
         );
