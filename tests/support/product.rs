@@ -54,7 +54,9 @@ impl<W: Element> HostWeights<W> {
                 counts.into_iter().max().unwrap_or(0)
             }
             Self::Nm(w) => w.kept_per_row(),
-            Self::Bsr(w) if transposed => longest(&w.selection().by_column().indptr) * w.block().0,
+            Self::Bsr(w) if transposed => {
+                longest(&w.selection().by_column().unwrap().indptr) * w.block().0
+            }
             Self::Bsr(w) => longest(w.indptr()) * w.block().1,
         }
     }
@@ -81,12 +83,16 @@ impl<X: Element, W: Element, Y: Element> Inputs<X, W, Y> {
         match case.addend {
             Added::Previous(beta) => {
                 if let Some(c) = &self.previous {
-                    epilogue = epilogue.with_addend(beta, &rows(c, item, case.tokens));
+                    epilogue = epilogue
+                        .with_addend(beta, &rows(c, item, case.tokens))
+                        .unwrap();
                 }
             }
             Added::Residual(beta) => {
                 if let Some(c) = &self.residual {
-                    epilogue = epilogue.with_addend(beta, &rows(c, item, case.tokens));
+                    epilogue = epilogue
+                        .with_addend(beta, &rows(c, item, case.tokens))
+                        .unwrap();
                 }
             }
             Added::Nothing => {}

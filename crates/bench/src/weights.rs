@@ -5,7 +5,7 @@ use sparse_core::matmul::dense_matmul_tokens;
 use sparse_core::nm::nm_matmul_tokens;
 use sparse_core::{
     BlockBudget, BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, Matrix, NmMatrix,
-    PruneError,
+    OutOfMemory, PruneError,
 };
 
 use crate::cli::Pattern;
@@ -71,9 +71,12 @@ impl<T: Element> PrunedWeights<T> {
     }
 
     /// The weights as multiplied, zeros included.
-    pub fn to_dense(&self) -> Matrix<T> {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn to_dense(&self) -> Result<Matrix<T>, OutOfMemory> {
         match self {
-            Self::Dense(w) => w.clone(),
+            Self::Dense(w) => Ok(w.clone()),
             Self::Nm(w) => w.to_dense(),
             Self::Bsr(w) => w.to_dense(),
         }
@@ -129,7 +132,8 @@ mod tests {
             let pruned = PrunedWeights::prune(w.clone(), pattern).unwrap();
             assert_eq!(pruned.density(), pattern.density(), "{text}");
             assert!(pruned.most_terms() >= terms, "{text}");
-            let shown = dense_matmul_tokens(&x, &pruned.to_dense(), &Epilogue::NONE, &[2, 0]);
+            let dense = pruned.to_dense().unwrap();
+            let shown = dense_matmul_tokens(&x, &dense, &Epilogue::NONE, &[2, 0]);
             let own = pruned.reference(&x, &Epilogue::NONE, &[2, 0]);
             assert_eq!(own.unwrap().y, shown.unwrap().y, "{text}");
         }

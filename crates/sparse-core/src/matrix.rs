@@ -1,7 +1,7 @@
 //! Dense matrices: owned row-major ones and strided views.
 
-use crate::Element;
-use crate::shape::{ShapeError, check_len, element_count, filled};
+use crate::shape::{ShapeError, check_len, filled_elements, room_for_counted, room_for_elements};
+use crate::{Element, OutOfMemory};
 
 /// A dense matrix, row-major and contiguous.
 ///
@@ -43,10 +43,14 @@ impl<T: Element> Matrix<T> {
     /// # Errors
     /// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice.
     pub fn zeros(rows: usize, cols: usize) -> Result<Self, ShapeError> {
-        let shape = [rows, cols];
-        let data = filled(element_count(&shape)?, T::ZERO).ok_or(ShapeError::OutOfMemory {
-            shape: shape.to_vec(),
-        })?;
+        let data = filled_elements(&[rows, cols], T::ZERO)?;
+        Ok(Self { rows, cols, data })
+    }
+
+    /// As [`Matrix::zeros`], of sizes that a format has found addressable.
+    pub(crate) fn allocate_zeros(rows: usize, cols: usize) -> Result<Self, OutOfMemory> {
+        let mut data = room_for_counted(&[rows, cols], rows * cols)?;
+        data.resize(rows * cols, T::ZERO);
         Ok(Self { rows, cols, data })
     }
 
@@ -106,6 +110,19 @@ impl<T: Element> Matrix<T> {
             cols: self.cols,
             row_stride: self.cols,
             col_stride: 1,
+        }
+    }
+
+    /// A copy with rows and columns exchanged; [`MatrixView::transposed`] moves no element.
+    #[must_use]
+    pub fn transposed(&self) -> Self {
+        let view = self.view().transposed();
+        let rows = view.filled_rows();
+        let data = rows.flat_map(|row| (0..self.rows).map(move |col| view.get(row, col)));
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            data: data.collect(),
         }
     }
 
@@ -209,16 +226,21 @@ impl<'a, T: Element> MatrixView<'a, T> {
     }
 
     /// A contiguous copy.
-    pub fn to_matrix(&self) -> Matrix<T> {
-        let data = (0..self.rows)
-            .flat_map(|r| (0..self.cols).map(move |c| (r, c)))
-            .map(|(r, c)| self.get(r, c))
-            .collect();
-        Matrix {
-            rows: self.rows,
-            cols: self.cols,
-            data,
+    ///
+    /// # Errors
+    /// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice:
+    /// a view that repeats a row or a column may have any number of elements.
+    pub fn to_matrix(&self) -> Result<Matrix<T>, ShapeError> {
+        let mut data = room_for_elements(&[self.rows, self.cols])?;
+        for row in self.filled_rows() {
+            data.extend((0..self.cols).map(|col| self.get(row, col)));
         }
+        Matrix::try_new(self.rows, self.cols, data)
+    }
+
+    /// The rows that have any element: none where there are no columns, however many rows there are.
+    pub(crate) fn filled_rows(&self) -> std::ops::Range<usize> {
+        0..if self.cols == 0 { 0 } else { self.rows }
     }
 }
 
@@ -272,7 +294,11 @@ mod tests {
         for rows in [usize::MAX, usize::MAX / 16] {
             assert_eq!(
                 Matrix::<f32>::zeros(rows, 1).unwrap_err().to_string(),
-                format!("shape [{rows}, 1] needs more memory than this machine has")
+                format!(
+                    "there is no memory for the elements of shape [{rows}, 1], {} bytes; take a smaller shape, or a part at a \
+                     time",
+                    (rows as u64).saturating_mul(4)
+                )
             );
             assert!(crate::Tensor::<f32>::zeros(vec![rows]).is_err());
         }
@@ -281,8 +307,35 @@ mod tests {
     #[test]
     fn a_transposed_view_swaps_indices() {
         let m = Matrix::new(2, 3, vec![1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        let t = m.view().transposed().to_matrix();
+        let t = m.view().transposed().to_matrix().unwrap();
         assert_eq!(t, Matrix::new(3, 2, vec![1.0, 4.0, 2.0, 5.0, 3.0, 6.0]));
+        assert_eq!(m.transposed(), t);
+        let rows = usize::MAX;
+        let (tall, wide) = (
+            Matrix::<f32>::new(rows, 0, vec![]),
+            Matrix::new(0, rows, vec![]),
+        );
+        assert_eq!((tall.transposed(), wide.transposed()), (wide, tall));
+    }
+
+    #[test]
+    fn a_copy_of_a_view_that_repeats_is_no_larger_than_memory() {
+        let one = [1.0_f32];
+        let of = |rows, cols| MatrixView::try_new(&one, rows, cols, 0, 0).unwrap();
+        let error = of(1 << 30, 1 << 30).to_matrix().unwrap_err();
+        assert!(
+            matches!(error, ShapeError::OutOfMemory(_))
+                && error.to_string().contains("[1073741824, 1073741824]"),
+            "{error}"
+        );
+        assert!(matches!(
+            of(1 << 40, 1 << 40).to_matrix(),
+            Err(ShapeError::TooLarge { .. })
+        ));
+        assert_eq!(of(2, 3).to_matrix(), Ok(Matrix::new(2, 3, vec![1.0; 6])));
+        // No element, whatever the rows.
+        let rows = usize::MAX;
+        assert_eq!(of(rows, 0).to_matrix(), Ok(Matrix::new(rows, 0, vec![])));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Errors of sizes and shapes that dense containers share.
 
+use crate::memory::{OutOfMemory, room_for};
+
 /// A buffer or a shape that does not describe a dense array.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -11,11 +13,8 @@ pub enum ShapeError {
         shape: Vec<usize>,
     },
     /// There is no memory for the elements.
-    #[error("shape {shape:?} needs more memory than this machine has")]
-    OutOfMemory {
-        /// The shape asked for.
-        shape: Vec<usize>,
-    },
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// The data does not have as many elements as the shape says.
     #[error("shape {shape:?} needs {expected} elements, the data has {actual}")]
     Length {
@@ -57,12 +56,23 @@ pub(crate) fn element_count(shape: &[usize]) -> Result<usize, ShapeError> {
         })
 }
 
-/// `len` copies of `value`, where memory can be had for them.
-pub(crate) fn filled<T: Copy>(len: usize, value: T) -> Option<Vec<T>> {
-    let mut data = Vec::new();
-    data.try_reserve_exact(len).ok()?;
-    data.resize(len, value);
-    Some(data)
+/// An empty list with room for the elements of `shape`.
+pub(crate) fn room_for_elements<T>(shape: &[usize]) -> Result<Vec<T>, ShapeError> {
+    Ok(room_for_counted(shape, element_count(shape)?)?)
+}
+
+/// As [`room_for_elements`], where the elements of `shape` are known to be `count`.
+pub(crate) fn room_for_counted<T>(shape: &[usize], count: usize) -> Result<Vec<T>, OutOfMemory> {
+    let what = || format!("the elements of shape {shape:?}");
+    room_for(count, what, "take a smaller shape, or a part at a time")
+}
+
+/// The elements of `shape`, all of them `value`.
+pub(crate) fn filled_elements<T: Clone>(shape: &[usize], value: T) -> Result<Vec<T>, ShapeError> {
+    let count = element_count(shape)?;
+    let mut data = room_for_counted(shape, count)?;
+    data.resize(count, value);
+    Ok(data)
 }
 
 /// Checks that `len` elements fill `shape`.

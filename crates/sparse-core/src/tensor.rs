@@ -1,6 +1,6 @@
 //! A dense array of any rank, row-major and contiguous.
 
-use crate::shape::{ShapeError, check_len, element_count, filled};
+use crate::shape::{ShapeError, check_len, filled_elements};
 use crate::{Element, Matrix};
 
 /// A dense array of any rank, row-major and contiguous: `q [batch, heads, tokens, head_dim]` and the like.
@@ -41,10 +41,8 @@ impl<T: Element> Tensor<T> {
     /// # Errors
     /// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice.
     pub fn zeros(shape: Vec<usize>) -> Result<Self, ShapeError> {
-        match filled(element_count(&shape)?, T::ZERO) {
-            Some(data) => Ok(Self { shape, data }),
-            None => Err(ShapeError::OutOfMemory { shape }),
-        }
+        let data = filled_elements(&shape, T::ZERO)?;
+        Ok(Self { shape, data })
     }
 
     /// Sizes, slowest dimension first.

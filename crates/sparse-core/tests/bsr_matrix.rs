@@ -48,7 +48,7 @@ fn accessors_describe_the_format() {
     let positions: Vec<_> = matrix.blocks().map(|(position, _)| position).collect();
     assert_eq!(positions, [(0, 0), (0, 2), (1, 1)]);
     assert_eq!(
-        matrix.to_dense().data(),
+        matrix.to_dense().unwrap().data(),
         [
             1.0, 2.0, 0.0, 0.0, 5.0, //
             3.0, 4.0, 0.0, 0.0, 6.0, //
@@ -167,10 +167,10 @@ fn empty_and_full_rows_of_blocks() {
     let dense = Matrix::new(6, 4, data);
     let matrix = BsrMatrix::from_dense(&dense, (2, 2)).unwrap();
     assert_eq!(matrix.indptr(), [0, 0, 2, 2]);
-    assert_eq!(matrix.to_dense(), dense);
+    assert_eq!(matrix.to_dense().unwrap(), dense);
     let nothing = BsrMatrix::from_dense(&Matrix::<f32>::zeros(6, 4).unwrap(), (4, 3)).unwrap();
     assert_eq!((nothing.nnz_blocks(), nothing.density()), (0, 0.0));
-    assert_eq!(nothing.to_dense(), Matrix::zeros(6, 4).unwrap());
+    assert_eq!(nothing.to_dense().unwrap(), Matrix::zeros(6, 4).unwrap());
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn no_rows_or_no_columns_make_an_empty_matrix() {
         let matrix = BsrMatrix::from_dense(&dense, (2, 3)).unwrap();
         assert_eq!(matrix.indptr(), vec![0; rows.div_ceil(2) + 1]);
         assert_eq!((matrix.nnz_blocks(), matrix.density()), (0, 0.0));
-        assert_eq!(matrix.to_dense(), dense);
+        assert_eq!(matrix.to_dense().unwrap(), dense);
     }
 }
 
@@ -189,7 +189,7 @@ fn a_block_larger_than_the_matrix_is_padded() {
     let dense = Matrix::new(1, 2, vec![3.0_f32, 0.0]);
     let matrix = BsrMatrix::from_dense(&dense, (2, 3)).unwrap();
     assert_eq!(matrix.values(), [3.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-    assert_eq!(matrix.to_dense(), dense);
+    assert_eq!(matrix.to_dense().unwrap(), dense);
 }
 
 fn specials_survive<T: Element>() {
@@ -198,7 +198,7 @@ fn specials_survive<T: Element>() {
         let matrix = BsrMatrix::from_dense(&dense, (1, 2)).unwrap();
         assert_eq!(matrix.indptr(), [0, 1, 1]);
         assert_eq!(bits(matrix.values()), bits(&[T::ZERO, special]));
-        assert_eq!(bits(matrix.to_dense().row(0)), bits(dense.row(0)));
+        assert_eq!(bits(matrix.to_dense().unwrap().row(0)), bits(dense.row(0)));
     }
 }
 
@@ -224,7 +224,10 @@ fn check_round_trip<T: Element>(
             .map(|&x| if x.is_zero() { T::ZERO } else { x })
             .collect()
     };
-    prop_assert_eq!(bits(&plain(&matrix.to_dense())), bits(&plain(dense)));
+    prop_assert_eq!(
+        bits(&plain(&matrix.to_dense().unwrap())),
+        bits(&plain(dense))
+    );
     let rebuilt = BsrMatrix::try_new(
         dense.rows(),
         dense.cols(),
@@ -235,8 +238,8 @@ fn check_round_trip<T: Element>(
     )
     .unwrap();
     prop_assert_eq!(
-        bits(rebuilt.to_dense().data()),
-        bits(matrix.to_dense().data())
+        bits(rebuilt.to_dense().unwrap().data()),
+        bits(matrix.to_dense().unwrap().data())
     );
     Ok(())
 }
@@ -261,7 +264,7 @@ proptest! {
     ) {
         let values = vec![0.0_f32; indices.len() * block.0 * block.1];
         if let Ok(matrix) = BsrMatrix::try_new(rows, cols, block, indptr, indices, values) {
-            prop_assert_eq!(matrix.to_dense(), Matrix::zeros(rows, cols).unwrap());
+            prop_assert_eq!(matrix.to_dense().unwrap(), Matrix::zeros(rows, cols).unwrap());
         }
     }
 }
@@ -275,7 +278,20 @@ fn blocks_beyond_all_memory_are_refused() {
             .unwrap_err()
             .to_string(),
         format!(
-            "1 blocks of {rows} x 2 need more memory than this machine has; choose smaller blocks or keep fewer"
+            "there is no memory for blocks of {rows} x 2, 1 of them, {} bytes; choose smaller blocks or keep fewer",
+            8_u64 << 58
         )
+    );
+}
+
+/// A matrix of which nothing is stored has 2^56 elements.
+#[test]
+fn zeros_beyond_all_memory_are_not_written_out() {
+    let (rows, cols, block) = (1 << 28, 1 << 28, (1 << 28, 1 << 14));
+    let matrix = BsrMatrix::<f32>::new(rows, cols, block, vec![0, 0], vec![], vec![]);
+    assert_eq!(
+        matrix.to_dense().unwrap_err().to_string(),
+        "there is no memory for the elements of shape [268435456, 268435456], 288230376151711744 bytes; take a smaller shape, \
+         or a part at a time"
     );
 }

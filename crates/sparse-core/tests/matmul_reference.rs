@@ -7,7 +7,7 @@ use sparse_core::matmul::{dense_matmul, dense_matmul_tokens};
 use sparse_core::nm::{nm_matmul, nm_matmul_tokens, nm_matmul_transposed};
 use sparse_core::{
     Activation, BlockSelection, BsrMatrix, Element, Epilogue, MatmulError, Matrix, MatrixView, Nm,
-    NmMatrix,
+    NmMatrix, ShapeError,
 };
 
 /// Small integers that differ along both axes, so that a transposed or shifted read cannot go unseen.
@@ -57,7 +57,7 @@ fn dense_is_the_sum_by_hand_in_every_storage_type() {
 fn strided_views_are_read_through_their_strides() {
     let (x, w) = (integers::<f32>(3, 4), integers::<f32>(4, 5));
     let w_turned = w.view().transposed();
-    let copied = w_turned.to_matrix();
+    let copied = w_turned.to_matrix().unwrap();
     assert_eq!(
         dense_matmul(&x, w_turned, &Epilogue::NONE),
         dense_matmul(&x, &copied, &Epilogue::NONE)
@@ -85,7 +85,10 @@ fn an_epilogue_scales_and_adds_and_factors_of_zero_take_nothing() {
     let x = Matrix::new(2, 1, vec![1.0_f32, f32::INFINITY]);
     let w = Matrix::new(2, 1, vec![3.0_f32, -1.0]);
     let c = Matrix::new(2, 2, vec![10.0_f32, 20.0, f32::NAN, 40.0]);
-    let epilogue = Epilogue::NONE.with_alpha(2.0).with_addend(-0.5, &c);
+    let epilogue = Epilogue::NONE
+        .with_alpha(2.0)
+        .with_addend(-0.5, &c)
+        .unwrap();
     let product = dense_matmul(&x, &w, &epilogue).unwrap();
     assert_eq!(product.y[..2], [1.0, -12.0]);
     assert_eq!(product.magnitude[..2], [11.0, 12.0]);
@@ -97,9 +100,9 @@ fn an_epilogue_scales_and_adds_and_factors_of_zero_take_nothing() {
     // Sampled tokens meet their own rows of c.
     let sampled = dense_matmul_tokens(&x, &w, &epilogue, &[1, 0]).unwrap();
     assert_eq!(sampled.y[2..], product.y[..2]);
-    let nothing = Epilogue::NONE.with_alpha(0.0).with_addend(0.0, &c);
+    let nothing = Epilogue::NONE.with_alpha(0.0).with_addend(0.0, &c).unwrap();
     assert_eq!(dense_matmul(&x, &w, &nothing).unwrap().y, [0.0; 4]);
-    let short = Epilogue::NONE.with_addend(1.0, &x);
+    let short = Epilogue::NONE.with_addend(1.0, &x).unwrap();
     assert_eq!(
         dense_matmul(&x, &w, &short).unwrap_err().to_string(),
         "x has 2 rows and w has 2, so what is added must have 2 x 2 numbers, but it has 2"
@@ -231,7 +234,7 @@ fn operands_that_do_not_fit_are_refused() {
     );
     // Without a k, and of a single block: operands that take no memory have outputs that no machine has memory for.
     let empty = Matrix::<f32>::new(1 << 29, 0, Vec::new());
-    let expected = "an output of 536870912 tokens x 536870912 features needs more memory than this machine has; \
+    let expected = "there is no memory for an output of 536870912 tokens x 536870912 features, 2305843009213693952 bytes; \
                     compute some tokens at a time";
     assert_eq!(
         dense_matmul(&empty, &empty, &Epilogue::NONE).map_err(message),
@@ -261,7 +264,7 @@ proptest! {
         let nm = NmMatrix::prune(&w, Nm::new(n, m, v)).unwrap();
         prop_assert_eq!(
             nm_matmul(&x, &nm, &Epilogue::NONE),
-            dense_matmul(&x, &nm.to_dense(), &Epilogue::NONE)
+            dense_matmul(&x, &nm.to_dense().unwrap(), &Epilogue::NONE)
         );
         let bsr = BsrMatrix::from_dense(&w, block).unwrap();
         prop_assert_eq!(
@@ -270,7 +273,7 @@ proptest! {
         );
         // The gradient of x: the same weights, summed over their rows.
         let dy = integers::<f32>(tokens, n_out);
-        let pruned = nm.to_dense();
+        let pruned = nm.to_dense().unwrap();
         prop_assert_eq!(
             nm_matmul_transposed(&dy, &nm, &Epilogue::NONE),
             dense_matmul(&dy, pruned.view().transposed(), &Epilogue::NONE)
@@ -280,4 +283,52 @@ proptest! {
             dense_matmul(&dy, w.view().transposed(), &Epilogue::NONE)
         );
     }
+}
+
+/// Views that repeat one number: operands that take no memory, of more input features than any machine has memory for.
+#[test]
+fn operands_beyond_all_memory_are_refused() {
+    let one = [1.0_f32];
+    let features = 1 << 50;
+    let row = MatrixView::try_new(&one, 1, features, 0, 0).unwrap();
+    let expected = format!(
+        "there is no memory for an input of 1 tokens x {features} features in f64, {} bytes; compute some input features at a \
+         time",
+        8_u64 << 50
+    );
+    let message = |error: MatmulError| error.to_string();
+    assert_eq!(
+        dense_matmul(row, row, &Epilogue::NONE).map_err(message),
+        Err(expected.clone())
+    );
+    assert_eq!(
+        dense_matmul_tokens(row, row, &Epilogue::NONE, &[0]).map_err(message),
+        Err(expected)
+    );
+    // Of a transposed matrix every column is listed.
+    let block = (1, features);
+    let nothing = BsrMatrix::<f32>::new(1, features, block, vec![0, 0], vec![], vec![]);
+    let token = MatrixView::try_new(&one, 1, 1, 0, 0).unwrap();
+    let error = bsr_matmul_transposed(token, &nothing, &Epilogue::NONE).map_err(message);
+    assert!(
+        error.as_ref().is_err_and(|e| e.starts_with(
+            "there is no memory for the columns of a 1 x 1125899906842624 matrix in f64, "
+        )),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn an_addend_beyond_all_memory_is_refused() {
+    let one = [1.0_f32];
+    let of = |rows, cols| MatrixView::try_new(&one, rows, cols, 0, 0).unwrap();
+    let refused = |c| Epilogue::NONE.with_addend(1.0, c).unwrap_err();
+    assert!(matches!(
+        refused(of(1 << 30, 1 << 30)),
+        ShapeError::OutOfMemory(_)
+    ));
+    assert!(matches!(
+        refused(of(1 << 40, 1 << 40)),
+        ShapeError::TooLarge { .. }
+    ));
 }

@@ -83,6 +83,7 @@ fn the_ladder_finds_the_tightest_pattern() {
         NmMatrix::from_selection(&ones, &selection)
             .unwrap()
             .to_dense()
+            .unwrap()
     };
     for pattern in [
         Nm::ONE_TWO,

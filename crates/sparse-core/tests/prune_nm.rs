@@ -128,7 +128,7 @@ fn a_single_column_is_kept_and_its_padding_is_not_counted() {
     assert_eq!((selection.count(), selection.density()), (3, 1.0));
     assert_eq!(selection.indices(), [0, 1, 0, 1, 0, 1]);
     let pruned = NmMatrix::from_selection(&weights, &selection).unwrap();
-    assert_eq!(pruned.to_dense(), weights);
+    assert_eq!(pruned.to_dense().unwrap(), weights);
     assert_eq!(pruned.values(), [1.0, 0.0, 0.0, 0.0, -2.0, 0.0]);
 }
 
@@ -147,7 +147,7 @@ fn scores_decide_and_weights_do_not() {
     let scores = Matrix::new(1, 4, [0.0, 5.0, 1.0, 4.0].map(bf16::from_f32).to_vec());
     let selection = NmSelection::by_scores(&scores, Nm::TWO_FOUR).unwrap();
     let pruned = NmMatrix::from_selection(&weights, &selection).unwrap();
-    assert_eq!(pruned.to_dense().data(), [0.0, 1.0, 0.0, 3.0]);
+    assert_eq!(pruned.to_dense().unwrap().data(), [0.0, 1.0, 0.0, 3.0]);
 }
 
 #[test]
@@ -276,7 +276,7 @@ proptest! {
         pattern in any_pattern(),
     ) {
         let once = NmMatrix::prune(&weights, pattern).unwrap();
-        let dense = once.to_dense();
+        let dense = once.to_dense().unwrap();
         prop_assert_eq!(check_nm(&dense, pattern), Ok(()));
         // The selection too, slots that hold zeros included.
         prop_assert_eq!(&NmMatrix::prune(&dense, pattern).unwrap(), &once);

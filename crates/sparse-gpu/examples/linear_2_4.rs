@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Err(violation) = check_nm(&dense, Nm::TWO_FOUR) {
         println!("before pruning: {violation}");
     }
-    check_nm(&pruned.to_dense(), Nm::TWO_FOUR)?;
+    check_nm(&pruned.to_dense()?, Nm::TWO_FOUR)?;
     println!(
         "after pruning: {} holds, density {}",
         Nm::TWO_FOUR,

@@ -168,7 +168,7 @@ impl Gpu {
         dtype: DType,
     ) -> Result<GpuBsr, Error> {
         let count = selection.count();
-        let columns = selection.by_column();
+        let columns = selection.by_column()?;
         let fit = blocks_of_a_binding(self, selection.block(), dtype).max(1);
         let by_column = (0..count.max(1)).step_by(fit).map(|first| {
             let blocks = first..first.saturating_add(fit).min(count);
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn runs_of_blocks_share_out_the_block_columns() {
         let selection = BlockSelection::new(8, 12, (4, 4), vec![0, 2, 5], vec![0, 2, 0, 1, 2]);
-        let columns = selection.by_column();
+        let columns = selection.by_column().unwrap();
         assert_eq!(of_blocks(&columns, &(0..5)), columns);
         let run = of_blocks(&columns, &(1..4));
         assert_eq!(run.indptr, [0, 1, 2, 3]);

@@ -46,6 +46,9 @@ pub enum Error {
     /// Shapes or options of XAttention that break one of its rules.
     #[error(transparent)]
     XAttention(#[from] sparse_core::xattention::XAttentionError),
+    /// There is no memory on the host for what is to be uploaded.
+    #[error(transparent)]
+    HostMemory(#[from] sparse_core::OutOfMemory),
     /// A table of tiles that cannot be used.
     #[error(transparent)]
     Tiles(#[from] crate::TileTableError),

@@ -135,7 +135,7 @@ pub fn measure<T: Element>(
                 dtype: T::DTYPE,
             })?;
             let (w, mut y) = (
-                gpu.upload(&pruned.to_dense())?,
+                gpu.upload(&pruned.to_dense()?)?,
                 result(bench, tokens, n_out)?,
             );
             let recorders: &mut [Recorder<'_>] =

@@ -47,7 +47,12 @@ impl Numr {
         weights: &PrunedWeights<f32>,
         x: &Matrix<f32>,
     ) -> Vec<Box<dyn Candidate>> {
-        match self.strategies(weights, x) {
+        let refused = |reason: String| vec![Box::new(Refused(reason)) as Box<dyn Candidate>];
+        let w = match weights.to_dense() {
+            Ok(w) => w,
+            Err(error) => return refused(error.to_string()),
+        };
+        match self.strategies(weights, &w, x) {
             Ok(strategies) => strategies
                 .into_iter()
                 .map(|strategy| {
@@ -58,19 +63,20 @@ impl Numr {
                     }) as Box<dyn Candidate>
                 })
                 .collect(),
-            Err(error) => vec![Box::new(Refused(error.to_string()))],
+            Err(error) => refused(error.to_string()),
         }
     }
 
+    /// `w`: the weights with their zeros.
     fn strategies(
         &self,
         weights: &PrunedWeights<f32>,
+        w: &Matrix<f32>,
         x: &Matrix<f32>,
     ) -> numr::error::Result<Vec<Strategy>> {
         let tensor =
             |m: &Matrix<f32>| NumrTensor::from_slice(m.data(), &[m.rows(), m.cols()], &self.device);
-        let w = weights.to_dense();
-        let (on_gpu, x_on_gpu) = (tensor(&w)?, Rc::new(tensor(x)?));
+        let (on_gpu, x_on_gpu) = (tensor(w)?, Rc::new(tensor(x)?));
         let mut all = Vec::new();
         if is_two_of_four(weights) {
             let compressed = self.client.prune_to_24(&on_gpu)?;
@@ -82,7 +88,7 @@ impl Numr {
                 columns,
                 values,
                 rows,
-            } = Rows::of(&w);
+            } = Rows::of(w);
             let shape = [w.rows(), w.cols()];
             let csr = CsrData::from_slices(&starts, &columns, &values, shape, &self.device)?;
             let coo = CooData::from_slices(&rows, &columns, &values, shape, &self.device)?;
@@ -90,7 +96,7 @@ impl Numr {
             let turned = [w.cols(), w.rows()];
             let csc = CscData::from_slices(&starts, &columns, &values, turned, &self.device)?;
             // Turned beforehand, so that only the product is timed; y comes out turned.
-            let x_turned = Rc::new(tensor(&transposed(x))?);
+            let x_turned = Rc::new(tensor(&x.transposed())?);
             let csr = SparseTensor::Csr(csr);
             all.push(Strategy::TimesDense("CSR", csr, Rc::clone(&x_turned)));
             all.push(Strategy::TimesDense(
@@ -101,7 +107,7 @@ impl Numr {
             let csc = SparseTensor::Csc(csc);
             all.push(Strategy::DenseTimes("CSC", Rc::clone(&x_on_gpu), csc));
         }
-        let turned = tensor(&transposed(&w))?;
+        let turned = tensor(&w.transposed())?;
         all.push(Strategy::Dense("w turned", Rc::clone(&x_on_gpu), turned));
         all.push(Strategy::Dense("w as stored", x_on_gpu, on_gpu.t()?));
         Ok(all)
@@ -113,10 +119,6 @@ fn is_two_of_four(weights: &PrunedWeights<f32>) -> bool {
         return false;
     };
     (w.pattern().n(), w.pattern().m()) == (2, 4) && w.cols().is_multiple_of(4)
-}
-
-fn transposed(m: &Matrix<f32>) -> Matrix<f32> {
-    m.view().transposed().to_matrix()
 }
 
 /// Weights row by row without their zeros.
@@ -206,7 +208,7 @@ impl Candidate for NumrMatmul {
         match self.strategy {
             Strategy::TimesDense(..) => {
                 let turned = Matrix::try_new(rows, columns, numbers)?;
-                Ok(transposed(&turned).data().to_vec())
+                Ok(turned.transposed().into_data())
             }
             _ => Ok(numbers),
         }

@@ -153,6 +153,9 @@ pub enum AttentionError {
         "a mask is given and no head is Sparse, so none reads it; leave it out, or make a head Sparse"
     )]
     MaskWithoutSparse,
+    /// There is no memory for the results.
+    #[error(transparent)]
+    OutOfMemory(#[from] crate::OutOfMemory),
     /// The mask that the kinds mean cannot be made.
     #[error(transparent)]
     Mask(#[from] crate::mask::MaskError),

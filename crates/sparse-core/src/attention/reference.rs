@@ -2,6 +2,7 @@
 
 use super::{AttentionError, AttentionOptions, AttentionShape, Dot, HeadRows};
 use crate::mask::BlockMask;
+use crate::memory::room_for;
 use crate::{Element, Tensor};
 
 /// What attention gives, and what its error bounds need. `rows` is the number of query tokens computed.
@@ -53,8 +54,7 @@ pub fn block_attention<T: Element>(
     options: &AttentionOptions,
 ) -> Result<AttentionReference, AttentionError> {
     let q_len = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?.q_len();
-    let queries: Vec<usize> = (0..q_len).collect();
-    block_attention_of_queries(q, k, v, mask, options, &queries)
+    attend(q, k, v, mask, options, 0..q_len)
 }
 
 /// As [`block_attention`], of the given query tokens only, in that order: a sample, where all would take too long.
@@ -69,21 +69,43 @@ pub fn block_attention_of_queries<T: Element>(
     options: &AttentionOptions,
     queries: &[usize],
 ) -> Result<AttentionReference, AttentionError> {
+    attend(q, k, v, mask, options, queries.iter().copied())
+}
+
+fn attend<T: Element>(
+    q: &Tensor<T>,
+    k: &Tensor<T>,
+    v: &Tensor<T>,
+    mask: Option<&BlockMask>,
+    options: &AttentionOptions,
+    queries: impl ExactSizeIterator<Item = usize> + Clone,
+) -> Result<AttentionReference, AttentionError> {
     let shape = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
     options.check(&shape, mask)?;
     let q_len = shape.q_len();
-    if let Some(&query) = queries.iter().find(|&&query| query >= q_len) {
+    if let Some(query) = queries.clone().find(|&query| query >= q_len) {
         return Err(AttentionError::Query { query, q_len });
     }
     let scale = options.scale.unwrap_or_else(|| shape.default_scale());
     let [batch, q_heads, _, head_dim] = shape.q_shape();
+    let count = queries.len();
+    // A sample may list a query any number of times.
+    let [rows, outputs] = [1, head_dim].map(|n| {
+        [batch, q_heads, count]
+            .iter()
+            .fold(n, |product: usize, &n| product.saturating_mul(n))
+    });
+    let what = || {
+        format!("the attention of {batch} x {q_heads} heads x {count} queries x {head_dim} numbers")
+    };
+    let remedy = "ask for fewer queries at a time";
     let mut reference = AttentionReference {
-        shape: [batch, q_heads, queries.len(), head_dim],
-        out: Vec::new(),
-        lse: Vec::new(),
-        magnitude: Vec::new(),
-        logit_magnitude: Vec::new(),
-        keys: Vec::new(),
+        shape: [batch, q_heads, count, head_dim],
+        out: room_for(outputs, what, remedy)?,
+        lse: room_for(rows, what, remedy)?,
+        magnitude: room_for(outputs, what, remedy)?,
+        logit_magnitude: room_for(rows, what, remedy)?,
+        keys: room_for(rows, what, remedy)?,
         soft_cap: options.soft_cap,
     };
     for item in 0..batch {
@@ -91,7 +113,7 @@ pub fn block_attention_of_queries<T: Element>(
             let q = HeadRows::new(q, item, head);
             let k = HeadRows::new(k, item, shape.kv_head(head));
             let v = HeadRows::new(v, item, shape.kv_head(head));
-            for &query in queries {
+            for query in queries.clone() {
                 let visible = if options.causal {
                     shape.causal_keys(query)
                 } else {

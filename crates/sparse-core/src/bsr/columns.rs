@@ -1,6 +1,8 @@
 //! The kept blocks by block column: what products with the transpose walk, without moving a value.
 
-use crate::BlockSelection;
+use crate::bsr::TAKE_LARGER_BLOCKS;
+use crate::memory::filled;
+use crate::{BlockSelection, OutOfMemory};
 
 /// The kept blocks of each block column, top to bottom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,27 +21,34 @@ impl BlockSelection {
     /// use sparse_core::BlockSelection;
     /// // Block row 0 has the columns 0 and 1, block row 1 has column 0.
     /// let selection = BlockSelection::new(8, 8, (4, 4), vec![0, 2, 3], vec![0, 1, 0]);
-    /// let columns = selection.by_column();
+    /// let columns = selection.by_column()?;
     /// assert_eq!(columns.indptr, [0, 2, 3]);
     /// assert_eq!(columns.entries, [[0, 0], [1, 2], [0, 1]]);
+    /// # Ok::<(), sparse_core::OutOfMemory>(())
     /// ```
-    pub fn by_column(&self) -> BlockColumns {
-        let mut indptr = vec![0_u32; self.layout().block_cols() + 1];
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: a few blocks may belong to a matrix of up to 2^32 block columns.
+    pub fn by_column(&self) -> Result<BlockColumns, OutOfMemory> {
+        let what = || self.layout().list_words();
+        let ends = self.layout().block_cols() + 1;
+        let mut indptr = filled(ends, 0_u32, what, TAKE_LARGER_BLOCKS)?;
         for &column in self.indices() {
             indptr[column as usize + 1] += 1;
         }
         for column in 1..indptr.len() {
             indptr[column] += indptr[column - 1];
         }
-        let mut next = indptr.clone();
-        let mut entries = vec![[0; 2]; self.count()];
+        let mut next = filled(ends, 0, what, TAKE_LARGER_BLOCKS)?;
+        next.copy_from_slice(&indptr);
+        let mut entries = filled(self.count(), [0; 2], what, TAKE_LARGER_BLOCKS)?;
         // Storage order is by block row, so that each column's blocks come top to bottom.
         for (number, (row, column)) in (0_u32..).zip(self.blocks()) {
             let row = u32::try_from(row).unwrap_or(u32::MAX);
             entries[next[column] as usize] = [row, number];
             next[column] += 1;
         }
-        BlockColumns { indptr, entries }
+        Ok(BlockColumns { indptr, entries })
     }
 }
 
@@ -52,7 +61,7 @@ mod tests {
         for seed in 0..20 {
             let half = BlockBudget::Density(0.5);
             let selection = BlockSelection::at_random(11, 23, (2, 3), half, seed).unwrap();
-            let columns = selection.by_column();
+            let columns = selection.by_column().unwrap();
             assert_eq!(columns.indptr.len(), 9);
             for column in 0..8 {
                 let of_column = (0_u32..).zip(selection.blocks());

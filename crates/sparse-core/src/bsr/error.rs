@@ -1,5 +1,7 @@
 //! What can be wrong with a block-sparse matrix.
 
+use crate::OutOfMemory;
+
 /// Why a block-sparse matrix was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -27,32 +29,9 @@ pub enum BsrError {
         /// Columns of a block.
         block_cols: usize,
     },
-    /// There is no memory for the blocks.
-    #[error(
-        "{blocks} blocks of {block_rows} x {block_cols} need more memory than this machine has; \
-         choose smaller blocks or keep fewer"
-    )]
-    OutOfMemory {
-        /// Blocks to be stored.
-        blocks: usize,
-        /// Rows of a block.
-        block_rows: usize,
-        /// Columns of a block.
-        block_cols: usize,
-    },
-    /// There is no memory to choose among the blocks.
-    #[error(
-        "choosing among {blocks} blocks of {block_rows} x {block_cols} needs more memory than this machine has; \
-         take larger blocks, or split the matrix"
-    )]
-    ChoiceOutOfMemory {
-        /// Blocks to choose from.
-        blocks: usize,
-        /// Rows of a block.
-        block_rows: usize,
-        /// Columns of a block.
-        block_cols: usize,
-    },
+    /// There is no memory for the blocks, or for the list of them.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// The row pointers have the wrong length.
     #[error(
         "{block_rows} block rows need {expected} row pointers (one more), but {actual} were given",

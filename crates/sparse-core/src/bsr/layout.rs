@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use crate::bsr::BsrError;
 
+/// What helps where there is no memory for a list of blocks.
+pub(crate) const TAKE_LARGER_BLOCKS: &str = "take larger blocks, or split the matrix";
+
 /// Rows, columns and block, known not to overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BsrLayout {
@@ -57,6 +60,12 @@ impl BsrLayout {
 
     pub(crate) fn block_cols(&self) -> usize {
         self.cols.div_ceil(self.block.1)
+    }
+
+    /// The list of blocks, in words.
+    pub(crate) fn list_words(&self) -> String {
+        let (blocks, (br, bc)) = (self.block_count(), self.block);
+        format!("a list of blocks of {br} x {bc}, {blocks} of them")
     }
 
     /// All blocks, stored or not.

@@ -36,7 +36,7 @@ pub fn bsr_matmul_transposed<'a, X: Element, W: Element>(
     w: &BsrMatrix<W>,
     epilogue: &Epilogue,
 ) -> Result<MatmulReference, MatmulError> {
-    let columns = columns(w.rows(), w.cols(), |row| terms(w, row));
+    let columns = columns(w.rows(), w.cols(), |row| terms(w, row))?;
     multiply(x.into(), (w.cols(), w.rows()), epilogue, |o| {
         columns[o].iter().copied()
     })

@@ -1,8 +1,8 @@
 //! A matrix of which only whole blocks are stored.
 
 use crate::bsr::{BlockSelection, BsrError, BsrLayout};
-use crate::shape::filled;
-use crate::{Element, Matrix, MatrixView};
+use crate::memory::filled;
+use crate::{Element, Matrix, MatrixView, OutOfMemory};
 
 /// A `rows x cols` matrix stored as the `br x bc` blocks that are not absent. Memory layout: `docs/FORMATS.md`.
 ///
@@ -15,7 +15,7 @@ use crate::{Element, Matrix, MatrixView};
 /// let compressed = BsrMatrix::from_dense(&dense, (2, 2))?;
 /// assert_eq!((compressed.indptr(), compressed.indices()), (&[0, 1][..], &[1][..]));
 /// assert_eq!(compressed.values(), [1.0, 2.0, 3.0, 4.0]);
-/// assert_eq!(compressed.to_dense(), dense);
+/// assert_eq!(compressed.to_dense()?, dense);
 /// # Ok::<(), sparse_core::BsrError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -102,13 +102,10 @@ impl<T: Element> BsrMatrix<T> {
                 cols: dense.cols(),
             });
         }
-        let blocks = selection.count();
-        let mut values =
-            filled(blocks * layout.block_len(), T::ZERO).ok_or(BsrError::OutOfMemory {
-                blocks,
-                block_rows: layout.block.0,
-                block_cols: layout.block.1,
-            })?;
+        let (blocks, (br, bc)) = (selection.count(), layout.block);
+        let what = || format!("blocks of {br} x {bc}, {blocks} of them");
+        let remedy = "choose smaller blocks or keep fewer";
+        let mut values = filled(blocks * layout.block_len(), T::ZERO, what, remedy)?;
         for ((block_row, block_col), block) in selection
             .blocks()
             .zip(values.chunks_mut(layout.block_len()))
@@ -126,9 +123,13 @@ impl<T: Element> BsrMatrix<T> {
     }
 
     /// The matrix with its zeros written out.
-    pub fn to_dense(&self) -> Matrix<T> {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: a few blocks may belong to a matrix of any size.
+    pub fn to_dense(&self) -> Result<Matrix<T>, OutOfMemory> {
         let layout = self.layout();
-        let mut data = vec![T::ZERO; layout.rows * layout.cols];
+        let mut dense = Matrix::allocate_zeros(layout.rows, layout.cols)?;
+        let data = dense.data_mut();
         for ((block_row, block_col), block) in self.blocks() {
             for (i, row) in layout.rows_of(block_row).enumerate() {
                 for (j, col) in layout.cols_of(block_col).enumerate() {
@@ -136,7 +137,7 @@ impl<T: Element> BsrMatrix<T> {
                 }
             }
         }
-        Matrix::new(layout.rows, layout.cols, data)
+        Ok(dense)
     }
 
     /// The stored weights of one row as `(column, value)`, ascending; zeros of a stored block belong to them, padding

@@ -15,4 +15,4 @@ pub use matrix::BsrMatrix;
 pub use sddmm::bsr_sddmm;
 pub use selection::BlockSelection;
 
-pub(crate) use layout::BsrLayout;
+pub(crate) use layout::{BsrLayout, TAKE_LARGER_BLOCKS};

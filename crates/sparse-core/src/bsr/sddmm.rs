@@ -1,7 +1,8 @@
 //! A dense product of which only some blocks are computed: the CPU twin of the GPU's `bsr_sddmm`.
 
-use crate::matmul::Epilogue;
-use crate::{BlockSelection, BsrMatrix, Element, MatmulError, MatmulReference, Matrix, MatrixView};
+use crate::matmul::{Addend, Epilogue};
+use crate::memory::room_for;
+use crate::{BlockSelection, BsrMatrix, Element, MatmulError, MatmulReference, MatrixView};
 
 /// `out[i, j] = alpha * sum_t dy[t, i] * x[t, j] + beta * previous[i, j]`, `dy^T x`, at the blocks of `selection` only: the gradient of
 /// block-sparse weights `[n_out, k_in]`, of `dy [tokens, n_out]` and `x [tokens, k_in]`.
@@ -43,8 +44,17 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
     let (layout, (br, bc)) = (selection.layout(), selection.block());
     let mut epilogue = Epilogue::NONE.with_alpha(alpha);
     if let Some(previous) = previous {
-        let values = Matrix::new(selection.count() * br, bc, previous.values().to_vec());
-        epilogue = epilogue.with_addend(beta, &values);
+        let values = previous.values();
+        let what = || {
+            format!(
+                "blocks of {br} x {bc} in f64, {} of them",
+                selection.count()
+            )
+        };
+        let mut c = room_for(values.len(), what, "take some of the blocks at a time")?;
+        c.extend(values.iter().map(|value| value.to_f64()));
+        let beta = f64::from(beta);
+        epilogue.addend = Some(Addend { beta, c });
     }
     let mut reference = MatmulReference::zeros(selection.count() * br, bc, &epilogue)?;
     for (block, (block_row, block_col)) in selection.blocks().enumerate() {
@@ -66,6 +76,7 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Matrix;
     use crate::matmul::dense_matmul;
 
     /// Cut blocks at both edges, more rows than columns.

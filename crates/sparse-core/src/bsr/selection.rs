@@ -1,7 +1,8 @@
 //! Which blocks of a matrix are kept, before any value is moved.
 
-use crate::bsr::{BsrError, BsrLayout};
-use crate::{Element, MatrixView};
+use crate::bsr::{BsrError, BsrLayout, TAKE_LARGER_BLOCKS};
+use crate::memory::{push, room_for};
+use crate::{Element, MatrixView, OutOfMemory};
 
 /// The blocks that are kept of a `rows x cols` matrix, the outcome of a pruning method.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl BlockSelection {
     /// The blocks that have any nonzero. `-0.0` counts as zero, NaN does not.
     ///
     /// # Errors
-    /// [`BsrError::EmptyBlock`] and [`BsrError::TooLarge`].
+    /// [`BsrError::EmptyBlock`], [`BsrError::TooLarge`] and [`BsrError::OutOfMemory`].
     pub fn of_nonzeros<'a, T: Element>(
         dense: impl Into<MatrixView<'a, T>>,
         block: (usize, usize),
@@ -68,28 +69,33 @@ impl BlockSelection {
             layout
                 .rows_of(block_row)
                 .any(|row| cols.clone().any(|col| is_nonzero(row, col)))
-        }))
+        })?)
     }
 
     /// Keeps the blocks `(block row, block column)` for which `keep` says so.
-    pub(crate) fn choose(layout: BsrLayout, mut keep: impl FnMut(usize, usize) -> bool) -> Self {
-        let mut indptr = vec![0];
+    pub(crate) fn choose(
+        layout: BsrLayout,
+        mut keep: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Self, OutOfMemory> {
+        let what = || layout.list_words();
+        let mut indptr = room_for(layout.block_rows() + 1, what, TAKE_LARGER_BLOCKS)?;
         let mut indices = Vec::new();
+        indptr.push(0);
         let mut count = 0_u32;
         for block_row in 0..layout.block_rows() {
             for (block_col, index) in (0..layout.block_cols()).zip(0_u32..) {
                 if keep(block_row, block_col) {
-                    indices.push(index);
+                    push(&mut indices, index, what, TAKE_LARGER_BLOCKS)?;
                     count += 1;
                 }
             }
             indptr.push(count);
         }
-        Self {
+        Ok(Self {
             layout,
             indptr,
             indices,
-        }
+        })
     }
 
     /// Rows of the matrix.

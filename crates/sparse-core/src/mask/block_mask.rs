@@ -1,7 +1,8 @@
 //! The mask itself: one bit per pair of a query block and a key block.
 
+use crate::OutOfMemory;
 use crate::mask::MaskError;
-use crate::shape::filled;
+use crate::memory::{filled, room_for};
 
 /// Which key blocks each query block attends to, for every batch entry and head. Memory layout: `docs/FORMATS.md`.
 ///
@@ -94,8 +95,8 @@ impl BlockMask {
         let shape = [batch, heads, q_blocks, k_blocks];
         let rows = checked_rows(shape)?;
         let words_per_row = k_blocks.div_ceil(WORD_BITS);
-        let mut words =
-            filled(rows * words_per_row, 0_u32).ok_or(MaskError::OutOfMemory { shape })?;
+        let what = || mask_words(shape);
+        let mut words = filled(rows * words_per_row, 0_u32, what, CHOOSE_LARGER_BLOCKS)?;
         // Without key blocks a mask has no words, and so no rows to visit.
         for (row, row_words) in words.chunks_mut(words_per_row.max(1)).enumerate() {
             let (b, h, i) = (
@@ -136,11 +137,17 @@ impl BlockMask {
     }
 
     /// The mask as truth values `[batch, heads, q_blocks, k_blocks]`, row-major.
-    pub fn to_bools(&self) -> Vec<bool> {
-        self.words
-            .chunks(self.words_per_row().max(1))
-            .flat_map(|row| (0..self.k_blocks()).map(|j| has_bit(row, j)))
-            .collect()
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: a byte for each bit.
+    pub fn to_bools(&self) -> Result<Vec<bool>, OutOfMemory> {
+        let what = || format!("the truth values of {}", mask_words(self.shape));
+        let all = self.shape.iter().product();
+        let mut bools = room_for(all, what, CHOOSE_LARGER_BLOCKS)?;
+        for row in self.words.chunks(self.words_per_row().max(1)) {
+            bools.extend((0..self.k_blocks()).map(|j| has_bit(row, j)));
+        }
+        Ok(bools)
     }
 
     /// Every block.
@@ -243,6 +250,14 @@ impl BlockMask {
             words,
         }
     }
+}
+
+/// What helps where there is no memory for a mask.
+const CHOOSE_LARGER_BLOCKS: &str = "choose larger blocks, or some heads at a time";
+
+/// A mask of that shape, in words.
+fn mask_words(shape: [usize; 4]) -> String {
+    format!("a mask of {shape:?} blocks (batch, heads, query blocks, key blocks)")
 }
 
 fn has_bit(row: &[u32], j: usize) -> bool {

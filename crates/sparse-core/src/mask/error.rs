@@ -1,5 +1,7 @@
 //! What can be wrong with a block mask.
 
+use crate::OutOfMemory;
+
 /// Why a block mask was refused. Shapes are `[batch, heads, q_blocks, k_blocks]`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -13,14 +15,8 @@ pub enum MaskError {
         shape: [usize; 4],
     },
     /// There is no memory for the mask.
-    #[error(
-        "a mask of {shape:?} blocks (batch, heads, query blocks, key blocks) needs more memory than this machine has; \
-         choose larger blocks"
-    )]
-    OutOfMemory {
-        /// The shape asked for.
-        shape: [usize; 4],
-    },
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// Too few or too many words.
     #[error(
         "a mask of {shape:?} blocks needs {expected} words ({words_per_row} for each row of key blocks), \

@@ -1,5 +1,6 @@
 //! What happens to each output after its sum over k.
 
+use crate::shape::{ShapeError, room_for_elements};
 use crate::{Activation, Element, MatrixView};
 
 /// What is done to each output `[t, o]` after its sum: `activation(alpha * sum + beta * c[t, o] + bias[o])`.
@@ -49,18 +50,27 @@ impl Epilogue {
     }
 
     /// This epilogue with `beta` times the stored `c [tokens, n_out]` added.
-    #[must_use]
-    pub fn with_addend<'a, T: Element>(self, beta: f32, c: impl Into<MatrixView<'a, T>>) -> Self {
+    ///
+    /// # Errors
+    /// [`ShapeError::TooLarge`] where the element count overflows, [`ShapeError::OutOfMemory`] where memory does not suffice:
+    /// a view that repeats a row or a column may have any number of elements.
+    pub fn with_addend<'a, T: Element>(
+        self,
+        beta: f32,
+        c: impl Into<MatrixView<'a, T>>,
+    ) -> Result<Self, ShapeError> {
         let c = c.into();
-        let at = |t| (0..c.cols()).map(move |o| c.get(t, o).to_f64());
-        let addend = Addend {
-            beta: f64::from(beta),
-            c: (0..c.rows()).flat_map(at).collect(),
-        };
-        Self {
-            addend: Some(addend),
-            ..self
+        let mut widened = room_for_elements(&[c.rows(), c.cols()])?;
+        for t in c.filled_rows() {
+            widened.extend((0..c.cols()).map(|o| c.get(t, o).to_f64()));
         }
+        Ok(Self {
+            addend: Some(Addend {
+                beta: f64::from(beta),
+                c: widened,
+            }),
+            ..self
+        })
     }
 
     /// This epilogue with the stored `bias`, one number per output feature.

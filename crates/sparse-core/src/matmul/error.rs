@@ -1,5 +1,7 @@
 //! What can be wrong with the operands of a matmul.
 
+use crate::OutOfMemory;
+
 /// Why operands cannot be multiplied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -54,16 +56,9 @@ pub enum MatmulError {
         /// Rows of `x`.
         tokens: usize,
     },
-    /// There is no memory for the outputs.
-    #[error(
-        "an output of {tokens} tokens x {n_out} features needs more memory than this machine has; compute some tokens at a time"
-    )]
-    OutOfMemory {
-        /// Tokens asked for.
-        tokens: usize,
-        /// Output features.
-        n_out: usize,
-    },
+    /// There is no memory for the outputs, or for the operands in f64.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// More outputs than can be addressed.
     #[error(
         "an output of {tokens} tokens x {n_out} features is too large to address on this machine"

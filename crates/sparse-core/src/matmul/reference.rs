@@ -1,7 +1,12 @@
 //! The sum itself, shared by the dense and the sparse references.
 
-use crate::shape::filled;
-use crate::{Element, Epilogue, MatmulError, MatrixView};
+use crate::memory::{filled, push, room_for};
+use crate::{Element, Epilogue, MatmulError, MatrixView, OutOfMemory};
+
+/// What helps where there is no memory for outputs.
+const FEWER_TOKENS: &str = "compute some tokens at a time";
+/// What helps where there is no memory for operands.
+const FEWER_FEATURES: &str = "compute some input features at a time";
 
 /// A product in f64, with what an error bound needs to know about it. All arrays are row-major `[tokens, n_out]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,9 +34,9 @@ impl MatmulReference {
         tokens: usize,
         n_out: usize,
         epilogue: &Epilogue,
-    ) -> Result<Self, MatmulError> {
-        let zeros =
-            || filled(tokens * n_out, 0.0).ok_or(MatmulError::OutOfMemory { tokens, n_out });
+    ) -> Result<Self, OutOfMemory> {
+        let what = || format!("an output of {tokens} tokens x {n_out} features");
+        let zeros = || filled(tokens * n_out, 0.0, what, FEWER_TOKENS);
         Ok(Self {
             tokens,
             n_out,
@@ -137,11 +142,23 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
         return Ok(reference);
     }
 
-    let x_rows: Vec<(usize, Vec<f64>)> = tokens
-        .map(|t| (t, (0..k_in).map(|k| x.get(t, k).to_f64()).collect()))
-        .collect();
+    // Views may repeat what they hold, so that neither operand need be as small as what it is made from.
+    let (what_x, what_w) = (
+        || format!("an input of {token_count} tokens x {k_in} features in f64"),
+        || format!("a weight row of {k_in} features in f64"),
+    );
+    let mut x_rows = room_for(token_count, what_x, FEWER_TOKENS)?;
+    for token in tokens {
+        let mut x_row = room_for(k_in, what_x, FEWER_FEATURES)?;
+        x_row.extend((0..k_in).map(|k| x.get(token, k).to_f64()));
+        x_rows.push((token, x_row));
+    }
+    let mut weights: Vec<(usize, f64)> = Vec::new();
     for o in 0..n_out {
-        let weights: Vec<(usize, f64)> = terms(o).collect();
+        weights.clear();
+        for term in terms(o) {
+            push(&mut weights, term, what_w, FEWER_FEATURES)?;
+        }
         let bias = epilogue.bias.as_ref().map_or(0.0, |bias| bias[o]);
         for (sample, (token, x_row)) in x_rows.iter().enumerate() {
             let mut sum = 0.0;
@@ -162,13 +179,19 @@ pub(crate) fn columns<Terms: Iterator<Item = (usize, f64)>>(
     rows: usize,
     cols: usize,
     terms: impl Fn(usize) -> Terms,
-) -> Vec<Vec<(usize, f64)>> {
-    let mut columns = vec![Vec::new(); cols];
+) -> Result<Vec<Vec<(usize, f64)>>, OutOfMemory> {
+    let what = || format!("the columns of a {rows} x {cols} matrix in f64");
+    let mut columns = filled(cols, Vec::new(), what, "split the matrix")?;
     // Without columns no row has anything, however many rows there are.
     for row in 0..if cols == 0 { 0 } else { rows } {
         for (column, weight) in terms(row) {
-            columns[column].push((row, weight));
+            push(
+                &mut columns[column],
+                (row, weight),
+                what,
+                "split the matrix",
+            )?;
         }
     }
-    columns
+    Ok(columns)
 }

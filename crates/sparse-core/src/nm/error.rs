@@ -1,5 +1,6 @@
 //! What can be wrong with an N:M pattern or matrix.
 
+use crate::OutOfMemory;
 use crate::nm::Nm;
 use crate::prune::NmViolation;
 
@@ -61,36 +62,9 @@ pub enum NmError {
         /// Pattern asked for.
         pattern: Nm,
     },
-    /// There is no memory for the indices.
-    #[error(
-        "the {indices} indices of a {rows} x {cols} matrix of pattern {pattern} need more memory than this machine has; \
-         let more rows share a pattern, or split the matrix"
-    )]
-    OutOfMemory {
-        /// Indices to be stored, one byte each.
-        indices: usize,
-        /// Rows asked for.
-        rows: usize,
-        /// Columns asked for.
-        cols: usize,
-        /// Pattern asked for.
-        pattern: Nm,
-    },
-    /// There is no memory for the kept weights.
-    #[error(
-        "the {values} kept weights of a {rows} x {cols} matrix of pattern {pattern} need more memory than this machine has; \
-         keep fewer, or split the matrix"
-    )]
-    ValuesOutOfMemory {
-        /// Weights to be stored.
-        values: usize,
-        /// Rows of the matrix.
-        rows: usize,
-        /// Columns of the matrix.
-        cols: usize,
-        /// The pattern.
-        pattern: Nm,
-    },
+    /// There is no memory for the kept weights or their indices.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// Too few or too many kept values.
     #[error(
         "pattern {pattern} keeps {kept_per_row} weights in each of {rows} rows, {expected} values in all, \

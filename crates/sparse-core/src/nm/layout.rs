@@ -1,5 +1,6 @@
 //! The sizes that follow from rows, columns and pattern, checked once.
 
+use crate::memory::{OutOfMemory, room_for};
 use crate::nm::packing;
 use crate::nm::{Nm, NmError};
 
@@ -41,6 +42,22 @@ impl NmLayout {
             .checked_mul(size_of::<f64>())
             .filter(|&bytes| isize::try_from(bytes).is_ok())
             .map(|_| ())
+    }
+
+    /// An empty list with room for `len` of the matrix's `parts`.
+    pub(crate) fn room_for<T>(
+        &self,
+        len: usize,
+        parts: &str,
+        remedy: &'static str,
+    ) -> Result<Vec<T>, OutOfMemory> {
+        let Self {
+            rows,
+            cols,
+            pattern,
+        } = self;
+        let what = || format!("the {len} {parts} of a {rows} x {cols} matrix of pattern {pattern}");
+        room_for(len, what, remedy)
     }
 
     pub(crate) fn groups(&self) -> usize {

@@ -1,9 +1,9 @@
 //! A matrix compressed to its kept weights and their positions.
 
-use crate::nm::selection::check_indices;
+use crate::nm::selection::{LET_ROWS_SHARE, check_indices};
 use crate::nm::{Nm, NmError, NmLayout, NmSelection, packing};
 use crate::prune::check_nm;
-use crate::{Element, Matrix, MatrixView};
+use crate::{Element, Matrix, MatrixView, OutOfMemory};
 
 /// A `rows x cols` matrix of which each group of `m` consecutive columns keeps `n` weights; strips of `v` consecutive
 /// rows keep the same positions (the last strip may be shorter). Memory layout: `docs/FORMATS.md`.
@@ -17,7 +17,7 @@ use crate::{Element, Matrix, MatrixView};
 /// let compressed = NmMatrix::from_dense(&dense, Nm::TWO_FOUR)?;
 /// assert_eq!(compressed.values(), [3.0, 5.0]);
 /// assert_eq!(compressed.column(0, 1), 3);
-/// assert_eq!(compressed.to_dense(), dense);
+/// assert_eq!(compressed.to_dense()?, dense);
 /// # Ok::<(), sparse_core::NmError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl<T: Element> NmMatrix<T> {
     ///
     /// # Errors
     /// [`NmError::TooLarge`], [`NmError::IndicesLength`], [`NmError::IndexOutOfRange`],
-    /// [`NmError::IndexNotIncreasing`], [`NmError::ValuesLength`] and [`NmError::NonzeroPadding`].
+    /// [`NmError::IndexNotIncreasing`], [`NmError::ValuesLength`], [`NmError::NonzeroPadding`] and [`NmError::OutOfMemory`].
     pub fn try_new(
         rows: usize,
         cols: usize,
@@ -55,7 +55,7 @@ impl<T: Element> NmMatrix<T> {
         let matrix = Self {
             layout,
             values,
-            packed_indices: pack_strips(&layout, indices),
+            packed_indices: pack_strips(&layout, indices)?,
         };
         matrix.check_padding()?;
         Ok(matrix)
@@ -76,8 +76,7 @@ impl<T: Element> NmMatrix<T> {
     /// comes back as `0.0`. A group with fewer than `n` nonzero columns stores zeros of its lowest other columns.
     ///
     /// # Errors
-    /// [`NmError::Violation`] with the first group that keeps too many; [`NmError::TooLarge`], [`NmError::OutOfMemory`] and
-    /// [`NmError::ValuesOutOfMemory`].
+    /// [`NmError::Violation`] with the first group that keeps too many; [`NmError::TooLarge`] and [`NmError::OutOfMemory`].
     pub fn from_dense<'a>(
         dense: impl Into<MatrixView<'a, T>>,
         pattern: Nm,
@@ -97,7 +96,7 @@ impl<T: Element> NmMatrix<T> {
     /// Compresses `dense` to the positions of `selection` and drops everything else.
     ///
     /// # Errors
-    /// [`NmError::SelectionShape`] where the selection is for another shape; [`NmError::ValuesOutOfMemory`].
+    /// [`NmError::SelectionShape`] where the selection is for another shape; [`NmError::OutOfMemory`].
     pub fn from_selection<'a>(
         dense: impl Into<MatrixView<'a, T>>,
         selection: &NmSelection,
@@ -112,19 +111,14 @@ impl<T: Element> NmMatrix<T> {
                 cols: dense.cols(),
             });
         }
-        let mut values = Vec::new();
-        if values.try_reserve_exact(layout.values_len()).is_err() {
-            return Err(NmError::ValuesOutOfMemory {
-                values: layout.values_len(),
-                rows: layout.rows,
-                cols: layout.cols,
-                pattern: layout.pattern,
-            });
-        }
         let mut matrix = Self {
             layout,
-            values,
-            packed_indices: pack_strips(&layout, selection.indices()),
+            values: layout.room_for(
+                layout.values_len(),
+                "kept weights",
+                "keep fewer, or split the matrix",
+            )?,
+            packed_indices: pack_strips(&layout, selection.indices())?,
         };
         for row in layout.filled_rows() {
             for kept in 0..layout.kept_per_row() {
@@ -141,14 +135,17 @@ impl<T: Element> NmMatrix<T> {
     }
 
     /// The matrix with its zeros written out.
-    pub fn to_dense(&self) -> Matrix<T> {
-        let mut data = vec![T::ZERO; self.rows() * self.cols()];
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn to_dense(&self) -> Result<Matrix<T>, OutOfMemory> {
+        let mut dense = Matrix::allocate_zeros(self.rows(), self.cols())?;
         for row in self.layout.filled_rows() {
             for (column, value) in self.row(row) {
-                data[row * self.cols() + column] = value;
+                dense.data_mut()[row * self.cols() + column] = value;
             }
         }
-        Matrix::new(self.rows(), self.cols(), data)
+        Ok(dense)
     }
 
     /// The stored weights of one row as `(column, value)`, ascending; explicit zeros belong to them, padding does not.
@@ -278,10 +275,12 @@ impl<T> NmMatrix<T> {
 }
 
 /// Each strip starts at a new word.
-fn pack_strips(layout: &NmLayout, indices: &[u8]) -> Vec<u32> {
+fn pack_strips(layout: &NmLayout, indices: &[u8]) -> Result<Vec<u32>, OutOfMemory> {
+    let words = layout.filled_strips().len() * layout.words_per_strip();
+    let mut packed = layout.room_for(words, "words of packed indices", LET_ROWS_SHARE)?;
     // `chunks` refuses a length of zero; without columns there is nothing to pack.
-    indices
-        .chunks(layout.kept_per_row().max(1))
-        .flat_map(|strip| packing::pack(strip, layout.index_bits()))
-        .collect()
+    for strip in indices.chunks(layout.kept_per_row().max(1)) {
+        packed.extend(packing::pack(strip, layout.index_bits()));
+    }
+    Ok(packed)
 }

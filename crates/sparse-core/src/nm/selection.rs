@@ -1,6 +1,10 @@
 //! Which positions of a matrix an N:M pattern keeps, before any value is moved.
 
+use crate::OutOfMemory;
 use crate::nm::{Nm, NmError, NmLayout};
+
+/// What helps where there is no memory for indices.
+pub(crate) const LET_ROWS_SHARE: &str = "let more rows share a pattern, or split the matrix";
 
 /// The positions that an N:M pattern keeps in a `rows x cols` matrix, the outcome of a pruning method.
 ///
@@ -46,17 +50,9 @@ impl NmSelection {
     pub(crate) fn choose(
         layout: NmLayout,
         mut choose: impl FnMut(std::ops::Range<usize>, usize, usize, &mut Vec<u8>),
-    ) -> Result<Self, NmError> {
+    ) -> Result<Self, OutOfMemory> {
         let (n, m) = (layout.pattern.n(), layout.pattern.m());
-        let mut indices = Vec::new();
-        if indices.try_reserve_exact(layout.indices_len()).is_err() {
-            return Err(NmError::OutOfMemory {
-                indices: layout.indices_len(),
-                rows: layout.rows,
-                cols: layout.cols,
-                pattern: layout.pattern,
-            });
-        }
+        let mut indices = layout.room_for(layout.indices_len(), "indices", LET_ROWS_SHARE)?;
         let mut kept = Vec::with_capacity(m);
         for strip in layout.filled_strips() {
             for group in 0..layout.groups() {
@@ -193,8 +189,8 @@ mod tests {
             NmSelection::at_random(rows, cols, Nm::TWO_FOUR, 0)
                 .unwrap_err()
                 .to_string(),
-            "the 144115188075855872 indices of a 1048576 x 274877906944 matrix of pattern 2:4 need more memory than this \
-             machine has; let more rows share a pattern, or split the matrix"
+            "there is no memory for the 144115188075855872 indices of a 1048576 x 274877906944 matrix of pattern 2:4, \
+             144115188075855872 bytes; let more rows share a pattern, or split the matrix"
         );
     }
 }

@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
-use crate::bsr::BsrLayout;
+use crate::bsr::{BsrLayout, TAKE_LARGER_BLOCKS};
+use crate::memory::{filled, room_for};
 use crate::prune::random::Chooser;
 use crate::prune::score::{check_numbers, highest_of, sum};
 use crate::prune::{BlockBudget, Norm, PruneError};
-use crate::shape::filled;
-use crate::{BlockSelection, BsrError, BsrMatrix, Element, MatrixView};
+use crate::{BlockSelection, BsrMatrix, Element, MatrixView};
 
 impl BlockSelection {
     /// The blocks of largest norm, exactly as many as `budget` says (all-zero blocks too, where no others are left).
     ///
     /// # Errors
-    /// [`PruneError::DensityRange`], [`PruneError::CountRange`], [`PruneError::NotANumber`], and
+    /// [`PruneError::DensityRange`], [`PruneError::CountRange`], [`PruneError::NotANumber`], [`PruneError::OutOfMemory`], and
     /// [`PruneError::Bsr`] for sizes that make no block-sparse matrix.
     pub fn by_magnitude<'a, T: Element>(
         weights: impl Into<MatrixView<'a, T>>,
@@ -39,8 +39,8 @@ impl BlockSelection {
     /// Blocks drawn from a seeded generator (`ChaCha8`), exactly as many as `budget` says, all sets equally likely.
     ///
     /// # Errors
-    /// [`PruneError::DensityRange`], [`PruneError::CountRange`], and [`PruneError::Bsr`] for sizes that make no
-    /// block-sparse matrix.
+    /// [`PruneError::DensityRange`], [`PruneError::CountRange`], [`PruneError::OutOfMemory`], and [`PruneError::Bsr`] for sizes
+    /// that make no block-sparse matrix.
     pub fn at_random(
         rows: usize,
         cols: usize,
@@ -64,7 +64,7 @@ impl<T: Element> BsrMatrix<T> {
     /// use sparse_core::{BsrMatrix, Matrix, prune::BlockBudget};
     /// let dense = Matrix::new(1, 6, vec![1.0_f32, -4.0, 2.0, 2.0, 0.0, 6.0]);
     /// let pruned = BsrMatrix::prune(&dense, (1, 2), BlockBudget::Count(2))?;
-    /// assert_eq!(pruned.to_dense().data(), [1.0, -4.0, 0.0, 0.0, 0.0, 6.0]);
+    /// assert_eq!(pruned.to_dense()?.data(), [1.0, -4.0, 0.0, 0.0, 0.0, 6.0]);
     /// # Ok::<(), sparse_core::prune::PruneError>(())
     /// ```
     ///
@@ -90,8 +90,8 @@ fn best_blocks<T: Element>(
     let layout = BsrLayout::try_new(matrix.rows(), matrix.cols(), block)?;
     check_numbers(matrix)?;
     let block_cols = layout.block_cols();
-    let mut scores =
-        filled(layout.block_count(), 0.0).ok_or_else(|| no_memory_to_choose(&layout))?;
+    let what = || layout.list_words();
+    let mut scores = filled(layout.block_count(), 0.0, what, TAKE_LARGER_BLOCKS)?;
     for (i, sum_of_block) in scores.iter_mut().enumerate() {
         let (rows, cols) = (
             layout.rows_of(i / block_cols),
@@ -111,49 +111,17 @@ fn select(
     mut choose: impl FnMut(Range<usize>, Vec<usize>, usize) -> Vec<usize>,
 ) -> Result<BlockSelection, PruneError> {
     let quota = budget.resolve(&layout)?;
-    let no_memory = || no_memory_to_choose(&layout);
-    let mut keep = filled(layout.block_count(), false).ok_or_else(no_memory)?;
+    let what = || layout.list_words();
+    let mut keep = filled(layout.block_count(), false, what, TAKE_LARGER_BLOCKS)?;
     // A scope without blocks means that there are no blocks at all.
     for start in (0..keep.len()).step_by(quota.len.max(1)) {
-        let all = first(quota.len).ok_or_else(no_memory)?;
+        let mut all = room_for(quota.len, what, TAKE_LARGER_BLOCKS)?;
+        all.extend(0..quota.len);
         for i in choose(start..start + quota.len, all, quota.count) {
             keep[start + i] = true;
         }
     }
     Ok(BlockSelection::choose(layout, |block_row, block_col| {
         keep[block_row * layout.block_cols() + block_col]
-    }))
-}
-
-/// `0..len`, where memory can be had for them.
-fn first(len: usize) -> Option<Vec<usize>> {
-    let mut all = Vec::new();
-    all.try_reserve_exact(len).ok()?;
-    all.extend(0..len);
-    Some(all)
-}
-
-fn no_memory_to_choose(layout: &BsrLayout) -> PruneError {
-    let (block_rows, block_cols) = layout.block;
-    PruneError::Bsr(BsrError::ChoiceOutOfMemory {
-        blocks: layout.block_count(),
-        block_rows,
-        block_cols,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_that_no_memory_holds_are_none() {
-        assert_eq!(first(3), Some(vec![0, 1, 2]));
-        assert_eq!(first(usize::MAX / 16), None);
-        let layout = BsrLayout::try_new(8, 12, (2, 3)).unwrap();
-        assert_eq!(
-            no_memory_to_choose(&layout).to_string(),
-            "choosing among 16 blocks of 2 x 3 needs more memory than this machine has; take larger blocks, or split the matrix"
-        );
-    }
+    })?)
 }

@@ -59,7 +59,7 @@ pub struct BlockOccupancy {
 /// The occupancy of each of the block shapes `candidates`, in their order. `-0.0` is zero; NaN is not.
 ///
 /// # Errors
-/// [`BsrError::EmptyBlock`] and [`BsrError::TooLarge`].
+/// [`BsrError::EmptyBlock`], [`BsrError::TooLarge`] and [`BsrError::OutOfMemory`].
 pub fn detect_blocks<'a, T: Element>(
     dense: impl Into<MatrixView<'a, T>>,
     candidates: &[(usize, usize)],

@@ -1,6 +1,6 @@
 //! Why a matrix could not be pruned, or failed a prune-check of blocks.
 
-use crate::{BsrError, NmError};
+use crate::{BsrError, NmError, OutOfMemory};
 
 /// Why a matrix could not be pruned, or failed a prune-check of blocks.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -56,6 +56,9 @@ pub enum PruneError {
         /// `matrix` or `block row`.
         scope: &'static str,
     },
+    /// There is no memory to choose what to keep.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// The sizes do not make an N:M matrix.
     #[error(transparent)]
     Nm(#[from] NmError),

@@ -12,7 +12,7 @@ impl NmSelection {
     /// `v` weights.
     ///
     /// # Errors
-    /// [`PruneError::NotANumber`], and [`PruneError::Nm`] where the sizes overflow or memory does not suffice.
+    /// [`PruneError::NotANumber`], [`PruneError::OutOfMemory`], and [`PruneError::Nm`] where the sizes overflow.
     pub fn by_magnitude<'a, T: Element>(
         weights: impl Into<MatrixView<'a, T>>,
         pattern: Nm,
@@ -32,12 +32,12 @@ impl NmSelection {
     /// let scores = Matrix::new(1, 4, vec![9.0_f32, 4.0, 2.0, 3.0]);
     /// let selection = NmSelection::by_scores(&scores, Nm::ONE_FOUR)?;
     /// let pruned = NmMatrix::from_selection(&weights, &selection)?;
-    /// assert_eq!(pruned.to_dense().data(), [1.0, 0.0, 0.0, 0.0]);
+    /// assert_eq!(pruned.to_dense()?.data(), [1.0, 0.0, 0.0, 0.0]);
     /// # Ok::<(), sparse_core::PruneError>(())
     /// ```
     ///
     /// # Errors
-    /// [`PruneError::NotANumber`], [`PruneError::NoSum`], and [`PruneError::Nm`] where the sizes overflow or memory does not suffice.
+    /// [`PruneError::NotANumber`], [`PruneError::NoSum`], [`PruneError::OutOfMemory`], and [`PruneError::Nm`] where the sizes overflow.
     pub fn by_scores<'a, S: Element>(
         scores: impl Into<MatrixView<'a, S>>,
         pattern: Nm,
@@ -49,19 +49,19 @@ impl NmSelection {
     /// a tail group's columns where it has no more than `n`.
     ///
     /// # Errors
-    /// [`PruneError::Nm`] where the sizes overflow or memory does not suffice.
+    /// [`PruneError::Nm`] where the sizes overflow; [`PruneError::OutOfMemory`].
     pub fn at_random(rows: usize, cols: usize, pattern: Nm, seed: u64) -> Result<Self, PruneError> {
         let layout = NmLayout::try_new(rows, cols, pattern)?;
         let mut chooser = Chooser::new(seed);
-        Self::choose(layout, |_, _, width, kept| {
+        let selection = Self::choose(layout, |_, _, width, kept| {
             let chosen = chooser.choose(width, pattern.n());
             kept.extend(
                 pattern
                     .positions()
                     .filter(|&p| chosen.contains(&usize::from(p))),
             );
-        })
-        .map_err(PruneError::Nm)
+        })?;
+        Ok(selection)
     }
 }
 
@@ -73,12 +73,12 @@ impl<T: Element> NmMatrix<T> {
     /// use sparse_core::{Matrix, Nm, NmMatrix};
     /// let dense = Matrix::new(1, 4, vec![1.0_f32, -4.0, 2.0, 3.0]);
     /// let pruned = NmMatrix::prune(&dense, Nm::TWO_FOUR)?;
-    /// assert_eq!(pruned.to_dense().data(), [0.0, -4.0, 0.0, 3.0]);
+    /// assert_eq!(pruned.to_dense()?.data(), [0.0, -4.0, 0.0, 3.0]);
     /// # Ok::<(), sparse_core::prune::PruneError>(())
     /// ```
     ///
     /// # Errors
-    /// [`PruneError::NotANumber`], and [`PruneError::Nm`] where the sizes overflow or memory does not suffice.
+    /// [`PruneError::NotANumber`], [`PruneError::OutOfMemory`], and [`PruneError::Nm`] where the sizes overflow.
     pub fn prune<'a>(dense: impl Into<MatrixView<'a, T>>, pattern: Nm) -> Result<Self, PruneError> {
         let dense = dense.into();
         let selection = NmSelection::by_magnitude(dense, pattern, Norm::L1)?;

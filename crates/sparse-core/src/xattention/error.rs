@@ -1,7 +1,12 @@
 //! Errors of XAttention: one variant per rule.
 
+use crate::OutOfMemory;
 use crate::attention::{AttentionError, AttentionShapeError};
 use crate::mask::MaskError;
+
+/// What helps where scores are too many.
+pub(super) const LARGER_BLOCKS_SMALLER_CHUNKS: &str =
+    "give a larger block, or a smaller chunk in Reference mode";
 
 /// Options, shapes or scores that XAttention cannot work with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -128,9 +133,12 @@ pub enum XAttentionError {
         /// Recent blocks asked for.
         recent_blocks: usize,
     },
-    /// More blocks than memory has room for.
+    /// There is no memory for the scores, or for what they are made of.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
+    /// More blocks than can be counted.
     #[error(
-        "scores of shape {shape:?} do not fit into memory; give a larger block, or a smaller chunk in Reference mode"
+        "scores of shape {shape:?} are too many to address on this machine; {LARGER_BLOCKS_SMALLER_CHUNKS}"
     )]
     ScoresTooLarge {
         /// `[batch, q_heads, q_blocks, k_blocks]`.

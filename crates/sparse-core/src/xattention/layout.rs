@@ -1,8 +1,10 @@
 //! Group and block counts of one problem, and where its diagonal lies.
 
+use super::error::LARGER_BLOCKS_SMALLER_CHUNKS;
 use super::options::validate_chunk;
 use super::{Mode, ReferenceOptions, XAttentionError, XAttentionOptions};
 use crate::attention::{AttentionShape, HeadKind};
+use crate::memory::room_for;
 
 /// What [`Mode::Reference`] adds to a layout. Lengths are padded with zeros at the end to a multiple of the chunk,
 /// queries and keys separately.
@@ -142,12 +144,10 @@ impl XAttentionLayout {
         let shape = self.score_shape();
         let count = shape
             .iter()
-            .try_fold(1_usize, |n, &size| n.checked_mul(size));
-        let mut scores = Vec::new();
-        count
-            .and_then(|count| scores.try_reserve_exact(count).ok())
+            .try_fold(1_usize, |n, &size| n.checked_mul(size))
             .ok_or(XAttentionError::ScoresTooLarge { shape })?;
-        Ok(scores)
+        let what = || format!("scores of shape {shape:?}");
+        Ok(room_for(count, what, LARGER_BLOCKS_SMALLER_CHUNKS)?)
     }
 
     /// Query groups with at least one real token; the others have no mass.

@@ -2,7 +2,12 @@
 
 use super::{BlockScores, Mode, Pooling, XAttentionError, XAttentionLayout, XAttentionOptions};
 use crate::attention::{AttentionShape, Dot, HeadRows};
-use crate::{Element, Tensor};
+use crate::memory::room_for;
+use crate::{Element, OutOfMemory, Tensor};
+
+/// What helps where there is no memory for the groups of a row.
+const LARGER_STRIDE_SMALLER_CHUNK: &str =
+    "give a larger stride, or a smaller chunk in Reference mode";
 
 /// What [`xattention_score`] returns.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +64,7 @@ pub fn xattention_score<T: Element>(
                 logit_magnitude.resize(logit_magnitude.len() + q_blocks, 0.0);
                 continue;
             }
-            logit_magnitude.extend(head_scores(&q_head, &k_head, &layout, &mut data[start..]));
+            logit_magnitude.extend(head_scores(&q_head, &k_head, &layout, &mut data[start..])?);
         }
     }
     Ok(ScoreReference {
@@ -74,22 +79,28 @@ fn head_scores(
     k: &HeadRows,
     layout: &XAttentionLayout,
     scores: &mut [f64],
-) -> Vec<f64> {
+) -> Result<Vec<f64>, OutOfMemory> {
     let [_, _, q_blocks, k_blocks] = layout.score_shape();
     let per_block = layout.groups_per_block();
     let mut magnitude = vec![0.0_f64; q_blocks];
+    // A chunk of Reference mode may have many times more groups than the keys fill.
+    let k_groups = layout.k_groups();
+    let what = || format!("the logits of {k_groups} key groups");
+    let mut logits: Vec<Option<Dot>> = room_for(k_groups, what, LARGER_STRIDE_SMALLER_CHUNK)?;
+    let mut shares = room_for(k_groups, what, LARGER_STRIDE_SMALLER_CHUNK)?;
     for q_group in 0..layout.q_groups() {
         let q_block = q_group / per_block;
-        let logits: Vec<Option<Dot>> = (0..layout.allowed_k_groups(q_group))
-            .map(|k_group| group_logit(q, k, q_group, k_group, layout))
-            .collect();
-        for (k_group, share) in shares(&logits, layout).into_iter().enumerate() {
+        let allowed = 0..layout.allowed_k_groups(q_group);
+        logits.clear();
+        logits.extend(allowed.map(|k_group| group_logit(q, k, q_group, k_group, layout)));
+        set_shares(&mut shares, &logits, layout);
+        for (k_group, share) in shares.iter().enumerate() {
             scores[q_block * k_blocks + k_group / per_block] += share;
         }
         let row_magnitude = logits.iter().flatten().map(|a| a.magnitude);
         magnitude[q_block] = row_magnitude.fold(magnitude[q_block], f64::max);
     }
-    magnitude
+    Ok(magnitude)
 }
 
 /// `A[i,j]`; nothing where the two groups have no pair of real tokens.
@@ -132,7 +143,7 @@ fn group_logit(
 }
 
 /// Softmax of a row of `A`, or its plain `exp` where Reference mode asks for that. A pair of groups without logit has share 0.
-fn shares(row: &[Option<Dot>], layout: &XAttentionLayout) -> Vec<f64> {
+fn set_shares(shares: &mut Vec<f64>, row: &[Option<Dot>], layout: &XAttentionLayout) {
     let softmax = layout.reference().is_none_or(|r| r.options.softmax);
     let max = if softmax {
         let logits = row.iter().flatten().map(|a| a.value);
@@ -141,12 +152,14 @@ fn shares(row: &[Option<Dot>], layout: &XAttentionLayout) -> Vec<f64> {
         0.0
     };
     let weight = |a: &Option<Dot>| a.map_or(0.0, |a| (a.value - max).exp());
-    let weights: Vec<f64> = row.iter().map(weight).collect();
-    let total = weights.iter().sum::<f64>();
-    if !softmax || total == 0.0 {
-        return weights;
+    shares.clear();
+    shares.extend(row.iter().map(weight));
+    let total = shares.iter().sum::<f64>();
+    if softmax && total != 0.0 {
+        for share in shares {
+            *share /= total;
+        }
     }
-    weights.into_iter().map(|w| w / total).collect()
 }
 
 #[cfg(test)]
@@ -167,7 +180,17 @@ mod tests {
             }),
             ..XAttentionOptions::default()
         };
-        let shape = [1, 1, 1 << 30, 1 << 30];
+        let error = xattention_score(&q, &q, &options).unwrap_err();
+        assert!(matches!(error, XAttentionError::OutOfMemory(_)));
+        assert_eq!(
+            error.to_string(),
+            "there is no memory for scores of shape [1, 1, 1073741824, 1073741824], 9223372036854775808 bytes; give a larger \
+             block, or a smaller chunk in Reference mode"
+        );
+        // Of enough heads they are too many to count.
+        let heads = 1 << 14;
+        let q = Tensor::new(vec![1, heads, 2, 1], vec![1.0_f32; 2 * heads]);
+        let shape = [1, heads, 1 << 30, 1 << 30];
         assert_eq!(
             xattention_score(&q, &q, &options),
             Err(XAttentionError::ScoresTooLarge { shape })

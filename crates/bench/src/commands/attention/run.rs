@@ -258,7 +258,8 @@ fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResul
 }
 
 fn write(args: &AttentionArgs, qkv: &Qkv, result: &AttentionResult) -> anyhow::Result<()> {
-    let mask: Vec<u8> = result.mask.to_bools().into_iter().map(u8::from).collect();
+    let bools = result.mask.to_bools()?;
+    let mask: Vec<u8> = bools.into_iter().map(u8::from).collect();
     let q_shape = qkv.shape.q_shape();
     write_tensors(
         &args.out,

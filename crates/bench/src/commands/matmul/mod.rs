@@ -82,7 +82,7 @@ fn multiply<T: Element>(
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
-    let w = result.w.to_dense().cast::<f32>();
+    let w = result.w.to_dense()?.cast::<f32>();
     write_tensors(
         &args.out,
         &[

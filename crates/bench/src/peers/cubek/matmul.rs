@@ -40,7 +40,7 @@ pub(in crate::peers) fn matmul(
     x: &Matrix<f32>,
 ) -> Vec<Box<dyn Candidate>> {
     let (tokens, n_out, k_in) = (x.rows(), w.rows(), w.cols());
-    let turned = w.view().transposed().to_matrix();
+    let turned = w.transposed();
     let orders = [
         (w.data(), [1, k_in], "w as stored"),
         (turned.data(), [n_out, 1], "w turned"),

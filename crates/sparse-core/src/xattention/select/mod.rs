@@ -52,27 +52,27 @@ pub fn xattention_select(
         });
     }
     let [batch, q_heads, q_blocks, k_blocks] = layout.mask_shape();
-    let mut rows = Vec::with_capacity(batch * q_heads * q_blocks);
-    for item in 0..batch {
-        for head in 0..q_heads {
-            for q_block in 0..q_blocks {
-                let row = scores.row(item, head, q_block);
-                rows.push(match layout.reference() {
-                    _ if !layout.options().is_sparse(head) => layout.kind_row(head, q_block),
-                    None => layout.exact_row(item, head, q_block).select(row),
-                    Some(reference) => {
-                        reference::select_row(row, [item, head, q_block], layout, reference)
-                    }
-                });
-            }
+    let select = |item, head, q_block| {
+        let row = scores.row(item, head, q_block);
+        match layout.reference() {
+            _ if !layout.options().is_sparse(head) => layout.kind_row(head, q_block),
+            None => layout.exact_row(item, head, q_block).select(row),
+            Some(reference) => reference::select_row(row, [item, head, q_block], layout, reference),
         }
-    }
+    };
+    // Blocks are asked for row by row. A problem without keys has none, however many rows it has.
+    let mut selected = Vec::new();
     Ok(BlockMask::from_fn(
         batch,
         q_heads,
         q_blocks,
         k_blocks,
-        |b, h, i, j| rows[(b * q_heads + h) * q_blocks + i][j],
+        |b, h, i, j| {
+            if j == 0 {
+                selected = select(b, h, i);
+            }
+            selected[j]
+        },
     )?)
 }
 
@@ -180,6 +180,21 @@ mod tests {
         let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.0; 4]).unwrap();
         let mask = xattention_select(&scores, &layout(1, 0.5.into())).unwrap();
         assert_eq!(selected(&mask, 0), [0, 1, 2, 3]);
+    }
+
+    /// Rows without a block take no memory, in the scores and in the mask.
+    #[test]
+    fn without_keys_any_number_of_rows_is_selected_from() {
+        let (batch, heads, q_len) = (1 << 14, 1 << 14, 1 << 28);
+        let shape = AttentionShape::try_new(batch, heads, heads, q_len, 0, 1).unwrap();
+        let options = XAttentionOptions {
+            block: 1,
+            stride: 1,
+            ..XAttentionOptions::default()
+        };
+        let scores = BlockScores::try_new([batch, heads, q_len, 0], vec![]).unwrap();
+        let mask = xattention_select(&scores, &options.layout(shape).unwrap()).unwrap();
+        assert_eq!((mask.shape()[2], mask.count()), (q_len, 0));
     }
 
     #[test]
