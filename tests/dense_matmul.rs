@@ -3,7 +3,10 @@
 mod support;
 
 use half::{bf16, f16};
-use sparse_gpu::{Activation, Tile};
+use sparse_core::bounds::{compare, matmul_bounds};
+use sparse_core::{DType, Element, Matrix};
+use sparse_gpu::{Activation, DenseMatmul, MatmulTypes, Tile};
+use support::gpu::{gpu, poisoned, read, submit};
 use support::matmul::{Case, EDGES, FEW, Format, check};
 
 #[test]
@@ -80,4 +83,41 @@ fn every_tile_computes_the_same() {
             });
         }
     }
+}
+
+/// Subnormal numbers beside large ones, of few tokens and of many: a device counts them or reads them as zero.
+#[test]
+fn subnormal_operands_count_or_are_read_as_zero() {
+    fn check<T: Element>(subnormal: f64, large: f64) {
+        let (n_out, k_in) = (16, 24);
+        let matrix = |rows, number: &dyn Fn(usize) -> f64| {
+            let numbers = (0..rows * k_in).map(|i| T::from_f64(number(i)));
+            Matrix::new(rows, k_in, numbers.collect())
+        };
+        for tokens in [3, 40] {
+            // Nothing but products of one large and one subnormal number, which other products would hide.
+            let x = matrix(tokens, &|i| subnormal * (i % 7 + 1) as f64);
+            let w = matrix(n_out, &|i| large * (i % 5) as f64);
+            let none = sparse_core::Epilogue::NONE;
+            let reference = sparse_core::matmul::dense_matmul(&x, &w, &none).unwrap();
+            let problem = DenseMatmul {
+                types: MatmulTypes {
+                    y: DType::F32,
+                    ..MatmulTypes::all(T::DTYPE)
+                },
+                ..DenseMatmul::new(tokens, n_out, k_in)
+            };
+            let plan = gpu().plan_blocking(&problem).unwrap();
+            let [x, w] = [&x, &w].map(|m| gpu().upload(m).unwrap());
+            let mut y = poisoned::<f32>(gpu(), &[tokens, n_out]);
+            submit(gpu(), |pass| plan.record(pass, &w, &x, &mut y).unwrap());
+            let identity = sparse_core::Activation::None;
+            let bounds = matmul_bounds(&reference, k_in, identity, DType::F32);
+            let compared = compare(read::<f32>(gpu(), &y), &reference.y, &bounds);
+            assert!(compared.holds(), "{} {tokens} tokens: {compared}", T::DTYPE);
+        }
+    }
+    check::<f32>(1e-39, 1e30);
+    check::<bf16>(1e-39, 1e30);
+    check::<f16>(8e-6, 1e4);
 }

@@ -44,6 +44,20 @@ impl DType {
         }
     }
 
+    /// The smallest positive normal number. Devices may read anything below as zero; f16 too: WebGPU's conformance tests let
+    /// `unpack2x16float` give zero for what is subnormal in 16 bits, although f32 holds it as a normal number.
+    pub const fn smallest_normal(self) -> f64 {
+        match self {
+            Self::F32 | Self::Bf16 => 1.175_494_350_822_287_5e-38, // 2^-126
+            Self::F16 => 6.103_515_625e-5,                         // 2^-14
+        }
+    }
+
+    /// Whether `value` is smaller than normal numbers of this type, and not zero.
+    pub const fn is_subnormal(self, value: f64) -> bool {
+        value != 0.0 && value.abs() < self.smallest_normal()
+    }
+
     /// Half the smallest positive subnormal: the largest absolute error of rounding a number near zero.
     pub const fn underflow(self) -> f64 {
         match self {
@@ -160,6 +174,28 @@ mod tests {
             DType::Bf16.unit_roundoff(),
             step(bf16::from_bits(bf16::ONE.to_bits() + 1))
         );
+    }
+
+    #[test]
+    fn numbers_below_the_smallest_normal_one_are_subnormal() {
+        let of = |dtype: DType, value: f64| dtype.is_subnormal(value);
+        assert_eq!(
+            DType::ALL.map(DType::smallest_normal),
+            [
+                f64::from(f32::MIN_POSITIVE),
+                f16::MIN_POSITIVE.to_f64(),
+                bf16::MIN_POSITIVE.to_f64()
+            ]
+        );
+        for dtype in DType::ALL {
+            let least = dtype.smallest_normal();
+            let below = least * (1.0 - dtype.unit_roundoff());
+            assert!(of(dtype, below) && of(dtype, -below), "{dtype}");
+            assert!(!of(dtype, least) && !of(dtype, -least), "{dtype}");
+            for other in [0.0, -0.0, 1.0, f64::INFINITY, f64::NAN] {
+                assert!(!of(dtype, other), "{dtype} {other}");
+            }
+        }
     }
 
     #[test]

@@ -54,12 +54,13 @@ fn with_roundings(
         .pre
         .iter()
         .zip(&reference.magnitude)
+        .zip(&reference.flushed)
         .zip(&reference.y);
     elements
-        .map(|((&pre, &magnitude), &y)| {
+        .map(|(((&pre, &magnitude), &operands), &y)| {
             let roundings = roundings.saturating_add(2 + reference.epilogue_roundings);
-            let flushed = roundings as f64 * SMALLEST_NORMAL * reference.epilogue_gain;
-            let sum = gamma(roundings) * magnitude + flushed;
+            let results = roundings as f64 * SMALLEST_NORMAL * reference.epilogue_gain;
+            let sum = gamma(roundings) * magnitude + results + operands;
             let error = activated(activation, pre, y, sum);
             error + storage_error(output, y, error)
         })
@@ -91,7 +92,10 @@ fn activated(activation: Activation, pre: f64, y: f64, sum: f64) -> f64 {
 mod tests {
     use super::super::tests::assert_within;
     use super::*;
-    use crate::Epilogue;
+    use crate::bounds::compare;
+    use crate::matmul::dense_matmul;
+    use crate::{Element, Epilogue, Matrix};
+    use half::{bf16, f16};
 
     /// One output `pre` of ten terms whose magnitudes add up to 3.
     fn reference(pre: f64, activation: Activation) -> MatmulReference {
@@ -134,6 +138,40 @@ mod tests {
             stored(DType::F16),
             sum + storage_error(DType::F16, 2.0, sum)
         );
+    }
+
+    /// Devices may read subnormal numbers as zero, however large what they are multiplied with.
+    #[test]
+    fn operands_that_a_device_reads_as_zero_are_within_the_bound_and_nothing_more_is() {
+        fn product<T: Element>(subnormal: f64, large: f64, normal: f64) -> MatmulReference {
+            let row = |numbers: [f64; 3]| Matrix::new(1, 3, numbers.map(T::from_f64).to_vec());
+            let (x, w) = (
+                row([subnormal, 1.0, large]),
+                row([large, normal, subnormal]),
+            );
+            dense_matmul(&x, &w, &Epilogue::NONE.with_alpha(0.5)).unwrap()
+        }
+        let (none, f32) = (Activation::None, DType::F32);
+        for (reference, lost) in [
+            (product::<f32>(1e-39, 1e30, 2e-9), 2e-9),
+            (product::<bf16>(1e-39, 1e30, 2e-9), 2e-9),
+            // Subnormal in 16 bits, and a normal number in f32.
+            (product::<f16>(6e-5, 6e4, 7.0), 7.2),
+        ] {
+            let bound = matmul_bounds(&reference, 3, none, f32)[0];
+            // Half of twice the product of both.
+            let flushed = reference.flushed[0];
+            assert_within(0.02, flushed, lost / 2.0);
+            let left = reference.y[0] - flushed;
+            assert!(compare([left], &reference.y, &[bound]).holds());
+            let too_little = left - 1e-4 * flushed;
+            assert!(!compare([too_little], &reference.y, &[bound]).holds());
+        }
+        // As large without a subnormal number: nothing is lost, and the bound is that of the roundings.
+        let normal = product::<f32>(2e-38, 1e29, 2e-9);
+        assert_eq!(normal.flushed, [0.0]);
+        let bound = matmul_bounds(&normal, 3, none, f32)[0];
+        assert_close(bound, 6.0 * UNIT_ROUNDOFF * normal.magnitude[0]);
     }
 
     #[test]

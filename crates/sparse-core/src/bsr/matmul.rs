@@ -24,7 +24,7 @@ pub fn bsr_matmul<'a, X: Element, W: Element>(
     w: &BsrMatrix<W>,
     epilogue: &Epilogue,
 ) -> Result<MatmulReference, MatmulError> {
-    multiply(x.into(), (w.rows(), w.cols()), epilogue, |o| terms(w, o))
+    multiply::<X, W, _>(x.into(), (w.rows(), w.cols()), epilogue, |o| terms(w, o))
 }
 
 /// `y = act(alpha * x w + beta * c + bias)`: as [`bsr_matmul`] with `w [k_in, n_out]`, whose blocks are what a column has.
@@ -37,7 +37,7 @@ pub fn bsr_matmul_transposed<'a, X: Element, W: Element>(
     epilogue: &Epilogue,
 ) -> Result<MatmulReference, MatmulError> {
     let columns = columns(w.rows(), w.cols(), |row| terms(w, row))?;
-    multiply(x.into(), (w.cols(), w.rows()), epilogue, |o| {
+    multiply::<X, W, _>(x.into(), (w.cols(), w.rows()), epilogue, |o| {
         columns[o].iter().copied()
     })
 }
@@ -52,7 +52,7 @@ pub fn bsr_matmul_tokens<'a, X: Element, W: Element>(
     epilogue: &Epilogue,
     tokens: &[usize],
 ) -> Result<MatmulReference, MatmulError> {
-    multiply_tokens(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
+    multiply_tokens::<X, W, _>(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
         terms(w, o)
     })
 }

@@ -1,6 +1,6 @@
 //! A dense product of which only some blocks are computed: the CPU twin of the GPU's `bsr_sddmm`.
 
-use crate::matmul::{Addend, Epilogue};
+use crate::matmul::{Addend, Epilogue, Sum};
 use crate::memory::room_for;
 use crate::{BlockSelection, BsrMatrix, Element, MatmulError, MatmulReference, MatrixView};
 
@@ -53,20 +53,24 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
         };
         let mut c = room_for(values.len(), what, "take some of the blocks at a time")?;
         c.extend(values.iter().map(|value| value.to_f64()));
-        let beta = f64::from(beta);
-        epilogue.addend = Some(Addend { beta, c });
+        epilogue.addend = Some(Addend {
+            beta: f64::from(beta),
+            c,
+            dtype: W::DTYPE,
+        });
     }
     let mut reference = MatmulReference::zeros(selection.count() * br, bc, &epilogue)?;
     for (block, (block_row, block_col)) in selection.blocks().enumerate() {
         for (a, row) in layout.rows_of(block_row).enumerate() {
             for (b, col) in layout.cols_of(block_col).enumerate() {
-                let products =
-                    (0..dy.rows()).map(|t| dy.get(t, row).to_f64() * x.get(t, col).to_f64());
-                let (sum, magnitude) = products.fold((0.0, 0.0), |(sum, magnitude), product| {
-                    (sum + product, magnitude + product.abs())
-                });
+                let mut sum = Sum::default();
+                for t in 0..dy.rows() {
+                    let (dy, x) = (dy.get(t, row).to_f64(), x.get(t, col).to_f64());
+                    let is_flushed = Y::DTYPE.is_subnormal(dy) || X::DTYPE.is_subnormal(x);
+                    sum.add(dy * x, is_flushed);
+                }
                 let output = block * layout.block_len() + a * bc + b;
-                reference.set(output, output, 0.0, sum, magnitude, &epilogue);
+                reference.set(output, output, 0.0, sum, &epilogue);
             }
         }
     }

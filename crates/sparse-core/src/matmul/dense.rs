@@ -24,7 +24,7 @@ pub fn dense_matmul<'a, X: Element, W: Element>(
     epilogue: &Epilogue,
 ) -> Result<MatmulReference, MatmulError> {
     let w = w.into();
-    multiply(x.into(), (w.rows(), w.cols()), epilogue, |o| terms(w, o))
+    multiply::<X, W, _>(x.into(), (w.rows(), w.cols()), epilogue, |o| terms(w, o))
 }
 
 /// As [`dense_matmul`], of the rows `tokens` of `x` only, in this order.
@@ -38,7 +38,7 @@ pub fn dense_matmul_tokens<'a, X: Element, W: Element>(
     tokens: &[usize],
 ) -> Result<MatmulReference, MatmulError> {
     let w = w.into();
-    multiply_tokens(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
+    multiply_tokens::<X, W, _>(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
         terms(w, o)
     })
 }

@@ -1,7 +1,7 @@
 //! What happens to each output after its sum over k.
 
 use crate::shape::{ShapeError, room_for_elements};
-use crate::{Activation, Element, MatrixView};
+use crate::{Activation, DType, Element, MatrixView};
 
 /// What is done to each output `[t, o]` after its sum: `activation(alpha * sum + beta * c[t, o] + bias[o])`.
 ///
@@ -18,6 +18,8 @@ pub struct Epilogue {
     pub addend: Option<Addend>,
     /// One number per output feature, already widened from its storage type.
     pub bias: Option<Vec<f64>>,
+    /// The storage type of the bias: what is subnormal in it may be read as zero.
+    pub bias_dtype: DType,
     /// Applied last.
     pub activation: Activation,
 }
@@ -29,6 +31,8 @@ pub struct Addend {
     pub beta: f64,
     /// `[tokens, n_out]`, row-major, already widened from its storage type.
     pub c: Vec<f64>,
+    /// The storage type of c: what is subnormal in it may be read as zero.
+    pub dtype: DType,
 }
 
 impl Epilogue {
@@ -37,6 +41,7 @@ impl Epilogue {
         alpha: 1.0,
         addend: None,
         bias: None,
+        bias_dtype: DType::F32,
         activation: Activation::None,
     };
 
@@ -68,6 +73,7 @@ impl Epilogue {
             addend: Some(Addend {
                 beta: f64::from(beta),
                 c: widened,
+                dtype: T::DTYPE,
             }),
             ..self
         })
@@ -78,6 +84,7 @@ impl Epilogue {
     pub fn with_bias<T: Element>(self, bias: &[T]) -> Self {
         Self {
             bias: Some(bias.iter().map(|b| b.to_f64()).collect()),
+            bias_dtype: T::DTYPE,
             ..self
         }
     }

@@ -17,4 +17,4 @@ pub use epilogue::{Addend, Epilogue};
 pub use error::MatmulError;
 pub use reference::MatmulReference;
 
-pub(crate) use reference::{columns, multiply, multiply_tokens};
+pub(crate) use reference::{Sum, columns, multiply, multiply_tokens};

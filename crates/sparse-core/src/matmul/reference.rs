@@ -1,7 +1,7 @@
 //! The sum itself, shared by the dense and the sparse references.
 
 use crate::memory::{filled, push, room_for};
-use crate::{Element, Epilogue, MatmulError, MatrixView, OutOfMemory};
+use crate::{DType, Element, Epilogue, MatmulError, MatrixView, OutOfMemory};
 
 /// What helps where there is no memory for outputs.
 const FEWER_TOKENS: &str = "compute some tokens at a time";
@@ -22,6 +22,9 @@ pub struct MatmulReference {
     pub pre: Vec<f64>,
     /// `|alpha| sum_k |x| |w| + |beta| |c| + |bias|`, what rounding errors before the activation are relative to.
     pub magnitude: Vec<f64>,
+    /// What of the magnitude rests on numbers that are subnormal in their storage type, which a device may read as zero: the
+    /// products with such a factor, `|beta| |c|` and `|bias|`, where c or bias is one. 0 for other operands.
+    pub flushed: Vec<f64>,
     /// Roundings that the epilogue adds to every product's: one for an alpha other than 1, one for an addend.
     pub epilogue_roundings: usize,
     /// `max(1, |alpha|)`, what the epilogue makes of an absolute error of the sum.
@@ -43,46 +46,81 @@ impl MatmulReference {
             y: zeros()?,
             pre: zeros()?,
             magnitude: zeros()?,
+            flushed: zeros()?,
             epilogue_roundings: usize::from(epilogue.alpha != 1.0)
                 + usize::from(epilogue.addend.is_some()),
             epilogue_gain: epilogue.alpha.abs().max(1.0),
         })
     }
 
-    /// The output whose products sum to `sum`, and their absolute values to `magnitude`; `added` is its place in the addend.
+    /// The output whose products have this `sum`; `added` is its place in the addend.
     pub(crate) fn set(
         &mut self,
         output: usize,
         added: usize,
         bias: f64,
-        sum: f64,
-        magnitude: f64,
+        sum: Sum,
         epilogue: &Epilogue,
     ) {
         // A factor of 0 takes nothing, of infinities and NaN neither.
         let scaled = |factor: f64, value: f64| if factor == 0.0 { 0.0 } else { factor * value };
-        let addend = epilogue.addend.as_ref();
-        let added = addend.map_or(0.0, |addend| scaled(addend.beta, addend.c[added]));
-        self.pre[output] = scaled(epilogue.alpha, sum) + added + bias;
-        self.magnitude[output] = scaled(epilogue.alpha.abs(), magnitude) + added.abs() + bias.abs();
+        let if_flushed =
+            |is_flushed: bool, magnitude: f64| if is_flushed { magnitude } else { 0.0 };
+        // The factors are f32.
+        let is_flushed = |factor| DType::F32.is_subnormal(factor);
+        let (added, added_flushed) = epilogue.addend.as_ref().map_or((0.0, 0.0), |addend| {
+            let (beta, c) = (addend.beta, addend.c[added]);
+            let added = scaled(beta, c);
+            let lost = is_flushed(beta) || addend.dtype.is_subnormal(c);
+            (added, if_flushed(lost, added.abs()))
+        });
+        let alpha = epilogue.alpha;
+        let products = scaled(alpha.abs(), sum.magnitude);
+        self.pre[output] = scaled(alpha, sum.value) + added + bias;
+        self.magnitude[output] = products + added.abs() + bias.abs();
+        self.flushed[output] = if is_flushed(alpha) {
+            products
+        } else {
+            scaled(alpha.abs(), sum.flushed)
+        } + added_flushed
+            + if_flushed(epilogue.bias_dtype.is_subnormal(bias), bias.abs());
         self.y[output] = epilogue.activation.apply(self.pre[output]);
+    }
+}
+
+/// A sum of products.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum {
+    value: f64,
+    magnitude: f64,
+    /// The magnitude of products with a factor that may be read as zero.
+    flushed: f64,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, product: f64, is_flushed: bool) {
+        self.value += product;
+        self.magnitude += product.abs();
+        if is_flushed {
+            self.flushed += product.abs();
+        }
     }
 }
 
 /// All tokens of `x` times a matrix whose row `o` has the weights `terms(o)`, pairs of `k` and a weight.
 ///
 /// What `terms` leaves out never touches `x`, so an infinity in `x` does not turn into NaN there.
-pub(crate) fn multiply<X: Element, Terms: Iterator<Item = (usize, f64)>>(
+pub(crate) fn multiply<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
     x: MatrixView<'_, X>,
     w_shape: (usize, usize),
     epilogue: &Epilogue,
     terms: impl Fn(usize) -> Terms,
 ) -> Result<MatmulReference, MatmulError> {
-    multiply_rows(x, 0..x.rows(), w_shape, epilogue, terms)
+    multiply_rows::<X, W, _>(x, 0..x.rows(), w_shape, epilogue, terms)
 }
 
 /// As [`multiply`], of the tokens listed only.
-pub(crate) fn multiply_tokens<X: Element, Terms: Iterator<Item = (usize, f64)>>(
+pub(crate) fn multiply_tokens<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
     x: MatrixView<'_, X>,
     tokens: &[usize],
     w_shape: (usize, usize),
@@ -95,10 +133,10 @@ pub(crate) fn multiply_tokens<X: Element, Terms: Iterator<Item = (usize, f64)>>(
             tokens: x.rows(),
         });
     }
-    multiply_rows(x, tokens.iter().copied(), w_shape, epilogue, terms)
+    multiply_rows::<X, W, _>(x, tokens.iter().copied(), w_shape, epilogue, terms)
 }
 
-fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
+fn multiply_rows<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
     x: MatrixView<'_, X>,
     tokens: impl ExactSizeIterator<Item = usize>,
     (n_out, k_in): (usize, usize),
@@ -149,9 +187,10 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
     );
     let mut x_rows = room_for(token_count, what_x, FEWER_TOKENS)?;
     for token in tokens {
-        let mut x_row = room_for(k_in, what_x, FEWER_FEATURES)?;
+        let mut x_row: Vec<f64> = room_for(k_in, what_x, FEWER_FEATURES)?;
         x_row.extend((0..k_in).map(|k| x.get(token, k).to_f64()));
-        x_rows.push((token, x_row));
+        let any_flushed = x_row.iter().any(|&x| X::DTYPE.is_subnormal(x));
+        x_rows.push((token, x_row, any_flushed));
     }
     let mut weights: Vec<(usize, f64)> = Vec::new();
     for o in 0..n_out {
@@ -159,16 +198,20 @@ fn multiply_rows<X: Element, Terms: Iterator<Item = (usize, f64)>>(
         for term in terms(o) {
             push(&mut weights, term, what_w, FEWER_FEATURES)?;
         }
+        let any_weight_flushed = weights.iter().any(|&(_, w)| W::DTYPE.is_subnormal(w));
         let bias = epilogue.bias.as_ref().map_or(0.0, |bias| bias[o]);
-        for (sample, (token, x_row)) in x_rows.iter().enumerate() {
-            let mut sum = 0.0;
-            let mut magnitude = 0.0;
+        for (sample, (token, x_row, any_x_flushed)) in x_rows.iter().enumerate() {
+            let mut sum = Sum::default();
+            // Subnormal numbers are rare, and to look for them takes as long as the products.
+            let any_flushed = any_weight_flushed || *any_x_flushed;
             for &(k, weight) in &weights {
-                sum += x_row[k] * weight;
-                magnitude += (x_row[k] * weight).abs();
+                let x = x_row[k];
+                let is_flushed =
+                    any_flushed && (X::DTYPE.is_subnormal(x) || W::DTYPE.is_subnormal(weight));
+                sum.add(x * weight, is_flushed);
             }
             let output = sample * n_out + o;
-            reference.set(output, token * n_out + o, bias, sum, magnitude, epilogue);
+            reference.set(output, token * n_out + o, bias, sum, epilogue);
         }
     }
     Ok(reference)
