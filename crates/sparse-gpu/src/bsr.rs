@@ -6,7 +6,7 @@ use sparse_core::bsr::BlockColumns;
 use sparse_core::{BlockSelection, BsrMatrix, DType, Element};
 
 use crate::tensor::refuse_other_device;
-use crate::window::window_bytes;
+use crate::window::fit_in_window;
 use crate::{Error, Gpu, GpuTensor};
 
 /// A block-sparse matrix in GPU memory: blocks `[nnz_blocks, br, bc]` with block rows padded to a multiple of 4 elements, the list of each
@@ -213,8 +213,7 @@ pub(crate) fn blocks_of_a_binding(gpu: &Gpu, (br, bc): (usize, usize), dtype: DT
     let bytes = (br as u64)
         .saturating_mul(bc.next_multiple_of(4) as u64)
         .saturating_mul(dtype.bytes() as u64);
-    let blocks = window_bytes(gpu).checked_div(bytes).unwrap_or(u64::MAX);
-    usize::try_from(blocks).unwrap_or(usize::MAX)
+    fit_in_window(gpu, bytes)
 }
 
 /// The lists of the block columns, of those blocks only.

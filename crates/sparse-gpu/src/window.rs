@@ -84,6 +84,31 @@ pub(crate) fn window_bytes(gpu: &Gpu) -> u64 {
     gpu.limits().max_storage_buffer_binding_size.min(1 << 30) - alignment(gpu) - 16
 }
 
+/// How many things of `bytes` each one window holds: of those without bytes, any number.
+pub(crate) fn fit_in_window(gpu: &Gpu, bytes: u64) -> usize {
+    fit_in(window_bytes(gpu), bytes)
+}
+
+/// How many things of `bytes` each `limit` bytes hold.
+pub(crate) fn fit_in(limit: u64, bytes: u64) -> usize {
+    let count = limit.checked_div(bytes).unwrap_or(u64::MAX);
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// The largest of the counts up to `most` that `fits`, 0 where none does. Of whatever fits, fewer have to fit too: it is found by halving.
+pub(crate) fn longest_that_fits(most: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let (mut longest, mut too_long) = (0, most.saturating_add(1));
+    while too_long - longest > 1 {
+        let middle = longest + (too_long - longest) / 2;
+        if fits(middle) {
+            longest = middle;
+        } else {
+            too_long = middle;
+        }
+    }
+    longest
+}
+
 /// What cannot be cut into parts that bindings hold: `what` needs `bytes` at once. `instead` is what a program can do other than to ask for
 /// larger bindings.
 pub(crate) fn too_large_to_bind(gpu: &Gpu, what: String, bytes: u64, instead: &str) -> Error {
@@ -94,5 +119,38 @@ pub(crate) fn too_large_to_bind(gpu: &Gpu, what: String, bytes: u64, instead: &s
         hint: format!(
             "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or {instead}"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn the_longest_that_fits_is_found_by_halving() {
+        for most in 0..20 {
+            for limit in 0..25 {
+                let tried = Cell::new(0);
+                let found = longest_that_fits(most, |count| {
+                    assert!((1..=most).contains(&count), "{count} of {most}");
+                    tried.set(tried.get() + 1);
+                    count <= limit
+                });
+                assert_eq!(found, most.min(limit), "{limit} of {most} fit");
+                assert!(tried.get() <= 5, "{} tries for {most}", tried.get());
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_bytes_fits_in_any_number() {
+        assert_eq!(fit_in(100, 0), usize::MAX);
+        assert_eq!(fit_in(0, 0), usize::MAX);
+        assert_eq!(
+            [1, 33, 50, 51, 101].map(|bytes| fit_in(100, bytes)),
+            [100, 3, 2, 1, 0]
+        );
     }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::window::longest_that_fits;
+
 /// Bytes of one head of each operand. Heads are numbered through the batch: query head `h` uses key head `h / heads_per_key_head`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadBytes {
@@ -35,23 +37,15 @@ impl HeadBytes {
         let mut slices = Vec::new();
         let mut begin = 0;
         while begin < heads {
-            // Whatever fits, fewer heads fit too: the longest range is found by halving.
-            let (mut most, mut too_many) = (0, (heads - begin).div_ceil(step) + 1);
-            while too_many - most > 1 {
-                let middle = most + (too_many - most) / 2;
-                let range = begin..(begin + middle * step).min(heads);
-                if self.fits(&range, limit) {
-                    most = middle;
-                } else {
-                    too_many = middle;
-                }
-            }
-            if most == 0 {
+            let range = |steps: usize| begin..(begin + steps * step).min(heads);
+            let steps = (heads - begin).div_ceil(step);
+            let longest = longest_that_fits(steps, |steps| self.fits(&range(steps), limit));
+            if longest == 0 {
                 return None;
             }
-            let end = (begin + most * step).min(heads);
-            slices.push(begin..end);
-            begin = end;
+            let slice = range(longest);
+            begin = slice.end;
+            slices.push(slice);
         }
         Some(slices)
     }

@@ -13,7 +13,7 @@ use crate::dispatch::dispatch;
 use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
 use crate::tensor::refuse_aliases;
-use crate::window::{Window, too_large_to_bind, window_bytes};
+use crate::window::{Window, fit_in_window, too_large_to_bind, window_bytes};
 use crate::xattention::params::SelectParams;
 use crate::xattention::rules;
 use crate::xattention::select::head_rule;
@@ -199,8 +199,7 @@ impl XAttentionSelectPlan {
     fn slices(&self) -> Vec<Range<usize>> {
         let [batch, heads, q_blocks, _] = self.mask_shape();
         let [_, _, score_rows, score_blocks] = self.layout.score_shape();
-        let bound = window_bytes(&self.gpu) / (4 * score_blocks as u64);
-        let bound = usize::try_from(bound).unwrap_or(usize::MAX).max(1);
+        let bound = fit_in_window(&self.gpu, 4 * score_blocks as u64).max(1);
         let all = batch * heads * q_blocks;
         // Whole heads where one fits, else rows of one head.
         let (outer, step) = if bound >= score_rows {

@@ -14,7 +14,7 @@ use crate::counting::word;
 use crate::dispatch::{Grids, Indirect, Recorder, dispatch};
 use crate::kernel::CompiledKernel;
 use crate::ops::BlockAttentionPlan;
-use crate::window::{Window, window_bytes};
+use crate::window::{Window, fit_in_window};
 use crate::{Error, Gpu, GpuMask, GpuTensor};
 
 /// A planned choice.
@@ -121,8 +121,7 @@ impl Switch {
         let words_per_row = mask.words_per_row();
         let words = q_blocks * words_per_row;
         // As many heads as can be bound; the attention has made sure that one can.
-        let step = window_bytes(&self.gpu) / (4 * words.max(1) as u64);
-        let step = usize::try_from(step).unwrap_or(usize::MAX).max(1);
+        let step = fit_in_window(&self.gpu, 4 * words as u64).max(1);
         for first in (0..batch * q_heads).step_by(step) {
             let heads: Range<usize> = first..(first + step).min(batch * q_heads);
             let range = (heads.start * words) as u64..(heads.end * words) as u64;

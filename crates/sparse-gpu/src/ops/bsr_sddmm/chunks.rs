@@ -7,7 +7,7 @@ use sparse_shaders::{Addend, MatmulFinishKernel, Output, SddmmKernel, Storage};
 
 use super::{BsrSddmm, OPERATION};
 use crate::kernel::CompiledKernel;
-use crate::window::{alignment, too_large_to_bind, window_bytes};
+use crate::window::{alignment, fit_in_window, too_large_to_bind, window_bytes};
 use crate::{Error, Gpu};
 
 /// Scratch memory for sums is kept below this, unless one block is larger; more blocks go one run after the other.
@@ -83,14 +83,12 @@ impl BsrSddmm {
     /// Tokens of which dy and x can each be bound at once and whose products one loop can sum. All of them, or as many as let every chunk
     /// start where a binding may.
     pub(super) fn chunk_tokens(&self, gpu: &Gpu) -> Result<usize, Error> {
-        let limit = window_bytes(gpu);
         // Four tokens a round, and up to three after them.
         let loops = gpu.longest_loop().saturating_sub(3).saturating_mul(4);
         let (mut fit, mut step) = (loops, 1);
         for (cols, dtype) in [(self.n_out, self.types.y), (self.k_in, self.types.x)] {
             let row_bytes = cols as u64 * dtype.bytes() as u64;
-            let rows = limit.checked_div(row_bytes).unwrap_or(u64::MAX);
-            fit = fit.min(usize::try_from(rows).unwrap_or(usize::MAX));
+            fit = fit.min(fit_in_window(gpu, row_bytes));
             step = step.max(rows_between_offsets(alignment(gpu), row_bytes));
         }
         if self.tokens <= fit {
@@ -106,7 +104,7 @@ impl BsrSddmm {
                 self.tokens, self.n_out, self.k_in
             ),
             needs: format!("bindings that hold {step} rows of dy and of x"),
-            has: limit.to_string(),
+            has: window_bytes(gpu).to_string(),
             hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split n_out or k_in".to_owned(),
         })
     }

@@ -13,7 +13,7 @@ use crate::dispatch::dispatch;
 use crate::kernel::CompiledKernel;
 use crate::matmul::params::{FinishParams, SddmmParams};
 use crate::tensor::{refuse_aliases, refuse_other_device};
-use crate::window::{Window, window_bytes};
+use crate::window::{Window, fit_in_window};
 use crate::{Error, GpuTensor};
 
 /// Block row and block column of a block.
@@ -33,9 +33,8 @@ impl BsrSddmmPlan {
     ) -> Result<(), Error> {
         self.check_operands(dy, x, out)?;
         let block_bytes = (out.block_stride() * out.dtype().bytes()) as u64;
-        let limit = window_bytes(&self.gpu);
         // The list of places is bound in the same runs as the values.
-        let mut fit = usize::try_from(limit / block_bytes.max(PLACE_BYTES)).unwrap_or(usize::MAX);
+        let mut fit = fit_in_window(&self.gpu, block_bytes.max(PLACE_BYTES));
         if fit == 0 {
             return Err(block_too_large(&self.gpu, block_bytes));
         }
