@@ -161,6 +161,24 @@ impl Walk {
         }
     }
 
+    /// Groups of N:M weights that four columns from any multiple of 4 on reach into, at most; 0 of other weights.
+    pub const fn groups_of_a_quad(self) -> usize {
+        match self {
+            Self::Nm { m, .. }
+            | Self::NmExpand { m, .. }
+            | Self::NmBranch { m, .. }
+            | Self::NmGather { m, .. }
+            | Self::NmTransposed { m, .. } => {
+                if m.is_multiple_of(4) {
+                    1
+                } else {
+                    3_usize.div_ceil(m) + 1
+                }
+            }
+            _ => 0,
+        }
+    }
+
     /// Rows of a tile, at most.
     pub const fn most_rows(self) -> usize {
         match self {

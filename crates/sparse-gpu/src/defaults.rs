@@ -39,7 +39,7 @@ pub fn cooperative_tile(
     class: AdapterClass,
     subgroup_sizes: (u32, u32),
 ) -> CooperativeTile {
-    crate::matmul::cooperative::tile(walk, tokens, size, class, subgroup_sizes)
+    crate::matmul::choose::cooperative::tile(walk, tokens, size, class, subgroup_sizes)
 }
 
 /// The kernel of the mat-vec operations for `tokens` tokens, at most [`MatvecKernel::MAX_TOKENS`], and `n_out` outputs of weights that are walked

@@ -65,6 +65,16 @@ impl<'a> Window<'a> {
         Self { first, ..self }
     }
 
+    /// What a kernel subtracts from the number of an element of an item to find it in the window, whose units have `unit_elements` each. The item
+    /// starts with element `item_base` of the operand: differences of u32 may wrap around.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "check_countable refuses operands of 2^32 elements or more"
+    )]
+    pub(crate) const fn first_in_item(&self, unit_elements: u64, item_base: u64) -> u32 {
+        (self.first as u64 * unit_elements).wrapping_sub(item_base) as u32
+    }
+
     pub(crate) fn binding(&self) -> wgpu::BindingResource<'a> {
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: self.buffer,

@@ -1,7 +1,5 @@
 //! Weights as the engine sees them: a format known when planning, buffers known when recording.
 
-use std::ops::Range;
-
 use sparse_core::{DType, Nm};
 
 use crate::bsr::{BsrLists, GpuBsr};
@@ -99,74 +97,6 @@ impl<'a> Weights<'a> {
             Self::Bsr(bsr) if transposed => bsr.by_column.get(run),
             Self::Bsr(bsr) => Some(&bsr.by_row),
             _ => None,
-        }
-    }
-}
-
-/// Which units of which array belong to a range of strips: what slicing needs to know of a format.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent<'a> {
-    /// Rows of w in a strip.
-    pub(crate) strip_rows: usize,
-    /// Rows of w.
-    pub(crate) n_out: usize,
-    /// Units of one row of values: 4 elements, or one in unaligned walks.
-    pub(crate) row_units: u64,
-    /// Rows of w that share a strip of packed indices, and the words of such a strip.
-    pub(crate) index_strip: Option<(usize, u64)>,
-    /// Row pointers and units of a block, of a block-sparse matrix.
-    pub(crate) blocks: Option<(&'a [u32], u64)>,
-}
-
-impl Extent<'_> {
-    /// Rows of w that `strips` are.
-    pub(crate) fn rows(&self, strips: &Range<usize>) -> Range<usize> {
-        strips.start * self.strip_rows..strips.end.saturating_mul(self.strip_rows).min(self.n_out)
-    }
-
-    /// Units of the values that `strips` need.
-    pub(crate) fn values(&self, strips: &Range<usize>) -> Range<u64> {
-        if let Some((indptr, units)) = self.blocks {
-            return u64::from(indptr[strips.start]) * units..u64::from(indptr[strips.end]) * units;
-        }
-        let rows = self.rows(strips);
-        rows.start as u64 * self.row_units..rows.end as u64 * self.row_units
-    }
-
-    /// Words of the indices that `strips` need, or entries of their lists of blocks.
-    pub(crate) fn indices(&self, strips: &Range<usize>) -> Range<u64> {
-        if let Some((indptr, _)) = self.blocks {
-            return u64::from(indptr[strips.start])..u64::from(indptr[strips.end]);
-        }
-        self.index_words(&self.rows(strips))
-    }
-
-    /// Units of the values and words of the indices of some stored rows.
-    pub(crate) fn rows_of_w(&self, rows: &Range<usize>) -> (Range<u64>, Range<u64>) {
-        let values = rows.start as u64 * self.row_units..rows.end as u64 * self.row_units;
-        (values, self.index_words(rows))
-    }
-
-    fn index_words(&self, rows: &Range<usize>) -> Range<u64> {
-        let Some((rows_per_strip, words)) = self.index_strip else {
-            return 0..0;
-        };
-        let first = rows.start / rows_per_strip;
-        let last = rows.end.div_ceil(rows_per_strip);
-        first as u64 * words..last as u64 * words
-    }
-
-    /// Lists of blocks that there are.
-    pub(crate) fn lists(&self) -> usize {
-        self.blocks.map_or(0, |(indptr, _)| indptr.len() - 1)
-    }
-
-    /// Bytes of a unit of the indices.
-    pub(crate) fn index_bytes(&self, transposed: bool) -> u64 {
-        if transposed && self.blocks.is_some() {
-            8
-        } else {
-            4
         }
     }
 }

@@ -6,7 +6,6 @@ use sparse_shaders::{AttentionTile, Kernel as _, PackKernel, Tile, Walk};
 
 use super::{KernelTile, TileEntry, TileTable, TileWalk};
 use crate::matmul::choose::MatvecTile;
-use crate::matmul::matvec_rounds;
 use crate::xattention::parts::MOST_BYTES;
 use crate::{BlockAttention, Gpu};
 
@@ -107,7 +106,7 @@ impl Gpu {
                 } if Some(of) == wanted => {
                     // A table is checked for one token: more sums may not fit.
                     let tile = MatvecTile { rows, panel, lanes };
-                    let rounds = matvec_rounds(walk, steps, tile);
+                    let rounds = tile.loop_rounds(walk, steps);
                     Some(tile)
                         .filter(|_| tile.kernel(walk).check().is_ok() && self.runs_loops(rounds))
                 }

@@ -1,11 +1,12 @@
 //! Which problems there are kernels for.
 
-use sparse_shaders::MatvecKernel;
+use sparse_core::Nm;
+use sparse_shaders::{MatvecKernel, Walk};
 
 use crate::Error;
 use crate::counting::check_countable;
-use crate::matmul::nm_walk::check_variant;
-use crate::matmul::problem::{Addend, Batch, MatmulProblem};
+use crate::matmul::choose::is_branching;
+use crate::matmul::problem::{Addend, Batch, MatmulProblem, NmVariant};
 use crate::matmul::weights::Format;
 
 pub(super) fn check_problem(problem: &MatmulProblem) -> Result<(), Error> {
@@ -16,6 +17,20 @@ pub(super) fn check_problem(problem: &MatmulProblem) -> Result<(), Error> {
         check_variant(problem, pattern)?;
     }
     check_epilogue(problem)?;
+    check_split(problem)?;
+    let most = MatvecKernel::MAX_TOKENS;
+    if problem.few_tokens_only && problem.tokens > most {
+        let reason = format!(
+            "{} tokens; it takes at most {most}, use the matmul operation",
+            problem.tokens
+        );
+        return Err(Error::invalid(operation, reason));
+    }
+    Ok(())
+}
+
+fn check_split(problem: &MatmulProblem) -> Result<(), Error> {
+    let operation = problem.operation;
     if problem.split_k == Some(0) {
         let reason = "split_k = 0; k is split in 1 part or more, or leave it to the plan with None";
         return Err(Error::invalid(operation, reason));
@@ -27,14 +42,6 @@ pub(super) fn check_problem(problem: &MatmulProblem) -> Result<(), Error> {
         let reason = format!(
             "split_k = {parts}; k is split in at most 2^32 - 1 parts, and more than k_in = {} are empty",
             problem.k_in
-        );
-        return Err(Error::invalid(operation, reason));
-    }
-    let most = MatvecKernel::MAX_TOKENS;
-    if problem.few_tokens_only && problem.tokens > most {
-        let reason = format!(
-            "{} tokens; it takes at most {most}, use the matmul operation",
-            problem.tokens
         );
         return Err(Error::invalid(operation, reason));
     }
@@ -82,6 +89,41 @@ fn check_sizes(problem: &MatmulProblem) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether the variant that the problem asks for exists.
+fn check_variant(problem: &MatmulProblem, pattern: Nm) -> Result<(), Error> {
+    let Some(variant) = problem.nm_variant else {
+        return Ok(());
+    };
+    let refuse = |reason: String| Err(Error::invalid(problem.operation, reason));
+    if variant != NmVariant::Branch {
+        return Ok(());
+    }
+    if problem.transposed.w {
+        let reason = "variant Branch with a transposed w, whose patterns run along the outputs; take Expand or ExpandFirst, or leave it to the plan with None";
+        return refuse(reason.to_owned());
+    }
+    if !is_branching((pattern.n(), pattern.m())) {
+        return refuse(format!(
+            "variant Branch with pattern {pattern}; it exists for 2:4, 1:4 and 1:2, others take Expand or leave it to the plan with None"
+        ));
+    }
+    let branch = Walk::NmBranch {
+        n: pattern.n(),
+        m: pattern.m(),
+        v: 1,
+        index_bits: pattern.index_bits(),
+    };
+    match problem.tile {
+        Some(tile) if tile.rows > branch.most_rows() => refuse(format!(
+            "variant Branch with pattern {pattern} and a tile of {} rows; it has at most {}, compilers take minutes for more branches one \
+             after the other",
+            tile.rows,
+            branch.most_rows()
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_epilogue(problem: &MatmulProblem) -> Result<(), Error> {

@@ -3,21 +3,21 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use sparse_core::{DType, Nm};
-use sparse_shaders::ExpandWeightsKernel;
+use sparse_core::DType;
+use sparse_shaders::{ExpandWeightsKernel, Walk};
 
-use super::layout::{weight_row, weight_unit};
+use super::schedule::Schedule;
 use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
+use crate::matmul::choose::expansion_bytes;
+use crate::matmul::layout::{dense_bytes, weight_row_len, weight_unit};
 use crate::matmul::params::ExpandParams;
+use crate::matmul::weights::Format;
 use crate::sparse::GpuNm;
 use crate::window::{Window, window_bytes};
 use crate::{Error, Gpu};
-
-/// Scratch memory for expanded weights is kept below this; more rows go some at a time, where the product takes its rows so.
-const MOST_BYTES: u64 = 64 << 20;
 
 /// The kernel that expands, and where to.
 #[derive(Debug)]
@@ -33,14 +33,18 @@ pub(super) struct Expansion {
 }
 
 impl Expansion {
-    /// For weights of so many rows and columns, expanded in multiples of `strip_rows` rows.
-    pub(super) async fn plan(
-        gpu: &Gpu,
-        pattern: Nm,
-        [rows, columns]: [usize; 2],
-        dtype: DType,
-        strip_rows: usize,
-    ) -> Result<Self, Error> {
+    /// Where the schedule walks N:M weights as dense ones: all rows of a transposed w at once, else as many as a multiple of a tile has.
+    pub(super) async fn plan(gpu: &Gpu, schedule: &Schedule) -> Result<Option<Self>, Error> {
+        let problem = &schedule.problem;
+        let Format::Nm { pattern } = problem.format else {
+            return Ok(None);
+        };
+        let (rows, columns, at_once) = match schedule.walk {
+            Walk::Dense { .. } => (problem.n_out, problem.k_in, schedule.kernel.rows()),
+            Walk::DenseTransposed { .. } => (problem.k_in, problem.n_out, problem.k_in),
+            _ => return Ok(None),
+        };
+        let dtype = problem.types.w;
         let kernel = ExpandWeightsKernel {
             n: pattern.n(),
             m: pattern.m(),
@@ -48,9 +52,8 @@ impl Expansion {
             index_bits: pattern.index_bits(),
             weight: storage(dtype),
         };
-        let strip = dense_bytes(strip_rows, columns, dtype);
-        let most = Self::most_bytes(gpu).max(strip);
-        Ok(Self {
+        let most = expansion_bytes(gpu).max(dense_bytes(at_once, columns, dtype));
+        Ok(Some(Self {
             dense: gpu.allocate(
                 "expanded weights",
                 dense_bytes(rows, columns, dtype).min(most),
@@ -59,14 +62,9 @@ impl Expansion {
             columns,
             dtype,
             unit: weight_unit(kernel.walk()),
-            row: weight_row(kernel.walk(), rows, columns),
+            row: weight_row_len(kernel.walk(), rows, columns),
             kernel: gpu.compile(&kernel).await?,
-        })
-    }
-
-    /// Scratch memory for several strips, at most.
-    pub(super) fn most_bytes(gpu: &Gpu) -> u64 {
-        MOST_BYTES.min(window_bytes(gpu))
+        }))
     }
 
     /// Whether so many rows can be expanded at once.
@@ -123,10 +121,4 @@ impl Expansion {
             1024,
         );
     }
-}
-
-/// Of so many rows, each padded to a multiple of four elements.
-pub(crate) fn dense_bytes(rows: usize, columns: usize, dtype: DType) -> u64 {
-    let row = columns.next_multiple_of(4).saturating_mul(dtype.bytes()) as u64;
-    row.saturating_mul(rows as u64)
 }

@@ -1,26 +1,31 @@
 //! Planning and recording a product.
+//!
+//! Planning goes [`check`] -> [`choose`](super::choose) -> [`schedule`] -> [`passes`]: what is asked, which kernel, in how many pieces, compiled.
+//! Recording goes [`operands`] -> [`slices`] -> [`record`]: are they what was planned, which of them can be bound at once, and then for each
+//! piece [`expansion`] -> [`pack`] -> [`multiply`] -> [`finish`].
 
 mod check;
+mod chunks;
 mod expansion;
-mod layout;
+mod extent;
+mod finish;
+mod multiply;
 mod operands;
 mod output;
+mod pack;
+mod parts;
+mod passes;
 mod plan;
 mod record;
+mod schedule;
 mod slices;
+mod y;
 
-pub(crate) use expansion::dense_bytes;
-pub(crate) use layout::{WORD_WEIGHTS, matvec_rounds};
-
-use std::sync::Arc;
-
-use sparse_shaders::Walk;
-
-use self::expansion::Expansion;
+use self::passes::Passes;
+use self::schedule::Schedule;
 use super::choose::{KernelChoice, MatvecTile};
 use super::weights::Weights;
 use super::{Extras, MatmulProblem};
-use crate::kernel::CompiledKernel;
 use crate::problem::Explanation;
 use crate::{Gpu, GpuTensor, KernelTile, TileWalk};
 
@@ -39,42 +44,9 @@ pub(crate) struct Engine {
     gpu: Gpu,
     /// As it was asked for: what operands are checked against.
     asked: MatmulProblem,
-    /// As it is computed: items that share w and follow each other are more tokens of one.
-    problem: MatmulProblem,
-    walk: Walk,
-    chosen: KernelChoice,
-    main: Arc<CompiledKernel>,
-    /// Where N:M weights meet the dense kernel.
-    expansion: Option<Expansion>,
-    pack: Option<Pack>,
-    finish: Option<Finish>,
-    /// Parts into which k is split.
-    parts: usize,
-    /// The weights of all parts cannot be bound at once.
-    parts_apart: bool,
-    packed_rows: usize,
-    chunk_tokens: usize,
+    schedule: Schedule,
+    passes: Passes,
     explanation: Explanation,
-}
-
-/// Activations are repacked into this scratch buffer first.
-#[derive(Debug)]
-struct Pack {
-    kernel: Arc<CompiledKernel>,
-    /// x is `[k_in, tokens]`.
-    transposed: bool,
-    /// Elements of what the kernel loads x in.
-    unit: u64,
-    /// Tokens and columns that one workgroup moves.
-    tile: (usize, usize),
-    packed: wgpu::Buffer,
-}
-
-/// The sums go into this f32 scratch buffer, and a second pass makes y of them.
-#[derive(Debug)]
-struct Finish {
-    kernel: Arc<CompiledKernel>,
-    sums: wgpu::Buffer,
 }
 
 impl Engine {
@@ -84,8 +56,8 @@ impl Engine {
 
     /// Kernel and tile as a table names them.
     pub(crate) fn kernel_tile(&self) -> Option<KernelTile> {
-        let walk = TileWalk::of(self.walk)?;
-        Some(match self.chosen {
+        let walk = TileWalk::of(self.schedule.walk)?;
+        Some(match self.schedule.kernel {
             KernelChoice::Tiled(tile) => KernelTile::Matmul { walk, tile },
             KernelChoice::Matvec(MatvecTile { rows, lanes, .. }) => {
                 KernelTile::Matvec { walk, rows, lanes }

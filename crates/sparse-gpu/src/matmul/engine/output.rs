@@ -1,65 +1,57 @@
 //! How y is stored: at once, or through f32 sums and a second pass.
 
 use sparse_core::DType;
-use sparse_shaders::{Output, Walk};
+use sparse_shaders::{Output, Storage};
 
+use super::schedule::Schedule;
 use crate::error::storage;
 use crate::matmul::choose::KernelChoice;
 use crate::matmul::problem::{Addend, Batch, MatmulProblem};
 
 /// What the kernels store.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Outputs {
     /// Of the main kernel.
     pub(super) main: Output,
     /// Of the second pass, where there is one.
     pub(super) finish: Option<Output>,
-    /// Why there is.
-    pub(super) note: Option<String>,
 }
 
-pub(super) fn outputs(
-    problem: &MatmulProblem,
-    walk: Walk,
-    chosen: KernelChoice,
-    parts: usize,
-    chunk_tokens: usize,
-) -> Outputs {
-    let y = of_problem(problem);
-    let note = if parts > 1 {
+impl Outputs {
+    pub(super) fn of(schedule: &Schedule) -> Self {
+        let y = of_problem(&schedule.problem);
+        if why_finish(schedule).is_none() {
+            return Self {
+                main: in_vectors(y, schedule, schedule.y_stride()),
+                finish: None,
+            };
+        }
+        let sums = Output {
+            transposed: y.transposed,
+            ..Output::F32
+        };
+        Self {
+            main: in_vectors(sums, schedule, schedule.sums_stride()),
+            finish: Some(y),
+        }
+    }
+}
+
+/// Why a second pass makes y of f32 sums; none where the main kernel stores y.
+pub(super) fn why_finish(schedule: &Schedule) -> Option<String> {
+    let parts = schedule.parts.count;
+    if schedule.runs_apart() {
+        Some(format!(
+            "the blocks of w may not fit one binding: up to {parts} runs of them, whose f32 sums a second kernel adds in their order"
+        ))
+    } else if parts > 1 {
         Some(format!(
             "k is split in {parts} parts, whose f32 sums a second kernel adds in their order"
         ))
-    } else if stores_whole_words(problem, walk, chosen) {
-        None
-    } else {
+    } else if !stores_whole_words(schedule) {
         Some("rows of y do not start at whole words: sums are kept in f32 and rounded by a second kernel".to_owned())
-    };
-    let vectors = |output: Output, stride: usize| {
-        let tiled = !matches!(chosen, KernelChoice::Matvec(_));
-        let fours = output.transposed || in_groups_of(4, walk, chosen);
-        Output {
-            vectors: tiled
-                && output.storage == sparse_shaders::Storage::F32
-                && fours
-                && stride.is_multiple_of(4),
-            ..output
-        }
-    };
-    if note.is_none() {
-        return Outputs {
-            main: vectors(y, y_stride(problem)),
-            finish: None,
-            note,
-        };
-    }
-    let sums = Output {
-        transposed: y.transposed,
-        ..Output::F32
-    };
-    Outputs {
-        main: vectors(sums, sums_stride(problem, chunk_tokens)),
-        finish: Some(y),
-        note,
+    } else {
+        None
     }
 }
 
@@ -80,39 +72,33 @@ fn of_problem(problem: &MatmulProblem) -> Output {
     }
 }
 
+/// `output`, four neighbours at once where the kernel has them together and rows, `stride` elements apart, start at multiples of four.
+fn in_vectors(output: Output, schedule: &Schedule, stride: usize) -> Output {
+    let tiled = !matches!(schedule.kernel, KernelChoice::Matvec(_));
+    let fours = output.transposed || in_groups_of(4, schedule);
+    Output {
+        vectors: tiled && output.storage == Storage::F32 && fours && stride.is_multiple_of(4),
+        ..output
+    }
+}
+
 /// Whether no word of y is shared by two invocations of the main kernel.
-fn stores_whole_words(problem: &MatmulProblem, walk: Walk, chosen: KernelChoice) -> bool {
+fn stores_whole_words(schedule: &Schedule) -> bool {
+    let problem = &schedule.problem;
     if problem.types.y == DType::F32 {
         return true;
     }
     let several = !matches!(problem.batch, Batch::None);
     let items = !several || (problem.tokens * problem.n_out).is_multiple_of(2);
     let rows = if problem.transposed.y {
-        problem.tokens.is_multiple_of(2) && chosen.panel() > 1
+        problem.tokens.is_multiple_of(2) && schedule.kernel.panel() > 1
     } else {
-        problem.n_out.is_multiple_of(2) && in_groups_of(2, walk, chosen)
+        problem.n_out.is_multiple_of(2) && in_groups_of(2, schedule)
     };
     items && rows
 }
 
-fn in_groups_of(n: usize, walk: Walk, chosen: KernelChoice) -> bool {
-    chosen.rows().is_multiple_of(n) && walk.strip_rows(chosen.rows()).is_multiple_of(n)
-}
-
-/// From one row of y, as it is stored, to the next.
-pub(super) fn y_stride(problem: &MatmulProblem) -> usize {
-    if problem.transposed.y {
-        problem.tokens
-    } else {
-        problem.n_out
-    }
-}
-
-/// From one row of the f32 sums to the next.
-pub(super) fn sums_stride(problem: &MatmulProblem, chunk_tokens: usize) -> usize {
-    if problem.transposed.y {
-        chunk_tokens
-    } else {
-        problem.n_out
-    }
+/// Whether an invocation has outputs in groups of `n` neighbours.
+fn in_groups_of(n: usize, schedule: &Schedule) -> bool {
+    schedule.kernel.rows().is_multiple_of(n) && schedule.strip_rows().is_multiple_of(n)
 }

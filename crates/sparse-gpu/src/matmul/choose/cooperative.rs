@@ -3,48 +3,48 @@
 use sparse_core::DType;
 use sparse_shaders::{CooperativeTile, MatrixSize, Walk};
 
-use super::choose::FEW_TOKENS;
-use super::problem::{MatmulProblem, Tier};
-use super::weights::Format;
+use super::{Choice, FEW_TOKENS, KernelChoice};
+use crate::matmul::problem::{MatmulProblem, Tier};
+use crate::matmul::weights::Format;
 use crate::{AdapterClass, Error, Gpu};
 
-/// How a product runs on cooperative matrices.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Choice {
-    pub(crate) walk: Walk,
-    pub(crate) tile: CooperativeTile,
-    pub(crate) padded: bool,
-}
-
-/// The choice, or nothing where portable kernels take the product, and what there is to say of it.
-pub(crate) fn choose(
+/// The choice, or nothing where portable kernels take the product; why not becomes one of `notes`.
+pub(super) fn choose(
     gpu: &Gpu,
     problem: &MatmulProblem,
-) -> Result<(Option<Choice>, Option<String>), Error> {
-    let enabled = gpu.matrix_size();
-    match (problem.tier, enabled) {
-        (Tier::Portable, None) => Ok((None, None)),
-        (Tier::Portable, Some(_)) => {
+    notes: &mut Vec<String>,
+) -> Result<Option<Choice>, Error> {
+    let refusal = |reason: &str| format!("not on cooperative matrices: {reason}");
+    let Some(size) = gpu.matrix_size() else {
+        return match problem.tier {
+            Tier::Portable => Ok(None),
+            Tier::CooperativeMatrix => Err(not_enabled(gpu, problem)),
+            Tier::Best => {
+                notes.push(refusal(&gpu.why_not_enabled()));
+                Ok(None)
+            }
+        };
+    };
+    match problem.tier {
+        Tier::Portable => {
             let note = "cooperative matrices are enabled, the problem asks for portable kernels";
-            Ok((None, Some(note.to_owned())))
+            notes.push(note.to_owned());
+            return Ok(None);
         }
-        (Tier::CooperativeMatrix, None) => Err(not_enabled(gpu, problem)),
-        (Tier::Best, None) => {
-            let note = format!("not on cooperative matrices: {}", gpu.why_not_enabled());
-            Ok((None, Some(note)))
+        Tier::CooperativeMatrix => {
+            if let Some(reason) = unfit(problem, size) {
+                let reason = format!("on cooperative matrices: {reason}");
+                return Err(Error::invalid(problem.operation, reason));
+            }
         }
-        (Tier::CooperativeMatrix, Some(size)) => match unfit(problem, size) {
-            None => Ok(with(gpu, problem, size)),
-            Some(reason) => Err(Error::invalid(
-                problem.operation,
-                format!("on cooperative matrices: {reason}"),
-            )),
-        },
-        (Tier::Best, Some(size)) => match unfit(problem, size).or_else(|| better_off(problem)) {
-            None => Ok(with(gpu, problem, size)),
-            Some(reason) => Ok((None, Some(format!("not on cooperative matrices: {reason}")))),
-        },
+        Tier::Best => {
+            if let Some(reason) = unfit(problem, size).or_else(|| better_off(problem)) {
+                notes.push(refusal(&reason));
+                return Ok(None);
+            }
+        }
     }
+    Ok(Some(of_size(gpu, problem, size, notes)))
 }
 
 fn not_enabled(gpu: &Gpu, problem: &MatmulProblem) -> Error {
@@ -100,21 +100,26 @@ fn better_off(problem: &MatmulProblem) -> Option<String> {
     })
 }
 
-fn with(gpu: &Gpu, problem: &MatmulProblem, size: MatrixSize) -> (Option<Choice>, Option<String>) {
+fn of_size(
+    gpu: &Gpu,
+    problem: &MatmulProblem,
+    size: MatrixSize,
+    notes: &mut Vec<String>,
+) -> Choice {
     let side = size.side();
     let (walk, padded) = walk(problem, side);
-    let tile = tile(
+    if padded {
+        notes.push(format!(
+            "weights are padded with zeros: rows of w or its sizes are no multiples of {side}"
+        ));
+    }
+    let sizes = gpu.adapter().subgroup_sizes;
+    let tile = tile(walk, problem.tokens, size, gpu.class(), sizes);
+    Choice {
         walk,
-        problem.tokens,
-        size,
-        gpu.class(),
-        gpu.adapter().subgroup_sizes,
-    );
-    let note = padded.then(|| {
-        format!("weights are padded with zeros: rows of w or its sizes are no multiples of {side}")
-    });
-    let choice = Choice { walk, tile, padded };
-    (Some(choice), note)
+        kernel: KernelChoice::Cooperative { tile, padded },
+        origin: None,
+    }
 }
 
 /// The walk, and whether weights have to be padded on the way.
@@ -174,30 +179,32 @@ pub(crate) fn tile(
         shares: (lanes / smallest).max(1),
         lanes,
     };
-    let fewer_lanes = |tile: &mut CooperativeTile| {
-        tile.lanes /= 2;
-        tile.shares = (tile.lanes / smallest).max(1);
-    };
-    while tile.panel() / 2 >= tokens {
-        if tile.lanes > largest {
-            fewer_lanes(&mut tile);
-        } else if tile.token_matrices > 1 {
-            tile.token_matrices /= 2;
-        } else {
-            break;
-        }
-    }
     // Shares are for as many subgroups as there may be, and so is the memory that they take. What does not fit all the same, the kernel refuses.
-    while tile.workgroup_bytes() > CooperativeTile::WORKGROUP_BYTES {
-        if tile.lanes > largest {
-            fewer_lanes(&mut tile);
-        } else if tile.token_matrices > 1 {
-            tile.token_matrices /= 2;
-        } else {
-            break;
-        }
+    let too_large = |tile: CooperativeTile| {
+        tile.panel() / 2 >= tokens || tile.workgroup_bytes() > CooperativeTile::WORKGROUP_BYTES
+    };
+    while too_large(tile)
+        && let Some(smaller) = smaller(tile, smallest, largest)
+    {
+        tile = smaller;
     }
     tile
+}
+
+/// With half the lanes as long as there are several of the `largest` subgroups, else with half the tokens of a subgroup.
+fn smaller(tile: CooperativeTile, smallest: usize, largest: usize) -> Option<CooperativeTile> {
+    if tile.lanes > largest {
+        let lanes = tile.lanes / 2;
+        return Some(CooperativeTile {
+            lanes,
+            shares: (lanes / smallest).max(1),
+            ..tile
+        });
+    }
+    (tile.token_matrices > 1).then_some(CooperativeTile {
+        token_matrices: tile.token_matrices / 2,
+        ..tile
+    })
 }
 
 #[cfg(test)]

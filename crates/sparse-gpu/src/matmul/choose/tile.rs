@@ -1,0 +1,168 @@
+//! The tile of a product where neither the caller nor a table names one.
+
+use sparse_shaders::{MatvecKernel, Tile, Walk};
+
+use super::kernel::MatvecTile;
+use crate::AdapterClass;
+use crate::matmul::tiles;
+
+/// The register tile: the widest of the class, with as many rows as fit a strip and as few columns as the tokens need.
+pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
+    let expands = matches!(walk, Walk::NmExpand { .. } | Walk::NmTransposed { .. });
+    let widest = match walk {
+        Walk::NmBranch { .. } => tiles::branching_as_asked(class),
+        _ => tiles::widest(class, expands),
+    };
+    let mut tile = Tile {
+        rows: rows(
+            walk.strip_rows(widest.rows),
+            least(walk),
+            widest.rows.min(walk.most_rows()),
+        ),
+        ..widest
+    };
+    let lists = matches!(
+        walk,
+        Walk::Nm { .. } | Walk::Bsr { .. } | Walk::BsrTransposed { .. }
+    );
+    if let Some(cols) = tiles::cols_of_few_rows(class, tile.rows, lists) {
+        tile.cols = cols;
+    }
+    while tile.panel() / 2 >= tokens {
+        if tile.rows > 1 && tile.cols > widest.cols {
+            // Columns that were to share what few rows cost: a subgroup with idle lanes costs more.
+            tile.cols /= 2;
+        } else if tile.lanes > tiles::subgroup(class) {
+            tile.lanes /= 2;
+        } else if tile.cols > 4 {
+            tile.cols /= 2;
+        } else if tile.lanes > 8 {
+            tile.lanes /= 2;
+        } else {
+            break;
+        }
+    }
+    tile
+}
+
+/// The kernel for few tokens and so many outputs.
+pub(crate) fn matvec(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> MatvecTile {
+    let software = class == AdapterClass::Software;
+    let panel = [1, 4, MatvecKernel::MAX_TOKENS]
+        .into_iter()
+        .find(|&panel| tokens <= panel)
+        .unwrap_or(MatvecKernel::MAX_TOKENS);
+    let most = match (panel, walk) {
+        _ if walk.columns() => most_columns(walk, panel, n_out, software),
+        // Measured on lavapipe, where loading from a place that differs by lane is what a mat-vec costs: rows share the loads of x, and the sums of
+        // sixteen may leave the registers. Not where each row gathers an x of its own, nor in the dense product of one token, which loads little x.
+        (_, Walk::NmGather { .. }) if software => 4,
+        (1, Walk::Dense { .. }) if software => 8,
+        _ if software => 16,
+        (8, _) => 4,
+        _ => 8,
+    };
+    let rows = rows(walk.strip_rows(most), least(walk), most);
+    MatvecTile {
+        rows,
+        panel,
+        lanes: if software { 8 } else { 64 },
+    }
+}
+
+/// Outputs of a workgroup, at most, where neighbours in memory are outputs.
+///
+/// What decides on lavapipe, for weights that are not in the cache: the more of a page is read at once the better, up to all of it. But an
+/// invocation owns them all, and compilers take seconds for long loops: fewer where putting weights in their places is long, or tokens are more.
+fn most_columns(walk: Walk, panel: usize, n_out: usize, software: bool) -> usize {
+    let [for_one, for_four, for_more] = match walk {
+        // 16 invocations of 64 read 256 bytes of f32 each k, the rest share out k.
+        _ if !software => [64; 3],
+        Walk::DenseTransposed {
+            vector_weights: true,
+            ..
+        } => [1024, 512, 256],
+        Walk::NmTransposed { n: 2, m: 4, .. } => [512, 128, 64],
+        Walk::DenseTransposed { .. } => [256, 64, 32],
+        _ => [64, 32, 32],
+    };
+    let mut columns = match panel {
+        1 => for_one,
+        4 => for_four,
+        _ => for_more,
+    };
+    let idle = |columns: usize| n_out.div_ceil(columns) * columns - n_out;
+    while columns > 32 && idle(columns) > n_out / 8 {
+        columns /= 2;
+    }
+    columns
+}
+
+/// Rows of a tile: the power of two up to `most` for which covering `strip_rows` costs least. A tile costs its rows, padding
+/// included, and about two more for what all of its rows share.
+fn rows(strip_rows: usize, least: usize, most: usize) -> usize {
+    [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1]
+        .into_iter()
+        .filter(|&rows| (least..=most).contains(&rows))
+        .min_by_key(|&rows| strip_rows.div_ceil(rows) * (rows + 2))
+        .unwrap_or(least)
+}
+
+/// Rows of a tile, at least: transposed weights come in fours.
+fn least(walk: Walk) -> usize {
+    if walk.quads() { 4 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_cover_a_strip_with_little_waste() {
+        let chosen: Vec<_> = [1, 2, 3, 4, 5, 7, 8, 12, 16, 20, 32]
+            .map(|v| rows(v, 1, 8))
+            .into();
+        assert_eq!(chosen, [1, 2, 4, 4, 8, 8, 8, 4, 8, 8, 8]);
+        assert_eq!([8, 16, 20, 32].map(|v| rows(v, 1, 16)), [8, 16, 8, 16]);
+    }
+
+    #[test]
+    fn few_idle_columns() {
+        let columns = |n_out, vector_weights| {
+            let walk = Walk::DenseTransposed {
+                vector_weights,
+                whole_steps: true,
+            };
+            matvec(walk, 1, n_out, AdapterClass::Software).rows
+        };
+        let chosen = [1, 33, 768, 1000, 1024, 1100, 4096].map(|n_out| columns(n_out, true));
+        assert_eq!(chosen, [32, 32, 256, 1024, 1024, 128, 1024]);
+        assert_eq!(columns(1022, false), 256);
+    }
+
+    #[test]
+    fn few_tokens_get_small_panels() {
+        let dense = Walk::Dense {
+            vector_weights: true,
+        };
+        assert_eq!(tile(dense, 1024, AdapterClass::Amd).panel(), 512);
+        assert_eq!(tile(dense, 100, AdapterClass::Amd).panel(), 128);
+        // Columns of few rows are given up before lanes.
+        let four_rows = Walk::Nm {
+            n: 2,
+            m: 4,
+            v: 4,
+            index_bits: 2,
+        };
+        let of = |tokens| tile(four_rows, tokens, AdapterClass::Amd).to_string();
+        assert_eq!([1024, 512, 256].map(of), ["4x16x64", "4x8x64", "4x8x32"]);
+        assert_eq!(
+            tile(dense, 9, AdapterClass::Amd),
+            Tile {
+                rows: 8,
+                cols: 4,
+                lanes: 8
+            }
+        );
+    }
+}

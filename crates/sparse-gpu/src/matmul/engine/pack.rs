@@ -1,0 +1,142 @@
+//! Activations as k-major panels in scratch memory.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sparse_shaders::{PackF16Kernel, PackKernel};
+
+use super::record::{Chunk, Recording};
+use super::schedule::Schedule;
+use crate::counting::word;
+use crate::dispatch::dispatch;
+use crate::error::storage;
+use crate::kernel::CompiledKernel;
+use crate::matmul::choose::KernelChoice;
+use crate::matmul::params::PackParams;
+use crate::window::{Window, fit_in_window};
+use crate::{Error, Gpu};
+
+/// The kernel that packs, and where to.
+#[derive(Debug)]
+pub(super) struct Pack {
+    kernel: Arc<CompiledKernel>,
+    /// Elements of what the kernel loads x in.
+    unit: u64,
+    /// Tokens and columns that one workgroup moves.
+    tile: (usize, usize),
+    pub(super) packed: wgpu::Buffer,
+}
+
+impl Pack {
+    pub(super) async fn plan(gpu: &Gpu, schedule: &Schedule) -> Result<Self, Error> {
+        let problem = &schedule.problem;
+        let panel = schedule.kernel.panel();
+        let transposed = problem.transposed.x;
+        let row = if transposed {
+            problem.tokens
+        } else {
+            problem.k_in
+        };
+        let vector_input = row.is_multiple_of(4);
+        let (kernel, tile) = if let KernelChoice::Cooperative { .. } = schedule.kernel {
+            let packing = PackF16Kernel {
+                vector_input,
+                transposed,
+                panel,
+            };
+            let tile = (packing.tile_tokens(), packing.tile_k());
+            (gpu.compile(&packing).await?, tile)
+        } else {
+            let packing = PackKernel {
+                input: storage(problem.types.x),
+                vector_input,
+                transposed,
+                panel,
+            };
+            let tile = (packing.tile_tokens(), packing.tile_k());
+            (gpu.compile(&packing).await?, tile)
+        };
+        let slots = schedule.chunk_tokens.next_multiple_of(panel) as u64;
+        let packed = gpu.allocate(
+            "packed activations",
+            slots * schedule.packed_rows as u64 * schedule.kernel.packed_bytes(),
+            wgpu::BufferUsages::STORAGE,
+        )?;
+        Ok(Self {
+            kernel,
+            unit: if vector_input { 4 } else { 1 },
+            tile,
+            packed,
+        })
+    }
+}
+
+impl Recording<'_> {
+    /// Packs the tokens of `chunk`, in as many dispatches as it takes to bind x.
+    pub(super) fn pack(&self, pass: &mut wgpu::ComputePass<'_>, chunk: &Chunk) {
+        let Some(pack) = &self.passes.pack else {
+            return;
+        };
+        let schedule = self.schedule;
+        if schedule.packed_rows == 0 {
+            return;
+        }
+        let problem = &schedule.problem;
+        let (_, tile_k) = pack.tile;
+        // Rows of tokens are bound together; of a transposed x as many rows of k as fit.
+        let k_at_once = if problem.transposed.x {
+            let row_bytes = problem.tokens * problem.types.x.bytes();
+            let fit = fit_in_window(self.gpu, row_bytes as u64);
+            (fit / tile_k * tile_k).clamp(tile_k, schedule.packed_rows.next_multiple_of(tile_k))
+        } else {
+            schedule.packed_rows
+        };
+        for begin in (0..schedule.packed_rows).step_by(k_at_once) {
+            let k = begin..(begin + k_at_once).min(schedule.packed_rows);
+            self.pack_rows(pass, pack, chunk, k);
+        }
+    }
+
+    /// Packs rows `k` of the panels of `chunk`.
+    fn pack_rows(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        pack: &Pack,
+        chunk: &Chunk,
+        k: Range<usize>,
+    ) {
+        let (schedule, x, tokens) = (self.schedule, self.operands.x, &chunk.tokens);
+        let problem = &schedule.problem;
+        let (tile_tokens, tile_k) = pack.tile;
+        let (rows, stride) = if problem.transposed.x {
+            let k_in = problem.k_in;
+            (k.start.min(k_in)..k.end.min(k_in), problem.tokens)
+        } else {
+            (tokens.clone(), problem.k_in)
+        };
+        let base = (chunk.item * problem.tokens * problem.k_in) as u64;
+        let [begin, end] = [rows.start, rows.end].map(|row| base + (row * stride) as u64);
+        let units = begin / pack.unit..end.div_ceil(pack.unit);
+        let unit_bytes = pack.unit * x.dtype().bytes() as u64;
+        let window = Window::new(self.gpu, x.buffer(), x.offset(), unit_bytes, units);
+        let k_tiles = k.len().div_ceil(tile_k);
+        let params = PackParams {
+            k_tiles: word(k_tiles),
+            k_begin: word(k.start),
+            token_begin: word(tokens.start),
+            token_end: word(tokens.end),
+            k_in: word(problem.k_in),
+            x_stride: word(stride),
+            packed_rows: word(schedule.packed_rows),
+            x_first: window.first_in_item(pack.unit, base),
+            ..PackParams::default()
+        };
+        let buffers = [
+            ("x", window.binding()),
+            ("packed", pack.packed.as_entire_binding()),
+        ];
+        let slots = tokens.len().next_multiple_of(schedule.kernel.panel());
+        let groups = word(k_tiles * (slots / tile_tokens));
+        dispatch(self.gpu, pass, &pack.kernel, params, &buffers, groups, 1024);
+    }
+}
