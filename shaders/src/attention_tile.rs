@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{ConfigError, require};
+use crate::config_error::{ConfigError, require};
 
 /// Dimensions of q and k that a workgroup of a tiled kernel stages at a time.
 pub(crate) const PIECE: usize = 16;

@@ -6,8 +6,10 @@ use minijinja::{Environment, UndefinedBehavior};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess};
 
-use crate::kernel::{ConfigError, Extensions, Kernel, Words};
+use crate::config_error::ConfigError;
+use crate::kernel::{Extensions, Kernel};
 use crate::source::{Access, Binding, Source};
+use crate::storage::Words;
 use crate::templates::TEMPLATES;
 
 /// Why a kernel could not be expanded. All but [`ExpandError::Config`] are defects of a template.

@@ -14,51 +14,34 @@
 #![forbid(unsafe_code)]
 #![warn(unused_crate_dependencies, clippy::print_stdout)]
 
-mod attention;
-mod attention_rows;
 mod attention_tile;
-mod attention_variants;
+mod block_walk;
 mod ceiling;
-mod cooperative;
-mod cooperative_variants;
+mod config_error;
 mod expand;
-mod expand_weights;
 mod kernel;
-mod matmul;
-mod matvec;
+mod kernels;
 mod output;
-mod pack_f16;
 mod packing;
-mod quad_patterns;
-mod sddmm;
 mod source;
-mod support;
+mod storage;
 mod templates;
+mod tile;
 mod variants;
 mod walk;
-mod xattention;
-mod xattention_decide;
-mod xattention_select;
+mod xattention_rules;
 
-pub use attention::{AttentionKernel, AttentionOrder, BlockWalk, MAX_HEAD_DIM, TokenHeads};
-pub use attention_rows::{RowOrderKernel, RowWeightsKernel};
 pub use attention_tile::AttentionTile;
-pub use ceiling::{CEILING_LANES, CEILING_TILE, FmaCeilingKernel, ReadCeilingKernel, ReadOrder};
-pub use cooperative::{CooperativeKernel, CooperativeTile, MatrixSize};
+pub use block_walk::BlockWalk;
+pub use ceiling::CEILING_LANES;
+pub use config_error::ConfigError;
 pub use expand::{ExpandError, expand, expand_in, naga_for};
-pub use expand_weights::ExpandWeightsKernel;
-pub use kernel::{Activation, ConfigError, Extensions, Kernel, Storage, Words};
-pub use matmul::{MatmulKernel, Tile};
-pub use matvec::MatvecKernel;
-pub use output::{Addend, Output};
-pub use pack_f16::PackF16Kernel;
-pub use sddmm::SddmmKernel;
+pub use kernel::{Extensions, Kernel};
+pub use kernels::*;
+pub use output::{Activation, Addend, Output};
 pub use source::{Access, Binding, Source};
-pub use support::{ConvertKernel, MatmulFinishKernel, NaiveMatmulKernel, PackKernel};
+pub use storage::{Storage, Words};
+pub use tile::Tile;
 pub use variants::expand_all_variants;
 pub use walk::Walk;
-pub use xattention::{
-    XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
-};
-pub use xattention_decide::{XAttentionCountKernel, XAttentionDecideKernel};
-pub use xattention_select::XAttentionSelectKernel;
+pub use xattention_rules::XAttentionRules;

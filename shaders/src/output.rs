@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::kernel::{Activation, ConfigError, Storage, require};
+use crate::config_error::{ConfigError, require};
+use crate::storage::Storage;
 
 /// `y = act(alpha * sum + beta * c + bias[o])`, and how y lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +34,36 @@ pub enum Addend {
     Previous,
     /// Another array, laid out as y is.
     Residual(Storage),
+}
+
+/// What is applied to `sum + bias` before it is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// `max(v, 0)`.
+    Relu,
+    /// `v * (1 + erf(v / sqrt 2)) / 2`.
+    Gelu,
+    /// `v / (1 + exp(-v))`.
+    Silu,
+}
+
+impl Activation {
+    /// All activations.
+    pub const ALL: [Self; 4] = [Self::None, Self::Relu, Self::Gelu, Self::Silu];
+
+    /// `none`, `relu`, `gelu` or `silu`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Relu => "relu",
+            Self::Gelu => "gelu",
+            Self::Silu => "silu",
+        }
+    }
 }
 
 impl Output {

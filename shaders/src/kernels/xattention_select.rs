@@ -1,9 +1,10 @@
-//! The kernel of XAttention that selects blocks by their scores.
+//! `xattention_select.wgsl`: blocks by their scores.
 
 use serde::Serialize;
 
-use crate::XAttentionRules;
-use crate::kernel::{ConfigError, Kernel, require};
+use crate::config_error::{ConfigError, require};
+use crate::kernel::Kernel;
+use crate::xattention_rules::XAttentionRules;
 
 /// The blocks to keep of every block row; see `xattention_select.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,35 +4,13 @@ use serde::Serialize;
 use serde::ser::Error;
 
 use crate::attention_tile::{AttentionTile, PIECE, STEP};
-use crate::kernel::{ConfigError, Kernel, Storage, require};
+use crate::block_walk::BlockWalk;
+use crate::config_error::{ConfigError, require};
+use crate::kernel::Kernel;
+use crate::storage::Storage;
 
 /// The largest head dimension that the attention kernels take.
 pub const MAX_HEAD_DIM: usize = 256;
-
-/// Which key blocks a block of queries visits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BlockWalk {
-    /// All: dense attention.
-    All,
-    /// Those whose bit is set in a row of the block mask.
-    Mask,
-    /// For each query head, the first ones and the most recent ones.
-    Streaming,
-    /// For each query head, as `Mask` or as `Streaming`.
-    Mixed,
-}
-
-impl BlockWalk {
-    /// File name in `walks/`, without the ending.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::All => "all_blocks",
-            Self::Mask => "mask_blocks",
-            Self::Streaming => "streaming_blocks",
-            Self::Mixed => "mixed_blocks",
-        }
-    }
-}
 
 /// How workgroups find their queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,54 +1,13 @@
 //! `matmul.wgsl`: the tiled matmul that dense, N:M and block-sparse weights share.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::kernel::{ConfigError, Kernel, Storage, require};
+use crate::config_error::{ConfigError, require};
+use crate::kernel::Kernel;
 use crate::output::Output;
+use crate::storage::Storage;
+use crate::tile::Tile;
 use crate::walk::{Walk, WalkConfig};
-
-/// The register tile: how the outputs of a workgroup are divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tile {
-    /// Rows of w that every invocation of a workgroup computes: 1, 2, 4, 8 or 16.
-    pub rows: usize,
-    /// Tokens of an invocation: a multiple of 4, at most 16.
-    pub cols: usize,
-    /// Invocations of a workgroup: a power of two, at most 256.
-    pub lanes: usize,
-}
-
-impl Tile {
-    /// Tokens of a workgroup.
-    pub const fn panel(self) -> usize {
-        self.cols * self.lanes
-    }
-
-    /// Whether the templates can be expanded with this tile; `kernel` names what it is for.
-    ///
-    /// # Errors
-    /// [`ConfigError`], one number out of range.
-    pub fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
-        let rows = self.rows.is_power_of_two() && self.rows <= 16;
-        require(rows, kernel, "tile.rows", self.rows, "1, 2, 4, 8 or 16")?;
-        let cols = self.cols.is_multiple_of(4) && (4..=16).contains(&self.cols);
-        require(cols, kernel, "tile.cols", self.cols, "4, 8, 12 or 16")?;
-        let lanes = self.lanes.is_power_of_two() && self.lanes <= 256;
-        require(
-            lanes,
-            kernel,
-            "tile.lanes",
-            self.lanes,
-            "a power of two up to 256",
-        )
-    }
-}
-
-impl std::fmt::Display for Tile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}x{}x{}", self.rows, self.cols, self.lanes)
-    }
-}
 
 /// `y = act(alpha * x w^T + beta * c + bias)` with a register tile; see `matmul.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,9 @@
-//! The kernels that decide on the device between sparse and dense attention.
+//! `xattention_count.wgsl`: how many blocks each head has selected.
 
 use serde::Serialize;
 
-use crate::kernel::{ConfigError, Kernel};
+use crate::config_error::ConfigError;
+use crate::kernel::Kernel;
 
 /// Selected blocks per head, of those that can be reached; see `xattention_count.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,34 +40,6 @@ impl Kernel for XAttentionCountKernel {
     fn name(&self) -> String {
         let keys = if self.causal { "causal" } else { "full" };
         format!("xattention_count_{keys}")
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        Ok(())
-    }
-}
-
-/// The grids of the attention kernel that pays; see `xattention_decide.wgsl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct XAttentionDecideKernel;
-
-impl Serialize for XAttentionDecideKernel {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Variables {
-            lanes: usize,
-        }
-        Variables { lanes: 64 }.serialize(serializer)
-    }
-}
-
-impl Kernel for XAttentionDecideKernel {
-    fn template(&self) -> &'static str {
-        "xattention_decide.wgsl"
-    }
-
-    fn name(&self) -> String {
-        "xattention_decide".to_owned()
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -1,6 +1,10 @@
-//! Attention kernels of every kind, for [`crate::expand_all_variants`].
+//! Attention over key blocks, what orders its rows, and what rounds its results.
 
-use crate::{AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, Storage, TokenHeads};
+use super::Variants;
+use crate::{
+    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, ExpandError,
+    RowOrderKernel, RowWeightsKernel, Storage, TokenHeads,
+};
 
 const ATTENTION_TILES: [AttentionTile; 7] = [
     AttentionTile::Direct {
@@ -41,8 +45,41 @@ const ATTENTION_TILES: [AttentionTile; 7] = [
     },
 ];
 
+pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
+    for storage in Storage::ALL {
+        for kernel in stored_as(storage) {
+            all.add(&kernel)?;
+        }
+        all.add(&ConvertKernel { output: storage })?;
+    }
+    for kernel in ordered() {
+        all.add(&kernel)?;
+    }
+    all.add(&RowOrderKernel::DEFAULT)?;
+    row_weights(all)
+}
+
+fn row_weights(all: &mut Variants) -> Result<(), ExpandError> {
+    for walk in [
+        BlockWalk::All,
+        BlockWalk::Mask,
+        BlockWalk::Streaming,
+        BlockWalk::Mixed,
+    ] {
+        for causal in [false, true] {
+            let block = 128;
+            all.add(&RowWeightsKernel {
+                walk,
+                block,
+                causal,
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// All walks, causal and not, with and without a soft cap, head dimensions of every way to read and write a row, with `storage` throughout.
-pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
+fn stored_as(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
     let tiles = ATTENTION_TILES
         .into_iter()
         .zip([128, 32, 64, 128, 64, 128, 16]);
@@ -90,7 +127,7 @@ pub(crate) fn attention_variants(storage: Storage) -> impl Iterator<Item = Atten
 }
 
 /// Every way to find the queries and to lay out the tokens, with both templates; rows of vec4s and of elements.
-pub(crate) fn ordered_variants() -> impl Iterator<Item = AttentionKernel> {
+fn ordered() -> impl Iterator<Item = AttentionKernel> {
     let heads = Some(TokenHeads { q: 6, kv: 2 });
     let tiles = [ATTENTION_TILES[0], ATTENTION_TILES[4]];
     tiles.into_iter().flat_map(move |tile| {

@@ -1,10 +1,11 @@
-//! The kernels around a matmul: packing, finishing, and the naive yardstick.
+//! `pack.wgsl`: activations into k-major panels of f32.
 
 use serde::Serialize;
 
-use crate::kernel::{ConfigError, Kernel, Storage, require};
-use crate::output::Output;
+use crate::config_error::{ConfigError, require};
+use crate::kernel::Kernel;
 use crate::packing::PackSquares;
+use crate::storage::Storage;
 
 /// Turns activations into k-major panels of f32; see `pack.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,87 +88,5 @@ impl Kernel for PackKernel {
         let possible = "4 or more where x is transposed";
         let ok = self.panel > 1 || !self.transposed;
         require(ok, &|| self.name(), "panel", self.panel, possible)
-    }
-}
-
-/// Rounds f32 to a half-width storage type; see `convert.wgsl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct ConvertKernel {
-    /// f16 or bf16.
-    pub output: Storage,
-}
-
-impl ConvertKernel {
-    /// Elements that a workgroup rounds.
-    pub const ELEMENTS: usize = 128;
-}
-
-impl Kernel for ConvertKernel {
-    fn template(&self) -> &'static str {
-        "convert.wgsl"
-    }
-
-    fn name(&self) -> String {
-        format!("convert_{}", self.output.name())
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        require(
-            self.output != Storage::F32,
-            &|| self.name(),
-            "bytes of the output",
-            4,
-            "f16 or bf16",
-        )
-    }
-}
-
-/// Adds up the parts of split sums, applies the epilogue and stores y; see `matmul_finish.wgsl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct MatmulFinishKernel {
-    /// What becomes of the sums; never in vectors.
-    pub output: Output,
-}
-
-impl Kernel for MatmulFinishKernel {
-    fn template(&self) -> &'static str {
-        "matmul_finish.wgsl"
-    }
-
-    fn name(&self) -> String {
-        format!("matmul_finish_{}", self.output.label())
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        require(
-            !self.output.vectors,
-            &|| self.name(),
-            "results stored at once",
-            4,
-            "1, or 2 halves",
-        )
-    }
-}
-
-/// Dense matmul with one invocation per output; see `naive.wgsl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct NaiveMatmulKernel {
-    /// Storage of x.
-    pub input: Storage,
-    /// Storage of w.
-    pub weight: Storage,
-}
-
-impl Kernel for NaiveMatmulKernel {
-    fn template(&self) -> &'static str {
-        "naive.wgsl"
-    }
-
-    fn name(&self) -> String {
-        format!("naive_x-{}_w-{}", self.input.name(), self.weight.name())
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        Ok(())
     }
 }

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use crate::kernel::{ConfigError, Kernel, Storage, require};
+use crate::config_error::{ConfigError, require, require_lanes};
+use crate::kernel::Kernel;
 use crate::output::{Addend, Output};
+use crate::storage::Storage;
 
 /// `out = alpha * dy^T x + beta * out` at the stored blocks of a block-sparse matrix; see `bsr_sddmm.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,14 +126,7 @@ impl Kernel for SddmmKernel {
             self.rows,
             "4 or 8",
         )?;
-        let lanes = self.lanes.is_power_of_two() && self.lanes <= 256;
-        require(
-            lanes,
-            &name,
-            "lanes",
-            self.lanes,
-            "a power of two up to 256",
-        )?;
+        require_lanes(&name, "lanes", self.lanes)?;
         let aligned =
             (!self.vector_dy || br.is_multiple_of(4)) && (!self.vector_x || bc.is_multiple_of(4));
         require(

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::kernel::{ConfigError, Kernel, Storage};
+use crate::config_error::ConfigError;
+use crate::kernel::Kernel;
+use crate::storage::Storage;
 use crate::walk::{Walk, WalkConfig};
 
 /// Puts N:M weights back in their places, zeros between them; see `expand_weights.wgsl`.

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::kernel::{ConfigError, Extensions, Kernel, require};
+use crate::config_error::{ConfigError, require};
+use crate::kernel::{Extensions, Kernel};
 use crate::output::Output;
 use crate::walk::{Walk, WalkConfig};
 

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use crate::kernel::{ConfigError, Kernel, Storage, require};
+use crate::config_error::{ConfigError, require, require_lanes};
+use crate::kernel::Kernel;
 use crate::output::Output;
+use crate::storage::Storage;
 use crate::walk::{Walk, WalkConfig};
 
 /// The same product as [`crate::MatmulKernel`] for at most 8 tokens; see `matvec.wgsl`.
@@ -164,14 +166,7 @@ impl Kernel for MatvecKernel {
             self.panel,
             "1, 4 or 8",
         )?;
-        let lanes = self.lanes.is_power_of_two() && self.lanes <= 256;
-        require(
-            lanes,
-            &name,
-            "lanes",
-            self.lanes,
-            "a power of two up to 256",
-        )?;
+        require_lanes(&name, "lanes", self.lanes)?;
         let quads = self.owned() * self.panel;
         require(
             quads <= 64,

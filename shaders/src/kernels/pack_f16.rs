@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::kernel::{ConfigError, Kernel, require};
+use crate::config_error::{ConfigError, require};
+use crate::kernel::Kernel;
 use crate::packing::PackSquares;
 
 /// Turns f16 activations into k-major panels of f16; see `pack_f16.wgsl`.

@@ -1,0 +1,34 @@
+//! `matmul_finish.wgsl`: from f32 sums to y.
+
+use serde::Serialize;
+
+use crate::config_error::{ConfigError, require};
+use crate::kernel::Kernel;
+use crate::output::Output;
+
+/// Adds up the parts of split sums, applies the epilogue and stores y; see `matmul_finish.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct MatmulFinishKernel {
+    /// What becomes of the sums; never in vectors.
+    pub output: Output,
+}
+
+impl Kernel for MatmulFinishKernel {
+    fn template(&self) -> &'static str {
+        "matmul_finish.wgsl"
+    }
+
+    fn name(&self) -> String {
+        format!("matmul_finish_{}", self.output.label())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        require(
+            !self.output.vectors,
+            &|| self.name(),
+            "results stored at once",
+            4,
+            "1, or 2 halves",
+        )
+    }
+}

@@ -1,0 +1,45 @@
+//! The description of each template's kernels, in a file with the template's name; `block_attention.wgsl` and `block_attention_tiled.wgsl` share one.
+
+mod attention_row_order;
+mod attention_row_weights;
+mod block_attention;
+mod bsr_sddmm;
+mod ceiling_fma;
+mod ceiling_read;
+mod convert;
+mod expand_weights;
+mod matmul;
+mod matmul_cooperative;
+mod matmul_finish;
+mod matvec;
+mod naive;
+mod pack;
+mod pack_f16;
+mod xattention_count;
+mod xattention_decide;
+mod xattention_pack;
+mod xattention_reduce;
+mod xattention_score;
+mod xattention_select;
+
+pub use attention_row_order::RowOrderKernel;
+pub use attention_row_weights::RowWeightsKernel;
+pub use block_attention::{AttentionKernel, AttentionOrder, MAX_HEAD_DIM, TokenHeads};
+pub use bsr_sddmm::SddmmKernel;
+pub use ceiling_fma::FmaCeilingKernel;
+pub use ceiling_read::{CEILING_TILE, ReadCeilingKernel, ReadOrder};
+pub use convert::ConvertKernel;
+pub use expand_weights::ExpandWeightsKernel;
+pub use matmul::MatmulKernel;
+pub use matmul_cooperative::{CooperativeKernel, CooperativeTile, MatrixSize};
+pub use matmul_finish::MatmulFinishKernel;
+pub use matvec::MatvecKernel;
+pub use naive::NaiveMatmulKernel;
+pub use pack::PackKernel;
+pub use pack_f16::PackF16Kernel;
+pub use xattention_count::XAttentionCountKernel;
+pub use xattention_decide::XAttentionDecideKernel;
+pub use xattention_pack::XAttentionPackKernel;
+pub use xattention_reduce::XAttentionReduceKernel;
+pub use xattention_score::XAttentionScoreKernel;
+pub use xattention_select::XAttentionSelectKernel;

@@ -1,0 +1,34 @@
+//! `xattention_decide.wgsl`: sparse or dense attention, decided on the device.
+
+use serde::Serialize;
+
+use crate::config_error::ConfigError;
+use crate::kernel::Kernel;
+
+/// The grids of the attention kernel that pays; see `xattention_decide.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct XAttentionDecideKernel;
+
+impl Serialize for XAttentionDecideKernel {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Variables {
+            lanes: usize,
+        }
+        Variables { lanes: 64 }.serialize(serializer)
+    }
+}
+
+impl Kernel for XAttentionDecideKernel {
+    fn template(&self) -> &'static str {
+        "xattention_decide.wgsl"
+    }
+
+    fn name(&self) -> String {
+        "xattention_decide".to_owned()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}

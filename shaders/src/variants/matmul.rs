@@ -1,0 +1,300 @@
+//! The products, and what prepares and finishes them.
+
+use super::{TILES, Variants};
+use crate::{
+    Activation, Addend, ExpandError, ExpandWeightsKernel, MatmulFinishKernel, MatmulKernel,
+    MatvecKernel, NaiveMatmulKernel, Output, PackKernel, SddmmKernel, Storage, Walk,
+};
+
+/// Every walk, with patterns and blocks that divide words and steps, and with others.
+const WALKS: [Walk; 29] = [
+    Walk::NmGather {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    },
+    Walk::NmGather {
+        n: 3,
+        m: 32,
+        v: 3,
+        index_bits: 8,
+    },
+    Walk::NmSelect {
+        n: 2,
+        v: 1,
+        whole_steps: true,
+    },
+    Walk::NmSelect {
+        n: 2,
+        v: 4,
+        whole_steps: false,
+    },
+    Walk::NmSelect {
+        n: 1,
+        v: 1,
+        whole_steps: false,
+    },
+    Walk::Dense {
+        vector_weights: true,
+    },
+    Walk::Dense {
+        vector_weights: false,
+    },
+    Walk::Nm {
+        n: 2,
+        m: 4,
+        v: 8,
+        index_bits: 2,
+    },
+    Walk::Nm {
+        n: 1,
+        m: 2,
+        v: 16,
+        index_bits: 1,
+    },
+    Walk::Nm {
+        n: 3,
+        m: 7,
+        v: 12,
+        index_bits: 4,
+    },
+    Walk::Nm {
+        n: 8,
+        m: 32,
+        v: 32,
+        index_bits: 8,
+    },
+    Walk::NmExpand {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    },
+    Walk::NmExpand {
+        n: 1,
+        m: 3,
+        v: 2,
+        index_bits: 2,
+    },
+    Walk::NmExpand {
+        n: 1,
+        m: 2,
+        v: 1,
+        index_bits: 1,
+    },
+    Walk::NmBranch {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+    },
+    Walk::NmBranch {
+        n: 1,
+        m: 4,
+        v: 3,
+        index_bits: 2,
+    },
+    Walk::NmBranch {
+        n: 1,
+        m: 2,
+        v: 1,
+        index_bits: 1,
+    },
+    Walk::Bsr { br: 32, bc: 32 },
+    Walk::Bsr { br: 4, bc: 6 },
+    Walk::Bsr { br: 5, bc: 3 },
+    Walk::DenseTransposed {
+        vector_weights: true,
+        whole_steps: true,
+    },
+    Walk::DenseTransposed {
+        vector_weights: true,
+        whole_steps: false,
+    },
+    Walk::DenseTransposed {
+        vector_weights: false,
+        whole_steps: false,
+    },
+    Walk::NmTransposed {
+        n: 2,
+        m: 4,
+        v: 1,
+        index_bits: 2,
+        whole_steps: true,
+    },
+    Walk::NmTransposed {
+        n: 2,
+        m: 8,
+        v: 8,
+        index_bits: 4,
+        whole_steps: false,
+    },
+    Walk::NmTransposed {
+        n: 3,
+        m: 7,
+        v: 12,
+        index_bits: 4,
+        whole_steps: false,
+    },
+    Walk::BsrTransposed { br: 32, bc: 32 },
+    Walk::BsrTransposed { br: 6, bc: 4 },
+    Walk::BsrTransposed { br: 5, bc: 3 },
+];
+
+/// With every storage type throughout.
+pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
+    for storage in Storage::ALL {
+        packing(storage, all)?;
+        expanded_weights(storage, all)?;
+        all.add(&NaiveMatmulKernel {
+            input: storage,
+            weight: storage,
+        })?;
+        for walk in WALKS {
+            many_tokens(walk, storage, all)?;
+            few_tokens(walk, storage, all)?;
+        }
+        epilogues(storage, all)?;
+        sddmm(storage, all)?;
+    }
+    Ok(())
+}
+
+fn packing(input: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    for panel in [1, 4, 8, 64, 256] {
+        for (vector_input, transposed) in
+            [(false, false), (true, false), (false, true), (true, true)]
+        {
+            all.add(&PackKernel {
+                input,
+                vector_input,
+                transposed,
+                panel,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn many_tokens(walk: Walk, storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    for tile in TILES {
+        for (vectors, transposed) in [(false, false), (true, false), (false, true), (true, true)] {
+            all.add(&MatmulKernel {
+                weight: storage,
+                output: Output {
+                    vectors,
+                    transposed,
+                    ..Output::of(storage)
+                },
+                ..MatmulKernel::new(walk, tile)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn few_tokens(walk: Walk, storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    for (rows, panel) in [(1, 1), (2, 4), (8, 1), (8, 8), (256, 1), (64, 8)] {
+        for transposed in [false, true] {
+            all.add(&MatvecKernel {
+                weight: storage,
+                output: Output {
+                    transposed,
+                    ..Output::of(storage)
+                },
+                ..MatvecKernel::new(walk, rows, panel, 32)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Blocks that start at multiples of four elements and others, of one workgroup and of several.
+fn sddmm(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    for (block, aligned) in [
+        ((32, 32), true),
+        ((64, 16), true),
+        ((4, 4), true),
+        ((5, 3), false),
+    ] {
+        for (lanes, rows, accumulate) in [(8, 8, false), (64, 4, true)] {
+            all.add(&SddmmKernel {
+                block,
+                rows,
+                lanes,
+                dy: storage,
+                vector_dy: aligned,
+                x: storage,
+                vector_x: aligned,
+                out: storage,
+                scaled: accumulate,
+                accumulate,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The patterns of [`Walk::NmExpand`], expanded first, and wide ones.
+fn expanded_weights(weight: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    for (n, m, v, index_bits) in [
+        (2, 4, 1, 2),
+        (1, 3, 2, 2),
+        (1, 2, 1, 1),
+        (3, 7, 12, 4),
+        (8, 32, 32, 8),
+    ] {
+        all.add(&ExpandWeightsKernel {
+            n,
+            m,
+            v,
+            index_bits,
+            weight,
+        })?;
+    }
+    Ok(())
+}
+
+/// What happens to sums, in all three kernels that store y, and sums that are left to the third.
+fn epilogues(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    let walk = Walk::Dense {
+        vector_weights: true,
+    };
+    let matmul = MatmulKernel::new(walk, TILES[1]);
+    let matvec = MatvecKernel::new(walk, 8, 4, 32);
+    let (weight, split) = (storage, true);
+    all.add(&MatmulKernel {
+        weight,
+        split,
+        ..matmul
+    })?;
+    all.add(&MatvecKernel {
+        weight,
+        split,
+        ..matvec
+    })?;
+    for (addend, scaled) in [
+        (Addend::None, false),
+        (Addend::Previous, true),
+        (Addend::Residual(storage), true),
+    ] {
+        for activation in Activation::ALL {
+            for (vectors, transposed) in [(false, false), (true, false), (false, true)] {
+                let output = Output {
+                    vectors,
+                    transposed,
+                    scaled,
+                    addend,
+                    bias: Some(storage),
+                    activation,
+                    ..Output::of(storage)
+                };
+                all.add(&MatmulKernel { output, ..matmul })?;
+                all.add(&MatvecKernel { output, ..matvec })?;
+                all.add(&MatmulFinishKernel { output })?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+use super::*;
+use crate::{Access, Extensions};
+
+#[test]
+fn every_variant_is_valid_and_portable() {
+    let sources = expand_all_variants(Words::Bits32).unwrap_or_else(|e| panic!("{e}"));
+    assert!(sources.len() > 250, "only {} variants", sources.len());
+    for source in &sources {
+        let name = &source.name;
+        assert!(
+            source.workgroup_size <= 256,
+            "{name}: {} invocations",
+            source.workgroup_size
+        );
+        assert!(
+            source.workgroup_bytes <= 16384,
+            "{name}: {} bytes",
+            source.workgroup_bytes
+        );
+        let storage = source
+            .bindings
+            .iter()
+            .filter(|b| b.access != Access::Uniform)
+            .count();
+        assert!(storage <= 8, "{name}: {storage} storage buffers");
+        // The bench dispatches the ceiling kernels itself; all others have a grid that is folded and cut by params.
+        if !name.starts_with("ceiling_") {
+            assert_eq!(source.bindings[0].name, "params", "{name}");
+        }
+        let cooperative = name.starts_with("matmul_cooperative_");
+        assert_eq!(
+            source.extensions == Extensions::CooperativeMatrix,
+            cooperative,
+            "{name}"
+        );
+        assert_eq!(source.wgsl.contains("enable "), cooperative, "{name}");
+    }
+    let mut names: Vec<_> = sources.iter().map(|s| &s.name).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), sources.len(), "two variants share a name");
+}
+
+#[test]
+fn in_64_bits_the_same_variants_are_valid() {
+    let [narrow, wide] =
+        Words::ALL.map(|words| expand_all_variants(words).unwrap_or_else(|e| panic!("{e}")));
+    assert_eq!(narrow.len(), wide.len());
+    let mut changed = 0;
+    for (narrow, wide) in narrow.iter().zip(&wide) {
+        if wide.extensions == Extensions::Int64 {
+            changed += 1;
+            assert_eq!(wide.name, format!("{}_u64", narrow.name));
+            assert_ne!(narrow.wgsl, wide.wgsl, "{}", narrow.name);
+            assert_eq!(narrow.bindings, wide.bindings, "{}", narrow.name);
+        } else {
+            assert_eq!(narrow.wgsl, wide.wgsl, "{}", narrow.name);
+        }
+    }
+    assert!(changed > narrow.len() / 2, "only {changed} move wide words");
+}
