@@ -7,6 +7,9 @@
 pub enum AdapterClass {
     /// A driver that runs shaders on the processor: lavapipe, SwiftShader, WARP.
     Software,
+    /// Lavapipe on a processor with AVX-512: twice the vector registers, loads from places that differ by lane in one instruction, a blend
+    /// with the active lanes for little. Loops may be longer there.
+    SoftwareAvx512,
     /// AMD: 256 registers an invocation; 16 of 64 invocations or 1536 registers of 32 lanes a SIMD on RDNA.
     Amd,
     /// NVIDIA: 255 registers an invocation, 65 536 a multiprocessor.
@@ -25,8 +28,9 @@ pub enum AdapterClass {
 
 impl AdapterClass {
     /// All classes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Software,
+        Self::SoftwareAvx512,
         Self::Amd,
         Self::Nvidia,
         Self::Intel,
@@ -39,7 +43,7 @@ impl AdapterClass {
     /// The class of an adapter.
     pub fn of(info: &wgpu::AdapterInfo) -> Self {
         if info.device_type == wgpu::DeviceType::Cpu {
-            return Self::Software;
+            return Self::of_software(&info.name, processor_has_avx512());
         }
         match Self::of_vendor(info.vendor) {
             // Metal does not tell the vendor; a Mac has an AMD or Intel GPU where the name says so.
@@ -61,6 +65,20 @@ impl AdapterClass {
         }
     }
 
+    /// Lavapipe compiles for the processor of this program; other software drivers are not known to use AVX-512.
+    fn of_software(name: &str, avx512: bool) -> Self {
+        if avx512 && name.starts_with("llvmpipe") {
+            Self::SoftwareAvx512
+        } else {
+            Self::Software
+        }
+    }
+
+    /// Whether shaders run on the processor.
+    pub const fn is_software(self) -> bool {
+        matches!(self, Self::Software | Self::SoftwareAvx512)
+    }
+
     fn of_metal_name(name: &str) -> Self {
         let name = name.to_lowercase();
         if name.contains("amd") || name.contains("radeon") {
@@ -74,10 +92,11 @@ impl AdapterClass {
         }
     }
 
-    /// `software`, `amd`, `nvidia`, `intel`, `adreno`, `mali`, `apple` or `other`.
+    /// `software`, `software-avx512`, `amd`, `nvidia`, `intel`, `adreno`, `mali`, `apple` or `other`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Software => "software",
+            Self::SoftwareAvx512 => "software-avx512",
             Self::Amd => "amd",
             Self::Nvidia => "nvidia",
             Self::Intel => "intel",
@@ -86,6 +105,19 @@ impl AdapterClass {
             Self::Apple => "apple",
             Self::Other => "other",
         }
+    }
+}
+
+/// Whether the processor that runs this program has the parts of AVX-512 that llvmpipe's compiler uses.
+fn processor_has_avx512() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    {
+        std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+    }
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    {
+        false
     }
 }
 
@@ -129,6 +161,22 @@ mod tests {
     fn a_driver_on_the_processor_is_software_whoever_made_it() {
         let mut info = adapter(0x8086, wgpu::Backend::Vulkan, "llvmpipe");
         info.device_type = wgpu::DeviceType::Cpu;
-        assert_eq!(AdapterClass::of(&info), AdapterClass::Software);
+        assert!(AdapterClass::of(&info).is_software());
+    }
+
+    #[test]
+    fn only_lavapipe_is_known_to_use_avx512() {
+        let class = |name, avx512| AdapterClass::of_software(name, avx512).name();
+        let lavapipe = "llvmpipe (LLVM 21.1.8, 256 bits)";
+        assert_eq!(class(lavapipe, true), "software-avx512");
+        assert_eq!(class(lavapipe, false), "software");
+        assert_eq!(class("SwiftShader Device (LLVM 16.0.0)", true), "software");
+    }
+
+    #[test]
+    fn software_is_what_its_name_says() {
+        for class in AdapterClass::ALL {
+            assert_eq!(class.is_software(), class.name().starts_with("software"));
+        }
     }
 }

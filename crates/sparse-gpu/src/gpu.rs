@@ -238,7 +238,7 @@ impl Gpu {
 
     /// Whether the driver runs shaders on the processor.
     pub fn is_software(&self) -> bool {
-        self.class() == AdapterClass::Software
+        self.class().is_software()
     }
 
     /// The same device, for plans that may use cooperative matrices of this size, which are to be tested.
@@ -313,7 +313,7 @@ fn words(wanted: Option<Words>, adapter: &wgpu::Adapter) -> Result<Words, Error>
 
 /// Drivers that run shaders on the processor take a load of several words one word after the other, and pay for each as for one load of a GPU.
 fn default_words(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Words {
-    let software = AdapterClass::of(info) == AdapterClass::Software;
+    let software = AdapterClass::of(info).is_software();
     if software && features.contains(wgpu::Features::SHADER_INT64) {
         Words::Bits64
     } else {

@@ -8,13 +8,12 @@ use crate::{AdapterClass, BlockAttention};
 
 /// The tile for `problem`, whose block is a multiple of 16.
 pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTile {
-    let software = class == AdapterClass::Software;
     let (shape, block) = (problem.shape, problem.block);
     let head_dim = shape.head_dim();
-    if software {
+    if class.is_software() {
         // Measured on lavapipe: one subgroup of 8 is enough, and few queries leave little work above the diagonal. Two queries share each
-        // load of a key; more of either, or more keys, are slower there. Loops over 16 dimensions fit what a processor keeps decoded. Longer
-        // loops and steps have fewer rounds, which llvmpipe counts: they grow only as far as the keys want it.
+        // load of a key; more of either, or more keys, are slower there. Longer loops and steps have fewer rounds, which llvmpipe counts: they
+        // grow only as far as the keys want it.
         let direct = |(keys, dims)| AttentionTile::Direct {
             lanes: divisor(block, 8),
             queries: 2,
@@ -24,9 +23,11 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTi
         let fits = |tile: &AttentionTile| {
             tile.loop_rounds(head_dim, shape.k_len(), block) <= LLVMPIPE_ROUNDS
         };
-        return [(4, 16), (4, 32), (4, 64), (4, 128), (8, 128)]
-            .map(direct)
+        let dims = tiles::dims_on_processors(class, head_dim);
+        return [(4, dims), (4, 32), (4, 64), (4, 128), (8, 128)]
             .into_iter()
+            .filter(|&(_, longer)| longer >= dims)
+            .map(direct)
             .find(fits)
             .unwrap_or(direct((16, 128)));
     }
@@ -91,6 +92,35 @@ mod tests {
     }
 
     #[test]
+    fn loops_share_the_dimensions_evenly_where_they_may_be_long() {
+        for (head_dim, expected) in [
+            (1, 16),
+            (40, 40),
+            (64, 64),
+            (72, 72),
+            (80, 80),
+            (81, 44),
+            (96, 48),
+            (128, 64),
+            (160, 80),
+            (192, 64),
+            (255, 64),
+            (256, 64),
+        ] {
+            let problem = BlockAttention::new(shape(1024, head_dim));
+            let tile = tile(&problem, AdapterClass::SoftwareAvx512);
+            let AttentionTile::Direct { dims, keys: 4, .. } = tile else {
+                panic!("{tile}");
+            };
+            assert_eq!(dims, expected, "head_dim {head_dim}");
+        }
+        // Rounds are counted as everywhere.
+        let problem = BlockAttention::new(shape(131_072, 128));
+        let tile = tile(&problem, AdapterClass::SoftwareAvx512);
+        assert_eq!(tile.to_string(), "direct-8x2x8x128");
+    }
+
+    #[test]
     fn the_tile_divides_every_block() {
         for block in [16, 32, 48, 64, 80, 96, 128, 256] {
             for head_dim in [1, 64, 128, 256] {
@@ -103,7 +133,7 @@ mod tests {
                     };
                     let tile = tile(&problem, class);
                     let rounds = tile.loop_rounds(head_dim, k_len, block);
-                    let software = class == AdapterClass::Software;
+                    let software = class.is_software();
                     assert!(!software || rounds <= LLVMPIPE_ROUNDS, "{tile}: {rounds}");
                     assert!(block.is_multiple_of(tile.queries()), "{tile} of {block}");
                     assert!(block.is_multiple_of(tile.keys()), "{tile} of {block}");

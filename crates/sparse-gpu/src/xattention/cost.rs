@@ -60,7 +60,7 @@ impl CostModel {
     /// dispatch and 500 GB/s of memory.
     pub const fn of_class(class: AdapterClass) -> Self {
         match class {
-            AdapterClass::Software => Self {
+            AdapterClass::Software | AdapterClass::SoftwareAvx512 => Self {
                 efficiency: 0.93,
                 estimate_factor: 1.0,
                 pack_per_element: 30.0,

@@ -163,7 +163,9 @@ pub(crate) fn tile(
     let (most_rows, most_tokens, lanes, smallest) = match class {
         // Measured on lavapipe, see docs/TUNING.md. Four subgroups, each with two shares: what is tested on processors is what runs on GPUs, also on
         // those whose subgroups are of two sizes.
-        AdapterClass::Software => (2, 2, (4 * largest).min(256), smallest / 2),
+        AdapterClass::Software | AdapterClass::SoftwareAvx512 => {
+            (2, 2, (4 * largest).min(256), smallest / 2)
+        }
         // 2 x 4 matrices of 16 x 16 are 64 registers of a subgroup of 32; four subgroups share what passes through workgroup memory.
         _ => (2, 4, largest.max(128), smallest),
     };

@@ -29,7 +29,7 @@ pub(super) fn nm_transposed_walk(
 ) -> Result<(Walk, Option<String>), Error> {
     let whole_steps = problem.k_in.is_multiple_of(4);
     let no_lists = "the pattern runs along the outputs, whose lists of k have no fixed length: weights are put back in their places";
-    let many = class == AdapterClass::Software && problem.tokens >= MANY_TOKENS;
+    let many = class.is_software() && problem.tokens >= MANY_TOKENS;
     let first = match problem.nm_variant {
         Some(variant) => variant == NmVariant::ExpandFirst,
         None => many,

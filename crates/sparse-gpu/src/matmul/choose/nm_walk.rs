@@ -30,10 +30,7 @@ const ROWS_OF_A_MATVEC: usize = 8;
 /// Tokens up to which rows select from registers. With more, the x of all columns that a row selects from take more registers than some makes
 /// have. Processors keep them in the cache.
 const fn most_tokens_to_select(class: AdapterClass) -> usize {
-    match class {
-        AdapterClass::Software => FEW_TOKENS,
-        _ => 1,
-    }
+    if class.is_software() { FEW_TOKENS } else { 1 }
 }
 
 /// A pattern, and the walks that there are for rows of it.
@@ -96,9 +93,10 @@ impl NmWalks {
 
     /// Whether a list saves more multiplications than it costs where few rows share it.
     fn lists_pay(self, class: AdapterClass) -> bool {
-        match class {
-            AdapterClass::Software => self.m * self.v > self.n * MOST_EXPANSION_ON_PROCESSORS,
-            _ => self.m > self.n * MOST_EXPANSION,
+        if class.is_software() {
+            self.m * self.v > self.n * MOST_EXPANSION_ON_PROCESSORS
+        } else {
+            self.m > self.n * MOST_EXPANSION
         }
     }
 }
@@ -155,7 +153,7 @@ fn of_own_patterns(
     class: AdapterClass,
 ) -> (Walk, Option<String>) {
     let NmWalks { n, m, v, .. } = walks;
-    if class == AdapterClass::Software && problem.tokens >= MANY_TOKENS {
+    if class.is_software() && problem.tokens >= MANY_TOKENS {
         let note = format!(
             "{v} row(s) share a pattern, too few for a tile: for {} tokens, weights are put back in their places once and multiplied as dense ones; \
              4 or more rows (V >= 4) would save multiplications",
@@ -198,7 +196,7 @@ fn branch_or_expand(
             problem.tokens,
             branch.most_rows()
         ),
-        None if class == AdapterClass::Software => {
+        None if class.is_software() => {
             "a branch for each row was measured to be slower on processors".to_owned()
         }
         None => format!("whether a branch for each row pays on {class} is not known"),

@@ -24,10 +24,10 @@ pub(crate) fn split_k(
     kernel: KernelChoice,
     class: AdapterClass,
 ) -> usize {
-    let filling = match (class, kernel) {
-        (AdapterClass::Software, KernelChoice::Matvec(_)) if walk.columns() => FILLING_A_PROCESSOR,
-        (AdapterClass::Software, _) => return 1,
-        _ => FILLING_GROUPS,
+    let filling = match kernel {
+        _ if !class.is_software() => FILLING_GROUPS,
+        KernelChoice::Matvec(_) if walk.columns() => FILLING_A_PROCESSOR,
+        _ => return 1,
     };
     let groups = problem.n_out.div_ceil(kernel.rows()) * problem.tokens.div_ceil(kernel.panel());
     let steps = steps(walk, problem.k_in);

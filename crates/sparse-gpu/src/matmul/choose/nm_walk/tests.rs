@@ -33,7 +33,9 @@ fn many_tokens_branch_where_it_pays() {
     for class in AdapterClass::ALL {
         let (walk, note) = chosen("2:4", 4096, class, None);
         let (expected, why) = match class {
-            AdapterClass::Software => ("dense", "put back in their places once"),
+            AdapterClass::Software | AdapterClass::SoftwareAvx512 => {
+                ("dense", "put back in their places once")
+            }
             _ if tiles::branching(class).is_some() => ("nm_branch", "branches"),
             _ => ("nm_expand", "branch"),
         };
