@@ -81,6 +81,7 @@ fn uniforms_have_the_layout_of_their_wgsl() {
         vector_input: true,
         transposed: false,
         panel: 64,
+        reads_lines: false,
     });
     assert_same_layout::<ExpandParams>(&ExpandWeightsKernel {
         n: 2,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
-use crate::packing::PackSquares;
+use crate::packing::{PackSquares, WHOLE_LINES_OF_PANELS, WHOLE_LINES_OF_X};
 use crate::storage::Storage;
 
 /// Turns activations into k-major panels of f32; see `pack.wgsl`.
@@ -18,6 +18,9 @@ pub struct PackKernel {
     pub transposed: bool,
     /// Tokens of a panel: 1, a power of two from 4, or a multiple of 32.
     pub panel: usize,
+    /// Invocations side by side read whole lines of the cache where x is `[tokens, k_in]`, rather than write whole lines: for processors, which
+    /// find x far away more often than its panels.
+    pub reads_lines: bool,
 }
 
 impl PackKernel {
@@ -30,12 +33,21 @@ impl PackKernel {
 
     /// Tokens that one workgroup moves.
     pub const fn tile_tokens(&self) -> usize {
-        PackSquares::of(self.panel).tile_tokens
+        self.squares().tile_tokens
     }
 
     /// Columns that one workgroup moves.
     pub const fn tile_k(&self) -> usize {
-        PackSquares::of(self.panel).tile_k
+        self.squares().tile_k
+    }
+
+    const fn squares(&self) -> PackSquares {
+        let along_tokens = if self.reads_lines && !self.transposed {
+            WHOLE_LINES_OF_X
+        } else {
+            WHOLE_LINES_OF_PANELS
+        };
+        PackSquares::of(self.panel, along_tokens)
     }
 }
 
@@ -55,7 +67,7 @@ impl Serialize for PackKernel {
             vector_input: self.vector_input,
             transposed: self.transposed,
             panel: self.panel,
-            squares: PackSquares::of(self.panel),
+            squares: self.squares(),
         }
         .serialize(serializer)
     }
@@ -69,8 +81,9 @@ impl Kernel for PackKernel {
     fn name(&self) -> String {
         let unaligned = if self.vector_input { "" } else { "_unaligned" };
         let transposed = if self.transposed { "_transposed" } else { "" };
+        let lines = if self.reads_lines { "_lines" } else { "" };
         format!(
-            "pack_{}{transposed}{unaligned}_panel-{}",
+            "pack_{}{transposed}{unaligned}_panel-{}{lines}",
             self.input.name(),
             self.panel
         )

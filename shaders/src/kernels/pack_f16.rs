@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
-use crate::packing::PackSquares;
+use crate::packing::{PackSquares, WHOLE_LINES_OF_PANELS};
 
 /// Turns f16 activations into k-major panels of f16; see `pack_f16.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,12 +20,12 @@ pub struct PackF16Kernel {
 impl PackF16Kernel {
     /// Tokens that one workgroup moves.
     pub const fn tile_tokens(&self) -> usize {
-        PackSquares::of(self.panel).tile_tokens
+        PackSquares::of(self.panel, WHOLE_LINES_OF_PANELS).tile_tokens
     }
 
     /// Columns that one workgroup moves.
     pub const fn tile_k(&self) -> usize {
-        PackSquares::of(self.panel).tile_k
+        PackSquares::of(self.panel, WHOLE_LINES_OF_PANELS).tile_k
     }
 }
 
@@ -43,7 +43,7 @@ impl Serialize for PackF16Kernel {
             vector_input: self.vector_input,
             transposed: self.transposed,
             panel: self.panel,
-            squares: PackSquares::of(self.panel),
+            squares: PackSquares::of(self.panel, WHOLE_LINES_OF_PANELS),
         }
         .serialize(serializer)
     }

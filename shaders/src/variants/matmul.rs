@@ -162,7 +162,11 @@ pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
 }
 
 fn packing(input: Storage, all: &mut Variants) -> Result<(), ExpandError> {
-    for panel in [1, 4, 8, 64, 256] {
+    for (panel, reads_lines) in [1, 4, 8, 64, 256]
+        .map(|panel| (panel, false))
+        .into_iter()
+        .chain([(32, true), (128, true)])
+    {
         for (vector_input, transposed) in
             [(false, false), (true, false), (false, true), (true, true)]
         {
@@ -171,6 +175,7 @@ fn packing(input: Storage, all: &mut Variants) -> Result<(), ExpandError> {
                 vector_input,
                 transposed,
                 panel,
+                reads_lines,
             })?;
         }
     }

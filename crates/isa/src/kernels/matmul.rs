@@ -113,6 +113,7 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
             vector_input: true,
             transposed: false,
             panel,
+            reads_lines: false,
         })?);
     }
     entries.push(entry(&ExpandWeightsKernel {

@@ -52,6 +52,7 @@ impl Pack {
                 vector_input,
                 transposed,
                 panel,
+                reads_lines: gpu.is_software(),
             };
             let tile = (packing.tile_tokens(), packing.tile_k());
             (gpu.compile(&packing).await?, tile)
