@@ -2,6 +2,7 @@
 
 use sparse_core::{DType, Element, Matrix, Tensor};
 
+use crate::operand::refuse_other_device;
 use crate::{Error, Gpu};
 
 /// A dense, row-major, contiguous tensor in a wgpu buffer. Clones share the buffer.
@@ -147,36 +148,6 @@ impl GpuTensor {
     }
 }
 
-/// Refuses an operand of another device than the plan's: wgpu would end the program, or, for a device of another instance, compute with whatever
-/// buffer has the same number.
-pub(crate) fn refuse_other_device(
-    gpu: &Gpu,
-    operation: &'static str,
-    tensor: &'static str,
-    device: &wgpu::Device,
-) -> Result<(), Error> {
-    if device == gpu.device() {
-        return Ok(());
-    }
-    Err(Error::OtherDevice { operation, tensor })
-}
-
-/// Refuses a result that shares its buffer with an operand that is read: what is written first would be read afterwards.
-pub(crate) fn refuse_aliases(
-    operation: &'static str,
-    (output, written): (&'static str, &wgpu::Buffer),
-    read: &[(&'static str, &wgpu::Buffer)],
-) -> Result<(), Error> {
-    match read.iter().find(|(_, buffer)| *buffer == written) {
-        Some(&(input, _)) => Err(Error::Aliased {
-            operation,
-            output,
-            input,
-        }),
-        None => Ok(()),
-    }
-}
-
 /// An owned dense array that can be uploaded: [`Matrix`] and [`Tensor`].
 pub trait DenseSource {
     /// Its element type.
@@ -231,62 +202,6 @@ impl Gpu {
             dtype,
             device: Some(self.device().clone()),
         })
-    }
-
-    /// A buffer of at least `bytes`, rounded up so that every binding of it is legal.
-    pub(crate) fn allocate(
-        &self,
-        what: &str,
-        bytes: u64,
-        usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer, Error> {
-        let size = bytes
-            .max(16)
-            .checked_next_multiple_of(16)
-            .unwrap_or(u64::MAX);
-        let most = self.limits().max_buffer_size;
-        if size > most {
-            return Err(Error::Unavailable {
-                what: format!("a {what} of {bytes} bytes"),
-                needs: format!("max_buffer_size >= {size}"),
-                has: most.to_string(),
-                hint: "request a larger limit in the DeviceDescriptor where the adapter has one, or split the operand".to_owned(),
-            });
-        }
-        let scope = self
-            .device()
-            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(what),
-            size,
-            usage,
-            mapped_at_creation: false,
-        });
-        let error = scope.pop();
-        // A native device knows at once. A browser tells later, when the first readback fails; waiting for it is not allowed there.
-        #[cfg(not(target_arch = "wasm32"))]
-        if pollster::block_on(error).is_some() {
-            return Err(Error::OutOfMemory {
-                what: what.to_owned(),
-                bytes: size,
-            });
-        }
-        #[cfg(target_arch = "wasm32")]
-        drop(error);
-        Ok(buffer)
-    }
-
-    /// Writes `bytes` to the start of `buffer`, padding the last word with zeros.
-    pub(crate) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
-        let whole = bytes.len() / 4 * 4;
-        if whole > 0 {
-            self.queue().write_buffer(buffer, 0, &bytes[..whole]);
-        }
-        if whole < bytes.len() {
-            let mut word = [0; 4];
-            word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.queue().write_buffer(buffer, whole as u64, &word);
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use sparse_core::attention::HeadKind;
 use sparse_shaders::MAX_HEAD_DIM;
 
 use super::record::Operands;
-use crate::tensor::refuse_aliases;
+use crate::operand::refuse_aliases;
 use crate::{AttentionTypes, Error, Gpu};
 
 /// The kernels count tokens up to the end of a block in 32 bits.

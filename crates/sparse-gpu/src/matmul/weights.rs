@@ -3,8 +3,8 @@
 use sparse_core::{DType, Nm};
 
 use crate::bsr::{BsrLists, GpuBsr};
-use crate::sparse::GpuNm;
-use crate::tensor::refuse_other_device;
+use crate::nm::GpuNm;
+use crate::operand::refuse_other_device;
 use crate::{Error, Gpu, GpuTensor};
 
 /// How the weights of a problem are stored.

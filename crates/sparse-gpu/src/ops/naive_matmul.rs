@@ -10,8 +10,8 @@ use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::params::NaiveParams;
+use crate::operand::refuse_aliases;
 use crate::problem::Problem;
-use crate::tensor::refuse_aliases;
 use crate::window::Window;
 use crate::{Error, Gpu, GpuTensor};
 

@@ -15,7 +15,7 @@ use crate::matmul::choose::expansion_bytes;
 use crate::matmul::layout::{dense_bytes, weight_row_len, weight_unit};
 use crate::matmul::params::ExpandParams;
 use crate::matmul::weights::Format;
-use crate::sparse::GpuNm;
+use crate::nm::GpuNm;
 use crate::window::{Window, window_bytes};
 use crate::{Error, Gpu};
 

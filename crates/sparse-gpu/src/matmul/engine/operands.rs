@@ -5,7 +5,7 @@ use sparse_core::DType;
 use super::{Engine, MatmulProblem, Operands};
 use crate::matmul::problem::{Addend, Batch};
 use crate::matmul::weights::Weights;
-use crate::tensor::refuse_aliases;
+use crate::operand::refuse_aliases;
 use crate::{Error, GpuTensor};
 
 impl Engine {

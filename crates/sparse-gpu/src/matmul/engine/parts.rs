@@ -4,7 +4,7 @@ use sparse_shaders::Walk;
 
 use super::MatmulProblem;
 use super::chunks::too_long_rows;
-use crate::bsr::blocks_of_a_binding;
+use crate::bsr::{block_bytes, blocks_of_a_binding};
 use crate::matmul::choose::{KernelChoice, split_k};
 use crate::matmul::layout::{steps, weight_row_len};
 use crate::window::{fit_in, fit_in_window, too_large_to_bind};
@@ -63,10 +63,7 @@ fn least_of_rows(gpu: &Gpu, problem: &MatmulProblem, walk: Walk) -> Result<usize
 
 /// Runs of blocks, each of which can be bound, into which the blocks of a w may have to be split; their places in it are known when recording.
 fn most_runs(gpu: &Gpu, problem: &MatmulProblem, block: (usize, usize)) -> Result<usize, Error> {
-    let (br, bc) = block;
-    let bytes = (br as u64)
-        .saturating_mul(bc.next_multiple_of(4) as u64)
-        .saturating_mul(problem.types.w.bytes() as u64);
+    let ((br, bc), bytes) = (block, block_bytes(block, problem.types.w));
     let fit = blocks_of_a_binding(gpu, block, problem.types.w);
     if fit == 0 {
         let what = format!("{}: one block of {br} x {bc}", problem.operation);

@@ -6,6 +6,7 @@ use sparse_core::DType;
 use sparse_shaders::{Addend, MatmulFinishKernel, Output, SddmmKernel, Storage};
 
 use super::{BsrSddmm, OPERATION};
+use crate::bsr::block_bytes;
 use crate::kernel::CompiledKernel;
 use crate::window::{alignment, fit_in_window, too_large_to_bind, window_bytes};
 use crate::{Error, Gpu};
@@ -52,7 +53,7 @@ impl Sums {
             ..Output::of(description.out)
         };
         let (br, bc) = problem.block;
-        let block_bytes = DType::F32.bytes() as u64 * br as u64 * bc.next_multiple_of(4) as u64;
+        let block_bytes = block_bytes(problem.block, DType::F32);
         let limit = window_bytes(gpu);
         if block_bytes > limit {
             return Err(block_too_large(gpu, block_bytes));

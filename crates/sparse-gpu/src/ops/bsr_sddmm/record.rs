@@ -12,7 +12,7 @@ use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::kernel::CompiledKernel;
 use crate::matmul::params::{FinishParams, SddmmParams};
-use crate::tensor::{refuse_aliases, refuse_other_device};
+use crate::operand::{refuse_aliases, refuse_other_device};
 use crate::window::{Window, fit_in_window};
 use crate::{Error, GpuTensor};
 

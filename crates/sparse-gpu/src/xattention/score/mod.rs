@@ -11,9 +11,9 @@ use self::work::Work;
 use super::parts::Sizes;
 use super::rules;
 use crate::counting::{check_countable, word};
+use crate::operand::refuse_aliases;
 use crate::ops::XAttentionScore;
 use crate::problem::Explanation;
-use crate::tensor::refuse_aliases;
 use crate::tile_table::Chosen;
 use crate::{Error, Gpu, GpuTensor, KernelTile};
 

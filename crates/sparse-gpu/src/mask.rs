@@ -1,45 +1,9 @@
-//! Sparse operands in GPU memory.
+//! Block masks in GPU memory.
 
-use sparse_core::{BlockMask, DType, Element, Nm, NmMatrix};
+use sparse_core::BlockMask;
 
-use crate::tensor::refuse_other_device;
-use crate::{Error, Gpu};
-
-/// An N:M matrix in GPU memory: values `[rows, kept]` with rows padded to a multiple of 4 elements, and the packed indices of
-/// [`NmMatrix::packed_indices`].
-#[derive(Clone, Debug)]
-pub struct GpuNm {
-    pub(crate) values: wgpu::Buffer,
-    pub(crate) indices: wgpu::Buffer,
-    pub(crate) words_per_strip: usize,
-    rows: usize,
-    cols: usize,
-    pattern: Nm,
-    dtype: DType,
-    pub(crate) device: wgpu::Device,
-}
-
-impl GpuNm {
-    /// `[rows, cols]` of the matrix.
-    pub fn shape(&self) -> [usize; 2] {
-        [self.rows, self.cols]
-    }
-
-    /// The pattern.
-    pub fn pattern(&self) -> Nm {
-        self.pattern
-    }
-
-    /// Storage type of the values.
-    pub fn dtype(&self) -> DType {
-        self.dtype
-    }
-
-    /// Bytes in GPU memory.
-    pub fn bytes(&self) -> u64 {
-        self.values.size() + self.indices.size()
-    }
-}
+use crate::operand::refuse_other_device;
+use crate::{Error, Gpu, GpuTensor};
 
 /// A block mask in GPU memory: the words of [`BlockMask::words`].
 #[derive(Clone, Debug)]
@@ -91,24 +55,6 @@ impl GpuMask {
 }
 
 impl Gpu {
-    /// Copies an N:M matrix to the GPU.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
-    pub fn upload_nm<T: Element>(&self, matrix: &NmMatrix<T>) -> Result<GpuNm, Error> {
-        let kept = matrix.kept_per_row();
-        Ok(GpuNm {
-            values: self.upload_padded("N:M values", matrix.values(), kept)?,
-            indices: self.upload_words("N:M indices", matrix.packed_indices())?,
-            words_per_strip: matrix.words_per_strip(),
-            rows: matrix.rows(),
-            cols: matrix.cols(),
-            pattern: matrix.pattern(),
-            dtype: T::DTYPE,
-            device: self.device().clone(),
-        })
-    }
-
     /// Copies a block mask to the GPU.
     ///
     /// # Errors
@@ -137,7 +83,7 @@ impl Gpu {
                 )
             })?;
         Ok(GpuMask {
-            words: self.allocate("block mask", words, crate::GpuTensor::USAGES)?,
+            words: self.allocate("block mask", words, GpuTensor::USAGES)?,
             shape,
             device: self.device().clone(),
         })
@@ -162,35 +108,6 @@ impl Gpu {
         refuse_other_device(self, "read", "mask", &mask.device)?;
         let words = self.read_words_blocking(&mask.words, mask.word_count())?;
         to_block_mask(mask, words)
-    }
-
-    /// Rows of `row_len` values, each padded with zeros to a multiple of 4 so that kernels load vec4s.
-    pub(crate) fn upload_padded<T: Element>(
-        &self,
-        what: &str,
-        values: &[T],
-        row_len: usize,
-    ) -> Result<wgpu::Buffer, Error> {
-        let stride = row_len.next_multiple_of(4);
-        if stride == row_len {
-            return self.upload_bytes(what, bytemuck::cast_slice(values));
-        }
-        let mut padded = Vec::with_capacity(values.len() / row_len * stride);
-        for row in values.chunks_exact(row_len) {
-            padded.extend_from_slice(row);
-            padded.resize(padded.len() + stride - row_len, T::ZERO);
-        }
-        self.upload_bytes(what, bytemuck::cast_slice(&padded))
-    }
-
-    pub(crate) fn upload_words(&self, what: &str, words: &[u32]) -> Result<wgpu::Buffer, Error> {
-        self.upload_bytes(what, bytemuck::cast_slice(words))
-    }
-
-    pub(crate) fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer, Error> {
-        let buffer = self.allocate(what, bytes.len() as u64, crate::GpuTensor::USAGES)?;
-        self.write(&buffer, bytes);
-        Ok(buffer)
     }
 }
 

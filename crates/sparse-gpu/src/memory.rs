@@ -1,0 +1,92 @@
+//! Buffers: allocating them, and writing to them.
+
+use sparse_core::Element;
+
+use crate::{Error, Gpu, GpuTensor};
+
+impl Gpu {
+    /// A buffer of at least `bytes`, rounded up so that every binding of it is legal.
+    pub(crate) fn allocate(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, Error> {
+        let size = bytes
+            .max(16)
+            .checked_next_multiple_of(16)
+            .unwrap_or(u64::MAX);
+        let most = self.limits().max_buffer_size;
+        if size > most {
+            return Err(Error::Unavailable {
+                what: format!("a {what} of {bytes} bytes"),
+                needs: format!("max_buffer_size >= {size}"),
+                has: most.to_string(),
+                hint: "request a larger limit in the DeviceDescriptor where the adapter has one, or split the operand".to_owned(),
+            });
+        }
+        let scope = self
+            .device()
+            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        let error = scope.pop();
+        // A native device knows at once. A browser tells later, when the first readback fails; waiting for it is not allowed there.
+        #[cfg(not(target_arch = "wasm32"))]
+        if pollster::block_on(error).is_some() {
+            return Err(Error::OutOfMemory {
+                what: what.to_owned(),
+                bytes: size,
+            });
+        }
+        #[cfg(target_arch = "wasm32")]
+        drop(error);
+        Ok(buffer)
+    }
+
+    /// Writes `bytes` to the start of `buffer`, padding the last word with zeros.
+    pub(crate) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        let whole = bytes.len() / 4 * 4;
+        if whole > 0 {
+            self.queue().write_buffer(buffer, 0, &bytes[..whole]);
+        }
+        if whole < bytes.len() {
+            let mut word = [0; 4];
+            word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue().write_buffer(buffer, whole as u64, &word);
+        }
+    }
+
+    /// Rows of `row_len` values, each padded with zeros to a multiple of 4 so that kernels load vec4s.
+    pub(crate) fn upload_padded<T: Element>(
+        &self,
+        what: &str,
+        values: &[T],
+        row_len: usize,
+    ) -> Result<wgpu::Buffer, Error> {
+        let stride = row_len.next_multiple_of(4);
+        if stride == row_len {
+            return self.upload_bytes(what, bytemuck::cast_slice(values));
+        }
+        let mut padded = Vec::with_capacity(values.len() / row_len * stride);
+        for row in values.chunks_exact(row_len) {
+            padded.extend_from_slice(row);
+            padded.resize(padded.len() + stride - row_len, T::ZERO);
+        }
+        self.upload_bytes(what, bytemuck::cast_slice(&padded))
+    }
+
+    pub(crate) fn upload_words(&self, what: &str, words: &[u32]) -> Result<wgpu::Buffer, Error> {
+        self.upload_bytes(what, bytemuck::cast_slice(words))
+    }
+
+    pub(crate) fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer, Error> {
+        let buffer = self.allocate(what, bytes.len() as u64, GpuTensor::USAGES)?;
+        self.write(&buffer, bytes);
+        Ok(buffer)
+    }
+}
