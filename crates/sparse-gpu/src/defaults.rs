@@ -45,5 +45,5 @@ pub fn cooperative_tile(
 /// The kernel of the mat-vec operations for `tokens` tokens, at most [`MatvecKernel::MAX_TOKENS`], and `n_out` outputs of weights that are walked
 /// by `walk`: f32 throughout, no epilogue.
 pub fn matvec_kernel(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> MatvecKernel {
-    crate::matmul::choose::matvec(walk, tokens, n_out, class).kernel(walk)
+    crate::matmul::choose::matvec_tile(walk, tokens, n_out, class).kernel(walk)
 }

@@ -43,8 +43,6 @@ mod error;
 mod gpu;
 mod kernel;
 mod kernel_cache;
-#[cfg(test)]
-mod layouts;
 mod loops;
 mod mask;
 mod matmul;
@@ -57,6 +55,8 @@ mod problem;
 mod read;
 mod tensor;
 mod tile_table;
+#[cfg(test)]
+mod uniform_layouts;
 mod warm_up;
 mod window;
 mod xattention;

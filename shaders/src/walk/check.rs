@@ -1,67 +1,25 @@
 //! Which numbers of a walk its template can be expanded with.
 
-use super::Walk;
+use super::{Walk, WalkPattern};
 use crate::config_error::{ConfigError, require};
 
 impl Walk {
     pub(crate) fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
-        match self {
-            Self::Dense { .. } | Self::DenseTransposed { .. } => Ok(()),
-            Self::Nm {
-                n,
-                m,
-                v,
-                index_bits,
-            }
-            | Self::NmExpand {
-                n,
-                m,
-                v,
-                index_bits,
-            }
-            | Self::NmBranch {
-                n,
-                m,
-                v,
-                index_bits,
-            }
-            | Self::NmGather {
-                n,
-                m,
-                v,
-                index_bits,
-            }
-            | Self::NmTransposed {
-                n,
-                m,
-                v,
-                index_bits,
-                ..
-            } => {
-                require((1..m).contains(&n), kernel, "n", n, "1 to m - 1")?;
-                require((2..=32).contains(&m), kernel, "m", m, "2 to 32")?;
-                require(v > 0, kernel, "v", v, "at least 1")?;
-                let few =
-                    !matches!(self, Self::NmBranch { .. }) || Self::BRANCHES.contains(&(n, m));
-                require(few, kernel, "m of a branch", m, "2:4, 1:4 and 1:2")?;
-                let holds = matches!(index_bits, 1 | 2 | 4 | 8) && (m - 1) >> index_bits == 0;
-                require(
-                    holds,
-                    kernel,
-                    "index_bits",
-                    index_bits as usize,
-                    "1, 2, 4 or 8, and m - 1 fits",
-                )
-            }
-            Self::NmSelect { n, v, .. } => {
-                require((1..=2).contains(&n), kernel, "n", n, "1 or 2")?;
-                require(v > 0, kernel, "v", v, "at least 1")
-            }
-            Self::Bsr { br, bc } | Self::BsrTransposed { br, bc } => {
-                require(br > 0, kernel, "block rows", br, "at least 1")?;
-                require(bc > 0, kernel, "block columns", bc, "at least 1")
-            }
+        if let Self::NmSelect { n, .. } = self {
+            require((1..=2).contains(&n), kernel, "n", n, "1 or 2")?;
         }
+        if let Some(pattern) = self.pattern() {
+            pattern.check(kernel)?;
+        }
+        if let Self::NmBranch { n, m, .. } = self {
+            let few = Self::BRANCHES.contains(&(n, m));
+            require(few, kernel, "m of a branch", m, "2:4, 1:4 and 1:2")?;
+        }
+        if let Some((br, bc)) = self.block() {
+            require(br > 0, kernel, "block rows", br, "at least 1")?;
+            require(bc > 0, kernel, "block columns", bc, "at least 1")?;
+        }
+        Ok(())
     }
 
     /// Whether tiles of `rows` rows can take this walk's weights.
@@ -84,6 +42,28 @@ impl Walk {
             "rows",
             rows,
             "at most 8 where rows branch, at most 4 of 1:4: compilers take minutes for more branches one after the other",
+        )
+    }
+}
+
+impl WalkPattern {
+    fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
+        let Self {
+            n,
+            m,
+            v,
+            index_bits,
+        } = self;
+        require((1..m).contains(&n), kernel, "n", n, "1 to m - 1")?;
+        require((2..=32).contains(&m), kernel, "m", m, "2 to 32")?;
+        require(v > 0, kernel, "v", v, "at least 1")?;
+        let holds = matches!(index_bits, 1 | 2 | 4 | 8) && (m - 1) >> index_bits == 0;
+        require(
+            holds,
+            kernel,
+            "index_bits",
+            index_bits as usize,
+            "1, 2, 4 or 8, and m - 1 fits",
         )
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Walk;
 use super::quad_patterns::QuadPatterns;
+use super::{Walk, WalkPattern};
 use crate::storage::Storage;
 
 /// The numbers of a walk as its template reads them (`config`).
@@ -42,21 +42,31 @@ pub(crate) struct WalkConfig {
 impl WalkConfig {
     /// `x_stride` is in elements of the array of packed activations, which are `vec4` or, for one token, f32.
     pub(crate) fn new(walk: Walk, weight: Storage, x_stride: usize) -> Self {
-        let mut config = Self {
+        let WalkPattern {
+            n,
+            m,
+            v,
+            index_bits,
+        } = walk.pattern().unwrap_or_default();
+        let (br, bc) = walk.block().unwrap_or_default();
+        Self {
             weight,
             native: false,
-            vector_weights: true,
-            n: 0,
-            m: 0,
-            v: 0,
-            index_bits: 0,
+            vector_weights: walk.vector_weights(),
+            n,
+            m,
+            v,
+            index_bits,
             groups_per_step: walk.groups_of_a_quad(),
-            quad: QuadPatterns::default(),
-            br: 0,
-            br4: 0,
-            bc: 0,
-            bc4: 0,
-            whole_steps: true,
+            quad: match walk {
+                Walk::NmBranch { .. } => QuadPatterns::new(n, m, index_bits),
+                _ => QuadPatterns::default(),
+            },
+            br,
+            br4: br.div_ceil(4),
+            bc,
+            bc4: bc.div_ceil(4),
+            whole_steps: walk.whole_steps(),
             for_gpus: true,
             reads_ahead: weight != Storage::F32 || matches!(walk, Walk::Bsr { .. }),
             weights_first: weight == Storage::F32 && matches!(walk, Walk::Nm { .. }),
@@ -64,64 +74,7 @@ impl WalkConfig {
             x_shift: x_stride
                 .is_power_of_two()
                 .then(|| x_stride.trailing_zeros()),
-        };
-        match walk {
-            Walk::Dense { vector_weights } => config.vector_weights = vector_weights,
-            Walk::Nm {
-                n,
-                m,
-                v,
-                index_bits,
-            }
-            | Walk::NmExpand {
-                n,
-                m,
-                v,
-                index_bits,
-            }
-            | Walk::NmBranch {
-                n,
-                m,
-                v,
-                index_bits,
-            }
-            | Walk::NmGather {
-                n,
-                m,
-                v,
-                index_bits,
-            }
-            | Walk::NmTransposed {
-                n,
-                m,
-                v,
-                index_bits,
-                ..
-            } => {
-                (config.n, config.m, config.v, config.index_bits) = (n, m, v, index_bits);
-            }
-            Walk::NmSelect { n, v, .. } => {
-                (config.n, config.m, config.v, config.index_bits) = (n, 4, v, 2);
-            }
-            Walk::Bsr { br, bc } | Walk::BsrTransposed { br, bc } => {
-                (config.br, config.br4) = (br, br.div_ceil(4));
-                (config.bc, config.bc4) = (bc, bc.div_ceil(4));
-            }
-            Walk::DenseTransposed { vector_weights, .. } => config.vector_weights = vector_weights,
         }
-        if let Walk::NmBranch {
-            n, m, index_bits, ..
-        } = walk
-        {
-            config.quad = QuadPatterns::new(n, m, index_bits);
-        }
-        if let Walk::DenseTransposed { whole_steps, .. }
-        | Walk::NmTransposed { whole_steps, .. }
-        | Walk::NmSelect { whole_steps, .. } = walk
-        {
-            config.whole_steps = whole_steps;
-        }
-        config
     }
 
     /// For workgroups of so many invocations.

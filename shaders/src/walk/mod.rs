@@ -105,6 +105,15 @@ pub enum Walk {
     },
 }
 
+/// N, M and V of weights, and how their indices are packed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WalkPattern {
+    pub(crate) n: usize,
+    pub(crate) m: usize,
+    pub(crate) v: usize,
+    pub(crate) index_bits: u32,
+}
+
 impl Walk {
     /// N and M that [`Walk::NmBranch`] takes.
     pub const BRANCHES: [(usize, usize); 3] = [(2, 4), (1, 4), (1, 2)];
@@ -141,6 +150,26 @@ impl Walk {
         )
     }
 
+    /// Whether dense weights load as vec4; those of sparse formats always do.
+    pub(crate) const fn vector_weights(self) -> bool {
+        match self {
+            Self::Dense { vector_weights } | Self::DenseTransposed { vector_weights, .. } => {
+                vector_weights
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether the last step is as long as the others.
+    pub(crate) const fn whole_steps(self) -> bool {
+        match self {
+            Self::DenseTransposed { whole_steps, .. }
+            | Self::NmTransposed { whole_steps, .. }
+            | Self::NmSelect { whole_steps, .. } => whole_steps,
+            _ => true,
+        }
+    }
+
     /// Whether every row has a list of k of its own, which only [`crate::MatvecKernel`] follows.
     pub(crate) const fn own_lists(self) -> bool {
         matches!(self, Self::NmGather { .. } | Self::NmSelect { .. })
@@ -162,21 +191,72 @@ impl Walk {
         }
     }
 
+    /// The pattern of N:M weights.
+    pub(crate) const fn pattern(self) -> Option<WalkPattern> {
+        match self {
+            Self::Nm {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Self::NmExpand {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Self::NmBranch {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Self::NmGather {
+                n,
+                m,
+                v,
+                index_bits,
+            }
+            | Self::NmTransposed {
+                n,
+                m,
+                v,
+                index_bits,
+                ..
+            } => Some(WalkPattern {
+                n,
+                m,
+                v,
+                index_bits,
+            }),
+            Self::NmSelect { n, v, .. } => Some(WalkPattern {
+                n,
+                m: 4,
+                v,
+                index_bits: 2,
+            }),
+            Self::Dense { .. }
+            | Self::DenseTransposed { .. }
+            | Self::Bsr { .. }
+            | Self::BsrTransposed { .. } => None,
+        }
+    }
+
+    /// Rows and columns of a block of block-sparse weights.
+    pub(crate) const fn block(self) -> Option<(usize, usize)> {
+        match self {
+            Self::Bsr { br, bc } | Self::BsrTransposed { br, bc } => Some((br, bc)),
+            _ => None,
+        }
+    }
+
     /// Groups of N:M weights that four columns from any multiple of 4 on reach into, at most; 0 of other weights.
     pub const fn groups_of_a_quad(self) -> usize {
-        match self {
-            Self::Nm { m, .. }
-            | Self::NmExpand { m, .. }
-            | Self::NmBranch { m, .. }
-            | Self::NmGather { m, .. }
-            | Self::NmTransposed { m, .. } => {
-                if m.is_multiple_of(4) {
-                    1
-                } else {
-                    3_usize.div_ceil(m) + 1
-                }
-            }
-            _ => 0,
+        match self.pattern() {
+            Some(WalkPattern { m, .. }) if m.is_multiple_of(4) => 1,
+            Some(WalkPattern { m, .. }) => 3_usize.div_ceil(m) + 1,
+            None => 0,
         }
     }
 

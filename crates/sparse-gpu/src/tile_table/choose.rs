@@ -95,7 +95,7 @@ impl Gpu {
         (n_out, steps): (usize, usize),
     ) -> Chosen<MatvecTile> {
         let wanted = TileWalk::of(walk);
-        let default = crate::matmul::choose::matvec(walk, tokens, n_out, self.class());
+        let default = crate::matmul::choose::matvec_tile(walk, tokens, n_out, self.class());
         let panel = default.panel;
         let table = self.tiles().and_then(|table| {
             table.find(weights, tokens, |kernel| match *kernel {

@@ -55,8 +55,13 @@ fn pads_more_than_columns_save(panel: usize, tokens: usize, class: AdapterClass)
         && 20 * tokens.next_multiple_of(panel) > 21 * tokens.next_multiple_of(panel / 2)
 }
 
-/// The kernel for few tokens and so many outputs.
-pub(crate) fn matvec(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> MatvecTile {
+/// The tile for few tokens and so many outputs.
+pub(crate) fn matvec_tile(
+    walk: Walk,
+    tokens: usize,
+    n_out: usize,
+    class: AdapterClass,
+) -> MatvecTile {
     let software = class.is_software();
     let panel = [1, 4, MatvecKernel::MAX_TOKENS]
         .into_iter()
@@ -143,7 +148,7 @@ mod tests {
                 vector_weights,
                 whole_steps: true,
             };
-            matvec(walk, 1, n_out, AdapterClass::Software).rows
+            matvec_tile(walk, 1, n_out, AdapterClass::Software).rows
         };
         let chosen = [1, 33, 768, 1000, 1024, 1100, 4096].map(|n_out| columns(n_out, true));
         assert_eq!(chosen, [32, 32, 256, 1024, 1024, 128, 1024]);

@@ -25,6 +25,17 @@ pub(super) struct Finish {
     pub(super) sums: wgpu::Buffer,
 }
 
+/// Runs of neighbours in y, and how they lie in pairs, which are words of a half-width y.
+struct Lines {
+    count: usize,
+    /// Elements of each.
+    len: usize,
+    /// Elements of the first pair that lie before the line.
+    shift: usize,
+    /// Pairs of each.
+    pairs: usize,
+}
+
 impl Finish {
     pub(super) async fn plan(
         gpu: &Gpu,
@@ -68,20 +79,8 @@ impl Recording<'_> {
         parts: usize,
         rows: &Range<usize>,
     ) {
-        let (schedule, tokens) = (self.schedule, &chunk.tokens);
-        let problem = &schedule.problem;
-        let elements = self.y_elements(rows, chunk);
-        // Runs of neighbours in y: all of the chunk, or its part of each row of a transposed y.
-        let (lines, line) = if problem.transposed.y && tokens.len() < problem.tokens {
-            (rows.len(), tokens.len())
-        } else {
-            (1, elements.len())
-        };
-        // Pairs are words of y.
-        let begin = chunk.item * problem.tokens * problem.n_out + elements.start;
-        let halves = self.operands.y.dtype().bytes() == 2;
-        let shift = usize::from(halves && !begin.is_multiple_of(2));
-        let line_pairs = (line + shift).div_ceil(2);
+        let (schedule, problem) = (self.schedule, &self.schedule.problem);
+        let lines = self.lines(rows, chunk);
         let BoundY {
             mut windows,
             y_first,
@@ -89,14 +88,14 @@ impl Recording<'_> {
         } = self.bind_y(rows, chunk);
         windows.push(("sums", Window::whole(&finish.sums)));
         let params = FinishParams {
-            line: word(line),
-            line_pairs: word(line_pairs),
-            pairs: word(lines * line_pairs),
+            line: word(lines.len),
+            line_pairs: word(lines.pairs),
+            pairs: word(lines.count * lines.pairs),
             line_stride: word(problem.tokens),
             sums_stride: word(schedule.sums_stride()),
             sums_begin: word(rows.start * schedule.sums_stride()),
-            y_begin: word(elements.start),
-            shift: word(shift),
+            y_begin: word(self.y_elements(rows, chunk).start),
+            shift: word(lines.shift),
             parts: word(parts),
             part_stride: word(schedule.sums_of_part()),
             n_out: word(problem.n_out),
@@ -111,7 +110,7 @@ impl Recording<'_> {
             .iter()
             .map(|(name, window)| (*name, window.binding()))
             .collect();
-        let groups = word((lines * line_pairs).div_ceil(LANES));
+        let groups = word((lines.count * lines.pairs).div_ceil(LANES));
         let work = LANES as u64 * (1 + parts as u64);
         dispatch(
             self.gpu,
@@ -122,5 +121,25 @@ impl Recording<'_> {
             groups,
             work,
         );
+    }
+
+    /// The lines of `rows` of w and the tokens of `chunk`: all of the chunk, or its part of each row of a transposed y.
+    fn lines(&self, rows: &Range<usize>, chunk: &Chunk) -> Lines {
+        let problem = &self.schedule.problem;
+        let elements = self.y_elements(rows, chunk);
+        let (count, len) = if problem.transposed.y && chunk.tokens.len() < problem.tokens {
+            (rows.len(), chunk.tokens.len())
+        } else {
+            (1, elements.len())
+        };
+        let begin = chunk.item * problem.tokens * problem.n_out + elements.start;
+        let halves = self.operands.y.dtype().bytes() == 2;
+        let shift = usize::from(halves && !begin.is_multiple_of(2));
+        Lines {
+            count,
+            len,
+            shift,
+            pairs: (len + shift).div_ceil(2),
+        }
     }
 }
