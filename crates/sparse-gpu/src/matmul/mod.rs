@@ -2,6 +2,7 @@
 
 pub(crate) mod choose;
 mod engine;
+mod epilogue;
 mod layout;
 pub(crate) mod params;
 mod plan;
@@ -13,8 +14,7 @@ pub(crate) use engine::Engine;
 pub(crate) use problem::MatmulProblem;
 pub(crate) use weights::Format;
 
+pub use epilogue::{Activation, Addend, Epilogue, Extras};
 pub use plan::MatmulPlan;
-pub use problem::{
-    Activation, Addend, Batch, Epilogue, Extras, MatmulTypes, NmVariant, Tier, Tile, Transposed,
-};
+pub use problem::{Batch, MatmulTypes, NmVariant, Tier, Tile, Transposed};
 pub use weights::Weights;

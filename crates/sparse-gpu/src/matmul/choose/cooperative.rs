@@ -100,6 +100,7 @@ fn better_off(problem: &MatmulProblem) -> Option<String> {
     })
 }
 
+/// The choice for matrices of `size`, which the problem fits.
 fn of_size(
     gpu: &Gpu,
     problem: &MatmulProblem,

@@ -6,7 +6,8 @@ use sparse_shaders::{MatvecKernel, Walk};
 use crate::Error;
 use crate::counting::check_countable;
 use crate::matmul::choose::is_branching;
-use crate::matmul::problem::{Addend, Batch, MatmulProblem, NmVariant};
+use crate::matmul::epilogue::Addend;
+use crate::matmul::problem::{Batch, MatmulProblem, NmVariant};
 use crate::matmul::weights::Format;
 
 pub(super) fn check_problem(problem: &MatmulProblem) -> Result<(), Error> {

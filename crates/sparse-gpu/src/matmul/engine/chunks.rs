@@ -58,11 +58,11 @@ impl Chunking<'_> {
         };
         // Room for f32 sums, should they be needed.
         let sums = fit_in(limit, self.sums_bytes(1, parts));
-        let kernel = match kernel {
+        let taken = match kernel {
             KernelChoice::Tiled(_) | KernelChoice::Cooperative { .. } => usize::MAX,
             KernelChoice::Matvec(tile) => tile.panel,
         };
-        let tokens = packed.min(x).min(sums).min(kernel);
+        let tokens = packed.min(x).min(sums).min(taken);
         if problem.tokens <= tokens {
             problem.tokens.max(1)
         } else {

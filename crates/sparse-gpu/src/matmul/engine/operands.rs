@@ -3,7 +3,8 @@
 use sparse_core::DType;
 
 use super::{Engine, MatmulProblem, Operands};
-use crate::matmul::problem::{Addend, Batch};
+use crate::matmul::epilogue::Addend;
+use crate::matmul::problem::Batch;
 use crate::matmul::weights::Weights;
 use crate::operand::refuse_aliases;
 use crate::{Error, GpuTensor};

@@ -6,7 +6,8 @@ use sparse_shaders::{Output, Storage};
 use super::schedule::Schedule;
 use crate::error::storage;
 use crate::matmul::choose::KernelChoice;
-use crate::matmul::problem::{Addend, Batch, MatmulProblem};
+use crate::matmul::epilogue::Addend;
+use crate::matmul::problem::{Batch, MatmulProblem};
 
 /// What the kernels store.
 #[derive(Clone, Copy, Debug)]

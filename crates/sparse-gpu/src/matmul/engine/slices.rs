@@ -68,6 +68,7 @@ impl Recording<'_> {
         Ok(slices)
     }
 
+    /// These strips over these parts, whether or not they can be bound.
     fn slice(&self, strips: Range<usize>, parts: Range<usize>) -> Slice {
         let (schedule, extent) = (self.schedule, &self.extent);
         let (values, indices) = match schedule.walk {
@@ -92,6 +93,7 @@ impl Recording<'_> {
         }
     }
 
+    /// Whether weights and y of a slice can be bound, and its weights be expanded, at once.
     fn fits(&self, slice: &Slice) -> bool {
         let limit = window_bytes(self.gpu);
         self.weights_bytes(slice) <= limit
