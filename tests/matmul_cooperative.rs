@@ -453,7 +453,7 @@ fn what_is_not_for_matrices_is_refused_by_its_rule() {
             ..dense
         })
         .unwrap();
-    assert_eq!(portable.explain().tier, "portable");
+    assert_eq!(portable.explain().tier, Tier::Portable);
     let note = &portable.explain().notes[0];
     assert!(note.contains("not on cooperative matrices"), "{note}");
     assert_eq!(note.contains("x is stored as f32"), enabled, "{note}");
@@ -469,17 +469,21 @@ fn explanations_name_the_tier() {
     };
     let explain = |problem: DenseMatmul| gpu().plan_blocking(&problem).unwrap().explain().clone();
     let best = explain(problem(64, Tier::Best));
-    assert_eq!(best.tier == "cooperative-matrix", enabled, "{best}");
+    assert_eq!(best.tier == Tier::CooperativeMatrix, enabled, "{best}");
     assert_eq!(
         best.kernel.starts_with("matmul_cooperative_dense"),
         enabled,
         "{best}"
     );
     let few = explain(problem(3, Tier::Best));
-    assert_eq!(few.tier, "portable", "{few}");
+    assert_eq!(few.tier, Tier::Portable, "{few}");
     assert_eq!(few.notes[0].contains("3 token(s)"), enabled, "{few}");
     let portable = explain(problem(64, Tier::Portable));
-    assert_eq!(portable.tier, "portable", "{portable}");
+    assert_eq!(portable.tier, Tier::Portable, "{portable}");
+    assert!(
+        portable.to_string().contains(", tier portable, on "),
+        "{portable}"
+    );
     let said = portable
         .notes
         .iter()

@@ -363,7 +363,7 @@ fn a_plan_says_what_it_does() {
         text.contains("at most 32768 KiB each: 1 part(s) of heads"),
         "{text}"
     );
-    assert!(plan.scratch_bytes() <= 96 << 20);
+    assert!(plan.explain().scratch_bytes <= 96 << 20);
     problem.k = DType::F16;
     let text = gpu().plan_blocking(&problem).unwrap().explain().to_string();
     assert!(text.contains("k is copied into rows of f32"), "{text}");

@@ -51,14 +51,15 @@ impl MemoryRow {
         let (q_shape, kv_shape) = (shape.q_shape(), shape.kv_shape());
         let tensor_bytes = dtype.bytes() as u64 * 2 * (elements(&q_shape) + elements(&kv_shape))
             + 4 * elements(&q_shape[..3]);
-        let total_bytes = tensor_bytes + plan.scratch_bytes();
+        let plan_bytes = plan.explain().scratch_bytes;
+        let total_bytes = tensor_bytes + plan_bytes;
         let groups = |tokens: usize| tokens.div_ceil(options.stride);
         let row = Self {
             length: shape.k_len(),
             tensor_bytes,
             score_bytes,
             mask_bytes,
-            scratch_bytes: plan.scratch_bytes() - score_bytes - mask_bytes,
+            scratch_bytes: plan_bytes - score_bytes - mask_bytes,
             total_bytes,
             growth: None,
             growth_beside_tensors: None,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::{Error, Gpu, TileOrigin};
+use crate::{Error, Gpu, Tier, TileOrigin};
 
 /// An operation's sizes, storage types and options: plain data that [`Gpu::plan`] turns into a plan.
 pub trait Problem {
@@ -27,11 +27,11 @@ pub struct Explanation {
     pub tile: String,
     /// Whose tile that is; none where there is nothing to choose, and where several steps have a tile each.
     pub tile_origin: Option<TileOrigin>,
-    /// What the kernel needs of a device; `portable` is what every WebGPU device has.
-    pub tier: &'static str,
+    /// What the kernel needs of a device: [`Tier::Portable`] or [`Tier::CooperativeMatrix`].
+    pub tier: Tier,
     /// The adapter.
     pub adapter: String,
-    /// Bytes that the plan allocated for intermediate results.
+    /// Bytes that the plan allocated for intermediate results; of several steps also for what passes from one to the next.
     pub scratch_bytes: u64,
     /// What was decided, and why.
     pub notes: Vec<String>,

@@ -98,7 +98,7 @@ pub fn measure<T: Element>(
         .bias
         .as_ref()
         .map(|bias| bias.iter().map(|&b| f64::from(b)).collect());
-    let on_matrices = own.explain().tier == Tier::CooperativeMatrix.name();
+    let on_matrices = own.explain().tier == Tier::CooperativeMatrix;
     let max_err_over_bound = check(&pruned, &job.x, &epilogue, &y, on_matrices)?;
 
     let finalists = match &bench.peers {
@@ -155,7 +155,7 @@ pub fn measure<T: Element>(
         ideal_speedup: Ideal::Density.speedup(density),
         kernel: explanation.kernel,
         tile: explanation.tile,
-        tier: explanation.tier.into(),
+        tier: explanation.tier.to_string(),
         max_err_over_bound,
         peer: match job.baseline {
             Baseline::Naive => Some("naive"),

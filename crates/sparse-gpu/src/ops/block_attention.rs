@@ -18,7 +18,7 @@ use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
 use crate::tile_table::Chosen;
-use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, TokenLayout};
+use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, Tier, TokenLayout};
 
 /// `out[t] = sum_j p_j v[j]`, `p = softmax(scale <q[t], k[j]>)` over the keys `j` whose block a mask selects for the block of `t`.
 ///
@@ -213,7 +213,7 @@ impl Problem for BlockAttention {
             kernel: main.name().to_owned(),
             tile: tile.to_string(),
             tile_origin: Some(origin),
-            tier: "portable",
+            tier: Tier::Portable,
             adapter: gpu.adapter().name.clone(),
             scratch_bytes,
             notes,

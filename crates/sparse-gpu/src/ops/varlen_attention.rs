@@ -19,7 +19,7 @@ use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
 use crate::tile_table::Chosen;
 use crate::window::{too_large_to_bind, window_bytes};
-use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
+use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
 
 /// [`BlockAttention`](crate::BlockAttention) of items with lengths of their own, packed without padding: one dispatch for all of them.
 ///
@@ -214,7 +214,7 @@ impl Problem for VarlenAttention {
             kernel: main.name().to_owned(),
             tile: tile.to_string(),
             tile_origin: Some(origin),
-            tier: "portable",
+            tier: Tier::Portable,
             adapter: gpu.adapter().name.clone(),
             scratch_bytes: convert.as_ref().map_or(0, |c| c.sums.size()) + list.size(),
             notes,

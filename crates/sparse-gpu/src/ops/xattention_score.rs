@@ -116,11 +116,6 @@ impl XAttentionScorePlan {
         self.engine.score_shape()
     }
 
-    /// Bytes of scratch memory that the plan holds.
-    pub fn scratch_bytes(&self) -> u64 {
-        self.explain().scratch_bytes
-    }
-
     /// The kernel with its tile, as an entry of a [`crate::TileTable`] names it.
     pub fn kernel_tile(&self) -> KernelTile {
         self.engine.kernel_tile()

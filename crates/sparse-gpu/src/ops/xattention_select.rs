@@ -17,7 +17,7 @@ use crate::window::{Window, fit_in_window, too_large_to_bind, window_bytes};
 use crate::xattention::params::SelectParams;
 use crate::xattention::rules;
 use crate::xattention::select::head_rule;
-use crate::{Error, Gpu, GpuMask, GpuTensor};
+use crate::{Error, Gpu, GpuMask, GpuTensor, Tier};
 
 const OPERATION: &str = "xattention_select";
 
@@ -134,7 +134,7 @@ impl Problem for XAttentionSelect {
             kernel: compiled.name().to_owned(),
             tile: format!("{} row(s) x {row_lanes} lanes", kernel.rows),
             tile_origin: None,
-            tier: "portable",
+            tier: Tier::Portable,
             adapter: gpu.adapter().name.clone(),
             scratch_bytes: head_rules.size() + forced.as_ref().map_or(0, |mask| mask.words.size()),
             notes: vec![note.to_owned()],

@@ -13,7 +13,7 @@ use super::switch::{Switch, is_indirect_possible};
 use crate::attention::record::Operands;
 use crate::ops::{BlockAttentionPlan, XAttention};
 use crate::problem::Explanation;
-use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor};
+use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
 
 /// A planned [`XAttention`]. It owns the scores and the mask of the last recording that has run.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl XAttentionPlan {
                 kernel: String::new(),
                 tile: String::new(),
                 tile_origin: None,
-                tier: "portable",
+                tier: Tier::Portable,
                 adapter: gpu.adapter().name.clone(),
                 scratch_bytes: 0,
                 notes: vec![reason],
@@ -251,11 +251,6 @@ impl XAttentionPlan {
     /// Those of [`Gpu::empty_tensor`].
     pub fn new_lse(&self, gpu: &Gpu) -> Result<GpuTensor, Error> {
         gpu.empty_tensor(&self.shape.q_shape()[..3], DType::F32)
-    }
-
-    /// Bytes that the plan holds: scratch memory of its steps, scores and mask.
-    pub fn scratch_bytes(&self) -> u64 {
-        self.explanation.scratch_bytes
     }
 
     /// The decision and its reason, then kernels, tiles and reasons of all steps.

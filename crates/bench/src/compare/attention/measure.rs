@@ -194,7 +194,7 @@ pub fn measure<T: Element>(
         ideal_speedup: ideal.speedup(density),
         kernel: explanation.kernel,
         tile: explanation.tile,
-        tier: explanation.tier.into(),
+        tier: explanation.tier.to_string(),
         max_err_over_bound: checks.worst(),
         peer: None,
         work: Some(work),

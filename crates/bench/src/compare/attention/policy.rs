@@ -99,7 +99,7 @@ pub fn measure_policy<T: Element>(
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense.read(gpu)?)?;
 
     let [kernel, tile] = own.kernels();
-    let tier = own.explain().tier.into();
+    let tier = own.explain().tier.to_string();
     let reason = own.explain().notes.first().cloned().unwrap_or_default();
     let dense: Recorder<'_> = &mut |pass| dense.record(pass);
     let recorder: Recorder<'_> = &mut |pass| own.record(pass);

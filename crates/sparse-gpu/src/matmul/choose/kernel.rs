@@ -112,11 +112,11 @@ impl KernelChoice {
         }
     }
 
-    /// Name of the tier.
-    pub(crate) fn tier(self) -> &'static str {
+    /// What it needs of a device.
+    pub(crate) fn tier(self) -> Tier {
         match self {
-            Self::Tiled(_) | Self::Matvec(_) => Tier::Portable.name(),
-            Self::Cooperative { .. } => Tier::CooperativeMatrix.name(),
+            Self::Tiled(_) | Self::Matvec(_) => Tier::Portable,
+            Self::Cooperative { .. } => Tier::CooperativeMatrix,
         }
     }
 

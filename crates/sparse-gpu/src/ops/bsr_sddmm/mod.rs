@@ -12,7 +12,7 @@ use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::MatmulTypes;
 use crate::problem::{Explanation, Problem};
-use crate::{Error, Gpu};
+use crate::{Error, Gpu, Tier};
 
 /// `out = alpha * dy^T x + beta * out` at the blocks of a block-sparse matrix `[n_out, k_in]`: the gradient of block-sparse weights.
 ///
@@ -114,7 +114,7 @@ impl Problem for BsrSddmm {
                 description.rows, description.lanes
             ),
             tile_origin: None,
-            tier: "portable",
+            tier: Tier::Portable,
             adapter: gpu.adapter().name.clone(),
             scratch_bytes: sums.as_ref().map_or(0, Sums::bytes),
             notes,

@@ -15,7 +15,7 @@ use crate::operand::refuse_aliases;
 use crate::ops::XAttentionScore;
 use crate::problem::Explanation;
 use crate::tile_table::Chosen;
-use crate::{Error, Gpu, GpuTensor, KernelTile};
+use crate::{Error, Gpu, GpuTensor, KernelTile, Tier};
 
 const OPERATION: &str = "xattention_score";
 
@@ -73,7 +73,7 @@ impl ScoreEngine {
                 kernel.tile.lanes
             ),
             tile_origin: Some(origin),
-            tier: "portable",
+            tier: Tier::Portable,
             adapter: gpu.adapter().name.clone(),
             scratch_bytes: 0,
             notes: gpu.note_of_origin(origin).into_iter().collect(),
