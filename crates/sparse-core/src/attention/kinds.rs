@@ -63,12 +63,10 @@ impl HeadKind {
         else {
             return self == Self::Dense || selected;
         };
-        let last_query = ((row + 1) * options.block).min(shape.q_len()) - 1;
-        // One past the block where the last query stands; 0 where it stands before all keys.
-        let recent_end = shape.causal_keys(last_query).div_ceil(options.block);
-        let reachable = !options.causal || column < recent_end;
-        let recent = column < recent_end && column.saturating_add(recent_blocks) >= recent_end;
-        reachable && (column < sink_blocks || recent)
+        let row = shape
+            .alignment()
+            .block_row(row, options.block, options.causal);
+        column < row.reachable && row.is_sink_or_recent(column, sink_blocks, recent_blocks)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Block-sparse attention: the f64 reference, and the shapes that all attention operations share.
 
+mod alignment;
 mod dot;
 mod error;
 mod kinds;
@@ -9,6 +10,7 @@ mod reference;
 mod shape;
 mod varlen;
 
+pub(crate) use alignment::{Alignment, BlockRow};
 pub(crate) use dot::{Dot, HeadRows};
 pub use error::{AttentionError, AttentionShapeError};
 pub use kinds::{HeadKind, mask_of_kinds};

@@ -1,6 +1,6 @@
 //! Sizes of one attention problem, checked once.
 
-use super::AttentionShapeError;
+use super::{Alignment, AttentionShapeError};
 
 /// The longest sequence that attention accepts, in tokens: positions, padded lengths and their sums then fit 32 bits.
 pub const MAX_TOKENS: usize = 1 << 30;
@@ -169,11 +169,16 @@ impl AttentionShape {
 
     /// How many keys query `token` sees under causality: `token + 1 + k_len - q_len`, cut to `0..=k_len`.
     pub fn causal_keys(&self, token: usize) -> usize {
-        token
-            .saturating_add(1)
-            .saturating_add(self.k_len)
-            .saturating_sub(self.q_len)
-            .min(self.k_len)
+        let end = self.alignment().position(token.saturating_add(1));
+        end.min(self.k_len)
+    }
+
+    /// How queries and keys stand to each other.
+    pub(crate) fn alignment(&self) -> Alignment {
+        Alignment {
+            q_len: self.q_len,
+            k_len: self.k_len,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Fixed masks: causal, sliding window, sinks, dilated.
 
+use crate::attention::Alignment;
 use crate::mask::{BlockMask, MaskError};
 
 /// Two sequences cut into square blocks of tokens, for every batch entry and head; the last block of each may be
@@ -44,16 +45,10 @@ impl BlockGrid {
         }
     }
 
-    /// The key positions `first..end` at which the tokens of query block `i` stand; positions before the first key
-    /// are cut off, so the range is empty for a query block that stands before all keys.
+    /// The key positions at which the tokens of query block `i` stand, as far as there are keys.
     fn positions(&self, i: usize) -> std::ops::Range<usize> {
-        let first = i * self.block;
-        let end = first.saturating_add(self.block).min(self.q_len);
-        let shift = |token: usize| match self.k_len.checked_sub(self.q_len) {
-            Some(ahead) => token + ahead,
-            None => token.saturating_sub(self.q_len - self.k_len),
-        };
-        shift(first)..shift(end)
+        let (q_len, k_len) = (self.q_len, self.k_len);
+        Alignment { q_len, k_len }.positions(i, self.block)
     }
 
     fn mask(&self, attends: impl Fn(usize, usize) -> bool) -> Result<BlockMask, MaskError> {

@@ -51,11 +51,7 @@ impl XAttentionOptions {
         }
         let (q_len, k_len, block) = (shape.q_len(), shape.k_len(), self.block);
         if let Some(forced) = &self.forced {
-            let (given, [q_blocks, k_blocks]) = (
-                forced.shape(),
-                [q_len, k_len].map(|len| len.div_ceil(block)),
-            );
-            let expected = [shape.batch(), q_heads, q_blocks, k_blocks];
+            let (given, expected) = (forced.shape(), shape.mask_shape(block));
             if given != expected {
                 return Err(XAttentionError::ForcedShape { given, expected });
             }
@@ -130,12 +126,7 @@ impl XAttentionLayout {
 
     /// Shape of the mask: `[batch, q_heads, q_blocks, k_blocks]`, on real lengths in both modes.
     pub fn mask_shape(&self) -> [usize; 4] {
-        [
-            self.shape.batch(),
-            self.shape.q_heads(),
-            self.shape.q_len().div_ceil(self.options.block),
-            self.shape.k_len().div_ceil(self.options.block),
-        ]
+        self.shape.mask_shape(self.options.block)
     }
 
     /// Room for all scores. Where that overflows or memory is short, an error: a hostile block or chunk must not
@@ -172,15 +163,6 @@ impl XAttentionLayout {
             .unwrap_or_else(|| self.shape.default_scale())
     }
 
-    /// Keys before the first query: `k_len - q_len`, negative where there are more queries than keys.
-    #[expect(
-        clippy::cast_possible_wrap,
-        reason = "AttentionShape keeps lengths at or below 2^30"
-    )]
-    pub fn causal_offset(&self) -> isize {
-        self.shape.k_len() as isize - self.shape.q_len() as isize
-    }
-
     /// How many key groups query group `group` may score: all before this count, none from there on. Past the last query group of Exact mode as
     /// many as that one may.
     pub fn allowed_k_groups(&self, group: usize) -> usize {
@@ -194,12 +176,8 @@ impl XAttentionLayout {
                 .min(self.k_groups);
         }
         // The group's first key must be visible to the last real query of this query group.
-        let end_query = group
-            .saturating_add(1)
-            .saturating_mul(options.stride)
-            .min(self.shape.q_len());
-        let last_query = end_query.saturating_sub(1);
-        self.shape.causal_keys(last_query).div_ceil(options.stride)
+        let positions = self.shape.alignment().positions(group, options.stride);
+        positions.end.div_ceil(options.stride)
     }
 }
 

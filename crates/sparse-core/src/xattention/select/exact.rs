@@ -1,6 +1,7 @@
 //! Selection of Exact mode.
 
 use super::by_score;
+use crate::attention::BlockRow;
 use crate::xattention::XAttentionLayout;
 
 /// How many blocks a row takes besides the forced ones.
@@ -23,50 +24,6 @@ pub struct ExactRow {
     pub wanted: Wanted,
 }
 
-/// Where the queries of a block row stand among the key blocks.
-#[derive(Clone, Copy, Debug)]
-struct Position {
-    /// Key blocks before this one hold a key that some query of the row may see.
-    reachable: usize,
-    /// The block of the row's first query; 0 where that stands before all keys.
-    diagonal_start: usize,
-    /// One past the block of the row's last query; 0 where that stands before all keys.
-    diagonal_end: usize,
-}
-
-impl Position {
-    #[expect(
-        clippy::cast_possible_wrap,
-        clippy::cast_sign_loss,
-        reason = "AttentionShape keeps lengths at or below 2^30; negative positions are cut to 0 first"
-    )]
-    fn of(layout: &XAttentionLayout, q_block: usize) -> Self {
-        let options = layout.options();
-        let block = options.block as isize;
-        let [.., k_blocks] = layout.mask_shape();
-        let q_len = layout.shape().q_len();
-        let first_query = q_block.saturating_mul(options.block).min(q_len);
-        let end_query = (first_query + options.block).min(q_len);
-        let first_position = first_query as isize + layout.causal_offset();
-        let last_position = end_query as isize - 1 + layout.causal_offset();
-        let diagonal_end = (last_position.div_euclid(block) + 1).max(0) as usize;
-        Self {
-            reachable: if options.causal {
-                diagonal_end.min(k_blocks)
-            } else {
-                k_blocks
-            },
-            diagonal_start: (first_position.max(0) / block) as usize,
-            diagonal_end,
-        }
-    }
-
-    /// Whether `block` is one of the first `sinks`, or of the `recent` ones that end where the row's last query stands.
-    fn is_sink_or_recent(&self, block: usize, sinks: usize, recent: usize) -> bool {
-        block < sinks || (block < self.diagonal_end && self.diagonal_end - block <= recent)
-    }
-}
-
 impl XAttentionLayout {
     /// The reachable and the forced key blocks of Exact mode's block row `q_block` of a query head, and how many more are wanted.
     ///
@@ -84,17 +41,17 @@ impl XAttentionLayout {
             "row ({item}, {head}, {q_block}) is outside of {batch} items with {heads} heads of {q_blocks} block rows"
         );
         let options = self.options();
-        let position = Position::of(self, q_block);
+        let row = self.block_row(q_block);
         let is_forced = |j: usize| {
-            let on_diagonal = options.causal && (j == 0 || j >= position.diagonal_start);
+            let on_diagonal = options.causal && (j == 0 || j >= row.start);
             let given = options.forced.as_ref();
             on_diagonal
-                || position.is_sink_or_recent(j, options.sink_blocks, options.recent_blocks)
+                || row.is_sink_or_recent(j, options.sink_blocks, options.recent_blocks)
                 || given.is_some_and(|mask| mask.get(item, head, q_block, j))
         };
         ExactRow {
-            reachable: position.reachable,
-            forced: (0..position.reachable).map(is_forced).collect(),
+            reachable: row.reachable,
+            forced: (0..row.reachable).map(is_forced).collect(),
             wanted: match options.top_k {
                 Some(count) => Wanted::Count(count),
                 None => Wanted::Share(options.threshold.of_head(head)),
@@ -106,7 +63,12 @@ impl XAttentionLayout {
 impl XAttentionLayout {
     /// Key blocks `0..reachable` hold a key that some query of block row `q_block` may see. Past the last row as many as that one reaches.
     pub fn reachable_blocks(&self, q_block: usize) -> usize {
-        Position::of(self, q_block).reachable
+        self.block_row(q_block).reachable
+    }
+
+    fn block_row(&self, q_block: usize) -> BlockRow {
+        let (block, causal) = (self.options().block, self.options().causal);
+        self.shape().alignment().block_row(q_block, block, causal)
     }
 
     /// Per key block, whether a head that is not sparse attends to it from block row `q_block`.
