@@ -15,11 +15,11 @@
 
 {{ walker.functions() }}
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    let number = group * 64u + lane;
+    let number = group * {{ plain_lanes }}u + lane;
     if (number >= params.heads * params.query_blocks) { return; }
     let first_query = number % params.query_blocks * BLOCK;
     let work = Work(params.first_head + number / params.query_blocks, first_query, params.q_len, params.k_len, 0u, 0u, 0u, 0u, 0u);

@@ -6,12 +6,12 @@
 @group(0) @binding(0) var<storage, read> operands: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let factor = vec4<f32>(operands[0].x);
     let addend = vec4<f32>(operands[0].y);
     // Different in every lane: what is the same in all of them could be computed once for all.
-    let lane = vec4<f32>(f32(id.x % 64u));
+    let lane = vec4<f32>(f32(id.x % {{ plain_lanes }}u));
     {%- for chain in range(chains) %}
     var chain_{{ chain }} = operands[{{ chain + 1 }}] + lane;
     {%- endfor %}

@@ -12,7 +12,7 @@ const TILE: u32 = {{ tile }}u;
 {{ storage.f32x4_workgroup("tile", tile) }}
 {%- endif %}
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(workgroup_id) group: vec3<u32>,
@@ -20,7 +20,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     {%- if workgroup %}
-    for (var i = lane; i < TILE; i += 64u) { store4_tile(i, load4_words(i)); }
+    for (var i = lane; i < TILE; i += {{ plain_lanes }}u) { store4_tile(i, load4_words(i)); }
     workgroupBarrier();
     {%- else %}
     let mask = arrayLength(&words) - 1u;
@@ -32,13 +32,13 @@ fn main(
         {%- if workgroup and order == "uniform" %}
         sum += bitcast<vec4<u32>>(load4_tile(({{ at }} + group.x) & (TILE - 1u)));
         {%- elif workgroup %}
-        sum += bitcast<vec4<u32>>(load4_tile((({{ at }}) * 64u + round + lane) & (TILE - 1u)));
+        sum += bitcast<vec4<u32>>(load4_tile((({{ at }}) * {{ plain_lanes }}u + round + lane) & (TILE - 1u)));
         {%- elif order == "uniform" %}
         sum += bitcast<vec4<u32>>(load4_words((group.x * {{ rounds * steps }}u + {{ at }}) & mask));
         {%- elif order == "pieces" %}
         sum += bitcast<vec4<u32>>(load4_words((((id.x / 8u) * {{ rounds * steps }}u + {{ at }}) * 8u + lane % 8u) & mask));
         {%- else %}
-        sum += bitcast<vec4<u32>>(load4_words((({{ at }}) * groups.x * 64u + id.x) & mask));
+        sum += bitcast<vec4<u32>>(load4_words((({{ at }}) * groups.x * {{ plain_lanes }}u + id.x) & mask));
         {%- endif %}
         {%- endfor %}
     }

@@ -16,9 +16,9 @@ struct Params {
 
 {{ grid.index() }}
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = 2u * (group_index(group_id) * 64u + lane);
+    let i = 2u * (group_index(group_id) * {{ plain_lanes }}u + lane);
     if (i < params.len) {
         let second = select(0.0, x[min(i + 1u, params.len - 1u)], i + 1u < params.len);
         store2_y((params.y_first + i) / 2u, vec2<f32>(x[i], second));

@@ -7,7 +7,7 @@
 struct Params {
     first_group: u32,
     group_end: u32,
-    groups_per_row: u32,  // of 64 times four columns
+    groups_per_row: u32,  // of {{ plain_lanes }} times four columns
     fours: u32,           // of a row of dense
     row_begin: u32,       // of w: the first that is expanded
     columns: u32,         // of w
@@ -30,12 +30,12 @@ struct Params {
 
 {{ expand.functions(config, "columns", bits) }}
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
     let row = group / params.groups_per_row;
-    let four = group % params.groups_per_row * 64u + lane;
+    let four = group % params.groups_per_row * {{ plain_lanes }}u + lane;
     if (four >= params.fours) { return; }
     store4_dense(row * params.fours + four, expand_four(params.row_begin + row, four));
 }

@@ -46,9 +46,9 @@ fn total(at: u32) -> f32 {
 
 fn row_of(i: u32) -> u32 { return i {{ "/" if output.transposed else "%" }} params.y_stride; }
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let pair = group_index(group_id) * 64u + lane;
+    let pair = group_index(group_id) * {{ plain_lanes }}u + lane;
     if (pair >= params.pairs) { return; }
     let number = pair / params.line_pairs;
 {%- if output.storage == "f32" %}

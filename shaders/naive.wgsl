@@ -18,9 +18,9 @@ struct Params {
 
 {{ grid.index() }}
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = group_index(group_id) * 64u + lane;
+    let i = group_index(group_id) * {{ plain_lanes }}u + lane;
     if (i >= params.tokens * params.n_out) { return; }
     let token = i / params.n_out;
     let row = i % params.n_out;

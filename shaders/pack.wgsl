@@ -9,7 +9,7 @@
 // Turns {{ "k-by-tokens" if transposed else "tokens-by-k" }} activations of any storage type into panels of {{ panel }} tokens, k-major, f32, so that the matmul kernels read
 // contiguous vec4s and need no edge tests.
 {%- if panel % 4 == 0 %}
-// An invocation turns a square of 4 tokens by 4 k in registers; the 64 of a workgroup lie {{ squares_t }} along tokens and {{ squares_k }} along k,
+// An invocation turns a square of 4 tokens by 4 k in registers; the {{ plain_lanes }} of a workgroup lie {{ squares_t }} along tokens and {{ squares_k }} along k,
 // so that both reads and writes of neighbours are neighbours.
 {%- endif %}
 
@@ -61,7 +61,7 @@ fn x4(token: u32, k: u32) -> vec4<f32> {
 {%- endif %}
 {%- endif %}
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }

@@ -6,7 +6,7 @@
 {%- endif %}
 //
 // What pack.wgsl does, for kernels that multiply f16: halves change their places and nothing of their bits, so that no conversion can
-// flush or round them. An invocation turns a square of 4 tokens by 4 k; the 64 of a workgroup lie {{ squares_t }} along tokens and {{ squares_k }} along k.
+// flush or round them. An invocation turns a square of 4 tokens by 4 k; the {{ plain_lanes }} of a workgroup lie {{ squares_t }} along tokens and {{ squares_k }} along k.
 
 {{ packing.params(tile_k) }}
 
@@ -43,7 +43,7 @@ fn x4(token: u32, k: u32) -> vec2<u32> {
 }
 {%- endif %}
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }

@@ -68,15 +68,15 @@ fn load_k(head: u32, group: u32, step: u32) -> vec4<f32> {
 }
 {%- endif %}
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
 {%- if panel %}
     // Which panel is the same for the workgroup; in it, quads of groups first.
-    let groups_per_panel = (params.steps * {{ panel // 4 }}u + 63u) / 64u;
+    let groups_per_panel = (params.steps * {{ panel // 4 }}u + {{ plain_lanes - 1 }}u) / {{ plain_lanes }}u;
     let panel = group / groups_per_panel;
-    let i = group % groups_per_panel * 64u + lane;
+    let i = group % groups_per_panel * {{ plain_lanes }}u + lane;
     let quad = i % {{ panel // 4 }}u;
     let step = i / {{ panel // 4 }}u;
     if (step >= params.steps) { return; }
@@ -90,7 +90,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     store4_packed(at + {{ 2 * panel // 4 }}u, columns[2]);
     store4_packed(at + {{ 3 * panel // 4 }}u, columns[3]);
 {%- else %}
-    let i = group * 64u + lane;
+    let i = group * {{ plain_lanes }}u + lane;
     let step = i % params.steps;
     let row = i / params.steps % params.rows;
     let head = i / params.steps / params.rows;

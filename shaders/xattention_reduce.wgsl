@@ -41,14 +41,14 @@ const PARTS = {{ parts }}u;
 
 {{ groups.allowed(exact, causal) }}
 
-var<workgroup> part_max: array<f32, 64>;
-var<workgroup> part_sum: array<f32, 64>;
+var<workgroup> part_max: array<f32, {{ plain_lanes }}>;
+var<workgroup> part_sum: array<f32, {{ plain_lanes }}>;
 // Per query group: M, 1 / L, and how many key blocks it may look at.
 var<workgroup> row_max: array<f32, {{ width }}>;
 var<workgroup> row_weight: array<f32, {{ width }}>;
 var<workgroup> row_blocks: array<u32, {{ width }}>;
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
@@ -78,9 +78,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         workgroupBarrier();
         if (lane < WIDTH) {
             var all_top = LOWEST;
-            for (var part = lane; part < 64u; part += WIDTH) { all_top = max(all_top, part_max[part]); }
+            for (var part = lane; part < {{ plain_lanes }}u; part += WIDTH) { all_top = max(all_top, part_max[part]); }
             var all_sum = 0.0;
-            for (var part = lane; part < 64u; part += WIDTH) { all_sum += part_sum[part] * exp_below(part_max[part] - all_top); }
+            for (var part = lane; part < {{ plain_lanes }}u; part += WIDTH) { all_sum += part_sum[part] * exp_below(part_max[part] - all_top); }
 {%- if softmax %}
             row_max[lane] = all_top;
             row_weight[lane] = select(0.0, 1.0 / all_sum, all_sum > 0.0);
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         }
         workgroupBarrier();
         let first_local = block_row * BLOCK_GROUPS + chunk * WIDTH - params.first_query_group;
-        for (var block = lane; block < params.blocks; block += 64u) {
+        for (var block = lane; block < params.blocks; block += {{ plain_lanes }}u) {
             var mass = 0.0;
             for (var i = 0u; i < WIDTH; i++) {
                 if (block < row_blocks[i]) {

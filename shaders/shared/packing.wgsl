@@ -15,7 +15,7 @@ struct Params {
 }
 {%- endmacro %}
 
-{#- slot, k, token: the square's first, in the panels and in x. The 64 squares of a workgroup lie `along_tokens` along tokens and the rest along k,
+{#- slot, k, token: the square's first, in the panels and in x. The squares of a workgroup lie `along_tokens` along tokens and the rest along k,
     so that both reads and writes of neighbours are neighbours. -#}
 {% macro square(tile_tokens, tile_k, along_tokens) -%}
     let slot = group / params.k_tiles * {{ tile_tokens }}u + lane % {{ along_tokens }}u * 4u;

@@ -7,7 +7,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess};
 
 use crate::config_error::ConfigError;
-use crate::kernel::{Extensions, Kernel};
+use crate::kernel::{Extensions, Kernel, PLAIN_LANES};
 use crate::source::{Access, Binding, Source};
 use crate::storage::Words;
 use crate::templates::TEMPLATES;
@@ -132,12 +132,13 @@ fn render<K: Kernel>(kernel: &K, words: Words) -> Result<String, minijinja::Erro
         .render(minijinja::value::Serde(kernel))
 }
 
-/// The templates. `word_bits` is known to all of them, macros included.
+/// The templates. `word_bits` and `plain_lanes` are known to all of them, macros included.
 fn environment(words: Words) -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.add_global("word_bits", words.bits());
+    environment.add_global("plain_lanes", PLAIN_LANES);
     for (file, text) in TEMPLATES {
         environment.add_template(file, text)?;
     }

@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use crate::config_error::ConfigError;
 
+/// Invocations of a workgroup of the kernels whose work is not tiled; their templates know the number as `plain_lanes`.
+pub(crate) const PLAIN_LANES: usize = 64;
+
 /// A kernel that [`crate::expand`] can turn into WGSL: plain data, serialised into the template's variables.
 pub trait Kernel: Serialize {
     /// The template's file, relative to the crate.

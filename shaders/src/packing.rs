@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-/// How the 64 invocations of a workgroup lie, each of which turns a square of 4 tokens by 4 k.
+use crate::kernel::PLAIN_LANES;
+
+/// How the invocations of a workgroup lie, each of which turns a square of 4 tokens by 4 k.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct PackSquares {
     /// Tokens that the workgroup moves.
@@ -27,7 +29,7 @@ impl PackSquares {
         } else {
             along_tokens
         };
-        let squares_k = 64 / squares_t;
+        let squares_k = PLAIN_LANES / squares_t;
         Self {
             tile_tokens: if panel < 4 { 1 } else { 4 * squares_t },
             tile_k: 4 * squares_k,

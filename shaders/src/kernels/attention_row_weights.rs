@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::block_walk::BlockWalk;
 use crate::config_error::{ConfigError, require};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 
 /// Counts the key blocks that each row of blocks visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub struct RowWeightsKernel {
 
 impl RowWeightsKernel {
     /// Rows that one workgroup counts.
-    pub const ROWS: u32 = 64;
+    pub const ROWS: usize = PLAIN_LANES;
 }
 
 impl Serialize for RowWeightsKernel {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 use crate::storage::Storage;
 
 /// Rounds f32 to a half-width storage type; see `convert.wgsl`.
@@ -15,7 +15,7 @@ pub struct ConvertKernel {
 
 impl ConvertKernel {
     /// Elements that a workgroup rounds.
-    pub const ELEMENTS: usize = 128;
+    pub const ELEMENTS: usize = 2 * PLAIN_LANES;
 }
 
 impl Kernel for ConvertKernel {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::ConfigError;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 use crate::storage::Storage;
 use crate::walk::{Walk, WalkConfig};
 
@@ -24,7 +24,7 @@ pub struct ExpandWeightsKernel {
 
 impl ExpandWeightsKernel {
     /// Columns of a row that one workgroup expands.
-    pub const COLUMNS: usize = 256;
+    pub const COLUMNS: usize = 4 * PLAIN_LANES;
 
     /// The walk that reads weights stored like these.
     pub const fn walk(&self) -> Walk {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 use crate::output::Output;
 
 /// Adds up the parts of split sums, applies the epilogue and stores y; see `matmul_finish.wgsl`.
@@ -11,6 +11,11 @@ use crate::output::Output;
 pub struct MatmulFinishKernel {
     /// What becomes of the sums; never in vectors.
     pub output: Output,
+}
+
+impl MatmulFinishKernel {
+    /// Pairs of neighbours in a line of y that a workgroup stores.
+    pub const PAIRS: usize = PLAIN_LANES;
 }
 
 impl Kernel for MatmulFinishKernel {

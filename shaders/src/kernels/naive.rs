@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::ConfigError;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 use crate::storage::Storage;
 
 /// Dense matmul with one invocation per output; see `naive.wgsl`.
@@ -13,6 +13,11 @@ pub struct NaiveMatmulKernel {
     pub input: Storage,
     /// Storage of w.
     pub weight: Storage,
+}
+
+impl NaiveMatmulKernel {
+    /// Outputs of a workgroup.
+    pub const OUTPUTS: usize = PLAIN_LANES;
 }
 
 impl Kernel for NaiveMatmulKernel {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::ConfigError;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 
 /// Selected blocks per head, of those that can be reached; see `xattention_count.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,7 +14,12 @@ pub struct XAttentionCountKernel {
 
 impl XAttentionCountKernel {
     /// Invocations of a workgroup, which owns a head.
-    pub const LANES: usize = 64;
+    const LANES: usize = PLAIN_LANES;
+
+    /// Rounds of all loops of an invocation together, for a head whose mask has `words` words.
+    pub const fn loop_rounds(&self, words: usize) -> usize {
+        words.div_ceil(Self::LANES) + Self::LANES
+    }
 }
 
 impl Serialize for XAttentionCountKernel {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::ConfigError;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 
 /// The grids of the attention kernel that pays; see `xattention_decide.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +15,7 @@ impl Serialize for XAttentionDecideKernel {
         struct Variables {
             lanes: usize,
         }
-        Variables { lanes: 64 }.serialize(serializer)
+        Variables { lanes: PLAIN_LANES }.serialize(serializer)
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 use crate::storage::Storage;
 
 /// Token groups as columns of panels, or as aligned rows; see `xattention_pack.wgsl`.
@@ -20,6 +20,9 @@ pub struct XAttentionPackKernel {
 }
 
 impl XAttentionPackKernel {
+    /// Squares of 4 groups by 4 k that a workgroup moves, or runs of 4 k where it packs rows.
+    pub const MOVES: usize = PLAIN_LANES;
+
     /// Whether tokens start at multiples of four elements: they load as vec4 then.
     pub const fn vectors(&self) -> bool {
         self.head_dim.is_multiple_of(4)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::ConfigError;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PLAIN_LANES};
 use crate::xattention_rules::{XAttentionRules, check_groups};
 
 /// Block scores from maxima and sums; see `xattention_reduce.wgsl`.
@@ -18,17 +18,29 @@ pub struct XAttentionReduceKernel {
 }
 
 impl XAttentionReduceKernel {
-    /// Invocations of a workgroup.
-    const LANES: usize = 64;
-
     /// Query groups that a workgroup handles at a time.
     const fn width(&self) -> usize {
         let width = self.groups_per_block.next_power_of_two();
-        if width < Self::LANES {
+        if width < PLAIN_LANES {
             width
         } else {
-            Self::LANES
+            PLAIN_LANES
         }
+    }
+
+    /// Rounds of all loops of an invocation together, for rows of `blocks` key blocks.
+    pub const fn loop_rounds(&self, blocks: usize) -> usize {
+        let width = self.width();
+        // Of a chunk of query groups: their key blocks and parts, then whole key blocks.
+        let chunk = blocks.saturating_mul(width).div_ceil(PLAIN_LANES)
+            + 2 * PLAIN_LANES / width
+            + blocks.div_ceil(PLAIN_LANES).saturating_mul(width + 1);
+        self.chunks().saturating_mul(chunk + 1)
+    }
+
+    /// Times that a workgroup handles query groups.
+    const fn chunks(&self) -> usize {
+        self.groups_per_block.div_ceil(self.width())
     }
 }
 
@@ -48,8 +60,8 @@ impl Serialize for XAttentionReduceKernel {
         Variables {
             groups_per_block: self.groups_per_block,
             width,
-            parts: Self::LANES / width,
-            chunks: self.groups_per_block.div_ceil(width),
+            parts: PLAIN_LANES / width,
+            chunks: self.chunks(),
             exact: self.rules.exact,
             causal: self.rules.causal,
             softmax: self.softmax,
@@ -74,5 +86,29 @@ impl Kernel for XAttentionReduceKernel {
 
     fn check(&self) -> Result<(), ConfigError> {
         check_groups(self.groups_per_block, &|| self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_those_of_all_chunks_of_query_groups() {
+        let rounds = |groups_per_block, blocks| {
+            let kernel = XAttentionReduceKernel {
+                groups_per_block,
+                rules: XAttentionRules {
+                    exact: true,
+                    causal: true,
+                },
+                softmax: true,
+            };
+            kernel.loop_rounds(blocks)
+        };
+        // 16 query groups with 4 invocations each: 25 key blocks, twice 4 parts, 2 whole blocks of 16 groups; one chunk.
+        assert_eq!(rounds(16, 100), (25 + 8 + 2 * 17) + 1);
+        // 64 of 100 query groups at a time: 10 key blocks, twice 1 part, 1 whole block of 64 groups; two chunks.
+        assert_eq!(rounds(100, 10), 2 * (10 + 2 + 65 + 1));
     }
 }

@@ -37,6 +37,14 @@ impl XAttentionScoreKernel {
         }
     }
 
+    /// Rounds of all loops of an invocation together, where a group has `steps` times four k. With a tile of no rows more than any driver runs.
+    pub const fn loop_rounds(&self, steps: usize) -> usize {
+        if self.tile.rows == 0 {
+            return usize::MAX;
+        }
+        self.tiles().saturating_mul(steps.saturating_add(1))
+    }
+
     /// Rows of a tile: as few as cover the groups of a workgroup in that many tiles.
     pub const fn rows(&self) -> usize {
         (self.unit_blocks() * self.groups_per_block).div_ceil(self.tiles())
@@ -116,6 +124,16 @@ mod tests {
             };
             (kernel.unit_blocks(), kernel.tiles(), kernel.rows())
         };
+        let rounds = |groups_per_block, rows| {
+            let kernel = XAttentionScoreKernel {
+                groups_per_block,
+                tile: Tile { rows, ..tile },
+                rules,
+            };
+            kernel.loop_rounds(100)
+        };
+        let all = [(3, 8), (9, 8), (9, 0)].map(|(groups, rows)| rounds(groups, rows));
+        assert_eq!(all, [101, 2 * 101, usize::MAX]);
         assert_eq!(cover(1), (8, 1, 8));
         assert_eq!(cover(2), (4, 1, 8));
         assert_eq!(cover(3), (2, 1, 6));

@@ -21,6 +21,30 @@ pub struct XAttentionSelectKernel {
     pub forced_mask: bool,
 }
 
+impl XAttentionSelectKernel {
+    /// Most invocations of a row.
+    pub const MOST_ROW_LANES: usize = 256;
+
+    /// Times that the scores of a row of `blocks` key blocks are read: a round for each bit of a score and each of an index, and a few more.
+    pub const fn passes(blocks: usize) -> usize {
+        40 + Self::index_bits(blocks) as usize
+    }
+
+    /// Bits of the index of a key block, of `blocks`.
+    pub const fn index_bits(blocks: usize) -> u32 {
+        usize::BITS - blocks.leading_zeros()
+    }
+
+    /// Rounds of all loops together of one of `row_lanes` invocations that share a row of `blocks` key blocks: each pass goes through the
+    /// invocation's blocks and through the other invocations' parts. Without invocations more than any driver runs.
+    pub const fn loop_rounds(blocks: usize, row_lanes: usize) -> usize {
+        if row_lanes == 0 {
+            return usize::MAX;
+        }
+        Self::passes(blocks).saturating_mul(blocks / row_lanes + row_lanes + 2)
+    }
+}
+
 impl Serialize for XAttentionSelectKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -63,11 +87,25 @@ impl Kernel for XAttentionSelectKernel {
     fn check(&self) -> Result<(), ConfigError> {
         let name = || self.name();
         let (lanes, rows) = (self.row_lanes, self.rows);
-        let ok = (1..=256).contains(&lanes);
+        let ok = (1..=Self::MOST_ROW_LANES).contains(&lanes);
         require(ok, &name, "invocations of a row", lanes, "1 to 256")?;
         let ok = self.rules.exact || !self.top_k;
         require(ok, &name, "top_k", 1, "0 in Reference mode")?;
         let ok = rows == 1 || (lanes == 1 && (1..=256).contains(&rows));
         require(ok, &name, "rows", rows, "1, or up to 256 of one invocation")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pass_goes_through_blocks_and_parts() {
+        // The index of one of ten blocks has 4 bits.
+        assert_eq!(XAttentionSelectKernel::passes(10), 44);
+        assert_eq!(XAttentionSelectKernel::loop_rounds(10, 1), 44 * (10 + 3));
+        assert_eq!(XAttentionSelectKernel::loop_rounds(10, 4), 44 * (2 + 6));
+        assert_eq!(XAttentionSelectKernel::loop_rounds(10, 0), usize::MAX);
     }
 }

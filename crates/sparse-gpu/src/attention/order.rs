@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sparse_shaders::{RowOrderKernel, RowWeightsKernel};
 
 use super::params::{AttentionParams, RowOrderParams};
+use crate::counting::word;
 use crate::dispatch::{Recorder, dispatch};
 use crate::kernel::CompiledKernel;
 use crate::{Error, Gpu, GpuTensor};
@@ -71,7 +72,7 @@ impl RowSort {
     ) {
         let mut buffers = vec![("weights", self.weights.as_entire_binding())];
         buffers.extend_from_slice(walk);
-        let group = RowWeightsKernel::ROWS;
+        let group = word(RowWeightsKernel::ROWS);
         // A visited block is a few instructions of one invocation.
         let fmas = u64::from(group) * self.k_blocks as u64;
         dispatch(

@@ -106,7 +106,7 @@ impl NaiveMatmulPlan {
             ("w", self.bind(w)),
             ("y", self.bind(y)),
         ];
-        let groups = word((tokens * n_out).div_ceil(64));
+        let groups = word((tokens * n_out).div_ceil(NaiveMatmulKernel::OUTPUTS));
         dispatch(
             &self.gpu,
             pass,
@@ -114,7 +114,7 @@ impl NaiveMatmulPlan {
             params,
             &buffers,
             groups,
-            64 * k_in as u64,
+            (NaiveMatmulKernel::OUTPUTS * k_in) as u64,
         );
         Ok(())
     }

@@ -251,7 +251,7 @@ impl XAttentionSelectPlan {
             words_per_row: word(words_per_row),
             score_rows: word(score_rows),
             score_blocks: word(score_blocks),
-            index_bits: usize::BITS - score_blocks.leading_zeros(),
+            index_bits: XAttentionSelectKernel::index_bits(score_blocks),
             sums_first: scores.first,
             mask_first: mask.first,
             block: word(options.block),
@@ -271,8 +271,8 @@ impl XAttentionSelectPlan {
             ("mask_words", mask.binding()),
         ];
         buffers.extend(forced.map(|window| ("forced_words", window.binding())));
-        let rounds = 40 + params.index_bits as u64;
-        let work = rounds * (self.rows * score_blocks) as u64;
+        let passes = XAttentionSelectKernel::passes(score_blocks) as u64;
+        let work = passes * (self.rows * score_blocks) as u64;
         let count = word(rows.len().div_ceil(self.rows));
         dispatch(&self.gpu, pass, &self.kernel, params, &buffers, count, work);
     }

@@ -2,11 +2,12 @@
 
 use sparse_core::DType;
 use sparse_core::xattention::XAttentionLayout;
-use sparse_shaders::{AttentionTile, Kernel as _, PackKernel, Tile, Walk};
+use sparse_shaders::{AttentionTile, Kernel as _, PackKernel, Tile, Walk, XAttentionScoreKernel};
 
 use super::{KernelTile, TileEntry, TileTable, TileWalk};
 use crate::matmul::choose::MatvecTile;
 use crate::xattention::parts::MOST_BYTES;
+use crate::xattention::rules;
 use crate::{BlockAttention, Gpu};
 
 /// Where a plan's tile comes from.
@@ -157,8 +158,12 @@ impl Gpu {
                 .saturating_mul(16)
                 .max(k_blocks.saturating_mul(8))
                 .saturating_mul(tile.panel());
-            let rounds = groups.div_ceil(tile.rows).saturating_mul(steps + 1);
-            panel as u64 <= MOST_BYTES && self.runs_loops(rounds)
+            let kernel = XAttentionScoreKernel {
+                groups_per_block: groups,
+                tile: *tile,
+                rules: rules(layout.options()),
+            };
+            panel as u64 <= MOST_BYTES && self.runs_loops(kernel.loop_rounds(steps))
         };
         let table = self.tiles().and_then(|table| {
             table.find(k, layout.shape().q_len(), |kernel| match *kernel {

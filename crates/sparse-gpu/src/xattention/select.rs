@@ -2,17 +2,11 @@
 
 use sparse_core::attention::HeadKind;
 use sparse_core::xattention::XAttentionOptions;
+use sparse_shaders::XAttentionSelectKernel;
 
 use crate::counting::word;
 use crate::ops::XAttentionSelect;
 use crate::{Error, Gpu};
-
-/// Loop iterations of an invocation of `lanes` that share a row of `blocks`: the rounds of the bisections and a few more, each through the
-/// invocation's blocks and through the other invocations' parts.
-const fn iterations(blocks: usize, lanes: usize) -> usize {
-    let rounds = 40 + (usize::BITS - blocks.leading_zeros()) as usize;
-    rounds.saturating_mul(blocks / lanes + lanes + 2)
-}
 
 impl XAttentionSelect {
     /// Invocations of a row of `blocks`, and why.
@@ -21,22 +15,24 @@ impl XAttentionSelect {
         gpu: &Gpu,
         blocks: usize,
     ) -> Result<(usize, &'static str), Error> {
+        let rounds = |lanes| XAttentionSelectKernel::loop_rounds(blocks, lanes);
+        let most = XAttentionSelectKernel::MOST_ROW_LANES;
         let check = |lanes: usize| {
             let what =
                 format!("xattention_select of rows of {blocks} blocks by {lanes} invocation(s)");
-            gpu.check_loops(what, iterations(blocks, lanes))
+            gpu.check_loops(what, rounds(lanes))
         };
         match self.row_lanes {
             // More or fewer than there can be are refused with the kernel.
-            Some(lanes) => check(lanes.clamp(1, 256)).map(|()| (lanes, "as the caller asked")),
+            Some(lanes) => check(lanes.clamp(1, most)).map(|()| (lanes, "as the caller asked")),
             // Barriers are what costs a processor most.
-            None if gpu.is_software() && iterations(blocks, 1) <= 1 << 15 => {
+            None if gpu.is_software() && rounds(1) <= 1 << 15 => {
                 check(1).map(|()| (1, "one invocation per row needs no barriers"))
             }
-            None if iterations(blocks, 32) <= 1 << 15 => {
+            None if rounds(32) <= 1 << 15 => {
                 check(32).map(|()| (32, "a subgroup's worth of invocations per row"))
             }
-            None => check(256).map(|()| (256, "rows are long")),
+            None => check(most).map(|()| (most, "rows are long")),
         }
     }
 }

@@ -60,15 +60,14 @@ impl Switch {
         let sparse = |&head: &usize| layout.options().is_sparse(head % q_heads);
         let heads: Vec<u32> = (0..batch * q_heads).filter(sparse).map(word).collect();
         let words = q_blocks.saturating_mul(k_blocks.div_ceil(32));
-        let rounds = words.div_ceil(XAttentionCountKernel::LANES) + XAttentionCountKernel::LANES;
-        gpu.check_loops(
-            format!("{OPERATION} of {q_blocks} x {k_blocks} blocks"),
-            rounds,
-        )?;
-        let reachable: usize = (0..q_blocks).map(|row| layout.reachable_blocks(row)).sum();
         let count = XAttentionCountKernel {
             causal: layout.options().causal,
         };
+        gpu.check_loops(
+            format!("{OPERATION} of {q_blocks} x {k_blocks} blocks"),
+            count.loop_rounds(words),
+        )?;
+        let reachable: usize = (0..q_blocks).map(|row| layout.reachable_blocks(row)).sum();
         let bytes = 4 * (batch * q_heads) as u64;
         Ok(Self {
             gpu: gpu.clone(),

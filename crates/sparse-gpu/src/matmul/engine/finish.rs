@@ -15,9 +15,6 @@ use crate::matmul::params::FinishParams;
 use crate::window::{Window, fit_in_window};
 use crate::{Error, Gpu};
 
-/// Invocations of a workgroup, each of which stores a pair of elements.
-const LANES: usize = 64;
-
 /// The sums go into this f32 scratch buffer, and a second pass makes y of them.
 #[derive(Debug)]
 pub(super) struct Finish {
@@ -110,8 +107,8 @@ impl Recording<'_> {
             .iter()
             .map(|(name, window)| (*name, window.binding()))
             .collect();
-        let groups = word((lines.count * lines.pairs).div_ceil(LANES));
-        let work = LANES as u64 * (1 + parts as u64);
+        let groups = word((lines.count * lines.pairs).div_ceil(MatmulFinishKernel::PAIRS));
+        let work = MatmulFinishKernel::PAIRS as u64 * (1 + parts as u64);
         dispatch(
             self.gpu,
             pass,

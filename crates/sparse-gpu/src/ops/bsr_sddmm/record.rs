@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use sparse_core::DType;
-use sparse_shaders::SddmmKernel;
+use sparse_shaders::{MatmulFinishKernel, SddmmKernel};
 
 use super::chunks::block_too_large;
 use super::{BsrSddmm, BsrSddmmPlan, OPERATION};
@@ -89,8 +89,17 @@ impl BsrSddmmPlan {
             ("sums", sums.buffer.as_entire_binding()),
             ("y", values.binding()),
         ];
-        let groups = word((elements / 2).div_ceil(64));
-        dispatch(&self.gpu, pass, &sums.finish, params, &buffers, groups, 128);
+        let groups = word((elements / 2).div_ceil(MatmulFinishKernel::PAIRS));
+        let work = 2 * MatmulFinishKernel::PAIRS as u64;
+        dispatch(
+            &self.gpu,
+            pass,
+            &sums.finish,
+            params,
+            &buffers,
+            groups,
+            work,
+        );
     }
 
     /// The sums of `tokens`, which are all or have to start where a binding may.

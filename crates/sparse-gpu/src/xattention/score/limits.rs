@@ -1,6 +1,7 @@
 //! What a device can and cannot score.
 
 use sparse_core::DType;
+use sparse_shaders::XAttentionReduceKernel;
 
 use super::OPERATION;
 use crate::ops::XAttentionScore;
@@ -18,7 +19,11 @@ pub(super) fn keys_in_place(problem: &XAttentionScore, sizes: &Sizes, window: u6
 }
 
 /// Refuses problems whose loops a driver would end early.
-pub(super) fn check_loops(gpu: &Gpu, sizes: &Sizes) -> Result<(), Error> {
+pub(super) fn check_loops(
+    gpu: &Gpu,
+    sizes: &Sizes,
+    reduce: &XAttentionReduceKernel,
+) -> Result<(), Error> {
     let (groups, blocks) = (sizes.kernel.groups_per_block, sizes.blocks);
     let what = |step: &str| {
         format!(
@@ -26,15 +31,8 @@ pub(super) fn check_loops(gpu: &Gpu, sizes: &Sizes) -> Result<(), Error> {
             4 * sizes.steps
         )
     };
-    let rounds = sizes.kernel.tiles().saturating_mul(sizes.steps + 1);
-    gpu.check_loops(what(OPERATION), rounds)?;
-    // Per 64 query groups: their key blocks and parts, then whole key blocks.
-    let width = groups.next_power_of_two().min(64);
-    let chunk = blocks.saturating_mul(width).div_ceil(64)
-        + 2 * 64 / width
-        + blocks.div_ceil(64).saturating_mul(width + 1);
-    let rounds = groups.div_ceil(width).saturating_mul(chunk + 1);
-    gpu.check_loops(what("xattention_reduce"), rounds)
+    gpu.check_loops(what(OPERATION), sizes.kernel.loop_rounds(sizes.steps))?;
+    gpu.check_loops(what("xattention_reduce"), reduce.loop_rounds(blocks))
 }
 
 /// Not even a row of blocks can be bound.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use sparse_shaders::XAttentionPackKernel;
+
 use super::ScoreEngine;
 use super::work::{Packed, Work};
 use crate::GpuTensor;
@@ -24,7 +26,8 @@ impl ScoreEngine {
         let groups = sizes.query_groups(rows);
         let panels = sizes.panels(rows);
         // An invocation moves 4 groups by 4 k.
-        let per_panel = (sizes.steps * sizes.kernel.tile.panel() / 4).div_ceil(64);
+        let per_panel =
+            (sizes.steps * sizes.kernel.tile.panel() / 4).div_ceil(XAttentionPackKernel::MOVES);
         let workgroups = heads.len() * panels * per_panel;
         self.record_pack(
             pass,
@@ -49,7 +52,8 @@ impl ScoreEngine {
             let key_heads = self.sizes.key_heads(heads);
             let len = self.sizes.layout.shape().k_len();
             let rows = groups.len();
-            let workgroups = (key_heads.len() * rows * self.sizes.steps).div_ceil(64);
+            let workgroups =
+                (key_heads.len() * rows * self.sizes.steps).div_ceil(XAttentionPackKernel::MOVES);
             self.record_pack(pass, keys, k, len, &key_heads, (groups, rows, workgroups));
         }
     }

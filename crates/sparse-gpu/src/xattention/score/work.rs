@@ -70,12 +70,12 @@ impl Work {
         let softmax = reference.is_none_or(|r| r.options.softmax);
         let slash = reference.is_some_and(|r| r.options.pooling == Pooling::Slash);
         let rules = rules(options);
-        check_loops(gpu, sizes)?;
         let reduce = XAttentionReduceKernel {
             groups_per_block: sizes.kernel.groups_per_block,
             rules,
             softmax,
         };
+        check_loops(gpu, sizes, &reduce)?;
         let heads = parts.heads.iter().map(Range::len).max().unwrap_or(0);
         let key_heads = parts.heads.iter().map(|h| sizes.key_heads(h).len());
         let key_heads = key_heads.max().unwrap_or(0);
