@@ -25,19 +25,18 @@ pub mod report;
 pub mod tensors;
 pub mod tune;
 pub mod weights;
+mod words;
 
 #[cfg(test)]
 mod fixture;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use cli::{Cli, Command};
+use cli::Command;
 
 /// The program: parses the command line, runs the command, prints an error once.
 pub fn main() -> ExitCode {
-    match run(&Cli::parse().command) {
+    match run(&cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -2,9 +2,22 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::time::Duration;
 
+/// From one picture of a spinner to the next.
+const TICK: Duration = Duration::from_millis(125);
 const ROWS: &str = "{spinner} [{elapsed_precise}] {wide_bar} {pos}/{len} {msg}";
-const ROUNDS: &str = "{spinner} {msg} {wide_bar} {pos}/{len} eta {eta}";
+const ROUNDS: &str = "{spinner} [{elapsed_precise}] {msg} {wide_bar} {pos}/{len} eta {eta}";
+const STEP: &str = "{spinner} [{elapsed_precise}] {msg}";
+
+/// How far a measurement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// What comes next, in words; how long it takes is not known.
+    Step(&'static str),
+    /// So many rounds are done of so many.
+    Rounds(usize, usize),
+}
 
 /// A bar over `steps` rows of work.
 pub fn rows(steps: usize) -> ProgressBar {
@@ -20,9 +33,39 @@ pub fn next_row(bar: &ProgressBar, words: String) {
     bar.set_message(words);
 }
 
-/// A bar of one line over bytes or rounds, for work inside of a command.
+/// A bar of one line over steps of about the same length, for work inside of a command.
 pub fn rounds(steps: usize) -> ProgressBar {
     bar(steps, ROUNDS)
+}
+
+/// A bar for `work` that takes its time before its length is known, and moves meanwhile. Where nobody sees it, it is a line.
+pub fn work(work: &str) -> ProgressBar {
+    let bar = bar(0, STEP);
+    if bar.is_hidden() {
+        eprintln!("{work} ..");
+    } else {
+        bar.enable_steady_tick(TICK);
+    }
+    bar.set_message(work.to_owned());
+    bar
+}
+
+/// Shows on a bar of [`work`] how far it is.
+pub fn show(bar: &ProgressBar, progress: Progress) {
+    match progress {
+        Progress::Step(words) => {
+            set_template(bar, STEP);
+            bar.set_message(words);
+        }
+        Progress::Rounds(done, all) => {
+            if done <= 1 {
+                set_template(bar, ROUNDS);
+                bar.set_message("rounds");
+            }
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        }
+    }
 }
 
 fn bar(steps: usize, template: &str) -> ProgressBar {
@@ -32,11 +75,15 @@ fn bar(steps: usize, template: &str) -> ProgressBar {
         ProgressDrawTarget::hidden()
     };
     let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
+    set_template(&bar, template);
+    bar
+}
+
+fn set_template(bar: &ProgressBar, template: &str) {
     // The templates are constants of this file and the test below parses them.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar
 }
 
 #[cfg(test)]
@@ -45,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_templates_parse() {
-        for template in [ROWS, ROUNDS] {
+        for template in [ROWS, ROUNDS, STEP] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

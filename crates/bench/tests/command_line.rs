@@ -65,6 +65,21 @@ fn a_pattern_with_wrong_numbers_says_which_rule_it_breaks() {
 }
 
 #[test]
+fn a_list_with_an_empty_place_is_refused() {
+    refused(
+        "compare --ops nm_matmul,",
+        &[
+            "a name is missing at place 2",
+            "possible are dense_matmul, ",
+        ],
+    );
+    refused(
+        "compare --peers --strategies simple,,tiling",
+        &["--strategies"],
+    );
+}
+
+#[test]
 fn unknown_words_list_the_known_ones() {
     refused(
         &format!("{MATMUL} 2:4 --dtype f64"),

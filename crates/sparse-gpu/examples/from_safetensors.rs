@@ -9,12 +9,18 @@ use sparse_gpu::{BsrMatmul, Gpu, wgpu};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (bytes, name) = match (arguments.next(), arguments.next()) {
-        (Some(file), Some(name)) => (std::fs::read(file)?, name),
-        (None, None) => (small_file()?, "layer.weight".to_owned()),
+    let (file, bytes, name) = match (arguments.next(), arguments.next()) {
+        (Some(file), Some(name)) => {
+            let bytes = std::fs::read(&file).map_err(|error| format!("{error}: {file}"))?;
+            (file, bytes, name)
+        }
+        (None, None) => {
+            let bytes = small_file()?;
+            ("a small file".to_owned(), bytes, "layer.weight".to_owned())
+        }
         _ => return Err("usage: from_safetensors [FILE TENSOR]".into()),
     };
-    let weights = matrix(&SafeTensors::deserialize(&bytes)?.tensor(&name)?)?;
+    let weights = weights(&bytes, &name).map_err(|error| format!("{name}: {error}: {file}"))?;
     let (n_out, k_in, tokens) = (weights.rows(), weights.cols(), 16);
     let sparse = BsrMatrix::prune(&weights, (32, 32), BlockBudget::Density(0.25))?;
     println!(
@@ -44,6 +50,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         gpu.read_blocking::<f32>(&y)?.data()[0]
     );
     Ok(())
+}
+
+fn weights(bytes: &[u8], name: &str) -> Result<Matrix<f32>, Box<dyn std::error::Error>> {
+    matrix(&SafeTensors::deserialize(bytes)?.tensor(name)?)
 }
 
 /// The tensor as f32; its bytes may lie anywhere in the file, so nothing is assumed of their alignment.

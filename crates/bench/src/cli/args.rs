@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sparse_core::DType;
 use sparse_gpu::Tier;
@@ -89,7 +90,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count, allow_hyphen_values = true)]
     pub lengths: Option<Vec<usize>>,
     /// Only the strategies of other libraries whose name contains one of these texts, comma-separated: to run the best ones again
-    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "peers")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "peers", value_parser = NonEmptyStringValueParser::new())]
     pub strategies: Vec<String>,
     /// Time of a row in seconds; it has five rounds at least and 200 at most, and more of them tell more on a machine that others use too
     /// [default: 3, in preset full 1.2]
@@ -115,8 +116,12 @@ pub enum PresetName {
     /// A few shapes, two to three minutes on a software adapter.
     Quick,
     /// BERT, Llama and `ViT` layers, scaled by adapter class.
+    #[value(help = "BERT, Llama and ViT layers, scaled by adapter class")]
     Full,
     /// `XAttention` over long sequences step by step, and from 128 to 8192 tokens where it may go dense; with --qkv on its tensors.
+    #[value(
+        help = "XAttention over long sequences step by step, and from 128 to 8192 tokens where it may go dense; with --qkv on its tensors"
+    )]
     Attention,
     /// What other libraries can do too: the rows to run with --peers.
     Peers,

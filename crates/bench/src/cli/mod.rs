@@ -19,6 +19,39 @@ pub use ops::{Operation, OperationError, OperationList};
 pub use pattern::{Pattern, PatternError};
 pub use tune::{TilesArgs, TuneArgs, TuneBudget, TuneBudgetError, TuneOperation};
 
+use clap::builder::StyledStr;
+use clap::{Command as ClapCommand, CommandFactory, FromArgMatches};
+
+/// The arguments of this program. Where they are wrong, or ask for help, it is told and the program ends.
+pub(crate) fn parse() -> Cli {
+    Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// The command line, its help as a terminal shows it: the backticks of doc comments are for rustdoc.
+fn command() -> ClapCommand {
+    without_backticks(Cli::command())
+}
+
+fn without_backticks(mut command: ClapCommand) -> ClapCommand {
+    let plain = |text: &StyledStr| text.to_string().replace('`', "");
+    if let Some(about) = command.get_about().map(plain) {
+        command = command.about(about);
+    }
+    if let Some(about) = command.get_long_about().map(plain) {
+        command = command.long_about(about);
+    }
+    command = command.mut_args(|arg| {
+        let (help, long_help) = (arg.get_help().map(plain), arg.get_long_help().map(plain));
+        let arg = help.into_iter().fold(arg, clap::Arg::help);
+        long_help.into_iter().fold(arg, clap::Arg::long_help)
+    });
+    let subcommands = command.get_subcommands().map(|c| c.get_name().to_owned());
+    let subcommands: Vec<String> = subcommands.collect();
+    subcommands.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, without_backticks)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::error::ErrorKind;
@@ -52,6 +85,25 @@ mod tests {
         "tiles",
         "weights",
     ];
+
+    #[test]
+    fn help_shows_no_marks_of_rustdoc() {
+        let mut all = command();
+        let mut helps = vec![all.render_long_help().to_string()];
+        for command in all.get_subcommands_mut() {
+            helps.push(command.render_help().to_string());
+            helps.push(command.render_long_help().to_string());
+        }
+        assert!(helps.len() >= 13, "six commands and the whole");
+        for help in helps {
+            let marked = help.lines().find(|line| line.contains('`'));
+            assert_eq!(marked, None);
+        }
+        // What is between them stays.
+        let compare = all.find_subcommand_mut("compare").unwrap();
+        let help = compare.render_long_help().to_string();
+        assert!(help.contains("dense_matmul, nm_matmul") && help.contains("and ViT layers"));
+    }
 
     #[test]
     fn negative_numbers_reach_the_message_of_their_option() {

@@ -95,9 +95,15 @@ pub enum OperationError {
         /// The name.
         given: String,
     },
-    /// The list holds no name.
-    #[error("the list is empty; possible are {}", known())]
-    Empty,
+    /// The list holds no name, or none between two commas.
+    #[error(
+        "a name is missing at place {place} of the list; possible are {}",
+        known()
+    )]
+    Missing {
+        /// Which name, counted from 1.
+        place: usize,
+    },
 }
 
 fn known() -> String {
@@ -109,19 +115,15 @@ impl FromStr for OperationList {
 
     fn from_str(text: &str) -> Result<Self, OperationError> {
         let mut named = Vec::new();
-        for name in text
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-        {
+        for (name, place) in text.split(',').map(str::trim).zip(1..) {
+            if name.is_empty() {
+                return Err(OperationError::Missing { place });
+            }
             let operation = Operation::ALL
                 .into_iter()
                 .find(|operation| operation.name() == name)
                 .ok_or_else(|| OperationError::Unknown { given: name.into() })?;
             named.push(operation);
-        }
-        if named.is_empty() {
-            return Err(OperationError::Empty);
         }
         named.sort_unstable();
         named.dedup();
@@ -149,9 +151,14 @@ mod tests {
             .to_string();
         assert!(message.starts_with("there is no operation \"spmm\"; possible are dense_matmul, "));
         assert!(message.ends_with("block_attention, xattention"));
-        assert_eq!(
-            " ,".parse::<OperationList>().unwrap_err(),
-            OperationError::Empty
-        );
+        for (text, place) in [
+            ("", 1),
+            (" ,", 1),
+            ("nm_matmul,", 2),
+            ("nm_matmul,,xattention", 2),
+        ] {
+            let error = text.parse::<OperationList>().unwrap_err();
+            assert_eq!(error, OperationError::Missing { place }, "{text:?}");
+        }
     }
 }

@@ -59,6 +59,7 @@ pub enum TuneOperation {
     /// Attention; its tile serves masks and all blocks alike.
     BlockAttention,
     /// The scores of `XAttention`.
+    #[value(help = "The scores of XAttention")]
     XattentionScore,
 }
 

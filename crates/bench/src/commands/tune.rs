@@ -37,7 +37,7 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
     let mut failures = Vec::new();
     let bar = progress::rows(cases.len());
     for case in &cases {
-        bar.set_message(case.to_string());
+        progress::next_row(&bar, case.to_string());
         match tune(&bench, case, share, most, &mut || bar.tick()).with_context(|| case.to_string())
         {
             Ok(finding) => findings.push(finding),

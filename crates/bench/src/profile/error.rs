@@ -85,6 +85,17 @@ pub enum ProfileError {
         /// The file.
         path: PathBuf,
     },
+    /// A pattern of always selected blocks that selects none.
+    #[error(
+        "damaged profile: {field} is 0, which selects no block; null says that there is no such pattern, else it is at least 1: {}",
+        path.display()
+    )]
+    EmptyPattern {
+        /// The field.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
     /// The profile is for another layer.
     #[error(
         "the profile does not fit: it is for {profile}, the tensors have {given}; calibrate on tensors of this layer"

@@ -61,6 +61,12 @@ impl Profile {
                 path: path.into(),
             });
         }
+        if let Some(field) = self.options.empty_pattern() {
+            return Err(ProfileError::EmptyPattern {
+                field,
+                path: path.into(),
+            });
+        }
         for (head, entry) in self.heads.iter().enumerate() {
             let shares = [("threshold", entry.threshold), ("density", entry.density)];
             let is_share = |&(_, value): &(_, f64)| (0.0..=1.0).contains(&value);
@@ -137,6 +143,22 @@ mod tests {
             (
                 refusal(|p| p["options"]["chunk"] = json!(64)),
                 ["chunk 64", "exact"],
+            ),
+            (
+                refusal(|p| p["options"]["sink_tokens"] = json!(0)),
+                ["sink_tokens is 0", "null"],
+            ),
+            (
+                refusal(|p| p["options"]["window_tokens"] = json!(0)),
+                ["window_tokens is 0", "null"],
+            ),
+            (
+                refusal(|p| p["options"]["dilated"] = json!({ "step": 0, "count": 1 })),
+                ["dilated.step is 0", "null"],
+            ),
+            (
+                refusal(|p| p["options"]["dilated"] = json!({ "step": 1, "count": 0 })),
+                ["dilated.count is 0", "null"],
             ),
             (
                 refusal(|p| p["layer"]["heads"] = json!(3)),

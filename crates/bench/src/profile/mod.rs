@@ -18,6 +18,7 @@ pub use error::ProfileError;
 pub use settings::{Dilated, DilatedError, Settings};
 
 use crate::device::AdapterWords;
+use crate::words::counted;
 
 /// What `format` says in every profile.
 pub const FORMAT: &str = "sparse-bench attention profile";
@@ -80,7 +81,9 @@ impl std::fmt::Display for Layer {
         } = self;
         write!(
             f,
-            "{heads} query heads, {kv_heads} heads of k and v, head_dim {head_dim}"
+            "{}, {} of k and v, head_dim {head_dim}",
+            counted(*heads, "query head"),
+            counted(*kv_heads, "head")
         )
     }
 }

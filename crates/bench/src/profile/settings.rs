@@ -36,13 +36,13 @@ pub struct Settings {
     /// Soft cap of the attention's logits; none: off.
     #[serde(deserialize_with = "given")]
     pub soft_cap: Option<f64>,
-    /// The blocks of this many first keys are always selected; none: 0.
+    /// The blocks of this many first keys are always selected, at least 1; none: no such pattern.
     #[serde(deserialize_with = "given")]
     pub sink_tokens: Option<usize>,
-    /// The blocks of this many keys up to each query are always selected; none: 0.
+    /// The blocks of this many keys up to each query are always selected, at least 1; none: no such pattern.
     #[serde(deserialize_with = "given")]
     pub window_tokens: Option<usize>,
-    /// Blocks at regular distances are always selected; none: nothing.
+    /// Blocks at regular distances are always selected; none: no such pattern.
     #[serde(deserialize_with = "given")]
     pub dilated: Option<Dilated>,
     /// One per query head; none: all sparse.
@@ -70,6 +70,19 @@ impl Settings {
             },
             ..XAttentionOptions::default()
         }
+    }
+
+    /// The first field that says 0 where it means a number of always selected tokens or blocks. No option writes such a profile.
+    pub(super) fn empty_pattern(&self) -> Option<&'static str> {
+        let (step, count) = self.dilated.map(|d| (d.step, d.count)).unzip();
+        [
+            ("sink_tokens", self.sink_tokens),
+            ("window_tokens", self.window_tokens),
+            ("dilated.step", step),
+            ("dilated.count", count),
+        ]
+        .into_iter()
+        .find_map(|(field, number)| (number == Some(0)).then_some(field))
     }
 
     /// The blocks that sinks, window and dilated pattern select of a problem of `shape`; nothing where there is no such pattern.
@@ -107,9 +120,9 @@ impl Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dilated {
-    /// Blocks from one to the next.
+    /// Blocks from one to the next, at least 1.
     pub step: usize,
-    /// Number of blocks.
+    /// Number of blocks, at least 1.
     pub count: usize,
 }
 

@@ -4,6 +4,9 @@ use std::f64::consts::LOG2_E;
 
 use crate::Error;
 
+/// Numbers that are positive and finite in f32, their products with `log2(e)` too.
+const POSSIBLE: &str = "give 1e-45 to 2e38";
+
 /// The two factors of a score, in powers of two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ScoreFactors {
@@ -14,7 +17,7 @@ pub(crate) struct ScoreFactors {
 }
 
 impl ScoreFactors {
-    /// Both numbers must be positive and finite in f32, in which the kernels compute.
+    /// Both numbers must be positive and finite in f32, in which the kernels compute, and so must be what they multiply by.
     pub(crate) fn try_new(
         operation: &'static str,
         scale: f64,
@@ -22,7 +25,7 @@ impl ScoreFactors {
     ) -> Result<Self, Error> {
         if !usable(scale) || !usable(scale * LOG2_E) {
             let reason = format!(
-                "softmax scale {scale:?} is not positive and finite in f32; leave it out for 1 / sqrt(head_dim)"
+                "softmax scale {scale:?} is beyond what the kernels multiply by in f32; {POSSIBLE}, or leave it out for 1 / sqrt(head_dim)"
             );
             return Err(Error::invalid(operation, reason));
         }
@@ -34,14 +37,15 @@ impl ScoreFactors {
         };
         if !usable(cap) || !usable(cap * LOG2_E) {
             let reason = format!(
-                "soft cap {cap:?} is not positive and finite in f32; leave it out for uncapped logits"
+                "soft cap {cap:?} is beyond what the kernels multiply by in f32; {POSSIBLE}, or leave it out for uncapped logits"
             );
             return Err(Error::invalid(operation, reason));
         }
         let inner = 2.0 * LOG2_E * scale / cap;
         if !usable(inner) {
             let reason = format!(
-                "softmax scale {scale:?} over soft cap {cap:?} is not positive and finite in f32; models use caps of 20 to 50"
+                "softmax scale {scale:?} over soft cap {cap:?} is beyond what the kernels multiply by in f32: it may be 1e-45 to 1e38; \
+                 models use caps of 20 to 50"
             );
             return Err(Error::invalid(operation, reason));
         }
@@ -80,13 +84,14 @@ mod tests {
         assert!((score - f64::from(plain.scale)).abs() < 1e-7);
     }
 
+    fn refused(scale: f64, cap: Option<f64>) -> String {
+        ScoreFactors::try_new("test", scale, cap)
+            .unwrap_err()
+            .to_string()
+    }
+
     #[test]
     fn numbers_that_f32_does_not_hold_are_refused_by_name() {
-        let refused = |scale, cap| {
-            ScoreFactors::try_new("test", scale, cap)
-                .unwrap_err()
-                .to_string()
-        };
         for scale in [0.0, -1.0, f64::NAN, 1e-50, 1e39, 3e38] {
             assert!(refused(scale, None).contains("softmax scale"), "{scale}");
         }
@@ -97,5 +102,23 @@ mod tests {
         assert!(refused(1e300, None).contains("softmax scale 1e300 is"));
         assert!(refused(1e30, Some(1e-30)).contains("over soft cap"));
         assert!(refused(1e-30, Some(1e30)).contains("over soft cap"));
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_possible_and_that_is() {
+        assert_eq!(
+            refused(3e38, None),
+            "test: softmax scale 3e38 is beyond what the kernels multiply by in f32; give 1e-45 to 2e38, or leave it out for \
+             1 / sqrt(head_dim)"
+        );
+        for number in [1e-45, 2e38] {
+            assert!(ScoreFactors::try_new("test", number, None).is_ok());
+            assert!(ScoreFactors::try_new("test", number, Some(number)).is_ok());
+        }
+        assert!(refused(2e38, Some(1.0)).contains("it may be 1e-45 to 1e38"));
+        // Quotients of 1e-45 and 1e38.
+        for cap in [1e38, 1e-45] {
+            assert!(ScoreFactors::try_new("test", 1e-7, Some(cap)).is_ok());
+        }
     }
 }

@@ -18,9 +18,10 @@ use crate::compare::bench::Bench;
 use crate::profile::{
     CalibrationInput, FORMAT, HeadThreshold, Layer, Profile, Settings, Target, VERSION,
 };
-use crate::progress;
+use crate::progress::{self, Progress};
 use crate::report::utc_date_time;
 use crate::tensors::{Qkv, write_file};
+use crate::words::counted;
 
 pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCode> {
     let (options, settings) = (args.options(None)?, args.settings(None)?);
@@ -35,8 +36,10 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
         open_with_tiles(args.adapter.as_deref(), &args.tiles, false)?,
         Duration::ZERO,
     );
-    let bar = progress::rounds(0);
-    bar.set_message("calibrate");
+    let bar = progress::work(&format!(
+        "calibrate on {}: run, check against the CPU reference, bisect the thresholds",
+        counted(paths.len(), "file")
+    ));
     let mut probes = paths
         .iter()
         .zip(&files)
@@ -53,8 +56,7 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
         .map(|head| options.is_sparse(head))
         .collect();
     let heads = bisect(&has_threshold, target, &mut measure, &mut |done, all| {
-        bar.set_length(all.into());
-        bar.set_position(done.into());
+        progress::show(&bar, Progress::Rounds(done as usize, all as usize));
     })?;
     bar.finish_and_clear();
     let profile = Profile {

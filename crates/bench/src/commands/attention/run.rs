@@ -208,15 +208,14 @@ fn attend<T: Element>(
             Contest::WholeAndParts
         },
     };
-    let bar = progress::rounds(0);
-    bar.set_message("attention");
-    let mut after_round = |done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
-    };
-    let result = measure(bench, job, &mut after_round)?;
+    let [_, heads, tokens, head_dim] = qkv.shape.q_shape();
+    let bar = progress::work(&format!(
+        "attention, {heads} x {tokens} x {head_dim}: run, check against the CPU reference, time"
+    ));
+    let mut show = |progress| progress::show(&bar, progress);
+    let result = measure(bench, job, &mut show)?;
     let chosen = policy
-        .map(|policy| measure_policy(bench, job, policy, &mut after_round))
+        .map(|policy| measure_policy(bench, job, policy, &mut show))
         .transpose()?;
     bar.finish_and_clear();
     Ok(match chosen {

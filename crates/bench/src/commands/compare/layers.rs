@@ -76,7 +76,7 @@ fn run<T: Element>(
         options: &options,
         contest: Contest::WholeAndParts,
     };
-    let after_round = &mut |_, _| tick();
+    let after_round = &mut |_| tick();
     match case.task {
         LayerTask::Steps { .. } => {
             let result = measure(bench, job, after_round)?;

@@ -361,7 +361,7 @@ fn attend<T: Element>(
             _ => Contest::Whole,
         },
     };
-    let result = attention::measure(bench, job, &mut |_, _| bar.tick())?;
+    let result = attention::measure(bench, job, &mut |_| bar.tick())?;
     let record = &result.record;
     let title = format!("{} {} {}", record.op, record.shape, record.pattern);
     let masks = MaskMap::of(title, &result.mask, &result.reachable, &result.quality);

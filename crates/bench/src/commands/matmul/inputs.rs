@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sparse_core::{BlockBudget, DType, Matrix, ShapeError, synthetic};
+use sparse_core::{BlockBudget, DType, ShapeError, synthetic};
 
 use crate::cli::{MatmulArgs, Pattern};
 use crate::tensors::{AnyMatrix, TensorFile, TensorFileError, check_out};
@@ -76,8 +76,8 @@ pub(super) enum MatmulInputError {
         one: f64,
     },
     /// Generated activations that no memory can hold.
-    #[error("cannot generate the activations: {0}; lower --tokens")]
-    Generated(#[from] ShapeError),
+    #[error("cannot generate the activations, lower --tokens: {0}")]
+    Generated(ShapeError),
 }
 
 impl MatmulInputs {
@@ -114,7 +114,10 @@ impl MatmulInputs {
                 }
                 x
             }
-            _ => AnyMatrix::F32(generated(args.tokens, w_k, args.seed)?),
+            _ => AnyMatrix::F32(
+                synthetic::normal_matrix(args.tokens, w_k, args.seed)
+                    .map_err(MatmulInputError::Generated)?,
+            ),
         };
         let dtype = args.dtype.unwrap_or(w.dtype());
         for (what, operand) in [("the weights", &w), ("the activations", &x)] {
@@ -129,10 +132,6 @@ impl MatmulInputs {
         }
         Ok(Self { w, x, bias, dtype })
     }
-}
-
-fn generated(tokens: usize, k: usize, seed: u64) -> Result<Matrix<f32>, ShapeError> {
-    synthetic::normal_matrix(tokens, k, seed)
 }
 
 /// Refuses a density whose number of blocks, rounded to the nearest, is 0. A matrix without elements has no blocks to keep.

@@ -14,7 +14,7 @@ use super::{open_with_tiles, print};
 use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern, TierName};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{Baseline, MatmulJob, measure};
-use crate::progress;
+use crate::progress::{self, Progress};
 use crate::record::Record;
 use crate::tensors::{OutTensor, write_tensors};
 use inputs::MatmulInputs;
@@ -75,11 +75,15 @@ fn multiply<T: Element>(
     // As multiplied, in a type that every reader knows: f32 holds all others exactly.
     let x = OutTensor::from(&job.x.cast::<f32>());
     let shape = [job.x.rows(), job.w.rows()];
-    let bar = progress::rounds(0);
-    bar.set_message(job.operation.name());
+    let bar = progress::work(&format!(
+        "{}, {} x {} x {}: run, check against the CPU reference, time",
+        job.operation,
+        shape[0],
+        shape[1],
+        job.w.cols()
+    ));
     let result = measure(bench, job, &mut |done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
+        progress::show(&bar, Progress::Rounds(done, all));
     })?;
     bar.finish_and_clear();
     let w = result.w.to_dense()?.cast::<f32>();

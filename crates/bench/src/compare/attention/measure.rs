@@ -17,7 +17,11 @@ use crate::compare::bench::{Bench, Recorder, RowWords, Times};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
 use crate::measure::{Ideal, Runs};
 use crate::peers::Finalists;
+use crate::progress::Progress;
 use crate::record::{Record, Shape};
+
+/// What takes long on one processor core.
+pub(super) const CHECK: &str = "check against the CPU reference";
 
 /// What is timed against dense attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +113,7 @@ pub struct AttentionResult {
 pub fn measure<T: Element>(
     bench: &Bench,
     job: AttentionJob<'_, T>,
-    after_round: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<AttentionResult> {
     let AttentionJob {
         inputs,
@@ -119,6 +123,7 @@ pub fn measure<T: Element>(
     } = job;
     let gpu = &bench.gpu;
     let layout = options.layout(shape)?;
+    progress(Progress::Step("compile and run once"));
     let qkv = GpuQkv::upload(gpu, inputs, shape)?;
     let mut dense = AttendRun::plan(gpu, &qkv, &options.attention(), None)?;
     let mut sparse = XAttentionRun::plan(gpu, &qkv, options)?;
@@ -142,6 +147,7 @@ pub fn measure<T: Element>(
     let dense_result = dense.read(gpu)?;
     let reachable = reachable(shape, options.block, options.causal)?;
     let attention = options.attention();
+    progress(Progress::Step(CHECK));
     let mut checks = Checks {
         dense: Some(check::attention(inputs, None, &attention, &dense_result)?),
         scores: Some(check::scores(inputs, &layout, all_scores.data())?),
@@ -172,6 +178,7 @@ pub fn measure<T: Element>(
         }
         _ => Finalists::default(),
     };
+    let after_round = &mut |done, all| progress(Progress::Rounds(done, all));
     let (times, parts) = time(bench, contest, &mut dense, sparse, finalists, after_round)?;
     let scored = matches!(contest, Contest::Whole | Contest::WholeAndParts);
     let work = work::<T>(shape, options, &mask, &reachable, scored);

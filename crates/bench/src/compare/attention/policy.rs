@@ -7,12 +7,13 @@ use sparse_core::{BlockMask, Element};
 use sparse_gpu::{Attended, Policy};
 
 use super::check;
-use super::measure::{AttentionJob, selection, work};
+use super::measure::{AttentionJob, CHECK, selection, work};
 use super::quality::{Quality, reachable};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, PolicyRun};
 use crate::measure::Ideal;
+use crate::progress::Progress;
 use crate::record::{Record, Shape};
 
 /// What the policy did, in the report of `attention --auto`.
@@ -64,7 +65,7 @@ pub fn measure_policy<T: Element>(
     bench: &Bench,
     job: AttentionJob<'_, T>,
     policy: Policy,
-    after_round: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<PolicyResult> {
     let AttentionJob {
         inputs,
@@ -73,6 +74,7 @@ pub fn measure_policy<T: Element>(
         ..
     } = job;
     let gpu = &bench.gpu;
+    progress(Progress::Step("compile and run once as the policy decides"));
     let qkv = GpuQkv::upload(gpu, inputs, shape)?;
     let mut dense = AttendRun::plan(gpu, &qkv, &options.attention(), None)?;
     let mut own = PolicyRun::plan(gpu, &qkv, options, policy)?;
@@ -95,6 +97,7 @@ pub fn measure_policy<T: Element>(
         None => without_selection(shape, options, &reachable)?,
     };
     let attended = own.read(gpu)?;
+    progress(Progress::Step(CHECK));
     let ratio = check::attention(inputs, Some(&mask), &options.attention(), &attended)?;
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense.read(gpu)?)?;
 
@@ -103,6 +106,7 @@ pub fn measure_policy<T: Element>(
     let reason = own.explain().notes.first().cloned().unwrap_or_default();
     let dense: Recorder<'_> = &mut |pass| dense.record(pass);
     let recorder: Recorder<'_> = &mut |pass| own.record(pass);
+    let after_round = &mut |done, all| progress(Progress::Rounds(done, all));
     let times = bench.time(&mut [dense, recorder], after_round)?;
     let ideal = match is_sparse {
         true => Ideal::Xattention {
