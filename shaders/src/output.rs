@@ -36,7 +36,8 @@ pub enum Addend {
     Residual(Storage),
 }
 
-/// What is applied to `sum + bias` before it is stored.
+/// What is applied to `sum + bias` before it is stored: which WGSL is written for it. What is right is said by the enum of the same
+/// names in `sparse-core`, which knows nothing of this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {

@@ -1,4 +1,4 @@
-//! Ctrl-C while `compare` measures: what has been measured is written.
+//! Ctrl-C while `compare` or `tune` measures: what has been measured is written.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
@@ -59,4 +59,41 @@ fn the_rows_measured_before_ctrl_c_are_written() {
     assert_eq!(list.lines().count(), missing, "{said}");
     let marked = format!("(interrupted, rows missing: {missing})");
     assert!(html.contains(&marked), "{marked} is missing in the report");
+}
+
+#[test]
+fn the_tiles_found_before_ctrl_c_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiles = folder.path().join("tiles.json");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sparse-bench"))
+        .args(["tune", "--ops", "nm_matvec", "--budget", "30", "--out"])
+        .arg(&tiles)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("row 2 of ") {
+        assert!(errors.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    let signalled = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(signalled.success());
+    errors.read_to_string(&mut said).unwrap();
+    let mut table = String::new();
+    let mut out = child.stdout.take().unwrap();
+    out.read_to_string(&mut table).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert!(table.contains("written to "), "{table}");
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(tiles).unwrap()).unwrap();
+    assert!(json.is_object(), "{json}");
+    assert!(
+        said.contains(
+            "interrupted: the table holds what was found before; problems that are missing ("
+        ),
+        "{said}"
+    );
 }

@@ -9,6 +9,7 @@ use super::{open, print};
 use crate::cli::TuneArgs;
 use crate::compare::bench::Bench;
 use crate::device::class_of;
+use crate::interrupt::{self, Interrupt, Interrupted};
 use crate::progress;
 use crate::tensors::{check_out, write_file};
 use crate::tune::{Verdict, cases, findings_table, to_table, tune};
@@ -32,25 +33,32 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
     let count = u32::try_from(cases.len()).unwrap_or(u32::MAX);
     let share = args.budget.time / count;
     let most = if args.budget.is_full { ALL } else { NEAR };
-    let bench = Bench::new(gpu, share);
+    let mut bench = Bench::new(gpu, share);
+    bench.interrupt = Interrupt::listen().context("cannot take Ctrl-C")?;
     let mut findings = Vec::new();
     let mut failures = Vec::new();
+    let mut missing = Vec::new();
     let bar = progress::rows(cases.len());
     for case in &cases {
+        if bench.interrupt.is_asked() {
+            missing.push(case.to_string());
+            continue;
+        }
         progress::next_row(&bar, case.to_string());
         match tune(&bench, case, share, most, &mut || bar.tick()).with_context(|| case.to_string())
         {
             Ok(finding) => findings.push(finding),
+            Err(error) if error.is::<Interrupted>() => missing.push(case.to_string()),
             Err(error) => failures.push(error),
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
     // Where nothing could be measured, a table that is there already stays.
-    if let Some(out) = args.out.as_ref().filter(|_| !findings.is_empty()) {
-        let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings);
-        write_file(out, table.to_json()?.as_bytes())?;
-    }
+    let out = args.out.as_ref().filter(|_| !findings.is_empty());
+    let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings).to_json()?;
+    // What took minutes is told even where the file cannot be written.
+    let written = out.map(|out| write_file(out, table.as_bytes())).transpose();
     for finding in &findings {
         for wrong in &finding.wrong {
             eprintln!(
@@ -77,8 +85,17 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
         bench.words.backend,
         bench.timer.timing().words()
     ))?;
-    if let Some(out) = args.out.as_ref().filter(|_| !findings.is_empty()) {
+    written?;
+    if let Some(out) = out {
         print(format_args!("written to {}", out.display()))?;
+    }
+    if !missing.is_empty() {
+        eprintln!(
+            "interrupted: the table holds what was found before; problems that are missing ({}):\n  {}",
+            missing.len(),
+            missing.join("\n  ")
+        );
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
     let is_wrong = findings.iter().any(|finding| !finding.wrong.is_empty());
     Ok(if failures.is_empty() && !is_wrong {

@@ -52,6 +52,8 @@ pub fn rows_of_weights(path: &Path) -> Result<Vec<MatmulRow>, TensorFileError> {
     let mut shapes: Vec<(usize, usize, String)> = Vec::new();
     for name in file.names() {
         if let Some(&[n_out, k_in]) = file.shape(&name)
+            // Models keep integers beside their weights, positions for one.
+            && file.is_readable(&name)
             && n_out > 1
             && k_in > 1
             && !shapes.iter().any(|(n, k, _)| (*n, *k) == (n_out, k_in))
@@ -96,4 +98,23 @@ pub fn rows_of_weights(path: &Path) -> Result<Vec<MatmulRow>, TensorFileError> {
         }
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model file holds integers too, in matrices larger than its weights.
+    #[test]
+    fn integers_are_no_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let header = r#"{"positions":{"dtype":"I64","shape":[4,64],"data_offsets":[0,2048]},"w":{"dtype":"F16","shape":[4,16],"data_offsets":[2048,2176]}}"#;
+        let length = header.len() as u64;
+        let bytes = [&length.to_le_bytes()[..], header.as_bytes(), &[0; 2176]].concat();
+        std::fs::write(&path, bytes).unwrap();
+        let rows = rows_of_weights(&path).unwrap();
+        assert!(!rows.is_empty());
+        assert!(rows.iter().all(|row| row.tensor.as_deref() == Some("w")));
+    }
 }

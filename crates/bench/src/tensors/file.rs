@@ -106,6 +106,12 @@ impl TensorFile {
         self.metadata.info(name).map(|info| &info.shape[..])
     }
 
+    /// Whether there is a tensor of that name in a storage type that can be read.
+    pub fn is_readable(&self, name: &str) -> bool {
+        let dtype = self.metadata.info(name).map(|info| info.dtype);
+        matches!(dtype, Some(Dtype::F32 | Dtype::F16 | Dtype::BF16))
+    }
+
     /// Reads one tensor in its storage type.
     ///
     /// # Errors

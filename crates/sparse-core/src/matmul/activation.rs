@@ -3,6 +3,9 @@
 use std::f64::consts::SQRT_2;
 
 /// What is applied to each output after the bias. NaN stays NaN in all of them.
+///
+/// `sparse-shaders` has an enum of the same names: it says which WGSL is written, this one what is right. Neither crate knows the other, so
+/// that a reference never computes what a kernel does because both read it in the same place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// The output as it is.

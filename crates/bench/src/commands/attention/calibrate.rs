@@ -78,9 +78,11 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
             .collect(),
         heads: heads.iter().map(head_threshold).collect(),
     };
-    write_file(&args.out, profile.to_json()?.as_bytes())?;
+    // What took minutes is told even where the file cannot be written.
+    let written = write_file(&args.out, profile.to_json()?.as_bytes());
     eprintln!("{}", table(layer.heads, &rows(&heads), None));
     print(serde_json::to_string(&profile)?)?;
+    written?;
     Ok(ExitCode::SUCCESS)
 }
 

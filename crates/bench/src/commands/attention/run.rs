@@ -80,14 +80,15 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         DType::F16 => attend::<f16>(&bench, args, &options, &qkv, policy)?,
         DType::Bf16 => attend::<bf16>(&bench, args, &options, &qkv, policy)?,
     };
-    write(args, &qkv, &result)?;
+    // The numbers are told even where a file cannot be written.
+    let written = write(args, &qkv, &result);
     let is_dense = args.dense || decided.as_ref().is_some_and(Decided::is_dense);
     let rule = |head| match Rule::of(&options, head) {
         kind @ Rule::Kind(_) => kind,
         _ if is_dense => Rule::Kind(HeadKind::Dense),
         selected => selected,
     };
-    draw_heads(args, &qkv, &options, &result, &rule)?;
+    let drawn = draw_heads(args, &qkv, &options, &result, &rule);
     eprintln!("{}", heads(&qkv, &result, &rule));
     let printed = Printed {
         record: &result.record,
@@ -106,6 +107,7 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         checks: result.checks,
     };
     print(serde_json::to_string(&printed)?)?;
+    written.and(drawn)?;
     Ok(exit_code(&[result.record]))
 }
 

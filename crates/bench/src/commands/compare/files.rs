@@ -27,8 +27,8 @@ pub(super) fn check_use(args: &CompareArgs, operations: &OperationList) -> anyho
 pub(super) fn check_found(args: &CompareArgs, found: bool) -> anyhow::Result<()> {
     match &args.weights {
         Some(path) if !found => anyhow::bail!(
-            "{} has no matrix [n_out, k_in] for the operations of --ops: both sides are to be larger than 1, and blocks want four of 32 x 32 or eight of \
-             64 x 64; name other operations, or leave --weights out for generated weights",
+            "{} has no matrix [n_out, k_in] for the operations of --ops: it is to be stored as F32, F16 or BF16, both sides larger than 1, and blocks want \
+             four of 32 x 32 or eight of 64 x 64; name other operations, or leave --weights out for generated weights",
             path.display()
         ),
         _ => Ok(()),

@@ -160,9 +160,9 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     // Before, there is nothing to save.
     bench.interrupt = Interrupt::listen().context("cannot take Ctrl-C")?;
     let results = measure_all(args, &bench, &rows, qkv.as_ref());
-    // Before anything is printed: minutes of measuring must not be lost to a closed output.
-    write_reports(args, &bench, &results)?;
-    for failure in &results.failures {
+    // Before anything is printed: minutes of measuring must not be lost to a closed output, nor the table to a full disk.
+    let unwritten = write_reports(args, &bench, &results);
+    for failure in results.failures.iter().chain(&unwritten) {
         eprintln!("error: {failure:#}");
     }
     tell(&bench, &results)?;
@@ -170,7 +170,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         eprintln!("{interruption}");
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
-    if results.failures.is_empty() {
+    if results.failures.is_empty() && unwritten.is_empty() {
         Ok(exit_code(&results.records))
     } else {
         Ok(ExitCode::FAILURE)

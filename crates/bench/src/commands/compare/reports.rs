@@ -1,5 +1,6 @@
 //! What `compare` tells: the files of `--json`, `--csv` and `--html`, and words for the terminal.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::super::check_outs;
@@ -71,22 +72,25 @@ pub(super) fn contenders(records: &[Record]) -> String {
     text
 }
 
+/// Writes every report that can be written; the errors are those of the others.
 pub(super) fn write_reports(
     args: &CompareArgs,
     bench: &Bench,
     results: &Results,
-) -> anyhow::Result<()> {
+) -> Vec<anyhow::Error> {
     // Of a run in which no row succeeded there is nothing to tell: an earlier report stays.
     if results.records.is_empty() {
-        return Ok(());
+        return Vec::new();
     }
-    if let Some(path) = &args.json {
+    let json = |path: &PathBuf| {
         write_file(path, to_json(&results.records)?.as_bytes())?;
-    }
-    if let Some(path) = &args.csv {
+        anyhow::Ok(())
+    };
+    let csv = |path: &PathBuf| {
         write_file(path, &to_csv(&results.records)?)?;
-    }
-    if let Some(path) = &args.html {
+        anyhow::Ok(())
+    };
+    let html = |path: &PathBuf| {
         let report = Report {
             date: utc_date_time(SystemTime::now()),
             command_line: match results.missing.len() {
@@ -99,8 +103,18 @@ pub(super) fn write_reports(
             peers: bench.peers.as_ref().map(Peers::words).unwrap_or_default(),
         };
         write_file(path, to_html(&report)?.as_bytes())?;
-    }
-    Ok(())
+        anyhow::Ok(())
+    };
+    let written = [
+        args.json.as_ref().map(json),
+        args.csv.as_ref().map(csv),
+        args.html.as_ref().map(html),
+    ];
+    written
+        .into_iter()
+        .flatten()
+        .filter_map(Result::err)
+        .collect()
 }
 
 /// The command as it was typed, the program without its folder.

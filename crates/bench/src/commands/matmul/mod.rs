@@ -16,7 +16,7 @@ use crate::compare::bench::Bench;
 use crate::compare::matmul::{Baseline, MatmulJob, measure};
 use crate::progress::{self, Progress};
 use crate::record::Record;
-use crate::tensors::{OutTensor, write_tensors};
+use crate::tensors::{OutTensor, TensorFileError, write_tensors};
 use inputs::MatmulInputs;
 
 /// How long the product and its baseline are timed.
@@ -25,12 +25,13 @@ const TIME: Duration = Duration::from_secs(2);
 pub(crate) fn run(args: &MatmulArgs) -> anyhow::Result<ExitCode> {
     let inputs = MatmulInputs::read(args)?;
     let bench = Bench::new(device(args)?, TIME);
-    let record = match inputs.dtype {
+    let (record, written) = match inputs.dtype {
         DType::F32 => multiply::<f32>(&bench, args, inputs)?,
         DType::F16 => multiply::<f16>(&bench, args, inputs)?,
         DType::Bf16 => multiply::<bf16>(&bench, args, inputs)?,
     };
     print(serde_json::to_string(&record)?)?;
+    written?;
     Ok(super::exit_code(&[record]))
 }
 
@@ -53,11 +54,12 @@ fn device(args: &MatmulArgs) -> anyhow::Result<Gpu> {
     Ok(gpu)
 }
 
+/// The numbers, and whether the file could be written: they are told in any case.
 fn multiply<T: Element>(
     bench: &Bench,
     args: &MatmulArgs,
     inputs: MatmulInputs,
-) -> anyhow::Result<Record> {
+) -> anyhow::Result<(Record, Result<(), TensorFileError>)> {
     let job = MatmulJob {
         operation: operation(args, inputs.x.shape().0),
         w: inputs.w.cast::<T>(),
@@ -87,15 +89,15 @@ fn multiply<T: Element>(
     })?;
     bar.finish_and_clear();
     let w = result.w.to_dense()?.cast::<f32>();
-    write_tensors(
+    let written = write_tensors(
         &args.out,
         &[
             ("y", OutTensor::new(&shape, &result.y)),
             ("w", (&w).into()),
             ("x", x),
         ],
-    )?;
-    Ok(result.record)
+    );
+    Ok((result.record, written))
 }
 
 fn operation(args: &MatmulArgs, tokens: usize) -> Operation {
