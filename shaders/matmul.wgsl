@@ -7,7 +7,7 @@
 {%- import "walks/" ~ walk ~ ".wgsl" as walker -%}
 // y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]), the sum over the k that the walk visits ({{ walk }}).
 //
-// x arrives packed (pack.wgsl): panels of {{ panel }} tokens, in each panel k-major, so that x[.., k] of a panel is one contiguous row.
+// x arrives packed ({{ "pack" if packed == "f32" else "pack_halves" }}.wgsl): panels of {{ panel }} tokens, in each panel k-major, so that x[.., k] of a panel is one contiguous row.
 // A workgroup owns one tile: {{ rows }} rows of w (the same for all its invocations: scalar loads) times one panel of tokens.
 // An invocation owns those {{ rows }} rows times {{ cols }} tokens in registers. One step = 4 stored weights per row:
 // {{ 4 * rows * cols }} fused multiply-adds for {{ rows }} weight loads and {{ cols }} loads of x, all of them vec4.
@@ -19,7 +19,7 @@
 {{ shared.params() }}
 
 @group(0) @binding(0) var<uniform> params: Params;
-{{ storage.f32x4_reader(1, "packed_x") }}
+{{ storage.vec4_reader(1, "packed_x", packed) }}
 {{ epilogue.bindings(storage, output) }}
 {{ walker.bindings(storage, config) }}
 

@@ -6,7 +6,7 @@
 // y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o]), the sum over the k that the walk visits ({{ walk }}),
 // by cooperative matrices of {{ size }} x {{ size }}: f16 times f16, added up in f32.
 //
-// x arrives packed (pack_f16.wgsl): panels of {{ panel }} tokens, in each panel k-major.
+// x arrives packed (pack_halves.wgsl): panels of {{ panel }} tokens, in each panel k-major.
 // A workgroup owns one tile: {{ row_matrices * size }} rows of w times one panel of tokens. Its subgroups divide the panel: one takes {{ row_matrices }} x {{ token_matrices }}
 // matrices of sums at a time, {{ token_matrices * size }} tokens, and however many subgroups the driver makes of {{ lanes }} invocations, all take equally many.
 // One step = {{ size }} stored weights per row: {{ row_matrices * token_matrices }} products of matrices for {{ row_matrices }} + {{ token_matrices }} loads.

@@ -1,4 +1,4 @@
-{#- What pack.wgsl and pack_f16.wgsl share: their uniform struct, and where an invocation that turns a square of 4 tokens by 4 k works. -#}
+{#- What pack.wgsl and pack_halves.wgsl share: their uniform struct, and where an invocation that turns a square of 4 tokens by 4 k works. -#}
 
 {% macro params(tile_k) -%}
 struct Params {

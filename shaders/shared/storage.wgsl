@@ -11,6 +11,11 @@ u32({{ word }}), u32({{ word }} >> 32u)
 u64({{ low }}) | (u64({{ high }}) << 32u)
 {%- endmacro %}
 
+{#- How four halves are declared. -#}
+{% macro half4() -%}
+{{ "u64" if word_bits == 64 else "vec2<u32>" }}
+{%- endmacro %}
+
 {#- How four f32 are declared, and the functions that read and write element i of an array of them. -#}
 {% macro f32x4() -%}
 {{ "vec2<u64>" if word_bits == 64 else "vec4<f32>" }}
@@ -62,7 +67,7 @@ var<workgroup> {{ name }}: array<{{ f32x4() }}, {{ count }}>;
 {% if storage == "f32" -%}
 {{ f32x4_reader(binding, name) }}
 {%- else -%}
-@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<{{ "u64" if word_bits == 64 else "vec2<u32>" }}>;
+@group(0) @binding({{ binding }}) var<storage, read> {{ name }}: array<{{ half4() }}>;
 fn load4_{{ name }}(i: u32) -> vec4<f32> {
 {%- if word_bits == 64 %}
     let four = {{ name }}[i];
@@ -130,7 +135,7 @@ fn load2_{{ name }}(i: u32) -> vec2<u32> { return vec2<u32>({{ name }}[i] & 0xff
 {%- endmacro %}
 
 {% macro half_bits_writer(binding, name) -%}
-@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<{{ "u64" if word_bits == 64 else "vec2<u32>" }}>;
+@group(0) @binding({{ binding }}) var<storage, read_write> {{ name }}: array<{{ half4() }}>;
 fn store4_{{ name }}(i: u32, value: vec4<u32>) {
     let low = value.x | (value.y << 16u);
     let high = value.z | (value.w << 16u);

@@ -15,20 +15,13 @@ pub(crate) struct PackSquares {
     squares_k: usize,
 }
 
-/// Squares side by side along tokens: eight fill a line of 128 bytes of a panel.
-pub(crate) const WHOLE_LINES_OF_PANELS: usize = 8;
-/// Two and their neighbours along k read lines of x of 64 bytes as wholes.
-pub(crate) const WHOLE_LINES_OF_X: usize = 2;
-
 impl PackSquares {
-    /// For panels of so many tokens, with at most `along_tokens` squares side by side along those; a panel of one has rows instead of squares.
-    pub(crate) const fn of(panel: usize, along_tokens: usize) -> Self {
+    /// For panels of so many tokens; a panel of one has rows instead of squares. Invocations side by side read lines of 64 bytes of x as wholes where
+    /// `lines_of_x`, two squares along tokens; else they write whole lines of the panels, eight squares.
+    pub(crate) const fn of(panel: usize, lines_of_x: bool) -> Self {
+        let most = if lines_of_x { 2 } else { 8 };
         let squares = panel.div_ceil(4);
-        let squares_t = if squares < along_tokens {
-            squares
-        } else {
-            along_tokens
-        };
+        let squares_t = if squares < most { squares } else { most };
         let squares_k = PLAIN_LANES / squares_t;
         Self {
             tile_tokens: if panel < 4 { 1 } else { 4 * squares_t },

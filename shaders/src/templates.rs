@@ -23,7 +23,7 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = templates![
     "matvec.wgsl",
     "naive.wgsl",
     "pack.wgsl",
-    "pack_f16.wgsl",
+    "pack_halves.wgsl",
     "xattention_count.wgsl",
     "xattention_decide.wgsl",
     "xattention_pack.wgsl",

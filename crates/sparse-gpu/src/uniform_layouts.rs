@@ -3,7 +3,7 @@
 use sparse_shaders::{
     AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, CooperativeKernel,
     CooperativeTile, ExpandWeightsKernel, Kernel, MatmulFinishKernel, MatmulKernel, MatrixSize,
-    MatvecKernel, NaiveMatmulKernel, Output, PackF16Kernel, PackKernel, RowOrderKernel,
+    MatvecKernel, NaiveMatmulKernel, Output, PackHalvesKernel, PackKernel, RowOrderKernel,
     RowWeightsKernel, SddmmKernel, Source, Storage, Tile, TokenHeads, Walk, XAttentionCountKernel,
     XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
     XAttentionScoreKernel, XAttentionSelectKernel, expand, naga_for,
@@ -71,10 +71,11 @@ fn uniforms_have_the_layout_of_their_wgsl() {
         lanes: 8,
     };
     assert_same_layout::<MatmulParams>(&CooperativeKernel::new(walk, matrices));
-    assert_same_layout::<PackParams>(&PackF16Kernel {
+    assert_same_layout::<PackParams>(&PackHalvesKernel {
         vector_input: true,
         transposed: false,
         panel: 64,
+        reads_lines: false,
     });
     assert_same_layout::<PackParams>(&PackKernel {
         input: Storage::F32,

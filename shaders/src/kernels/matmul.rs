@@ -16,6 +16,8 @@ pub struct MatmulKernel {
     pub walk: Walk,
     /// The register tile.
     pub tile: Tile,
+    /// Storage of the packed activations.
+    pub packed: Storage,
     /// Storage of the weights.
     pub weight: Storage,
     /// What becomes of the sums.
@@ -30,6 +32,7 @@ impl MatmulKernel {
         Self {
             walk,
             tile,
+            packed: Storage::F32,
             weight: Storage::F32,
             output: Output::F32,
             split: false,
@@ -54,6 +57,7 @@ struct MatmulVariables {
     panel: usize,
     vectors: usize,
     strip_rows: usize,
+    packed: Storage,
     output: Output,
     split: bool,
 }
@@ -72,6 +76,7 @@ impl Serialize for MatmulKernel {
             panel: self.tile.panel(),
             vectors: self.tile.cols / 4,
             strip_rows: self.strip_rows(),
+            packed: self.packed,
             output: self.output,
             split: self.split,
         }
@@ -85,8 +90,12 @@ impl Kernel for MatmulKernel {
     }
 
     fn name(&self) -> String {
+        let packed = match self.packed {
+            Storage::F32 => String::new(),
+            halves => format!("_x-{}", halves.name()),
+        };
         format!(
-            "matmul_{}_{}_w-{}_{}{}",
+            "matmul_{}_{}{packed}_w-{}_{}{}",
             self.walk.label(),
             self.tile,
             self.weight.name(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
-use crate::packing::{PackSquares, WHOLE_LINES_OF_PANELS, WHOLE_LINES_OF_X};
+use crate::packing::PackSquares;
 use crate::storage::Storage;
 
 /// Turns activations into k-major panels of f32; see `pack.wgsl`.
@@ -42,12 +42,7 @@ impl PackKernel {
     }
 
     const fn squares(&self) -> PackSquares {
-        let along_tokens = if self.reads_lines && !self.transposed {
-            WHOLE_LINES_OF_X
-        } else {
-            WHOLE_LINES_OF_PANELS
-        };
-        PackSquares::of(self.panel, along_tokens)
+        PackSquares::of(self.panel, self.reads_lines && !self.transposed)
     }
 }
 

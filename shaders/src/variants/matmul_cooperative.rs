@@ -3,7 +3,7 @@
 use super::Variants;
 use crate::{
     Activation, Addend, CooperativeKernel, CooperativeTile, ExpandError, MatrixSize, Output,
-    PackF16Kernel, Storage, Walk,
+    PackHalvesKernel, Storage, Walk,
 };
 
 const DENSE: Walk = Walk::Dense {
@@ -18,10 +18,11 @@ pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
         for (vector_input, transposed) in
             [(false, false), (true, false), (false, true), (true, true)]
         {
-            all.add(&PackF16Kernel {
+            all.add(&PackHalvesKernel {
                 vector_input,
                 transposed,
                 panel,
+                reads_lines: panel == 256,
             })?;
         }
     }

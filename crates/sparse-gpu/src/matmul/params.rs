@@ -49,7 +49,7 @@ params! {
 }
 
 params! {
-    /// Of `pack.wgsl` and `pack_f16.wgsl`.
+    /// Of `pack.wgsl` and `pack_halves.wgsl`.
     PackParams { k_tiles, k_begin, token_begin, token_end, k_in, x_stride, packed_rows, x_first }
 }
 

@@ -1,5 +1,6 @@
 //! The kernels that a plan may run, each with its tile.
 
+use sparse_core::DType;
 use sparse_shaders::{CooperativeTile, MatvecKernel, Tile, Walk};
 
 use crate::matmul::layout::WORD_WEIGHTS;
@@ -71,11 +72,13 @@ impl KernelChoice {
         }
     }
 
-    /// Bytes of a packed activation.
-    pub(crate) fn packed_bytes(self) -> u64 {
+    /// How the kernel has activations of type `x` packed. On processors it takes halves as they are, where it converts them after loading: four
+    /// tokens in a word of 64 bits for two of f32, and loads that differ by lane are what a product costs there.
+    pub(crate) fn packed(self, x: DType, software: bool) -> DType {
         match self {
-            Self::Tiled(_) | Self::Matvec(_) => 4,
-            Self::Cooperative { .. } => 2,
+            Self::Tiled(_) if software => x,
+            Self::Tiled(_) | Self::Matvec(_) => DType::F32,
+            Self::Cooperative { .. } => DType::F16,
         }
     }
 

@@ -34,6 +34,7 @@ pub(super) async fn compile(
             let kernel = MatmulKernel {
                 walk,
                 tile,
+                packed: storage(schedule.packed),
                 weight,
                 output,
                 split,

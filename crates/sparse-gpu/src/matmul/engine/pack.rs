@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use sparse_shaders::{PackF16Kernel, PackKernel};
+use sparse_core::DType;
+use sparse_shaders::{PackHalvesKernel, PackKernel};
 
 use super::record::{Chunk, Recording};
 use super::schedule::Schedule;
@@ -11,7 +12,6 @@ use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
-use crate::matmul::choose::KernelChoice;
 use crate::matmul::params::PackParams;
 use crate::window::{Window, fit_in_window};
 use crate::{Error, Gpu};
@@ -38,21 +38,23 @@ impl Pack {
             problem.k_in
         };
         let vector_input = row.is_multiple_of(4);
-        let (kernel, tile) = if let KernelChoice::Cooperative { .. } = schedule.kernel {
-            let packing = PackF16Kernel {
-                vector_input,
-                transposed,
-                panel,
-            };
-            let tile = (packing.tile_tokens(), packing.tile_k());
-            (gpu.compile(&packing).await?, tile)
-        } else {
+        let reads_lines = gpu.is_software();
+        let (kernel, tile) = if schedule.packed == DType::F32 {
             let packing = PackKernel {
                 input: storage(problem.types.x),
                 vector_input,
                 transposed,
                 panel,
-                reads_lines: gpu.is_software(),
+                reads_lines,
+            };
+            let tile = (packing.tile_tokens(), packing.tile_k());
+            (gpu.compile(&packing).await?, tile)
+        } else {
+            let packing = PackHalvesKernel {
+                vector_input,
+                transposed,
+                panel,
+                reads_lines,
             };
             let tile = (packing.tile_tokens(), packing.tile_k());
             (gpu.compile(&packing).await?, tile)
@@ -60,7 +62,7 @@ impl Pack {
         let slots = schedule.chunk_tokens.next_multiple_of(panel) as u64;
         let packed = gpu.allocate(
             "packed activations",
-            slots * schedule.packed_rows as u64 * schedule.kernel.packed_bytes(),
+            slots * schedule.packed_rows as u64 * schedule.packed.bytes() as u64,
             wgpu::BufferUsages::STORAGE,
         )?;
         Ok(Self {

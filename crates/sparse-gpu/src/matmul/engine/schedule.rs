@@ -23,6 +23,8 @@ pub(super) struct Schedule {
     pub(super) parts: Parts,
     /// Rows of a panel of packed activations.
     pub(super) packed_rows: usize,
+    /// Their storage.
+    pub(super) packed: DType,
     /// Tokens that are computed at once.
     pub(super) chunk_tokens: usize,
 }
@@ -40,12 +42,14 @@ impl Schedule {
             packed_rows,
         };
         let (kernel, chunk_tokens) = chunking.fit(kernel)?;
+        let packed = kernel.packed(problem.types.x, gpu.is_software());
         let schedule = Self {
             problem,
             walk,
             kernel,
             parts,
             packed_rows,
+            packed,
             chunk_tokens,
         };
         let MatmulProblem {

@@ -1,18 +1,19 @@
+{%- import "shared/storage.wgsl" as storage -%}
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/packing.wgsl" as packing -%}
-// packed[panel][k][t] = x[token_begin + panel * {{ panel }} + t, k], zero where the token or the k does not exist; all of it f16.
+// packed[panel][k][t] = x[token_begin + panel * {{ panel }} + t, k], zero where the token or the k does not exist; all of it halves, f16 or bf16.
 {%- if transposed %}
 // x is stored [k_in, tokens].
 {%- endif %}
 //
-// What pack.wgsl does, for kernels that multiply f16: halves change their places and nothing of their bits, so that no conversion can
+// What pack.wgsl does, for kernels that read packed halves: they change their places and nothing of their bits, so that no conversion can
 // flush or round them. An invocation turns a square of 4 tokens by 4 k; the {{ plain_lanes }} of a workgroup lie {{ squares_t }} along tokens and {{ squares_k }} along k.
 
 {{ packing.params(tile_k) }}
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<{{ "vec2<u32>" if vector_input else "u32" }}>;
-@group(0) @binding(2) var<storage, read_write> packed: array<vec2<u32>>;
+@group(0) @binding(1) var<storage, read> x: array<{{ storage.half4() if vector_input else "u32" }}>;
+@group(0) @binding(2) var<storage, read_write> packed: array<{{ storage.half4() }}>;
 
 const PANEL = {{ panel }}u;
 
@@ -24,7 +25,12 @@ const PANEL = {{ panel }}u;
 fn x4(token: u32, k: u32) -> vec2<u32> {
     let exists = token < params.token_end && k < params.k_in;
     let at = select(0u, ({{ row }} * params.x_stride + {{ column }} - params.x_first) / 4u, exists);
+{%- if word_bits == 64 %}
+    let four = select(u64(0u), x[at], exists);
+    return vec2<u32>({{ storage.halves_of("four") }});
+{%- else %}
     return select(vec2<u32>(0u), x[at], exists);
+{%- endif %}
 }
 {%- else -%}
 fn x1(token: u32, k: u32) -> u32 {
@@ -61,6 +67,6 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 {%- else %}
     let turned_{{ i }} = vec2<u32>((line_0.{{ word }} >> 16u) | (line_1.{{ word }} & 0xffff0000u), (line_2.{{ word }} >> 16u) | (line_3.{{ word }} & 0xffff0000u));
 {%- endif %}
-    if (k + {{ i }}u < params.packed_rows) { packed[at + {{ i }}u * (PANEL / 4u)] = turned_{{ i }}; }
+    if (k + {{ i }}u < params.packed_rows) { packed[at + {{ i }}u * (PANEL / 4u)] = {% if word_bits == 64 %}{{ storage.word_of("turned_" ~ i ~ ".x", "turned_" ~ i ~ ".y") }}{% else %}turned_{{ i }}{% endif %}; }
 {%- endfor %}
 }

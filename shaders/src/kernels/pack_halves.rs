@@ -1,35 +1,42 @@
-//! `pack_f16.wgsl`: f16 activations into k-major panels, bit for bit.
+//! `pack_halves.wgsl`: f16 or bf16 activations into k-major panels, bit for bit.
 
 use serde::Serialize;
 
+use crate::PackKernel;
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
-use crate::packing::{PackSquares, WHOLE_LINES_OF_PANELS};
+use crate::packing::PackSquares;
 
-/// Turns f16 activations into k-major panels of f16; see `pack_f16.wgsl`.
+/// Turns half-width activations into k-major panels of the same type; see `pack_halves.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PackF16Kernel {
+pub struct PackHalvesKernel {
     /// Rows of x start at multiples of four elements, so that x loads four at once.
     pub vector_input: bool,
     /// x is `[k_in, tokens]` rather than `[tokens, k_in]`.
     pub transposed: bool,
-    /// Tokens of a panel: a power of two from 8.
+    /// Tokens of a panel: a power of two from 4, or a multiple of 32.
     pub panel: usize,
+    /// As in [`crate::PackKernel`].
+    pub reads_lines: bool,
 }
 
-impl PackF16Kernel {
+impl PackHalvesKernel {
     /// Tokens that one workgroup moves.
     pub const fn tile_tokens(&self) -> usize {
-        PackSquares::of(self.panel, WHOLE_LINES_OF_PANELS).tile_tokens
+        self.squares().tile_tokens
     }
 
     /// Columns that one workgroup moves.
     pub const fn tile_k(&self) -> usize {
-        PackSquares::of(self.panel, WHOLE_LINES_OF_PANELS).tile_k
+        self.squares().tile_k
+    }
+
+    const fn squares(&self) -> PackSquares {
+        PackSquares::of(self.panel, self.reads_lines && !self.transposed)
     }
 }
 
-impl Serialize for PackF16Kernel {
+impl Serialize for PackHalvesKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Variables {
@@ -43,33 +50,34 @@ impl Serialize for PackF16Kernel {
             vector_input: self.vector_input,
             transposed: self.transposed,
             panel: self.panel,
-            squares: PackSquares::of(self.panel, WHOLE_LINES_OF_PANELS),
+            squares: self.squares(),
         }
         .serialize(serializer)
     }
 }
 
-impl Kernel for PackF16Kernel {
+impl Kernel for PackHalvesKernel {
     fn template(&self) -> &'static str {
-        "pack_f16.wgsl"
+        "pack_halves.wgsl"
     }
 
     fn name(&self) -> String {
         let unaligned = if self.vector_input { "" } else { "_unaligned" };
         let transposed = if self.transposed { "_transposed" } else { "" };
+        let lines = if self.reads_lines { "_lines" } else { "" };
         format!(
-            "pack_f16_as_f16{transposed}{unaligned}_panel-{}",
+            "pack_halves{transposed}{unaligned}_panel-{}{lines}",
             self.panel
         )
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         require(
-            self.panel >= 8 && self.panel.is_power_of_two(),
+            self.panel > 1 && PackKernel::takes_panel(self.panel),
             &|| self.name(),
             "panel",
             self.panel,
-            "a power of two from 8",
+            "a power of two from 4, or a multiple of 32",
         )
     }
 }
