@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Runs an example that `cargo test` has built, and returns what it printed.
-fn run(example: &str) -> String {
+/// An example that `cargo test` has built.
+fn program(example: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let target = test.ancestors().nth(2).unwrap();
     let program: PathBuf = [target.to_str().unwrap(), "examples", example]
@@ -15,7 +15,12 @@ fn run(example: &str) -> String {
         program.exists(),
         "{example} is not built; `cargo test -p sparse-gpu` or `cargo build --examples` builds it"
     );
-    let output = Command::new(program).output().unwrap();
+    Command::new(program)
+}
+
+/// Runs an example, and returns what it printed.
+fn run(example: &str) -> String {
+    let output = program(example).output().unwrap();
     let (printed, complained) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
@@ -52,6 +57,26 @@ fn linear_2_4() {
         "{printed}"
     );
     assert!(printed.contains("closest to its bound"), "{printed}");
+}
+
+/// The error of `from_safetensors FILE TENSOR`, as it is printed.
+fn refusal(file: &str, tensor: &str) -> String {
+    let mut program = program("from_safetensors");
+    let output = program.args([file, tensor]).output().unwrap();
+    assert!(!output.status.success(), "{file} is no file with {tensor}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn from_safetensors_names_the_file_that_it_cannot_use() {
+    let missing = refusal("no/such.safetensors", "w");
+    assert!(missing.contains(": no/such.safetensors"), "{missing}");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let damaged = refusal(source, "w");
+    assert!(
+        damaged.contains("w: ") && damaged.contains("Cargo.toml"),
+        "{damaged}"
+    );
 }
 
 #[test]
