@@ -1,6 +1,6 @@
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/xattention_groups.wgsl" as groups -%}
-// sums[I, J] = sum over the query groups i of block I of {% if softmax %}exp(m[i, J] - M_i) * l[i, J] / L_i, M_i = max_J m[i, J], L_i = sum_J exp(m[i, J] - M_i) * l[i, J]:
+// scores[I, J] = sum over the query groups i of block I of {% if softmax %}exp(m[i, J] - M_i) * l[i, J] / L_i, M_i = max_J m[i, J], L_i = sum_J exp(m[i, J] - M_i) * l[i, J]:
 // the softmax mass of key block J, from the maximum m and the sum l of exp(A - m) that xattention_score.wgsl leaves per block.
 {%- else %}exp(m[i, J]) * l[i, J]: the sum of exp(A), not normalised.{% endif %}
 //
@@ -18,7 +18,7 @@ struct Params {
     first_head: u32,
     quads: u32,              // quads of query groups of a head in this strip
     blocks: u32,             // key blocks of a head
-    sums_first: u32,         // where the bound window of sums starts, in elements
+    scores_first: u32,       // where the bound window of scores starts, in elements
     q_len: u32,
     k_len: u32,
     stride: u32,
@@ -29,7 +29,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 // [head][key block][quad of query groups][m, l][4].
 @group(0) @binding(1) var<storage, read> maxima_and_sums: array<f32>;
-@group(0) @binding(2) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(2) var<storage, read_write> scores: array<f32>;
 
 const BLOCK_GROUPS = {{ groups_per_block }}u;
 const WIDTH = {{ width }}u;
@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let head = group / params.block_rows;
     let block_row = params.first_block_row + group % params.block_rows;
     let head_base = head * params.blocks * params.quads;
-    let sums_base = ((params.first_head + head) * params.score_rows + block_row) * params.blocks - params.sums_first;
+    let scores_base = ((params.first_head + head) * params.score_rows + block_row) * params.blocks - params.scores_first;
 
     for (var chunk = 0u; chunk < {{ chunks }}u; chunk++) {
         let offset = chunk * WIDTH + lane % WIDTH;
@@ -102,9 +102,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
                 }
             }
 {%- if chunks > 1 %}
-            if (chunk > 0u) { mass += sums[sums_base + block]; }
+            if (chunk > 0u) { mass += scores[scores_base + block]; }
 {%- endif %}
-            sums[sums_base + block] = mass;
+            scores[scores_base + block] = mass;
         }
         workgroupBarrier();
     }

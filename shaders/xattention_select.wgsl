@@ -26,13 +26,13 @@ struct Params {
     score_rows: u32,       // block rows of a head in the scores, padding included
     score_blocks: u32,     // key blocks of a row of the scores, padding included
     index_bits: u32,       // score_blocks < 2^index_bits
-    sums_first: u32,       // where the bound windows start, in elements
+    scores_first: u32,     // where the bound windows start, in elements
     mask_first: u32,
     block: u32,            // tokens
     q_len: u32,
     k_len: u32,
-    n_sink: u32,
-    n_recent: u32,
+    sink_blocks: u32,
+    recent_blocks: u32,
     block_offset: u32,     // Reference mode: key blocks before the one of query block 0
     blocks_per_chunk: u32,
     keep_sink: u32,
@@ -40,7 +40,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> sums: array<f32>;
+@group(0) @binding(1) var<storage, read> scores: array<f32>;
 // Per head: {% if top_k %}blocks of a row{% else %}floor(threshold * 2^32), 0xffffffff for 1{% endif %}; its kind; blocks of sinks and recent blocks of a streaming one.
 @group(0) @binding(2) var<storage, read> head_rules: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> mask_words: array<u32>;
@@ -145,7 +145,7 @@ struct Row {
 fn row_of(number: u32) -> Row {
     let q_block = number % params.q_blocks;
     var row: Row;
-    row.base = (number / params.q_blocks * params.score_rows + q_block) * params.score_blocks - params.sums_first;
+    row.base = (number / params.q_blocks * params.score_rows + q_block) * params.score_blocks - params.scores_first;
     row.words = number * params.words_per_row - params.mask_first;
 {%- if exact %}
     row.position = position_of(q_block);
@@ -170,7 +170,7 @@ fn is_forced(row: Row, j: u32) -> bool {
 {%- if forced_mask %}
     let given = ((forced_words[row.words + j / 32u] >> (j & 31u)) & 1u) == 1u;
 {%- endif %}
-    let forced = is_sink_or_recent(row.position, j, params.n_sink, params.n_recent){% if forced_mask %} || given{% endif %};
+    let forced = is_sink_or_recent(row.position, j, params.sink_blocks, params.recent_blocks){% if forced_mask %} || given{% endif %};
     return j < row.candidates && (forced{% if causal %} || j == 0u || j >= row.position.first{% endif %});
 {%- elif causal %}
     return j == row.diagonal || (j == 0u && !row.in_first_chunk);
@@ -193,7 +193,7 @@ fn write_kind(row: Row, rule: vec4<u32>, q_block: u32, lane: u32) {
 }
 
 // The score's bits, which order as the score does. A sum is never negative; -0 is made 0.
-fn bits_of(row: Row, j: u32) -> u32 { return bitcast<u32>(max(sums[row.base + j], 0.0)) & 0x7fffffffu; }
+fn bits_of(row: Row, j: u32) -> u32 { return bitcast<u32>(max(scores[row.base + j], 0.0)) & 0x7fffffffu; }
 
 {% if top_k -%}
 // Every block counts the same.

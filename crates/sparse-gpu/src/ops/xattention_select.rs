@@ -252,13 +252,13 @@ impl XAttentionSelectPlan {
             score_rows: word(score_rows),
             score_blocks: word(score_blocks),
             index_bits: XAttentionSelectKernel::index_bits(score_blocks),
-            sums_first: scores.first,
+            scores_first: scores.first,
             mask_first: mask.first,
             block: word(options.block),
             q_len: word(shape.q_len()),
             k_len: word(shape.k_len()),
-            n_sink: columns(options.sink_blocks),
-            n_recent: word(options.recent_blocks.min(1 << 30)),
+            sink_blocks: columns(options.sink_blocks),
+            recent_blocks: word(options.recent_blocks.min(1 << 30)),
             block_offset: word(reference.map_or(0, |r| r.block_offset)),
             blocks_per_chunk: word(reference.map_or(1, |r| r.chunk / options.block)),
             keep_sink: reference.is_some_and(|r| r.options.keep_sink).into(),
@@ -266,7 +266,7 @@ impl XAttentionSelectPlan {
             ..SelectParams::default()
         };
         let mut buffers = vec![
-            ("sums", scores.binding()),
+            ("scores", scores.binding()),
             ("head_rules", self.head_rules.as_entire_binding()),
             ("mask_words", mask.binding()),
         ];

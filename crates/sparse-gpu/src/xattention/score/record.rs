@@ -222,7 +222,7 @@ impl ScoreEngine {
             first_head: word(heads.start),
             quads: word(quads),
             blocks: word(sizes.blocks),
-            sums_first: window.first,
+            scores_first: window.first,
             q_len: word(shape.q_len()),
             k_len: word(shape.k_len()),
             stride: word(layout.options().stride),
@@ -232,7 +232,7 @@ impl ScoreEngine {
         };
         let buffers = [
             ("maxima_and_sums", work.maxima.as_entire_binding()),
-            ("sums", window.binding()),
+            ("scores", window.binding()),
         ];
         let count = word(heads.len() * rows.len());
         let fmas = 2 * (layout.groups_per_block() as u64).saturating_mul(sizes.blocks as u64);
