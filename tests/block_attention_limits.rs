@@ -91,7 +91,7 @@ fn impossible_problems_say_what_is_possible() {
                 scale: Some(0.0),
                 ..good.clone()
             },
-            "positive and finite",
+            "give 1e-45 to 2e38",
         ),
         (
             BlockAttention {
