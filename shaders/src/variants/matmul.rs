@@ -196,6 +196,14 @@ fn many_tokens(walk: Walk, storage: Storage, all: &mut Variants) -> Result<(), E
             })?;
         }
     }
+    if storage != Storage::F32 {
+        // Of halves that are packed as they are, how they are loaded is all that differs: the tile is one of processors, which take them so.
+        all.add(&MatmulKernel {
+            packed: storage,
+            weight: storage,
+            ..MatmulKernel::new(walk, TILES[1])
+        })?;
+    }
     Ok(())
 }
 

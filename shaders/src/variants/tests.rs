@@ -35,6 +35,12 @@ fn every_variant_is_valid_and_portable() {
         );
         assert_eq!(source.wgsl.contains("enable "), cooperative, "{name}");
     }
+    // What plans take on processors.
+    for halves in ["_x-f16_w-f16", "_x-bf16_w-bf16"] {
+        let with_halves = |source: &&Source| source.name.contains(halves);
+        let count = sources.iter().filter(with_halves).count();
+        assert!(count > 20, "only {count} variants {halves}");
+    }
     let mut names: Vec<_> = sources.iter().map(|s| &s.name).collect();
     names.sort();
     names.dedup();
