@@ -20,9 +20,8 @@ pub struct XAttentionReduceKernel {
 impl XAttentionReduceKernel {
     /// Query groups that a workgroup handles at a time.
     const fn width(&self) -> usize {
-        let width = self.groups_per_block.next_power_of_two();
-        if width < PLAIN_LANES {
-            width
+        if self.groups_per_block < PLAIN_LANES {
+            self.groups_per_block.next_power_of_two()
         } else {
             PLAIN_LANES
         }
@@ -32,10 +31,10 @@ impl XAttentionReduceKernel {
     pub const fn loop_rounds(&self, blocks: usize) -> usize {
         let width = self.width();
         // Of a chunk of query groups: their key blocks and parts, then whole key blocks.
-        let chunk = blocks.saturating_mul(width).div_ceil(PLAIN_LANES)
-            + 2 * PLAIN_LANES / width
-            + blocks.div_ceil(PLAIN_LANES).saturating_mul(width + 1);
-        self.chunks().saturating_mul(chunk + 1)
+        let parts = blocks.saturating_mul(width).div_ceil(PLAIN_LANES) + 2 * PLAIN_LANES / width;
+        let whole = blocks.div_ceil(PLAIN_LANES).saturating_mul(width + 1);
+        self.chunks()
+            .saturating_mul(whole.saturating_add(parts + 1))
     }
 
     /// Times that a workgroup handles query groups.
@@ -110,5 +109,9 @@ mod tests {
         assert_eq!(rounds(16, 100), (25 + 8 + 2 * 17) + 1);
         // 64 of 100 query groups at a time: 10 key blocks, twice 1 part, 1 whole block of 64 groups; two chunks.
         assert_eq!(rounds(100, 10), 2 * (10 + 2 + 65 + 1));
+        // More than can be counted.
+        for groups_per_block in [100, usize::MAX] {
+            assert_eq!(rounds(groups_per_block, usize::MAX), usize::MAX);
+        }
     }
 }

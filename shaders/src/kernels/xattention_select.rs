@@ -41,7 +41,8 @@ impl XAttentionSelectKernel {
         if row_lanes == 0 {
             return usize::MAX;
         }
-        Self::passes(blocks).saturating_mul(blocks / row_lanes + row_lanes + 2)
+        let pass = (blocks / row_lanes).saturating_add(row_lanes.saturating_add(2));
+        Self::passes(blocks).saturating_mul(pass)
     }
 }
 
@@ -107,5 +108,10 @@ mod tests {
         assert_eq!(XAttentionSelectKernel::loop_rounds(10, 1), 44 * (10 + 3));
         assert_eq!(XAttentionSelectKernel::loop_rounds(10, 4), 44 * (2 + 6));
         assert_eq!(XAttentionSelectKernel::loop_rounds(10, 0), usize::MAX);
+        // More than can be counted.
+        for (blocks, row_lanes) in [(usize::MAX, 1), (10, usize::MAX)] {
+            let rounds = XAttentionSelectKernel::loop_rounds(blocks, row_lanes);
+            assert_eq!(rounds, usize::MAX);
+        }
     }
 }
