@@ -16,7 +16,7 @@ pub use xattention::{block_score_bounds, selection_tolerance};
 pub const UNIT_ROUNDOFF: f64 = 5.960_464_477_539_063e-8;
 
 /// The smallest normal f32: devices may flush anything below to zero.
-pub const SMALLEST_NORMAL: f64 = 1.175_494_350_822_287_5e-38;
+pub const SMALLEST_NORMAL: f64 = crate::DType::F32.smallest_normal();
 
 /// `gamma(n) = n u / (1 - n u)`: the relative error of a product of `n` factors `1 + d`, `|d| <= u` (Higham, Accuracy and Stability
 /// of Numerical Algorithms, lemma 3.1). Infinite from 2^24 factors on, where the lemma says nothing.

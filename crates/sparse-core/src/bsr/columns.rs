@@ -30,7 +30,7 @@ impl BlockSelection {
     /// # Errors
     /// [`OutOfMemory`]: a few blocks may belong to a matrix of up to 2^32 block columns.
     pub fn by_column(&self) -> Result<BlockColumns, OutOfMemory> {
-        let what = || self.layout().list_words();
+        let what = || self.layout().describe_list();
         let ends = self.layout().block_cols() + 1;
         let mut indptr = filled(ends, 0_u32, what, TAKE_LARGER_BLOCKS)?;
         for &column in self.indices() {

@@ -62,8 +62,8 @@ impl BsrLayout {
         self.cols.div_ceil(self.block.1)
     }
 
-    /// The list of blocks, in words.
-    pub(crate) fn list_words(&self) -> String {
+    /// What a list of the blocks is called where there is no memory for it.
+    pub(crate) fn describe_list(&self) -> String {
         let (blocks, (br, bc)) = (self.block_count(), self.block);
         format!("a list of blocks of {br} x {bc}, {blocks} of them")
     }

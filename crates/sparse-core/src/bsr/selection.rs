@@ -77,7 +77,7 @@ impl BlockSelection {
         layout: BsrLayout,
         mut keep: impl FnMut(usize, usize) -> bool,
     ) -> Result<Self, OutOfMemory> {
-        let what = || layout.list_words();
+        let what = || layout.describe_list();
         let mut indptr = room_for(layout.block_rows() + 1, what, TAKE_LARGER_BLOCKS)?;
         let mut indices = Vec::new();
         indptr.push(0);

@@ -95,7 +95,7 @@ impl BlockMask {
         let shape = [batch, heads, q_blocks, k_blocks];
         let rows = checked_rows(shape)?;
         let words_per_row = k_blocks.div_ceil(WORD_BITS);
-        let what = || mask_words(shape);
+        let what = || describe(shape);
         let mut words = filled(rows * words_per_row, 0_u32, what, CHOOSE_LARGER_BLOCKS)?;
         // Without key blocks a mask has no words, and so no rows to visit.
         for (row, row_words) in words.chunks_mut(words_per_row.max(1)).enumerate() {
@@ -141,7 +141,7 @@ impl BlockMask {
     /// # Errors
     /// [`OutOfMemory`]: a byte for each bit.
     pub fn to_bools(&self) -> Result<Vec<bool>, OutOfMemory> {
-        let what = || format!("the truth values of {}", mask_words(self.shape));
+        let what = || format!("the truth values of {}", describe(self.shape));
         let all = self.shape.iter().product();
         let mut bools = room_for(all, what, CHOOSE_LARGER_BLOCKS)?;
         for row in self.words.chunks(self.words_per_row().max(1)) {
@@ -255,8 +255,8 @@ impl BlockMask {
 /// What helps where there is no memory for a mask.
 const CHOOSE_LARGER_BLOCKS: &str = "choose larger blocks, or some heads at a time";
 
-/// A mask of that shape, in words.
-fn mask_words(shape: [usize; 4]) -> String {
+/// What a mask of that shape is called where there is no memory for it.
+fn describe(shape: [usize; 4]) -> String {
     format!("a mask of {shape:?} blocks (batch, heads, query blocks, key blocks)")
 }
 

@@ -23,7 +23,7 @@ pub struct MatmulReference {
     /// `|alpha| sum_k |x| |w| + |beta| |c| + |bias|`, what rounding errors before the activation are relative to.
     pub magnitude: Vec<f64>,
     /// What of the magnitude rests on numbers that are subnormal in their storage type, which a device may read as zero: the
-    /// products with such a factor, `|beta| |c|` and `|bias|`, where c or bias is one. 0 for other operands.
+    /// products with such a factor, all of them where alpha is one; `|beta| |c|` where beta or c is, and `|bias|`. 0 for other operands.
     pub flushed: Vec<f64>,
     /// Roundings that the epilogue adds to every product's: one for an alpha other than 1, one for an addend.
     pub epilogue_roundings: usize,

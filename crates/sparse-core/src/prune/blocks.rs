@@ -90,7 +90,7 @@ fn best_blocks<T: Element>(
     let layout = BsrLayout::try_new(matrix.rows(), matrix.cols(), block)?;
     check_numbers(matrix)?;
     let block_cols = layout.block_cols();
-    let what = || layout.list_words();
+    let what = || layout.describe_list();
     let mut scores = filled(layout.block_count(), 0.0, what, TAKE_LARGER_BLOCKS)?;
     for (i, sum_of_block) in scores.iter_mut().enumerate() {
         let (rows, cols) = (
@@ -111,7 +111,7 @@ fn select(
     mut choose: impl FnMut(Range<usize>, Vec<usize>, usize) -> Vec<usize>,
 ) -> Result<BlockSelection, PruneError> {
     let quota = budget.resolve(&layout)?;
-    let what = || layout.list_words();
+    let what = || layout.describe_list();
     let mut keep = filled(layout.block_count(), false, what, TAKE_LARGER_BLOCKS)?;
     // A scope without blocks means that there are no blocks at all.
     for start in (0..keep.len()).step_by(quota.len.max(1)) {
