@@ -5,7 +5,7 @@
 mod support;
 
 use half::{bf16, f16};
-use sparse_core::{Element, Nm};
+use sparse_core::Element;
 use sparse_gpu::{Activation, Batch, Transposed};
 use support::matmul::{Added, Case, Format, check};
 use support::pairs::pairs;
@@ -33,10 +33,6 @@ const FEW: [[usize; 3]; 7] = [
 ];
 
 const ADDENDS: [Added; 3] = [Added::Nothing, Added::Previous(-0.7), Added::Residual(1.5)];
-
-fn nm(pattern: &str) -> Nm {
-    pattern.parse().unwrap_or_else(|e| panic!("{e}"))
-}
 
 /// One product for each row of choices. `own` weights for each item of a batch are for dense ones.
 fn every_two_choices_together(format: Format, shapes: &[[usize; 3]]) {
@@ -131,23 +127,23 @@ fn dense_matmul() {
 
 #[test]
 fn nm_matmul_of_rows_that_share_a_pattern() {
-    every_two_choices_together(Format::Nm(nm("8:2:8")), &SHAPES);
+    every_two_choices_together(Format::nm("8:2:8"), &SHAPES);
 }
 
 #[test]
 fn nm_matmul_of_rows_with_a_pattern_each() {
-    every_two_choices_together(Format::Nm(nm("2:4")), &SHAPES);
+    every_two_choices_together(Format::nm("2:4"), &SHAPES);
 }
 
 #[test]
 fn nm_matmul_of_odd_groups() {
-    every_two_choices_together(Format::Nm(nm("3:2:7")), &SHAPES);
+    every_two_choices_together(Format::nm("3:2:7"), &SHAPES);
 }
 
 #[test]
 fn nm_matvec() {
-    every_two_choices_together(Format::NmMatvec(nm("2:4")), &FEW);
-    every_two_choices_together(Format::NmMatvec(nm("8:1:4")), &FEW);
+    every_two_choices_together(Format::nm_matvec("2:4"), &FEW);
+    every_two_choices_together(Format::nm_matvec("8:1:4"), &FEW);
 }
 
 #[test]

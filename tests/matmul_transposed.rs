@@ -15,10 +15,6 @@ const W: Transposed = Transposed {
     ..Transposed::NONE
 };
 
-fn nm(pattern: &str) -> Format {
-    Format::Nm(pattern.parse::<Nm>().unwrap_or_else(|e| panic!("{e}")))
-}
-
 fn integers(format: Format, shape: [usize; 3]) -> Case {
     Case {
         transposed: W,
@@ -32,7 +28,7 @@ fn small_integers_are_exact_in_every_shape() {
     for shape in EDGES {
         for format in [
             Format::Dense,
-            nm("2:4"),
+            Format::nm("2:4"),
             Format::Bsr((4, 8), 0.5),
             Format::Bsr((3, 5), 0.5),
         ] {
@@ -50,10 +46,10 @@ fn every_pattern() {
     .enumerate()
     {
         for (j, shape) in [[40, 33, 35], [3, 24, 16]].into_iter().enumerate() {
-            check::<f32, f32, f32>(&integers(nm(pattern), shape));
+            check::<f32, f32, f32>(&integers(Format::nm(pattern), shape));
             let case = Case {
                 integers: false,
-                ..integers(nm(pattern), shape)
+                ..integers(Format::nm(pattern), shape)
             };
             match (i + j) % 3 {
                 0 => check::<f32, f32, f32>(&case),
@@ -113,7 +109,7 @@ fn with_everything_else() {
     for (format, shape) in [
         (Format::Dense, [33, 32, 42]),
         (Format::Dense, [9, 7, 130]),
-        (nm("2:4"), [33, 32, 42]),
+        (Format::nm("2:4"), [33, 32, 42]),
         (Format::Bsr((8, 16), 0.5), [18, 30, 64]),
         (Format::Bsr((8, 16), 0.5), [2, 30, 64]),
     ] {
@@ -145,7 +141,7 @@ fn every_tile_computes_the_same() {
             cols: 8,
             lanes: 16,
         });
-        for format in [Format::Dense, nm("2:4"), Format::Bsr((8, 12), 0.5)] {
+        for format in [Format::Dense, Format::nm("2:4"), Format::Bsr((8, 12), 0.5)] {
             let case = Case {
                 tile,
                 ..integers(format, [70, 37, 40])
@@ -159,12 +155,15 @@ fn every_tile_computes_the_same() {
 #[test]
 fn few_tokens_and_many_outputs() {
     for (shape, formats) in [
-        ([1, 1022, 9], &[Format::Dense, nm("2:4")][..]),
+        ([1, 1022, 9], &[Format::Dense, Format::nm("2:4")][..]),
         ([1, 1020, 530], &[Format::Dense]),
-        ([2, 252, 24], &[Format::Dense, nm("2:4"), nm("3:5:31")]),
-        ([4, 127, 35], &[Format::Dense, nm("3:5:31")]),
-        ([7, 124, 40], &[Format::Dense, nm("2:4")]),
-        ([8, 63, 600], &[Format::Dense, nm("3:5:31")]),
+        (
+            [2, 252, 24],
+            &[Format::Dense, Format::nm("2:4"), Format::nm("3:5:31")],
+        ),
+        ([4, 127, 35], &[Format::Dense, Format::nm("3:5:31")]),
+        ([7, 124, 40], &[Format::Dense, Format::nm("2:4")]),
+        ([8, 63, 600], &[Format::Dense, Format::nm("3:5:31")]),
     ] {
         for &format in formats {
             check::<f32, f32, f32>(&integers(format, shape));

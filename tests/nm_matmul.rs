@@ -3,13 +3,8 @@
 mod support;
 
 use half::f16;
-use sparse_core::Nm;
 use sparse_gpu::{Activation, Tile};
 use support::matmul::{Case, EDGES, FEW, Format, check};
-
-fn nm(pattern: &str) -> Format {
-    Format::Nm(pattern.parse::<Nm>().unwrap_or_else(|e| panic!("{e}")))
-}
 
 /// Shared by many rows, by few, by one; groups that are and are not multiples of 4; strips that no tile divides.
 const PATTERNS: [&str; 12] = [
@@ -23,7 +18,7 @@ fn small_integers_are_exact_in_every_shape() {
         for shape in EDGES {
             check::<f32, f32, f32>(&Case {
                 integers: true,
-                ..Case::new(nm(pattern), shape)
+                ..Case::new(Format::nm(pattern), shape)
             });
         }
     }
@@ -35,9 +30,9 @@ fn every_pattern_and_storage_type() {
         for shape in FEW {
             check::<f32, f32, f32>(&Case {
                 integers: true,
-                ..Case::new(nm(pattern), shape)
+                ..Case::new(Format::nm(pattern), shape)
             });
-            for_each_dtype!(T => { check::<T, T, T>(&Case::new(nm(pattern), shape)); });
+            for_each_dtype!(T => { check::<T, T, T>(&Case::new(Format::nm(pattern), shape)); });
         }
     }
 }
@@ -46,7 +41,7 @@ fn every_pattern_and_storage_type() {
 fn the_bound_is_not_vacuous() {
     let shapes = [[64, 16, 4], [64, 16, 8], [64, 16, 12]];
     let worst = shapes
-        .map(|s| check::<f32, f32, f32>(&Case::new(nm("8:1:4"), s)))
+        .map(|s| check::<f32, f32, f32>(&Case::new(Format::nm("8:1:4"), s)))
         .into_iter()
         .fold(0.0, f64::max);
     assert!(worst > 0.125, "an eighth of the bound would do: {worst}");
@@ -59,7 +54,7 @@ fn bias_and_activations() {
             let case = Case {
                 bias: true,
                 activation,
-                ..Case::new(nm(pattern), shape)
+                ..Case::new(Format::nm(pattern), shape)
             };
             for_each_dtype!(T => { check::<T, T, T>(&case); });
         }
@@ -78,12 +73,12 @@ fn every_tile_computes_the_same() {
             check::<f32, f32, f32>(&Case {
                 tile,
                 integers: true,
-                ..Case::new(nm(pattern), [130, 37, 66])
+                ..Case::new(Format::nm(pattern), [130, 37, 66])
             });
             // Rows of y that start at whole vec4s and words, whatever the tile.
             let case = Case {
                 tile,
-                ..Case::new(nm(pattern), [70, 40, 24])
+                ..Case::new(Format::nm(pattern), [70, 40, 24])
             };
             check::<f32, f32, f32>(&case);
             check::<f16, f16, f16>(&case);

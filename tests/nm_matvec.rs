@@ -7,10 +7,6 @@ use sparse_gpu::{Activation, Batch, NmMatvec};
 use support::gpu::{gpu, poisoned, read, submit};
 use support::matmul::{Case, Format, check};
 
-fn nm(pattern: &str) -> Format {
-    Format::NmMatvec(pattern.parse::<Nm>().unwrap_or_else(|e| panic!("{e}")))
-}
-
 #[test]
 fn every_number_of_tokens_and_storage_type() {
     for tokens in [0, 1, 2, 3, 4, 5, 7, 8] {
@@ -18,9 +14,9 @@ fn every_number_of_tokens_and_storage_type() {
         for pattern in ["2:4", "2:3", "8:2:8"] {
             check::<f32, f32, f32>(&Case {
                 integers: true,
-                ..Case::new(nm(pattern), [tokens, 33, 130])
+                ..Case::new(Format::nm_matvec(pattern), [tokens, 33, 130])
             });
-            for_each_dtype!(T => { check::<T, T, T>(&Case::new(nm(pattern), [tokens, 34, 96])); });
+            for_each_dtype!(T => { check::<T, T, T>(&Case::new(Format::nm_matvec(pattern), [tokens, 34, 96])); });
         }
     }
 }
@@ -41,7 +37,7 @@ fn edges_of_rows_and_columns() {
         ] {
             check::<f32, f32, f32>(&Case {
                 integers: true,
-                ..Case::new(nm(pattern), shape)
+                ..Case::new(Format::nm_matvec(pattern), shape)
             });
         }
     }
@@ -77,7 +73,7 @@ fn infinities_of_a_row_stay_in_it() {
 
 #[test]
 fn the_bound_is_not_vacuous() {
-    let case = |k| Case::new(nm("8:1:4"), [1, 1000, k]);
+    let case = |k| Case::new(Format::nm_matvec("8:1:4"), [1, 1000, k]);
     let worst = [4, 8, 12]
         .map(|k| check::<f32, f32, f32>(&case(k)))
         .into_iter()
@@ -92,7 +88,7 @@ fn bias_and_activations() {
             let case = Case {
                 bias: true,
                 activation,
-                ..Case::new(nm("2:4"), [tokens, 34, 64])
+                ..Case::new(Format::nm_matvec("2:4"), [tokens, 34, 64])
             };
             for_each_dtype!(T => { check::<T, T, T>(&case); });
         }
@@ -105,7 +101,7 @@ fn a_batch_may_have_more_than_eight_tokens_in_all() {
         for_each_dtype!(T => {
             check::<T, T, T>(&Case {
                 batch: Batch::Shared(items),
-                ..Case::new(nm("2:4"), [tokens, 34, 64])
+                ..Case::new(Format::nm_matvec("2:4"), [tokens, 34, 64])
             });
         });
     }

@@ -18,9 +18,9 @@ use sparse_core::synthetic::{PlantedAttention, normal_tensor};
 use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
 use sparse_core::{DType, Element, Tensor};
 use sparse_gpu::{AttentionTypes, BlockAttention, XAttention};
-use support::gpu::{gpu, poisoned, read, submit};
+use support::gpu::{gpu, poisoned, read, rounded, submit};
 use support::xattention::mask_differences;
-use support::xattention_run::{check_exact, inputs, rounded, run};
+use support::xattention_run::{check_exact, inputs, run};
 
 fn largest_difference(actual: &[f64], expected: &[f32]) -> f64 {
     assert_eq!(actual.len(), expected.len());

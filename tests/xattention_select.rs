@@ -18,7 +18,7 @@ use sparse_core::xattention::{
 };
 use sparse_core::{Element, Tensor};
 use sparse_gpu::XAttentionSelect;
-use support::gpu::gpu;
+use support::gpu::{gpu, rounded};
 use support::xattention::{
     LANES, assert_same_as_reference, block_scores_of, gpu_scores, gpu_select, mask_differences,
     sixteenths,
@@ -87,11 +87,6 @@ fn check_exact<T: Element>(
             .unwrap_or_else(|e| panic!("{what} {:?}: {e}", (b, h, i)));
     }
     mask
-}
-
-fn rounded<T: Element>(tensor: &Tensor<f32>) -> Tensor<T> {
-    let data = tensor.data().iter().map(|&x| T::from_f32(x)).collect();
-    Tensor::new(tensor.shape().to_vec(), data)
 }
 
 #[test]

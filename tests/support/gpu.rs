@@ -110,6 +110,12 @@ pub(crate) fn poisoned<T: Element>(gpu: &Gpu, shape: &[usize]) -> GpuTensor {
         .unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// The same numbers in another storage type.
+pub(crate) fn rounded<T: Element>(tensor: &Tensor<f32>) -> Tensor<T> {
+    let data = tensor.data().iter().map(|&x| T::from_f32(x)).collect();
+    Tensor::new(tensor.shape().to_vec(), data)
+}
+
 /// The tensor's numbers.
 pub(crate) fn read<T: Element>(gpu: &Gpu, tensor: &GpuTensor) -> Vec<f64> {
     let tensor = gpu

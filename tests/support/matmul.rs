@@ -19,6 +19,23 @@ pub(crate) enum Format {
     Bsr((usize, usize), f64),
 }
 
+impl Format {
+    /// Of a pattern such as `8:2:4`.
+    pub(crate) fn nm(pattern: &str) -> Self {
+        Self::Nm(pattern.parse().unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    /// The same for few tokens.
+    pub(crate) fn nm_matvec(pattern: &str) -> Self {
+        Self::NmMatvec(pattern.parse().unwrap_or_else(|e| panic!("{e}")))
+    }
+}
+
+/// Small integers, whose sums of products are exact.
+pub(crate) fn integers(rows: usize, cols: usize, seed: u64) -> Matrix<f32> {
+    integer_matrix(rows, cols, 3, seed).unwrap_or_else(|e| panic!("{e}"))
+}
+
 /// What is multiplied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {

@@ -9,7 +9,7 @@ use sparse_core::xattention::{XAttentionOptions, xattention_score, xattention_se
 use sparse_core::{Element, Tensor};
 use sparse_gpu::{AttentionTypes, GpuTensor, XAttention};
 
-use super::gpu::{gpu, poisoned, read, submit};
+use super::gpu::{gpu, poisoned, read, rounded, submit};
 
 /// All that a run leaves behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,12 +108,6 @@ pub(crate) fn check_exact<T: Element>(
         assert!(comparison.holds(), "{what} {name}: {comparison}");
     }
     result
-}
-
-/// The same numbers in another storage type.
-pub(crate) fn rounded<T: Element>(tensor: &Tensor<f32>) -> Tensor<T> {
-    let data = tensor.data().iter().map(|&x| T::from_f32(x)).collect();
-    Tensor::new(tensor.shape().to_vec(), data)
 }
 
 /// Normal numbers as q, k and v, with peaked scores.

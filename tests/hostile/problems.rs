@@ -1,0 +1,152 @@
+//! Problems that no kernel computes: tiles, scales and blocks out of range.
+
+use sparse_core::attention::AttentionShape;
+use sparse_core::xattention::XAttentionOptions;
+use sparse_core::{BsrMatrix, Nm, NmMatrix};
+use sparse_gpu::{
+    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, Tile, XAttentionScore,
+};
+
+use crate::support::attention::attention_shape;
+use crate::support::gpu::gpu;
+use crate::{matrix, product};
+
+#[test]
+fn strips_and_blocks_longer_than_the_weights_cost_nothing() {
+    let (w, x) = (matrix(20, 16), matrix(9, 16));
+    let alone = |v| {
+        let nm = NmMatrix::prune(&w, Nm::new(2, 4, v)).unwrap();
+        let plan = NmMatmul::new(9, 20, 16, nm.pattern());
+        let plan = gpu().plan_blocking(&plan).unwrap();
+        product(&plan, &gpu().upload_nm(&nm).unwrap(), &x, 20)
+    };
+    let expected = alone(20);
+    for v in [21, 1 << 20, u32::MAX as usize, usize::MAX] {
+        assert_eq!(alone(v), expected, "{v} rows a strip");
+    }
+    let bsr = BsrMatrix::try_new(20, 16, (1 << 28, 4), vec![0, 0], vec![], Vec::<f32>::new());
+    let plan = BsrMatmul::new(9, 20, 16, (1 << 28, 4));
+    let plan = gpu().plan_blocking(&plan).unwrap();
+    let zeros = product(&plan, &gpu().upload_bsr(&bsr.unwrap()).unwrap(), &x, 20);
+    assert_eq!(zeros, [0.0; 180]);
+    for block in [
+        (1 << 30, 4),
+        (1 << 31, 1),
+        (2, usize::MAX),
+        (usize::MAX, 2),
+        (0, 4),
+    ] {
+        let plan = BsrMatmul::new(9, 20, 16, block);
+        let error = gpu().plan_blocking(&plan).unwrap_err().to_string();
+        let (br, bc) = block;
+        assert_eq!(
+            error,
+            format!(
+                "bsr_matmul: blocks of {br} x {bc}; a block has at least one and at most 2^32 - 1 elements, its rows padded to \
+                 multiples of 4"
+            )
+        );
+    }
+}
+
+#[test]
+fn tiles_that_no_kernel_has_are_refused() {
+    let tile = |rows, cols, lanes| Some(Tile { rows, cols, lanes });
+    for (tile, what) in [
+        (
+            tile(0, 8, 8),
+            "tile.rows is 0, possible is 1, 2, 4, 8 or 16",
+        ),
+        (tile(8, 0, 8), "tile.cols is 0, possible is 4, 8, 12 or 16"),
+        (
+            tile(8, 8, 0),
+            "tile.lanes is 0, possible is a power of two up to 256",
+        ),
+        (tile(8, usize::MAX, usize::MAX), "tile.cols is"),
+    ] {
+        let problem = DenseMatmul {
+            tile,
+            ..DenseMatmul::new(16, 16, 16)
+        };
+        let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+        assert!(
+            error.starts_with("dense_matmul: ") && error.contains(what),
+            "{error}"
+        );
+        let shape = AttentionShape::try_new(1, 1, 1, 64, 64, 16).unwrap();
+        let problem = XAttentionScore {
+            tile,
+            ..XAttentionScore::new(shape, XAttentionOptions::default())
+        };
+        let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+        assert!(
+            error.starts_with("xattention_score: ") && error.contains(what),
+            "{error}"
+        );
+    }
+    let attention = BlockAttention::new(attention_shape(1, 1, 1, 64, 64, 16));
+    let direct = |lanes, keys, dims| AttentionTile::Direct {
+        lanes,
+        queries: 1,
+        keys,
+        dims,
+    };
+    let tiled = |queries, split| AttentionTile::Tiled { queries, split };
+    for (tile, what) in [
+        (direct(8, 0, 16), "tile.keys is 0, possible is 4, 8 or 16"),
+        (
+            direct(0, 4, 16),
+            "tile.lanes is 0, possible is a power of two",
+        ),
+        (
+            direct(8, 4, 0),
+            "tile.dims is 0, possible is a multiple of 4 from 16 up",
+        ),
+        (
+            direct(8, 4, 18),
+            "tile.dims is 18, possible is a multiple of 4 from 16 up",
+        ),
+        (direct(usize::MAX, 4, 16), "tile.lanes is"),
+        (tiled(64, 0), "tile.split is 0, possible is 4, 8 or 16"),
+        (
+            tiled(0, 8),
+            "invocations of the tile is 0, possible is 1 to 256",
+        ),
+        (tiled(usize::MAX - 3, usize::MAX), "tile.split is"),
+    ] {
+        let problem = BlockAttention {
+            tile: Some(tile),
+            ..attention.clone()
+        };
+        let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+        assert!(
+            error.starts_with("block_attention: ") && error.contains(what),
+            "{tile}: {error}"
+        );
+    }
+}
+
+#[test]
+fn numbers_that_f32_or_the_kernels_do_not_hold_are_refused() {
+    let attention = BlockAttention::new(attention_shape(1, 1, 1, 64, 64, 16));
+    for scale in [1e39, 1e-50, f64::NAN, -1.0] {
+        let problem = BlockAttention {
+            scale: Some(scale),
+            ..attention.clone()
+        };
+        let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+        assert!(
+            error.contains("is beyond what the kernels multiply by in f32"),
+            "{error}"
+        );
+    }
+    let problem = BlockAttention {
+        block: 4_294_967_280,
+        ..attention.clone()
+    };
+    let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+    assert!(
+        error.contains("block is 4294967280; possible are multiples of 16"),
+        "{error}"
+    );
+}

@@ -1,0 +1,78 @@
+//! Products with dense weights in which x, w or y is larger than a binding.
+
+use sparse_core::Epilogue;
+use sparse_core::matmul::dense_matmul_tokens;
+use sparse_gpu::{DenseMatmul, Transposed};
+
+use crate::support::gpu::{gpu, poisoned, submit};
+use crate::support::matmul::integers;
+use crate::{LARGE, assert_equal, dense_equals_the_reference};
+
+#[test]
+fn few_tokens_go_in_smaller_panels_where_rows_are_long() {
+    // 8 tokens of sums do not fit a binding, 4 do.
+    dense_equals_the_reference([8, 5_000_000, 4], &[0, 3, 4, 7]);
+}
+
+#[test]
+fn dense_weights_larger_than_a_binding() {
+    let (tokens, n_out, k_in) = (10, 12_800, 4128);
+    assert!(n_out * k_in * 4 > LARGE);
+    dense_equals_the_reference([tokens, n_out, k_in], &[0, 9]);
+}
+
+/// x and w transposed: rows of k are bound some at a time, those of w in parts whose sums meet.
+fn transposed_equals_the_reference([tokens, n_out, k_in]: [usize; 3], sampled: &[usize]) {
+    let (x, w) = (integers(k_in, tokens, 1), integers(k_in, n_out, 2));
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
+    let problem = DenseMatmul {
+        transposed: Transposed {
+            x: true,
+            w: true,
+            y: true,
+        },
+        ..DenseMatmul::new(tokens, n_out, k_in)
+    };
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let mut y = poisoned::<f32>(gpu(), &[n_out, tokens]);
+    submit(gpu(), |pass| plan.record(pass, &gw, &gx, &mut y).unwrap());
+    let y = gpu().read_blocking::<f32>(&y).unwrap();
+    let actual = sampled
+        .iter()
+        .flat_map(|&t| (0..n_out).map(move |o| o * tokens + t))
+        .map(|i| f64::from(y.data()[i]))
+        .collect();
+    let (x, w) = (x.view().transposed(), w.view().transposed());
+    assert_equal(
+        actual,
+        &dense_matmul_tokens(x, w, &Epilogue::default(), sampled).unwrap(),
+    );
+}
+
+#[test]
+fn transposed_operands_larger_than_a_binding() {
+    // w of 200 MiB, x, y; and rows that do not start at vec4s.
+    transposed_equals_the_reference([9, 12_800, 4096], &[0, 8]);
+    transposed_equals_the_reference([2, 8_193, 4100], &[0, 1]);
+    transposed_equals_the_reference([70_001, 3, 500], &[0, 33_551, 33_552, 70_000]);
+    transposed_equals_the_reference([70_001, 500, 3], &[0, 33_551, 33_552, 70_000]);
+}
+
+#[test]
+fn unaligned_dense_weights_larger_than_a_binding() {
+    dense_equals_the_reference([1, 8209, 4127], &[0]);
+}
+
+#[test]
+fn activations_larger_than_a_binding() {
+    let (tokens, n_out, k_in) = (70_001, 3, 750);
+    assert!(tokens * k_in * 4 > LARGE);
+    dense_equals_the_reference([tokens, n_out, k_in], &[0, 40_000, 70_000]);
+}
+
+#[test]
+fn a_result_larger_than_a_binding() {
+    let (tokens, n_out, k_in) = (70_001, 750, 4);
+    assert!(tokens * n_out * 4 > LARGE);
+    dense_equals_the_reference([tokens, n_out, k_in], &[0, 35_555, 70_000]);
+}

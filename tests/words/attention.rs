@@ -1,0 +1,204 @@
+//! Attention over every tile, layout and walk, and XAttention.
+
+use std::fmt::Debug;
+
+use half::{bf16, f16};
+use sparse_core::attention::{HeadKind, PackedShape, Packing};
+use sparse_core::synthetic::normal_tensor;
+use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
+use sparse_core::{DType, Element};
+use sparse_gpu::{
+    AttentionTile, AttentionTypes, BlockAttention, Explanation, TokenLayout, VarlenAttention, Words,
+};
+
+use crate::support::gpu::in_words;
+use crate::support::gpu::rounded;
+use crate::support::xattention_run::run;
+use crate::support::{attention, varlen};
+use crate::{available, in_both, is_wide, same};
+
+/// Both results of an attention are the same to the bit. Returns how they were computed in words of 64 bits.
+#[track_caller]
+fn same_attention(
+    what: &dyn Debug,
+    run: impl Fn() -> (attention::Outcome, Explanation),
+) -> Explanation {
+    let [(narrow, _), (wide, explanation)] = in_both(run);
+    same(what, [&narrow.out, &wide.out]);
+    same(what, [&narrow.lse, &wide.lse]);
+    explanation
+}
+
+/// Attention with every tile, in turn with every storage type and with heads of widths that load as vectors and that do not.
+fn attentions() -> impl Iterator<Item = attention::Case> {
+    let kinds = [
+        (DType::F32, 40),
+        (DType::F16, 64),
+        (DType::Bf16, 72),
+        (DType::F32, 6),
+    ];
+    let tiles = attention::tiles(64).into_iter();
+    tiles
+        .zip(kinds.into_iter().cycle())
+        .map(|(tile, (dtype, head_dim))| {
+            let problem = BlockAttention {
+                block: 64,
+                types: AttentionTypes::all(dtype),
+                tile: Some(tile),
+                ..BlockAttention::new(attention::attention_shape(1, 2, 1, 130, 150, head_dim))
+            };
+            let mask = attention::scattered(&problem, 60);
+            attention::Case::new(&problem, Some(mask))
+        })
+}
+
+#[test]
+fn attention_is_the_same_to_the_bit() {
+    if !available() {
+        return;
+    }
+    for case in attentions() {
+        same_attention(&case.problem, || case.run());
+        in_words(Words::Bits64, || case.check());
+    }
+}
+
+/// The default of processors, and one of GPUs.
+const TILES: [AttentionTile; 2] = [
+    AttentionTile::Direct {
+        lanes: 8,
+        queries: 2,
+        keys: 4,
+        dims: 16,
+    },
+    AttentionTile::Tiled {
+        queries: 16,
+        split: 4,
+    },
+];
+
+#[test]
+fn attention_of_every_layout_and_walk_is_the_same_to_the_bit() {
+    if !available() {
+        return;
+    }
+    let window = HeadKind::Streaming {
+        sink_blocks: 1,
+        recent_blocks: 1,
+    };
+    let mixed = [window, HeadKind::Sparse, HeadKind::Dense, window];
+    let walks = [
+        ("all_blocks", None, TokenLayout::TokenMajor, &DType::ALL[..]),
+        (
+            "streaming_blocks",
+            Some([window; 4]),
+            TokenLayout::HeadMajor,
+            &[DType::F16],
+        ),
+        (
+            "mixed_blocks",
+            Some(mixed),
+            TokenLayout::TokenMajor,
+            &[DType::Bf16],
+        ),
+    ];
+    for (walk, kinds, layout, dtypes) in walks {
+        for tile in TILES {
+            for &dtype in dtypes {
+                let problem = BlockAttention {
+                    block: 32,
+                    types: AttentionTypes::all(dtype),
+                    head_kinds: kinds.map(Vec::from),
+                    layout,
+                    tile: Some(tile),
+                    ..BlockAttention::new(attention::attention_shape(1, 4, 2, 90, 130, 24))
+                };
+                let masked = kinds == Some(mixed);
+                let mask = masked.then(|| attention::scattered(&problem, 50));
+                let case = attention::Case::new(&problem, mask);
+                let explanation = same_attention(&case.problem, || case.run());
+                is_wide(&explanation);
+                assert!(explanation.kernel.contains(walk), "{walk}: {explanation}");
+                in_words(Words::Bits64, || case.check());
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_attention_is_the_same_to_the_bit() {
+    if !available() {
+        return;
+    }
+    let [q, k] = [[40, 0, 1, 33, 17], [40, 5, 70, 100, 9]]
+        .map(|lengths| Packing::of_lengths(&lengths).unwrap_or_else(|e| panic!("{e}")));
+    for tile in TILES {
+        for (dtype, head_dim) in [(DType::F32, 24), (DType::F16, 16), (DType::Bf16, 20)] {
+            let shape = PackedShape::try_new(4, 2, head_dim, q.clone(), k.clone());
+            let problem = VarlenAttention {
+                block: 32,
+                types: AttentionTypes::all(dtype),
+                tile: Some(tile),
+                ..VarlenAttention::new(shape.unwrap_or_else(|e| panic!("{e}")))
+            };
+            let mask = varlen::scattered(&problem, 60);
+            let case = varlen::VarlenCase::new(&problem, Some(mask));
+            is_wide(&same_attention(&case.problem, || case.run()));
+            in_words(Words::Bits64, || case.check());
+        }
+    }
+}
+
+#[test]
+fn long_loops_of_attention_are_the_same_within_bounds() {
+    for dims in [16, 20, 64, 128] {
+        let problem = BlockAttention {
+            tile: Some(AttentionTile::Direct {
+                lanes: 8,
+                queries: 2,
+                keys: 4,
+                dims,
+            }),
+            ..BlockAttention::new(attention::attention_shape(1, 1, 1, 200, 200, 72))
+        };
+        attention::Case::new(&problem, None).check();
+    }
+}
+
+fn xattention<T: Element>(options: &XAttentionOptions, head_dim: usize) {
+    let tensor = |heads, seed| {
+        let x = normal_tensor::<f32>(vec![1, heads, 512, head_dim], seed);
+        rounded::<T>(&x.unwrap_or_else(|e| panic!("{e}")))
+    };
+    let (q, k, v) = (tensor(2, 1), tensor(1, 2), tensor(1, 3));
+    let [narrow, wide] = in_both(|| run([&q, &k, &v], options));
+    same(options, [&narrow.scores, &wide.scores]);
+    assert_eq!(narrow.mask, wide.mask, "{options:?}");
+    same(options, [&narrow.out, &wide.out]);
+    same(options, [&narrow.lse, &wide.lse]);
+    assert!(wide.out.iter().all(|x| x.is_finite()), "{options:?}");
+}
+
+#[test]
+fn xattention_is_the_same_to_the_bit() {
+    if !available() {
+        return;
+    }
+    for (mode, stride, head_dim) in [
+        (Mode::Exact, 8, 64),
+        (Mode::Exact, 16, 40),
+        (Mode::Reference(ReferenceOptions::default()), 16, 64),
+        (Mode::Exact, 8, 6),
+    ] {
+        let options = XAttentionOptions {
+            mode,
+            stride,
+            ..XAttentionOptions::default()
+        };
+        xattention::<f32>(&options, head_dim);
+        if head_dim == 40 {
+            xattention::<f16>(&options, head_dim);
+            xattention::<bf16>(&options, head_dim);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Products of every format, and at blocks.
+
+use half::{bf16, f16};
+use sparse_core::Element;
+use sparse_gpu::{Batch, Explanation, NmVariant, Transposed, Words};
+
+use crate::support::gpu::{gpu, in_words};
+use crate::support::matmul::{Case, EPILOGUES, Format, check, inputs};
+use crate::support::product::on_gpu;
+use crate::support::sddmm;
+use crate::{available, for_each_dtype, in_both, is_wide, same};
+
+fn formats() -> Vec<Format> {
+    vec![
+        Format::Dense,
+        Format::nm("2:4"),
+        Format::nm("8:2:8"),
+        Format::nm("16:4:16"),
+        Format::nm_matvec("2:4"),
+        Format::nm_matvec("4:3:7"),
+        Format::Bsr((16, 8), 0.5),
+        Format::Bsr((5, 3), 0.6),
+    ]
+}
+
+fn shapes(format: Format) -> &'static [[usize; 3]] {
+    match format {
+        Format::NmMatvec(_) => &[[1, 33, 130], [7, 20, 64]],
+        _ => &[[1, 19, 40], [9, 7, 15], [70, 36, 64], [33, 17, 30]],
+    }
+}
+
+/// The same to the bit in both words, and within the bounds of the reference. Returns the result and how it was computed.
+fn check_both<X: Element, W: Element, Y: Element>(case: &Case) -> (Vec<f64>, Explanation) {
+    let inputs = inputs::<X, W, Y>(case);
+    let [(narrow, _), (wide, explanation)] = in_both(|| on_gpu(case, &inputs));
+    same(case, [&narrow, &wide]);
+    in_words(Words::Bits64, || check::<X, W, Y>(case));
+    (wide, explanation)
+}
+
+fn products<T: Element>() {
+    for format in formats() {
+        for &shape in shapes(format) {
+            check_both::<T, T, T>(&Case::new(format, shape));
+            check_both::<T, T, f32>(&Case {
+                transposed: Transposed {
+                    y: true,
+                    ..Transposed::NONE
+                },
+                ..Case::new(format, [shape[0], shape[1] + shape[1] % 2, shape[2]])
+            });
+        }
+    }
+}
+
+#[test]
+fn products_of_every_format_are_the_same_to_the_bit() {
+    if !available() {
+        return;
+    }
+    for_each_dtype!(T => { products::<T>(); });
+}
+
+#[test]
+fn products_with_epilogues_batches_and_parts() {
+    if !available() {
+        return;
+    }
+    for format in [Format::Dense, Format::Bsr((16, 8), 0.5)] {
+        for (alpha, addend, bias, activation) in EPILOGUES {
+            check_both::<f32, f32, f32>(&Case {
+                alpha,
+                addend,
+                bias,
+                activation,
+                batch: Batch::Shared(2),
+                ..Case::new(format, [35, 32, 40])
+            });
+        }
+        check_both::<f32, f32, f32>(&Case {
+            split_k: Some(3),
+            ..Case::new(format, [20, 32, 512])
+        });
+        check_both::<f16, f16, f16>(&Case {
+            transposed: Transposed {
+                w: true,
+                ..Transposed::NONE
+            },
+            ..Case::new(format, [35, 32, 40])
+        });
+    }
+    for variant in [NmVariant::Branch, NmVariant::ExpandFirst] {
+        check_both::<f32, f32, f32>(&Case {
+            variant: Some(variant),
+            ..Case::new(Format::nm("2:4"), [150, 24, 64])
+        });
+    }
+}
+
+#[test]
+fn products_of_own_weights_and_of_every_transposed_operand() {
+    if !available() {
+        return;
+    }
+    let [x, w] = [(true, false), (false, true)].map(|(x, w)| Transposed { x, w, y: false });
+    let formats = [
+        Format::Dense,
+        Format::nm("2:4"),
+        Format::nm("8:2:8"),
+        Format::Bsr((16, 8), 0.5),
+    ];
+    let tiled = formats.iter().flat_map(|&format| {
+        let case = move |transposed| Case {
+            transposed,
+            ..Case::new(format, [36, 32, 40])
+        };
+        [case(x), case(w)]
+    });
+    let few = [(Format::nm_matvec("2:4"), x), (Format::Dense, w)];
+    let few = few.into_iter().map(|(format, transposed)| Case {
+        transposed,
+        ..Case::new(format, [4, 32, 40])
+    });
+    let own = [36, 4].map(|tokens| Case {
+        batch: Batch::PerItem(3),
+        ..Case::new(Format::Dense, [tokens, 32, 40])
+    });
+    for case in tiled.chain(few).chain(own) {
+        is_wide(&check_both::<f32, f32, f32>(&case).1);
+        is_wide(&check_both::<f16, bf16, f16>(&case).1);
+    }
+}
+
+#[test]
+fn zeros_keep_their_sign() {
+    if !available() {
+        return;
+    }
+    for (format, tokens) in [
+        (Format::Dense, 20),
+        (Format::Dense, 8),
+        (Format::Bsr((4, 4), 0.2), 20),
+    ] {
+        let (y, explanation) = check_both::<f32, f32, f32>(&Case {
+            alpha: -1.0,
+            integers: true,
+            ..Case::new(format, [tokens, 32, 8])
+        });
+        is_wide(&explanation);
+        // WGSL lets a compiler take 0 for -0, and those of GPUs may.
+        let negative = y.iter().any(|y| *y == 0.0 && y.is_sign_negative());
+        assert!(negative || !gpu().is_software(), "{explanation}");
+    }
+}
+
+#[test]
+fn products_at_blocks_are_the_same_to_the_bit() {
+    fn check_both<Y: Element, X: Element, W: Element>(case: &sddmm::Case) {
+        let [(narrow, _), (wide, explanation)] = in_both(|| sddmm::run::<Y, X, W>(case));
+        same(case, [&narrow, &wide]);
+        is_wide(&explanation);
+        in_words(Words::Bits64, || sddmm::check::<Y, X, W>(case));
+    }
+    if !available() {
+        return;
+    }
+    for (block, alpha, beta) in [((8, 4), 1.0, 0.0), ((32, 32), 1.3, -0.7)] {
+        let case = sddmm::Case {
+            alpha,
+            beta,
+            ..sddmm::Case::new([33, 64, 72], block)
+        };
+        check_both::<f32, f32, f32>(&case);
+        check_both::<f16, f16, f16>(&case);
+        check_both::<bf16, f32, bf16>(&case);
+    }
+}
