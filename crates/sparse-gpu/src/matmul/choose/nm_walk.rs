@@ -27,6 +27,7 @@ pub(super) const MANY_TOKENS: usize = 128;
 const ROWS_OF_A_TILE: usize = 4;
 /// Rows with one pattern from which on a matrix-vector product walks their list, too.
 const ROWS_OF_A_MATVEC: usize = 8;
+
 /// Tokens up to which rows select from registers. With more, the x of all columns that a row selects from take more registers than some makes
 /// have. Processors keep them in the cache.
 const fn most_tokens_to_select(class: AdapterClass) -> usize {

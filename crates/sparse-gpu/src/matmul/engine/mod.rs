@@ -2,7 +2,7 @@
 //!
 //! Planning goes [`check`] -> [`choose`](super::choose) -> [`schedule`] -> [`passes`]: what is asked, which kernel, in how many pieces, compiled.
 //! Recording goes [`operands`] -> [`slices`] -> [`record`]: are they what was planned, which of them can be bound at once, and then for each
-//! piece [`expansion`] -> [`pack`] -> [`multiply`] -> [`finish`].
+//! chunk of tokens [`pack`], for each slice of weights [`expansion`] -> [`multiply`], and [`finish`].
 
 mod check;
 mod chunks;

@@ -11,7 +11,7 @@ use super::schedule::Schedule;
 use crate::kernel::CompiledKernel;
 use crate::{Error, Gpu};
 
-/// What a recording dispatches, in this order.
+/// What a recording dispatches.
 #[derive(Debug)]
 pub(super) struct Passes {
     /// Where N:M weights meet the dense kernel.

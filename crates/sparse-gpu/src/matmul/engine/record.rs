@@ -1,4 +1,4 @@
-//! Recording a planned product: expand w, pack x, multiply slice by slice, finish y.
+//! Recording a planned product: pack x, expand and multiply w slice by slice, finish y.
 
 use std::ops::Range;
 
