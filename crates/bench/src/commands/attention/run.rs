@@ -107,7 +107,10 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         checks: result.checks,
     };
     print(serde_json::to_string(&printed)?)?;
-    written.and(drawn)?;
+    match (written, drawn) {
+        (Err(written), Err(drawn)) => anyhow::bail!("{written:#}; {drawn:#}"),
+        (written, drawn) => written.and(drawn)?,
+    }
     Ok(exit_code(&[result.record]))
 }
 
