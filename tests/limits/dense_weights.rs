@@ -1,8 +1,10 @@
 //! Products with dense weights in which x, w or y is larger than a binding.
 
-use sparse_core::Epilogue;
+use half::f16;
 use sparse_core::matmul::dense_matmul_tokens;
-use sparse_gpu::{DenseMatmul, Transposed};
+use sparse_core::synthetic::integer_matrix;
+use sparse_core::{Element, Epilogue};
+use sparse_gpu::{DenseMatmul, MatmulTypes, Transposed};
 
 use crate::support::gpu::{gpu, poisoned, submit};
 use crate::support::matmul::integers;
@@ -22,10 +24,18 @@ fn dense_weights_larger_than_a_binding() {
 }
 
 /// x and w transposed: rows of k are bound some at a time, those of w in parts whose sums meet.
-fn transposed_equals_the_reference([tokens, n_out, k_in]: [usize; 3], sampled: &[usize]) {
-    let (x, w) = (integers(k_in, tokens, 1), integers(k_in, n_out, 2));
+fn transposed_equals_the_reference<X: Element>(
+    [tokens, n_out, k_in]: [usize; 3],
+    sampled: &[usize],
+) {
+    let x = integer_matrix::<X>(k_in, tokens, 3, 1).unwrap();
+    let w = integers(k_in, n_out, 2);
     let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
     let problem = DenseMatmul {
+        types: MatmulTypes {
+            x: X::DTYPE,
+            ..MatmulTypes::default()
+        },
         transposed: Transposed {
             x: true,
             w: true,
@@ -52,10 +62,13 @@ fn transposed_equals_the_reference([tokens, n_out, k_in]: [usize; 3], sampled: &
 #[test]
 fn transposed_operands_larger_than_a_binding() {
     // w of 200 MiB, x, y; and rows that do not start at vec4s.
-    transposed_equals_the_reference([9, 12_800, 4096], &[0, 8]);
-    transposed_equals_the_reference([2, 8_193, 4100], &[0, 1]);
-    transposed_equals_the_reference([70_001, 3, 500], &[0, 33_551, 33_552, 70_000]);
-    transposed_equals_the_reference([70_001, 500, 3], &[0, 33_551, 33_552, 70_000]);
+    transposed_equals_the_reference::<f32>([9, 12_800, 4096], &[0, 8]);
+    transposed_equals_the_reference::<f32>([2, 8_193, 4100], &[0, 1]);
+    transposed_equals_the_reference::<f32>([70_001, 3, 500], &[0, 33_551, 33_552, 70_000]);
+    transposed_equals_the_reference::<f32>([70_001, 500, 3], &[0, 33_551, 33_552, 70_000]);
+    // x as halves, with rows that start at whole words and in the middle of them.
+    transposed_equals_the_reference::<f16>([70_000, 3, 1000], &[0, 67_071, 67_072, 69_999]);
+    transposed_equals_the_reference::<f16>([70_001, 3, 1000], &[0, 67_071, 67_072, 70_000]);
 }
 
 #[test]

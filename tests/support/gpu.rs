@@ -50,6 +50,25 @@ pub(crate) fn in_words<R>(words: Words, f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Whether the adapter has 64-bit integers; where not, asking for them is refused, and says what to do.
+pub(crate) fn has_wide_words() -> bool {
+    match open(Some(Words::Bits64)) {
+        Ok(_) => true,
+        Err(error @ Error::Unavailable { .. }) => {
+            let message = error.to_string();
+            println!("{message}");
+            assert!(message.contains("SHADER_INT64"), "{message}");
+            assert!(message.contains("Words::Bits32"), "{message}");
+            assert!(
+                !message.contains("llvmpipe"),
+                "llvmpipe has them: {message}"
+            );
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Whether the device is to have cooperative matrices.
 static MATRICES: AtomicBool = AtomicBool::new(false);
 

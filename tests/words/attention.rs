@@ -11,11 +11,10 @@ use sparse_gpu::{
     AttentionTile, AttentionTypes, BlockAttention, Explanation, TokenLayout, VarlenAttention, Words,
 };
 
-use crate::support::gpu::in_words;
-use crate::support::gpu::rounded;
+use crate::support::gpu::{has_wide_words, in_words, rounded};
 use crate::support::xattention_run::run;
 use crate::support::{attention, varlen};
-use crate::{available, in_both, is_wide, same};
+use crate::{in_both, is_wide, same};
 
 /// Both results of an attention are the same to the bit. Returns how they were computed in words of 64 bits.
 #[track_caller]
@@ -54,7 +53,7 @@ fn attentions() -> impl Iterator<Item = attention::Case> {
 
 #[test]
 fn attention_is_the_same_to_the_bit() {
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     for case in attentions() {
@@ -79,7 +78,7 @@ const TILES: [AttentionTile; 2] = [
 
 #[test]
 fn attention_of_every_layout_and_walk_is_the_same_to_the_bit() {
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     let window = HeadKind::Streaming {
@@ -127,7 +126,7 @@ fn attention_of_every_layout_and_walk_is_the_same_to_the_bit() {
 
 #[test]
 fn packed_attention_is_the_same_to_the_bit() {
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     let [q, k] = [[40, 0, 1, 33, 17], [40, 5, 70, 100, 9]]
@@ -181,7 +180,7 @@ fn xattention<T: Element>(options: &XAttentionOptions, head_dim: usize) {
 
 #[test]
 fn xattention_is_the_same_to_the_bit() {
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     for (mode, stride, head_dim) in [

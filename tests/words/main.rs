@@ -19,27 +19,8 @@ mod products;
 
 use std::fmt::Debug;
 
-use sparse_gpu::{Error, Explanation, Gpu, Words};
-use support::gpu::{in_words, open};
-
-/// Whether the adapter has 64-bit integers; where not, asking for them is refused, and says what to do.
-fn available() -> bool {
-    match open(Some(Words::Bits64)) {
-        Ok(_) => true,
-        Err(error @ Error::Unavailable { .. }) => {
-            let message = error.to_string();
-            println!("{message}");
-            assert!(message.contains("SHADER_INT64"), "{message}");
-            assert!(message.contains("Words::Bits32"), "{message}");
-            assert!(
-                !message.contains("llvmpipe"),
-                "llvmpipe has them: {message}"
-            );
-            false
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
+use sparse_gpu::{Explanation, Gpu, Words};
+use support::gpu::{has_wide_words, in_words, open};
 
 /// What `run` gives in both words.
 fn in_both<R>(run: impl Fn() -> R) -> [R; 2] {
@@ -77,7 +58,7 @@ fn the_comparison_sees_signs_of_zeros_lengths_and_nan() {
 #[test]
 fn processors_get_64_bits_by_themselves() {
     let gpu = open(None).unwrap_or_else(|e| panic!("{e}"));
-    let expected = if gpu.is_software() && available() {
+    let expected = if gpu.is_software() && has_wide_words() {
         Words::Bits64
     } else {
         Words::Bits32

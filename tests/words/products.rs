@@ -4,11 +4,11 @@ use half::{bf16, f16};
 use sparse_core::Element;
 use sparse_gpu::{Batch, Explanation, NmVariant, Transposed, Words};
 
-use crate::support::gpu::{gpu, in_words};
+use crate::support::gpu::{gpu, has_wide_words, in_words};
 use crate::support::matmul::{Case, EPILOGUES, Format, check, inputs};
 use crate::support::product::on_gpu;
 use crate::support::sddmm;
-use crate::{available, for_each_dtype, in_both, is_wide, same};
+use crate::{for_each_dtype, in_both, is_wide, same};
 
 fn formats() -> Vec<Format> {
     vec![
@@ -56,7 +56,7 @@ fn products<T: Element>() {
 
 #[test]
 fn products_of_every_format_are_the_same_to_the_bit() {
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     for_each_dtype!(T => { products::<T>(); });
@@ -64,7 +64,7 @@ fn products_of_every_format_are_the_same_to_the_bit() {
 
 #[test]
 fn products_with_epilogues_batches_and_parts() {
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     for format in [Format::Dense, Format::Bsr((16, 8), 0.5)] {
@@ -100,7 +100,7 @@ fn products_with_epilogues_batches_and_parts() {
 
 #[test]
 fn products_of_own_weights_and_of_every_transposed_operand() {
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     let [x, w] = [(true, false), (false, true)].map(|(x, w)| Transposed { x, w, y: false });
@@ -134,7 +134,7 @@ fn products_of_own_weights_and_of_every_transposed_operand() {
 
 #[test]
 fn zeros_keep_their_sign() {
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     for (format, tokens) in [
@@ -162,7 +162,7 @@ fn products_at_blocks_are_the_same_to_the_bit() {
         is_wide(&explanation);
         in_words(Words::Bits64, || sddmm::check::<Y, X, W>(case));
     }
-    if !available() {
+    if !has_wide_words() {
         return;
     }
     for (block, alpha, beta) in [((8, 4), 1.0, 0.0), ((32, 32), 1.3, -0.7)] {
