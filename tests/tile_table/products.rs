@@ -1,14 +1,15 @@
 //! Products with the tile of a table equal those with the default.
 
-use sparse_core::{BlockBudget, BsrMatrix, Nm, NmMatrix};
+use half::f16;
+use sparse_core::{BlockBudget, BsrMatrix, DType, Nm, NmMatrix};
 use sparse_gpu::{
-    BsrMatmul, DenseMatmul, Gpu, GpuTensor, KernelTile, MatmulPlan, NmMatmul, NmMatvec, TileOrigin,
-    Weights,
+    BsrMatmul, DenseMatmul, Gpu, GpuTensor, KernelTile, MatmulPlan, MatmulTypes, MeasuredOn,
+    NmMatmul, NmMatvec, TileEntry, TileOrigin, TileTable, Weights,
 };
 
 use crate::support::gpu::{gpu, poisoned, read, submit};
 use crate::support::matmul::integers;
-use crate::{both, matmul, only, tile};
+use crate::{both, entry, matmul, only, tile};
 
 /// Runs a plan on small integers, whose sums are exact.
 fn product<'a>(
@@ -105,4 +106,31 @@ fn few_tokens_take_the_tile_of_the_table_and_stay_equal() {
             assert_eq!(default, tuned, "{walk}, {tokens} tokens");
         }
     }
+}
+
+#[test]
+fn half_width_products_take_panels_that_are_no_power_of_two() {
+    let (tokens, n_out, k_in) = (97, 24, 40);
+    let kernel = matmul("dense", tile(4, 12, 8));
+    let mut table = TileTable::new(MeasuredOn::of(gpu().adapter()));
+    table.entries.push(TileEntry {
+        element_bytes: 2,
+        ..entry(kernel, 9, 1000)
+    });
+    let problem = DenseMatmul {
+        types: MatmulTypes {
+            y: DType::F32,
+            ..MatmulTypes::all(DType::F16)
+        },
+        ..DenseMatmul::new(tokens, n_out, k_in)
+    };
+    let plans = both(&gpu().with_tiles(&table).unwrap(), &problem);
+    is_used(&plans, kernel);
+    let [x, w] = [(tokens, 1), (n_out, 2)].map(|(rows, seed)| {
+        let halves = integers(rows, k_in, seed).cast::<f16>();
+        gpu().upload(&halves).unwrap()
+    });
+    let [default, tuned] = plans.map(|plan| product(gpu(), &plan, &w, &x, n_out));
+    assert!(default.iter().any(|&y| y != 0.0));
+    assert_eq!(default, tuned);
 }

@@ -1,0 +1,108 @@
+//! The default tiles of drivers that run shaders on the processor, on whichever adapter there is. Which class such a driver is of depends on the
+//! processor: without these tests each machine would see the tiles of its own class only.
+
+mod support;
+
+use half::f16;
+use sparse_gpu::{AdapterClass, BlockAttention, NmVariant, Tile, Transposed, defaults};
+use sparse_shaders::Walk;
+use support::attention;
+use support::matmul::{Case, Format, check};
+
+/// The classes of such drivers.
+fn on_processors() -> impl Iterator<Item = AdapterClass> {
+    AdapterClass::ALL
+        .into_iter()
+        .filter(|class| class.is_software())
+}
+
+/// Every format with the walk that many tokens take. Rows that share lists have tiles of their own where they are few.
+fn formats() -> [(Case, Walk); 6] {
+    let case = |format| Case::new(format, [0, 36, 52]);
+    let vector_weights = true;
+    let nm = |m, v, index_bits| Walk::Nm {
+        n: 2,
+        m,
+        v,
+        index_bits,
+    };
+    let expand = Case {
+        variant: Some(NmVariant::Expand),
+        ..case(Format::nm("2:4"))
+    };
+    let transposed = Case {
+        transposed: Transposed {
+            w: true,
+            ..Transposed::NONE
+        },
+        ..case(Format::Dense)
+    };
+    [
+        (case(Format::Dense), Walk::Dense { vector_weights }),
+        (case(Format::nm("8:2:8")), nm(8, 8, 3)),
+        (case(Format::nm("4:2:4")), nm(4, 4, 2)),
+        (
+            expand,
+            Walk::NmExpand {
+                n: 2,
+                m: 4,
+                v: 1,
+                index_bits: 2,
+            },
+        ),
+        (case(Format::Bsr((16, 8), 0.5)), Walk::Bsr { br: 16, bc: 8 }),
+        (
+            transposed,
+            Walk::DenseTransposed {
+                vector_weights,
+                whole_steps: true,
+            },
+        ),
+    ]
+}
+
+#[test]
+fn classes_of_processors_have_tiles_of_their_own() {
+    let dense = Walk::Dense {
+        vector_weights: true,
+    };
+    let tiles: Vec<Tile> = on_processors()
+        .map(|class| defaults::matmul_tile(dense, 1024, class))
+        .collect();
+    assert_eq!(tiles.len(), 2);
+    assert_ne!(tiles[0], tiles[1]);
+}
+
+#[test]
+fn products_of_every_format() {
+    for class in on_processors() {
+        for (case, walk) in formats() {
+            let tile = defaults::matmul_tile(walk, 1024, class);
+            // Less than a panel of 128, a whole one, and one token of another.
+            for tokens in [33, 127, 128, 129] {
+                let case = Case {
+                    tokens,
+                    tile: Some(tile),
+                    ..case
+                };
+                check::<f16, f16, f32>(&case);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_of_every_width_of_heads() {
+    for class in on_processors() {
+        for head_dim in [40, 96] {
+            let problem = BlockAttention {
+                block: 64,
+                ..BlockAttention::new(attention::attention_shape(1, 2, 1, 130, 150, head_dim))
+            };
+            let tile = Some(defaults::attention_tile(&problem, class));
+            let problem = BlockAttention { tile, ..problem };
+            let mask = attention::scattered(&problem, 60);
+            attention::Case::new(&problem, Some(mask)).check();
+        }
+    }
+}
