@@ -17,9 +17,9 @@ pub(crate) struct PackSquares {
 
 impl PackSquares {
     /// For panels of so many tokens; a panel of one has rows instead of squares. Invocations side by side read lines of 64 bytes of x as wholes where
-    /// `lines_of_x`, two squares along tokens; else they write whole lines of the panels, eight squares.
-    pub(crate) const fn of(panel: usize, lines_of_x: bool) -> Self {
-        let most = if lines_of_x { 2 } else { 8 };
+    /// they are to and x has tokens as rows, two squares along tokens; else they write whole lines of the panels, eight squares.
+    pub(crate) const fn of(panel: usize, transposed: bool, reads_lines: bool) -> Self {
+        let most = if reads_lines && !transposed { 2 } else { 8 };
         let squares = panel.div_ceil(4);
         let squares_t = if squares < most { squares } else { most };
         let squares_k = PLAIN_LANES / squares_t;
@@ -30,4 +30,17 @@ impl PackSquares {
             squares_k,
         }
     }
+}
+
+/// How a kernel that packs calls what it may find and leaves behind, after its own name.
+pub(crate) fn label(
+    vector_input: bool,
+    transposed: bool,
+    panel: usize,
+    reads_lines: bool,
+) -> String {
+    let unaligned = if vector_input { "" } else { "_unaligned" };
+    let transposed = if transposed { "_transposed" } else { "" };
+    let lines = if reads_lines { "_lines" } else { "" };
+    format!("{transposed}{unaligned}_panel-{panel}{lines}")
 }

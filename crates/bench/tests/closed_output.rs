@@ -77,26 +77,30 @@ fn a_run_without_a_row_leaves_an_earlier_report_alone() {
     assert_eq!(std::fs::read_to_string(csv).unwrap(), "kept");
 }
 
+/// What `command`, which fails because its report lies on a full disk, prints all the same.
+#[cfg(target_os = "linux")]
+fn printed_beside_a_full_disk(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("error: cannot write: No space left on device (os error 28): /dev/full"),
+        "{errors}"
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// One report on a full disk: the others are written, and the table is printed.
 #[test]
 #[cfg(target_os = "linux")]
 fn what_was_measured_is_told_where_a_report_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("runs.csv");
-    let output = bench()
-        .args(["compare", "--ops", "nm_matvec", "--seconds", "0.01"])
-        .args(["--json", "/dev/full", "--csv"])
-        .arg(&csv)
-        .output()
-        .unwrap();
-    let (table, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(
-        errors.contains("error: cannot write: No space left on device (os error 28): /dev/full"),
-        "{errors}"
+    let table = printed_beside_a_full_disk(
+        bench()
+            .args(["compare", "--ops", "nm_matvec", "--seconds", "0.01"])
+            .args(["--json", "/dev/full", "--csv"])
+            .arg(&csv),
     );
     assert!(table.contains("nm_matvec"), "{table}");
     assert!(std::fs::read_to_string(csv).unwrap().lines().count() > 1);
@@ -105,27 +109,10 @@ fn what_was_measured_is_told_where_a_report_cannot_be_written() {
 #[test]
 #[cfg(target_os = "linux")]
 fn what_was_tuned_is_told_where_the_table_cannot_be_written() {
-    let output = bench()
-        .args([
-            "tune",
-            "--ops",
-            "nm_matvec",
-            "--tokens",
-            "1",
-            "--budget",
-            "4",
-        ])
-        .args(["--out", "/dev/full"])
-        .output()
-        .unwrap();
-    let (table, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(
-        errors.contains("error: cannot write: No space left on device (os error 28): /dev/full"),
-        "{errors}"
+    let table = printed_beside_a_full_disk(
+        bench()
+            .args(["tune", "--ops", "nm_matvec", "--tokens", "1"])
+            .args(["--budget", "4", "--out", "/dev/full"]),
     );
     assert!(table.contains(" defaults displaced on "), "{table}");
     assert!(!table.contains("written to"), "{table}");

@@ -6,17 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-#[test]
-fn the_rows_measured_before_ctrl_c_are_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    let reports = ["runs.json", "runs.csv", "runs.html"].map(path);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sparse-bench"));
-    // Long enough that the second row is at work when the signal comes.
-    command.args(["compare", "--ops", "nm_matvec", "--seconds", "3"]);
-    for (option, file) in ["--json", "--csv", "--html"].iter().zip(&reports) {
-        command.arg(option).arg(file);
-    }
+/// What `command` says on its standard error and output where Ctrl-C comes while it is at its second row. It must end as interrupted.
+fn interrupted(command: &mut Command) -> (String, String) {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -38,6 +29,21 @@ fn the_rows_measured_before_ctrl_c_are_written() {
     let mut out = child.stdout.take().unwrap();
     out.read_to_string(&mut table).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    (said, table)
+}
+
+#[test]
+fn the_rows_measured_before_ctrl_c_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let reports = ["runs.json", "runs.csv", "runs.html"].map(path);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparse-bench"));
+    // Long enough that the second row is at work when the signal comes.
+    command.args(["compare", "--ops", "nm_matvec", "--seconds", "3"]);
+    for (option, file) in ["--json", "--csv", "--html"].iter().zip(&reports) {
+        command.arg(option).arg(file);
+    }
+    let (said, table) = interrupted(&mut command);
 
     let [json, csv, html] = reports.map(|path| std::fs::read_to_string(path).unwrap());
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -65,28 +71,11 @@ fn the_rows_measured_before_ctrl_c_are_written() {
 fn the_tiles_found_before_ctrl_c_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let tiles = folder.path().join("tiles.json");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sparse-bench"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparse-bench"));
+    command
         .args(["tune", "--ops", "nm_matvec", "--budget", "30", "--out"])
-        .arg(&tiles)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut errors = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains("row 2 of ") {
-        assert!(errors.read_line(&mut said).unwrap() > 0, "{said}");
-    }
-    let signalled = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(signalled.success());
-    errors.read_to_string(&mut said).unwrap();
-    let mut table = String::new();
-    let mut out = child.stdout.take().unwrap();
-    out.read_to_string(&mut table).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+        .arg(&tiles);
+    let (said, table) = interrupted(&mut command);
     assert!(table.contains("written to "), "{table}");
     let json: Value = serde_json::from_str(&std::fs::read_to_string(tiles).unwrap()).unwrap();
     assert!(json.is_object(), "{json}");

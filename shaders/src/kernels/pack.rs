@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
-use crate::packing::PackSquares;
+use crate::packing::{PackSquares, label};
 use crate::storage::Storage;
 
 /// Turns activations into k-major panels of f32; see `pack.wgsl`.
@@ -42,7 +42,7 @@ impl PackKernel {
     }
 
     const fn squares(&self) -> PackSquares {
-        PackSquares::of(self.panel, self.reads_lines && !self.transposed)
+        PackSquares::of(self.panel, self.transposed, self.reads_lines)
     }
 }
 
@@ -74,14 +74,13 @@ impl Kernel for PackKernel {
     }
 
     fn name(&self) -> String {
-        let unaligned = if self.vector_input { "" } else { "_unaligned" };
-        let transposed = if self.transposed { "_transposed" } else { "" };
-        let lines = if self.reads_lines { "_lines" } else { "" };
-        format!(
-            "pack_{}{transposed}{unaligned}_panel-{}{lines}",
-            self.input.name(),
-            self.panel
-        )
+        let label = label(
+            self.vector_input,
+            self.transposed,
+            self.panel,
+            self.reads_lines,
+        );
+        format!("pack_{}{label}", self.input.name())
     }
 
     fn check(&self) -> Result<(), ConfigError> {

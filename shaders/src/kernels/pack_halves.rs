@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::PackKernel;
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
-use crate::packing::PackSquares;
+use crate::packing::{PackSquares, label};
 
 /// Turns half-width activations into k-major panels of the same type; see `pack_halves.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ impl PackHalvesKernel {
     }
 
     const fn squares(&self) -> PackSquares {
-        PackSquares::of(self.panel, self.reads_lines && !self.transposed)
+        PackSquares::of(self.panel, self.transposed, self.reads_lines)
     }
 }
 
@@ -62,13 +62,13 @@ impl Kernel for PackHalvesKernel {
     }
 
     fn name(&self) -> String {
-        let unaligned = if self.vector_input { "" } else { "_unaligned" };
-        let transposed = if self.transposed { "_transposed" } else { "" };
-        let lines = if self.reads_lines { "_lines" } else { "" };
-        format!(
-            "pack_halves{transposed}{unaligned}_panel-{}{lines}",
-            self.panel
-        )
+        let label = label(
+            self.vector_input,
+            self.transposed,
+            self.panel,
+            self.reads_lines,
+        );
+        format!("pack_halves{label}")
     }
 
     fn check(&self) -> Result<(), ConfigError> {

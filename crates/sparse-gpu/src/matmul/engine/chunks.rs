@@ -18,6 +18,8 @@ pub(super) struct Chunking<'a> {
     pub(super) problem: &'a MatmulProblem,
     pub(super) parts: Parts,
     pub(super) packed_rows: usize,
+    /// Storage of packed activations, the same for every kernel of a kind.
+    pub(super) packed: DType,
 }
 
 impl Chunking<'_> {
@@ -46,7 +48,7 @@ impl Chunking<'_> {
     fn tokens(&self, kernel: KernelChoice, parts: usize) -> usize {
         let (problem, limit) = (self.problem, window_bytes(self.gpu));
         let panel = kernel.panel();
-        let packed = self.packed_bytes(kernel) * self.packed_rows as u64;
+        let packed = self.packed.bytes() as u64 * self.packed_rows as u64;
         // One panel may take what it needs; several are kept below the cap.
         let cap = limit.min(MOST_PACKED_BYTES.max(packed * panel as u64));
         let packed = fit_in(cap, packed) / panel * panel;
@@ -70,12 +72,6 @@ impl Chunking<'_> {
         }
     }
 
-    /// Bytes of a packed activation.
-    fn packed_bytes(&self, kernel: KernelChoice) -> u64 {
-        let x = self.problem.types.x;
-        kernel.packed(x, self.gpu.is_software()).bytes() as u64
-    }
-
     /// Bytes of the f32 sums of some tokens.
     fn sums_bytes(&self, tokens: usize, parts: usize) -> u64 {
         (4 * self.problem.n_out as u64)
@@ -90,7 +86,7 @@ impl Chunking<'_> {
             return self.too_many_parts(kernel);
         }
         let longest = self.packed_rows.max(self.problem.n_out) as u64;
-        let panel_bytes = self.packed_bytes(kernel) * kernel.panel() as u64;
+        let panel_bytes = self.packed.bytes() as u64 * kernel.panel() as u64;
         too_long_rows(self.gpu, self.problem, panel_bytes * longest)
     }
 

@@ -34,15 +34,16 @@ impl Schedule {
     pub(super) fn plan(gpu: &Gpu, problem: MatmulProblem, choice: Choice) -> Result<Self, Error> {
         let Choice { walk, kernel, .. } = choice;
         let packed_rows = packed_rows(walk, problem.k_in, kernel.step());
+        let packed = kernel.packed(problem.types.x, gpu.is_software());
         let parts = Parts::plan(gpu, &problem, walk, kernel)?;
         let chunking = Chunking {
             gpu,
             problem: &problem,
             parts,
             packed_rows,
+            packed,
         };
         let (kernel, chunk_tokens) = chunking.fit(kernel)?;
-        let packed = kernel.packed(problem.types.x, gpu.is_software());
         let schedule = Self {
             problem,
             walk,
