@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use sparse_bench::cli::{Operation, PresetName};
 use sparse_bench::compare::bench::Bench;
 use sparse_bench::compare::source::MatmulRow;
-use sparse_bench::device::{MatmulRun, class_of};
+use sparse_bench::device::{MatmulRun, class_of, cold_copies};
 use sparse_bench::presets::{Case, MatmulCase, cases};
 use sparse_bench::weights::PrunedWeights;
 use sparse_core::{DType, Element};
@@ -49,6 +49,7 @@ fn row<T: Element>(criterion: &mut Criterion, bench: &Bench, case: MatmulCase) {
     let mut run = MatmulRun::plan(
         &bench.gpu,
         &pruned,
+        cold_copies(tokens, pruned.bytes()),
         &x,
         None,
         Epilogue::default(),

@@ -7,7 +7,7 @@ use sparse_gpu::{GpuTensor, NaiveMatmul, Tier, defaults};
 use super::bench::{Bench, Recorder, RowWords};
 use crate::ceilings::Work;
 use crate::cli::{Operation, Pattern};
-use crate::device::MatmulRun;
+use crate::device::{Copies, MatmulRun, cold_copies};
 use crate::measure::Ideal;
 use crate::peers::Finalists;
 use crate::record::{Record, Shape};
@@ -88,7 +88,20 @@ pub fn measure<T: Element>(
         activation: in_shader_words(job.activation),
         ..sparse_gpu::Epilogue::default()
     };
-    let mut own = MatmulRun::plan(gpu, &pruned, &x, bias.clone(), on_gpu, job.tier)?;
+    // Other libraries run on one copy of their weights, and so do ours beside them.
+    let copies = |w: &PrunedWeights<T>| match &bench.peers {
+        Some(_) => 1,
+        None => cold_copies(tokens, w.bytes()),
+    };
+    let mut own = MatmulRun::plan(
+        gpu,
+        &pruned,
+        copies(&pruned),
+        &x,
+        bias.clone(),
+        on_gpu,
+        job.tier,
+    )?;
     bench.poison(own.y());
     bench.run_once(&mut |pass| own.record(pass))?;
     let (_, y) = gpu.read_blocking::<f32>(own.y())?.into_parts();
@@ -122,7 +135,7 @@ pub fn measure<T: Element>(
                 Baseline::Portable => Tier::Portable,
                 _ => job.tier,
             };
-            let mut dense = MatmulRun::plan(gpu, &dense, &x, bias, on_gpu, tier)?;
+            let mut dense = MatmulRun::plan(gpu, &dense, copies(&dense), &x, bias, on_gpu, tier)?;
             let recorders: &mut [Recorder<'_>] =
                 &mut [&mut |pass| dense.record(pass), &mut |pass| own.record(pass)];
             bench.time_beside(recorders, finalists, after_round)?
@@ -134,14 +147,13 @@ pub fn measure<T: Element>(
                 k_in,
                 dtype: T::DTYPE,
             })?;
-            let (w, mut y) = (
-                gpu.upload(&pruned.to_dense()?)?,
-                result(bench, tokens, n_out)?,
-            );
-            let recorders: &mut [Recorder<'_>] =
-                &mut [&mut |pass| plan.record(pass, &w, &x, &mut y), &mut |pass| {
-                    own.record(pass)
-                }];
+            let w = pruned.to_dense()?;
+            let w = Copies::upload(copies(&dense), || gpu.upload(&w))?;
+            let mut y = result(bench, tokens, n_out)?;
+            let recorders: &mut [Recorder<'_>] = &mut [
+                &mut |pass| plan.record(pass, w.turn(), &x, &mut y),
+                &mut |pass| own.record(pass),
+            ];
             bench.time_beside(recorders, finalists, after_round)?
         }
     };

@@ -8,11 +8,15 @@ use sparse_gpu::{
 
 use sparse_shaders::MatvecKernel;
 
+use super::Copies;
 use crate::weights::PrunedWeights;
 
-/// Weights in GPU memory.
+/// Weights in GPU memory, in one copy or in several that runs take by turns.
 #[derive(Debug)]
-pub enum GpuWeights {
+pub struct GpuWeights(Copies<Uploaded>);
+
+#[derive(Debug)]
+enum Uploaded {
     /// All of them.
     Dense(GpuTensor),
     /// N of every M.
@@ -22,16 +26,23 @@ pub enum GpuWeights {
 }
 
 impl GpuWeights {
-    /// Copies weights to the GPU.
+    /// Copies weights to the GPU, so many times: [`cold_copies`](super::cold_copies).
     ///
     /// # Errors
     /// Where they do not fit.
-    pub fn upload<T: Element>(gpu: &Gpu, weights: &PrunedWeights<T>) -> Result<Self, Error> {
-        Ok(match weights {
-            PrunedWeights::Dense(w) => Self::Dense(gpu.upload(w)?),
-            PrunedWeights::Nm(w) => Self::Nm(gpu.upload_nm(w)?),
-            PrunedWeights::Bsr(w) => Self::Bsr(Box::new(gpu.upload_bsr(w)?)),
-        })
+    pub fn upload<T: Element>(
+        gpu: &Gpu,
+        weights: &PrunedWeights<T>,
+        copies: usize,
+    ) -> Result<Self, Error> {
+        let upload = || -> Result<Uploaded, Error> {
+            Ok(match weights {
+                PrunedWeights::Dense(w) => Uploaded::Dense(gpu.upload(w)?),
+                PrunedWeights::Nm(w) => Uploaded::Nm(gpu.upload_nm(w)?),
+                PrunedWeights::Bsr(w) => Uploaded::Bsr(Box::new(gpu.upload_bsr(w)?)),
+            })
+        };
+        Copies::upload(copies, upload).map(Self)
     }
 
     /// Plans `y = x w^T` and what `epilogue` adds, in the operation that takes so many tokens.
@@ -46,14 +57,14 @@ impl GpuWeights {
         epilogue: Epilogue,
         tier: Tier,
     ) -> Result<MatmulPlan, Error> {
-        match self {
-            Self::Dense(_) => gpu.plan_blocking(&DenseMatmul {
+        match self.0.first() {
+            Uploaded::Dense(_) => gpu.plan_blocking(&DenseMatmul {
                 types,
                 epilogue,
                 tier,
                 ..DenseMatmul::new(tokens, n_out, k_in)
             }),
-            Self::Nm(w) => plan_nm(
+            Uploaded::Nm(w) => plan_nm(
                 gpu,
                 [tokens, n_out, k_in],
                 w.pattern(),
@@ -61,7 +72,7 @@ impl GpuWeights {
                 epilogue,
                 tier,
             ),
-            Self::Bsr(w) => gpu.plan_blocking(&BsrMatmul {
+            Uploaded::Bsr(w) => gpu.plan_blocking(&BsrMatmul {
                 types,
                 epilogue,
                 tier,
@@ -70,7 +81,7 @@ impl GpuWeights {
         }
     }
 
-    /// Records a plan that was made for these weights.
+    /// Records a plan that was made for these weights, with the copy whose turn it is.
     ///
     /// # Errors
     /// Those of [`MatmulPlan::record_with`].
@@ -82,10 +93,10 @@ impl GpuWeights {
         extras: Extras<'_>,
         y: &mut GpuTensor,
     ) -> Result<(), Error> {
-        match self {
-            Self::Dense(w) => plan.record_with(pass, w, x, extras, y),
-            Self::Nm(w) => plan.record_with(pass, w, x, extras, y),
-            Self::Bsr(w) => plan.record_with(pass, &**w, x, extras, y),
+        match self.0.turn() {
+            Uploaded::Dense(w) => plan.record_with(pass, w, x, extras, y),
+            Uploaded::Nm(w) => plan.record_with(pass, w, x, extras, y),
+            Uploaded::Bsr(w) => plan.record_with(pass, &**w, x, extras, y),
         }
     }
 }
@@ -125,7 +136,7 @@ pub struct MatmulRun {
 }
 
 impl MatmulRun {
-    /// Plans `y = activation(x w^T + bias)` with weights `[n_out, k_in]` and an uploaded `x [tokens, k_in]`. The storage
+    /// Plans `y = activation(x w^T + bias)` with so many copies of weights `[n_out, k_in]` and an uploaded `x [tokens, k_in]`. The storage
     /// type of a bias in `epilogue` is replaced by that of `bias`.
     ///
     /// # Errors
@@ -133,6 +144,7 @@ impl MatmulRun {
     pub fn plan<T: Element>(
         gpu: &Gpu,
         weights: &PrunedWeights<T>,
+        copies: usize,
         x: &GpuTensor,
         bias: Option<GpuTensor>,
         epilogue: Epilogue,
@@ -140,7 +152,7 @@ impl MatmulRun {
     ) -> Result<Self, Error> {
         let (n_out, k_in) = weights.shape();
         let tokens = x.shape().first().copied().unwrap_or(0);
-        let uploaded = GpuWeights::upload(gpu, weights)?;
+        let uploaded = GpuWeights::upload(gpu, weights, copies)?;
         let types = MatmulTypes {
             x: x.dtype(),
             w: T::DTYPE,

@@ -8,6 +8,7 @@ use super::heatmap::{MaskMap, Picture, picture};
 use super::plot::{Plot, plots};
 use super::roofline::{RooflinePlot, roofline};
 use crate::ceilings::Ceilings;
+use crate::device::COLD_TOKENS;
 use crate::peers::Contender;
 use crate::record::{Record, milliseconds};
 
@@ -55,6 +56,7 @@ pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
             .as_ref()
             .and_then(|ceilings| roofline(&report.records, ceilings)),
         peers: &report.peers,
+        cold_tokens: COLD_TOKENS,
         contenders: report.records.iter().filter_map(Contenders::of).collect(),
     };
     environment
@@ -76,6 +78,7 @@ struct Page<'a> {
     ceilings: Option<String>,
     roofline: Option<RooflinePlot>,
     peers: &'a str,
+    cold_tokens: usize,
     contenders: Vec<Contenders>,
 }
 
@@ -278,6 +281,17 @@ mod tests {
                 .unwrap()
                 .contains("1 row lies outside of its error bound")
         );
+    }
+
+    #[test]
+    fn weights_from_memory_are_told_where_ours_ran_alone() {
+        let cold = "products of at most 8 tokens read another copy of their weights";
+        assert!(!to_html(&example()).unwrap().contains(cold));
+        let alone = Report {
+            peers: String::new(),
+            ..example()
+        };
+        assert!(to_html(&alone).unwrap().contains(cold));
     }
 
     #[test]

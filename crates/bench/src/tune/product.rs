@@ -8,7 +8,7 @@ use sparse_gpu::{
 
 use super::contest::TunedOperation;
 use crate::cli::Pattern;
-use crate::device::GpuWeights;
+use crate::device::{GpuWeights, cold_copies};
 use crate::weights::PrunedWeights;
 
 /// Magnitude of the integers: sums of up to 2^19 products of two are exact in f32.
@@ -30,7 +30,7 @@ impl<T: Element> Product<T> {
         let [tokens, n_out, k_in] = sizes;
         let w = PrunedWeights::prune(integer_matrix::<T>(n_out, k_in, LIMIT, 1)?, pattern)?;
         Ok(Self {
-            weights: GpuWeights::upload(gpu, &w)?,
+            weights: GpuWeights::upload(gpu, &w, cold_copies(tokens, w.bytes()))?,
             sizes,
             types: MatmulTypes {
                 x: T::DTYPE,

@@ -1,0 +1,102 @@
+//! Copies of an operand that runs take by turns, so that none of them finds it in a cache.
+
+use std::cell::Cell;
+
+use sparse_shaders::MatvecKernel;
+
+/// Most tokens of products whose weights no run finds in a cache: those of a mat-vec, which reads each weight for a few multiply-adds.
+pub const COLD_TOKENS: usize = MatvecKernel::MAX_TOKENS;
+/// What runs read before they come back to the first copy: more than the last-level caches of GPUs and, core complex by core complex, of processors.
+const COLD_BYTES: usize = 128 << 20;
+/// Most copies: operands below 2 MiB, whose copies do not fill a cache then, are bound by other things than bytes.
+const MOST_COPIES: usize = 64;
+
+/// How many copies of `bytes` of weights a product of so many tokens takes by turns. In a model the weights of all other layers are read between
+/// two runs of one, which decides the time of a product that is bound by bytes; one of more than [`COLD_TOKENS`] is bound by arithmetic and takes one.
+pub fn cold_copies(tokens: usize, bytes: usize) -> usize {
+    if tokens > COLD_TOKENS {
+        return 1;
+    }
+    COLD_BYTES.div_ceil(bytes.max(1)).clamp(1, MOST_COPIES)
+}
+
+/// Copies of one operand.
+#[derive(Debug)]
+pub struct Copies<T> {
+    first: T,
+    others: Vec<T>,
+    next: Cell<usize>,
+}
+
+impl<T> Copies<T> {
+    /// At least one, and as many as `count`, made by `upload`.
+    ///
+    /// # Errors
+    /// The first of `upload`.
+    pub fn upload<E>(count: usize, mut upload: impl FnMut() -> Result<T, E>) -> Result<Self, E> {
+        let first = upload()?;
+        let others = (1..count).map(|_| upload()).collect::<Result<_, _>>()?;
+        Ok(Self {
+            first,
+            others,
+            next: Cell::new(0),
+        })
+    }
+
+    /// The first copy, for what all of them have in common.
+    pub fn first(&self) -> &T {
+        &self.first
+    }
+
+    /// The next one; behind the last comes the first.
+    pub fn turn(&self) -> &T {
+        let turn = self.next.get();
+        self.next.set((turn + 1) % (1 + self.others.len()));
+        turn.checked_sub(1)
+            .and_then(|other| self.others.get(other))
+            .unwrap_or(&self.first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_take_turns() {
+        let mut made = 0;
+        let copies = Copies::upload(3, || {
+            made += 1;
+            Ok::<_, ()>(made)
+        })
+        .unwrap();
+        let turns: Vec<i32> = (0..7).map(|_| *copies.turn()).collect();
+        assert_eq!(turns, [1, 2, 3, 1, 2, 3, 1]);
+        assert_eq!((*copies.first(), made), (1, 3));
+        let one = Copies::upload(0, || Ok::<_, ()>('a')).unwrap();
+        assert_eq!((*one.turn(), *one.turn()), ('a', 'a'));
+    }
+
+    #[test]
+    fn an_upload_that_fails_is_told() {
+        let mut left = 2;
+        let refused = Copies::upload(3, || {
+            left -= 1;
+            if left < 0 {
+                return Err("no memory");
+            }
+            Ok(())
+        });
+        assert_eq!(refused.unwrap_err(), "no memory");
+    }
+
+    #[test]
+    fn few_tokens_read_more_than_a_cache_holds() {
+        let mib = 1 << 20;
+        assert_eq!(cold_copies(1, 32 * mib), 4);
+        assert_eq!(cold_copies(COLD_TOKENS, 9 * mib), 15);
+        assert_eq!(cold_copies(1, 500 * mib), 1);
+        assert_eq!((cold_copies(1, 8), cold_copies(1, 0)), (64, 64));
+        assert_eq!(cold_copies(COLD_TOKENS + 1, mib), 1);
+    }
+}
