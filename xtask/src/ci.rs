@@ -1,10 +1,10 @@
 //! `cargo xtask ci`: everything that a change must pass, step by step, with the time each took.
 
 use crate::adapter::{self, AdapterVariables, DriverChoice};
-use crate::{cargo, isa, setup};
+use crate::{cargo, isa, setup, wasm};
 use anyhow::Result;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// Arguments of `cargo xtask ci`.
@@ -38,9 +38,6 @@ const fn step(name: &'static str, cargo: &'static [&'static str]) -> Step {
         new_target: false,
     }
 }
-
-/// The portability target of `sparse-gpu`; checked where rustup has it.
-const WASM: &str = "wasm32-unknown-unknown";
 
 /// Tests come first: they are what the README promises, and the steps behind them reuse most of what they build.
 const STEPS: [Step; 6] = [
@@ -79,23 +76,33 @@ const STEPS: [Step; 6] = [
                 "xtask",
                 "--exclude",
                 "sparse-isa",
+                "--exclude",
+                "sparse-browser-tests",
                 "--allow-dirty",
             ],
         )
     },
 ];
 
+/// `sparse-gpu` and its tests in browsers (`cargo xtask browser` runs them), where the target is here.
 const WASM_STEP: Step = step(
     "wasm32",
-    &["check", "--package", "sparse-gpu", "--target", WASM],
+    &[
+        "check",
+        "--package",
+        "sparse-browser-tests",
+        "--tests",
+        "--target",
+        wasm::TARGET,
+    ],
 );
 
 /// Runs all steps and prints the list with seconds; stops at the first that fails.
 pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
     setup::run(&arguments.setup)?;
     let variables = adapter::variables(arguments.driver)?;
-    let wasm = wasm_is_installed();
-    let steps = STEPS.iter().chain(wasm.then_some(&WASM_STEP));
+    let wasm_is_here = wasm::is_installed();
+    let steps = STEPS.iter().chain(wasm_is_here.then_some(&WASM_STEP));
 
     let mut done = Vec::new();
     for step in steps {
@@ -127,8 +134,9 @@ pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
             "not checked: the machine code; Mesa's driver for AMD, whose compiler says, exists on Linux only"
         );
     }
-    if !wasm {
-        println!("not checked: {WASM}, which is not installed (rustup target add {WASM})");
+    if !wasm_is_here {
+        let target = wasm::TARGET;
+        println!("not checked: {target}, which is not installed (rustup target add {target})");
     }
     Ok(())
 }
@@ -173,19 +181,6 @@ fn list(done: &[(&str, Duration)], failed: Option<&str>) -> String {
     let total: Duration = done.iter().map(|(_, time)| *time).sum();
     text += &format!("\n{:10} {:8.1}", "all", total.as_secs_f64());
     text
-}
-
-/// Asks the compiler where the target's standard library would lie: works with and without rustup.
-fn wasm_is_installed() -> bool {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut command = Command::new(rustc);
-    command
-        .args(["--print", "target-libdir", "--target", WASM])
-        .stderr(Stdio::null());
-    let Ok(output) = command.output() else {
-        return false;
-    };
-    std::path::Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
 }
 
 #[cfg(test)]

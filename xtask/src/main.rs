@@ -1,9 +1,10 @@
-//! Development commands of the workspace: `cargo xtask <setup|test|bench|ci|isa|shaders>`.
+//! Development commands of the workspace: `cargo xtask <setup|test|bench|browser|ci|isa|shaders>`.
 //!
 //! They are a Rust program and not shell scripts so that they work alike on Linux, Windows and macOS.
 
 mod adapter;
 mod bench;
+mod browser;
 mod cargo;
 mod ci;
 mod compilers;
@@ -16,6 +17,7 @@ mod setup;
 mod shaders;
 mod test;
 mod vulkan;
+mod wasm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -36,6 +38,8 @@ enum Command {
     Test(test::TestArguments),
     /// Compares every sparse operation with its dense twin on this machine and writes a report.
     Bench(bench::BenchArguments),
+    /// Runs the operations in a headless Chromium, on the software adapter that it brings.
+    Browser(browser::BrowserArguments),
     /// Runs everything that a change must pass, step by step.
     Ci(ci::CiArguments),
     /// Compiles the kernels through a GPU's driver, hardware or not, and says what their machine code holds.
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Browser(arguments) => browser::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Isa(arguments) => isa::run(&arguments),
         Command::Shaders(arguments) => shaders::run(&arguments),
