@@ -80,7 +80,8 @@ pub fn xattention_select(
 fn by_score(row: &[f64], candidates: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut order: Vec<usize> = candidates.collect();
     // The sort is stable and the candidates ascend, so equal scores keep the lower index first.
-    order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+    // Adding +0.0 leaves no -0.0, which the total order would put below 0.0.
+    order.sort_by(|&a, &b| (row[b] + 0.0).total_cmp(&(row[a] + 0.0)));
     order
 }
 
@@ -114,6 +115,14 @@ mod tests {
             let mask = xattention_select(&scores, &layout(1, threshold.into())).unwrap();
             assert_eq!(selected(&mask, 0), expected, "threshold {threshold}");
         }
+    }
+
+    #[test]
+    fn zeros_of_both_signs_are_equal() {
+        let scores = BlockScores::try_new([1, 1, 1, 4], vec![0.0, -0.0, 1.0, 0.0]).unwrap();
+        let layout = with(|o| o.top_k = Some(3));
+        let mask = xattention_select(&scores, &layout).unwrap();
+        assert_eq!(selected(&mask, 0), [0, 1, 2]);
     }
 
     #[test]
