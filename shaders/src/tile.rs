@@ -10,7 +10,8 @@ use crate::config_error::{ConfigError, require, require_lanes};
 pub struct Tile {
     /// Rows of w that every invocation of a workgroup computes: 1, 2, 4, 8 or 16.
     pub rows: usize,
-    /// Tokens of an invocation: a multiple of 4, at most 16.
+    /// Tokens of an invocation: a multiple of 4, at most 16. Products pack x into panels of a power of two of tokens, or a multiple of 32, so that
+    /// 12 need 8 lanes or more there.
     pub cols: usize,
     /// Invocations of a workgroup: a power of two, at most 256.
     pub lanes: usize,

@@ -93,7 +93,7 @@ pub enum XAttentionError {
     },
     /// Reference mode: the block does not divide the chunk.
     #[error(
-        "block {block} does not divide chunk {chunk}; give a multiple of the block, or no chunk for the usual one"
+        "block {block} does not divide chunk {chunk}; give a chunk that is a multiple of the block (without one it is a power of two from 2048 up)"
     )]
     Chunk {
         /// Chunk asked for, or what the wrapper's rule gives.

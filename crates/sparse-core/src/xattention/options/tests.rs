@@ -90,7 +90,12 @@ fn a_chunk_is_a_multiple_of_the_block_and_no_longer_than_a_sequence() {
     };
     let shape = AttentionShape::try_new(1, 1, 1, 100, 100, 8).unwrap();
     let (chunk, block) = (2048, 96);
-    assert_eq!(options.layout(shape), Err(E::Chunk { chunk, block }));
+    let error = E::Chunk { chunk, block };
+    assert_eq!(
+        error.to_string(),
+        "block 96 does not divide chunk 2048; give a chunk that is a multiple of the block (without one it is a power of two from 2048 up)"
+    );
+    assert_eq!(options.layout(shape), Err(error));
 }
 
 #[test]
