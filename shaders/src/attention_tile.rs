@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config_error::{ConfigError, require};
+use crate::counting::times;
 
 /// Dimensions of q and k that a workgroup of a tiled kernel stages at a time.
 pub(crate) const PIECE: usize = 16;
@@ -13,14 +14,6 @@ pub(crate) const STEP: usize = 64;
 /// Dimensions that a loop of a direct kernel takes at least. Loops over 16 fit what a processor keeps decoded; shorter ones only add rounds, text to
 /// compile and readings of the scores.
 const SHORTEST_LOOP: usize = 16;
-
-/// Rounds of a loop over `count` things, `step` at a time.
-const fn rounds(count: usize, step: usize) -> usize {
-    match step {
-        0 => usize::MAX,
-        _ => count.div_ceil(step),
-    }
-}
 
 /// How the queries of a workgroup are divided among its invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,13 +68,13 @@ impl AttentionTile {
     /// Rounds of all loops of an invocation together, at most, over `keys` keys in blocks of `block`; `usize::MAX` where a step of nothing would
     /// never end.
     pub const fn loop_rounds(self, head_dim: usize, keys: usize, block: usize) -> usize {
-        let steps = rounds(keys, self.keys());
+        let steps = times(keys, self.keys());
         // The walk takes a round for each block, and its search at most two.
-        let walk = rounds(keys, block).saturating_mul(3).saturating_add(3);
+        let walk = times(keys, block).saturating_mul(3).saturating_add(3);
         let inner = match self {
             Self::Direct { dims, .. } => {
                 // Scores and output, for each part of the dimensions; the last step of a block may be short.
-                let loops = rounds(head_dim, dims).saturating_mul(2);
+                let loops = times(head_dim, dims).saturating_mul(2);
                 steps
                     .saturating_mul(loops)
                     .saturating_add(keys.div_ceil(STEP))

@@ -18,6 +18,7 @@ mod attention_tile;
 mod block_walk;
 mod ceiling;
 mod config_error;
+mod counting;
 mod expand;
 mod kernel;
 mod kernels;

@@ -16,11 +16,11 @@ pub(crate) struct PackSquares {
 }
 
 impl PackSquares {
-    /// For panels of so many tokens; a panel of one has rows instead of squares. Invocations side by side read lines of 64 bytes of x as wholes where
+    /// For panels of so many tokens; a panel of one, or of none, which kernels refuse, has rows instead of squares. Invocations side by side read lines of 64 bytes of x as wholes where
     /// they are to and x has tokens as rows, two squares along tokens; else they write whole lines of the panels, eight squares.
     pub(crate) const fn of(panel: usize, transposed: bool, reads_lines: bool) -> Self {
         let most = if reads_lines && !transposed { 2 } else { 8 };
-        let squares = panel.div_ceil(4);
+        let squares = if panel < 4 { 1 } else { panel.div_ceil(4) };
         let squares_t = if squares < most { squares } else { most };
         let squares_k = PLAIN_LANES / squares_t;
         Self {
@@ -43,4 +43,25 @@ pub(crate) fn label(
     let transposed = if transposed { "_transposed" } else { "" };
     let lines = if reads_lines { "_lines" } else { "" };
     format!("{transposed}{unaligned}_panel-{panel}{lines}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_invocations_have_a_square() {
+        let tile = |panel, transposed, reads_lines| {
+            let squares = PackSquares::of(panel, transposed, reads_lines);
+            (squares.tile_tokens, squares.tile_k)
+        };
+        assert_eq!(tile(4, false, false), (4, 256));
+        assert_eq!(tile(64, false, false), (32, 32));
+        assert_eq!(tile(64, false, true), (8, 128));
+        assert_eq!(tile(64, true, true), (32, 32));
+        // Rows of one token; panels of none are refused by the kernels, whoever asks them for sizes first.
+        assert_eq!(tile(1, false, false), (1, 256));
+        assert_eq!(tile(0, false, false), (1, 256));
+        assert_eq!(tile(usize::MAX, false, false), (32, 32));
+    }
 }

@@ -20,7 +20,7 @@ pub struct Tile {
 impl Tile {
     /// Tokens of a workgroup.
     pub const fn panel(self) -> usize {
-        self.cols * self.lanes
+        self.cols.saturating_mul(self.lanes)
     }
 
     /// Whether the templates can be expanded with this tile; `kernel` names what it is for.

@@ -47,3 +47,70 @@ pub fn cooperative_tile(
 pub fn matvec_kernel(walk: Walk, tokens: usize, n_out: usize, class: AdapterClass) -> MatvecKernel {
     crate::matmul::choose::matvec_tile(walk, tokens, n_out, class).kernel(walk)
 }
+
+#[cfg(test)]
+mod tests {
+    use sparse_core::attention::AttentionShape;
+
+    use super::*;
+
+    const CLASSES: [AdapterClass; 4] = [
+        AdapterClass::Software,
+        AdapterClass::SoftwareAvx512,
+        AdapterClass::Amd,
+        AdapterClass::Nvidia,
+    ];
+
+    /// Walks with `n` wherever a number is the caller's.
+    fn walks(n: usize) -> [Walk; 4] {
+        [
+            Walk::Nm {
+                n,
+                m: n,
+                v: n,
+                index_bits: 2,
+            },
+            Walk::Bsr { br: n, bc: n },
+            Walk::BsrTransposed { br: n, bc: n },
+            Walk::DenseTransposed {
+                vector_weights: true,
+                whole_steps: true,
+            },
+        ]
+    }
+
+    #[test]
+    fn sizes_of_any_numbers_have_a_tile() {
+        let most = usize::MAX;
+        let shape = AttentionShape::try_new(1, 1, 1, 64, 64, 64).unwrap();
+        for class in CLASSES {
+            for n in [0, 1, 3, most - 1, most] {
+                assert!(score_tile(n, class).panel() > 0);
+                let block = BlockAttention {
+                    block: n,
+                    ..BlockAttention::new(shape)
+                };
+                assert!(attention_tile(&block, class).queries() > 0);
+                for (walk, tokens) in walks(n).into_iter().zip([0, 1, most, n]) {
+                    assert!(matmul_tile(walk, tokens, class).panel() > 0);
+                    assert!(matvec_kernel(walk, tokens, n, class).slices() > 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn subgroups_of_any_size_have_a_cooperative_tile() {
+        for class in CLASSES {
+            for size in [0, 1, 48, u32::MAX] {
+                for tokens in [0, 1, usize::MAX] {
+                    for walk in walks(16) {
+                        let sixteen = MatrixSize::Sixteen;
+                        let tile = cooperative_tile(walk, tokens, sixteen, class, (size, size));
+                        assert!(tile.shares > 0 && tile.lanes <= 512, "{tile}");
+                    }
+                }
+            }
+        }
+    }
+}

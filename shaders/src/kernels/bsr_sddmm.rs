@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::{ConfigError, require, require_lanes};
+use crate::counting::times;
 use crate::kernel::Kernel;
 use crate::output::{Addend, Output};
 use crate::storage::Storage;
@@ -38,12 +39,12 @@ impl SddmmKernel {
     }
 
     const fn row_tiles(&self) -> usize {
-        self.block.0.div_ceil(self.rows)
+        times(self.block.0, self.rows)
     }
 
-    /// Invocations that a block needs.
+    /// Invocations that a block needs; more than can be counted where an invocation computes no rows.
     pub const fn items_per_block(&self) -> usize {
-        self.row_tiles() * self.bc4()
+        self.row_tiles().saturating_mul(self.bc4())
     }
 }
 
@@ -136,5 +137,34 @@ impl Kernel for SddmmKernel {
             br.min(bc),
             "multiples of 4, for vec4 operands",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_needs_an_invocation_for_each_tile_of_it() {
+        let items = |block, rows| {
+            let kernel = SddmmKernel {
+                block,
+                rows,
+                lanes: 8,
+                dy: Storage::F32,
+                vector_dy: false,
+                x: Storage::F32,
+                vector_x: false,
+                out: Storage::F32,
+                scaled: false,
+                accumulate: false,
+            };
+            assert_eq!(kernel.check().is_ok(), rows == 8, "{kernel:?}");
+            kernel.items_per_block()
+        };
+        assert_eq!(items((17, 9), 8), 3 * 3);
+        // An invocation that computes no rows never gets through a block.
+        assert_eq!(items((17, 9), 0), usize::MAX);
+        assert_eq!(items((usize::MAX, usize::MAX), 1), usize::MAX);
     }
 }

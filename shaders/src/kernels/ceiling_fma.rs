@@ -22,7 +22,10 @@ pub struct FmaCeilingKernel {
 impl FmaCeilingKernel {
     /// Multiply-adds of one invocation.
     pub const fn fmas_per_invocation(&self) -> usize {
-        4 * self.chains * self.rounds * self.steps
+        self.chains
+            .saturating_mul(4)
+            .saturating_mul(self.rounds)
+            .saturating_mul(self.steps)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `matmul.wgsl`: the tiled matmul that dense, N:M and block-sparse weights share.
 
 use serde::Serialize;
+use serde::ser::Error;
 
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
@@ -64,6 +65,8 @@ struct MatmulVariables {
 
 impl Serialize for MatmulKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The patterns of a walk that branches are of quads of whole groups.
+        self.check().map_err(S::Error::custom)?;
         MatmulVariables {
             walk: self.walk.name(),
             quads: self.walk.quads(),
@@ -123,6 +126,8 @@ impl Kernel for MatmulKernel {
 
 #[cfg(test)]
 mod tests {
+    use minijinja::value::{Serde, Value, ValueKind};
+
     use super::*;
     use crate::expand;
 
@@ -146,6 +151,29 @@ mod tests {
         }
         leaves.retain(|leaf| !leaf.is_empty());
         leaves
+    }
+
+    #[test]
+    fn kernels_that_cannot_be_expanded_have_no_variables() {
+        let tile = Tile {
+            rows: 4,
+            cols: 8,
+            lanes: 32,
+        };
+        let branch = |n, m, index_bits| {
+            let v = 1;
+            let walk = Walk::NmBranch {
+                n,
+                m,
+                v,
+                index_bits,
+            };
+            Value::from(Serde(MatmulKernel::new(walk, tile))).kind()
+        };
+        assert_eq!(branch(2, 4, 2), ValueKind::Map);
+        for (n, m, index_bits) in [(1, 0, 2), (0, 4, 2), (2, 8, 4), (2, 4, u32::MAX)] {
+            assert_eq!(branch(n, m, index_bits), ValueKind::Invalid, "{n}:{m}");
+        }
     }
 
     #[test]

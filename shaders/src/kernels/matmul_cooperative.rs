@@ -48,12 +48,14 @@ pub struct CooperativeTile {
 impl CooperativeTile {
     /// Rows of w of a workgroup.
     pub const fn rows(self) -> usize {
-        self.row_matrices * self.size.side()
+        self.row_matrices.saturating_mul(self.size.side())
     }
 
     /// Tokens of a workgroup.
     pub const fn panel(self) -> usize {
-        self.shares * self.token_matrices * self.size.side()
+        self.shares
+            .saturating_mul(self.token_matrices)
+            .saturating_mul(self.size.side())
     }
 
     /// Workgroup memory that every device has.
@@ -62,7 +64,9 @@ impl CooperativeTile {
     /// Workgroup memory: a matrix of sums for each share, and the k of a step of tokens and of rows of w.
     pub const fn workgroup_bytes(self) -> usize {
         let side = self.size.side();
-        self.shares * side * side * 4 + (self.panel() + self.rows()) * side * 2
+        let sums = self.shares.saturating_mul(side * side * 4);
+        let staged = self.panel().saturating_add(self.rows());
+        sums.saturating_add(staged.saturating_mul(side * 2))
     }
 
     fn check(self, kernel: &dyn Fn() -> String) -> Result<(), ConfigError> {
@@ -250,5 +254,41 @@ impl Kernel for CooperativeKernel {
         }
         self.output
             .check(&name, self.tile.rows(), self.strip_rows())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_holds_sums_of_each_share_and_a_step_of_both_operands() {
+        let tile = CooperativeTile {
+            size: MatrixSize::Eight,
+            row_matrices: 2,
+            token_matrices: 4,
+            shares: 4,
+            lanes: 32,
+        };
+        assert_eq!((tile.rows(), tile.panel()), (16, 128));
+        assert_eq!(tile.workgroup_bytes(), 4 * 8 * 8 * 4 + (128 + 16) * 8 * 2);
+    }
+
+    #[test]
+    fn tiles_of_any_numbers_are_refused_without_a_panic() {
+        for n in [0, 3, usize::MAX - 1, usize::MAX] {
+            for size in MatrixSize::ALL {
+                let tile = CooperativeTile {
+                    size,
+                    row_matrices: n,
+                    token_matrices: n,
+                    shares: n,
+                    lanes: n,
+                };
+                assert!(tile.check(&|| tile.to_string()).is_err(), "{tile}");
+                let (rows, panel) = (tile.rows(), tile.panel());
+                assert!(tile.workgroup_bytes() >= rows.max(panel), "{tile}");
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `matvec.wgsl`: few tokens, the invocations of a workgroup share out k, or the outputs where those are neighbours in memory.
 
 use serde::Serialize;
+use serde::ser::Error;
 
 use crate::config_error::{ConfigError, require, require_lanes};
 use crate::kernel::Kernel;
@@ -79,6 +80,8 @@ impl MatvecKernel {
 
 impl Serialize for MatvecKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The patterns of a walk that branches are of quads of whole groups.
+        self.check().map_err(S::Error::custom)?;
         #[derive(Serialize)]
         struct Variables {
             walk: &'static str,

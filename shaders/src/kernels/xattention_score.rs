@@ -1,8 +1,10 @@
 //! `xattention_score.wgsl`: maxima and sums of exponentials.
 
 use serde::Serialize;
+use serde::ser::Error;
 
 use crate::config_error::ConfigError;
+use crate::counting::times;
 use crate::kernel::Kernel;
 use crate::tile::Tile;
 use crate::xattention_rules::{XAttentionRules, check_groups};
@@ -28,31 +30,33 @@ impl XAttentionScoreKernel {
         }
     }
 
-    /// Times that a workgroup walks over k, a tile of rows each time.
+    /// Times that a workgroup walks over k, a tile of rows each time: none for blocks of no groups, and without end where a tile has no rows.
     pub const fn tiles(&self) -> usize {
         if self.unit_blocks() > 1 {
             1
         } else {
-            self.groups_per_block.div_ceil(self.tile.rows)
+            times(self.groups_per_block, self.tile.rows)
         }
     }
 
     /// Rounds of all loops of an invocation together, where a group has `steps` times four k. With a tile of no rows more than any driver runs.
     pub const fn loop_rounds(&self, steps: usize) -> usize {
-        if self.tile.rows == 0 {
-            return usize::MAX;
-        }
         self.tiles().saturating_mul(steps.saturating_add(1))
     }
 
-    /// Rows of a tile: as few as cover the groups of a workgroup in that many tiles.
+    /// Rows of a tile: as few as cover the groups of a workgroup in that many tiles; none where there are no groups.
     pub const fn rows(&self) -> usize {
-        (self.unit_blocks() * self.groups_per_block).div_ceil(self.tiles())
+        match self.tiles() {
+            0 => 0,
+            tiles => (self.unit_blocks() * self.groups_per_block).div_ceil(tiles),
+        }
     }
 }
 
 impl Serialize for XAttentionScoreKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Tiles that never cover the groups are no variables.
+        self.check().map_err(S::Error::custom)?;
         #[derive(Serialize)]
         struct Variables {
             groups_per_block: usize,
@@ -103,6 +107,8 @@ impl Kernel for XAttentionScoreKernel {
 
 #[cfg(test)]
 mod tests {
+    use minijinja::value::{Serde, Value, ValueKind};
+
     use super::*;
 
     #[test]
@@ -141,5 +147,40 @@ mod tests {
         assert_eq!(cover(8), (1, 1, 8));
         assert_eq!(cover(9), (1, 2, 5));
         assert_eq!(cover(32), (1, 4, 8));
+    }
+
+    #[test]
+    fn blocks_of_no_groups_and_tiles_of_no_rows_are_refused_without_a_panic() {
+        let kernel = |groups_per_block, rows| XAttentionScoreKernel {
+            groups_per_block,
+            tile: Tile {
+                rows,
+                cols: 8,
+                lanes: 8,
+            },
+            rules: XAttentionRules {
+                exact: true,
+                causal: true,
+            },
+        };
+        let most = usize::MAX;
+        for (groups_per_block, rows, tiles) in [
+            (0, 8, 0),
+            (0, 0, most),
+            (9, 0, most),
+            (most, 0, most),
+            (most, 1, most),
+            (most, most, 1),
+        ] {
+            let kernel = kernel(groups_per_block, rows);
+            assert_eq!(kernel.tiles(), tiles, "{kernel:?}");
+            assert!(kernel.check().is_err(), "{kernel:?}");
+            let variables = Value::from(Serde(kernel)).kind();
+            assert_eq!(variables, ValueKind::Invalid, "{kernel:?}");
+            kernel.loop_rounds(most);
+        }
+        assert_eq!(kernel(0, 8).rows(), 0);
+        // Tiles without end have a row each.
+        assert_eq!(kernel(9, 0).rows(), 1);
     }
 }

@@ -157,10 +157,9 @@ pub(crate) fn tile(
     (smallest, largest): (u32, u32),
 ) -> CooperativeTile {
     let side = size.side();
-    let (smallest, largest) = (
-        (smallest.max(4) as usize).next_power_of_two(),
-        (largest.max(4) as usize).next_power_of_two(),
-    );
+    // WebGPU knows sizes from 4 to 128.
+    let [smallest, largest] =
+        [smallest, largest].map(|size| (size.clamp(4, 128) as usize).next_power_of_two());
     let (most_rows, most_tokens, lanes, smallest) = match class {
         // Measured on lavapipe, see docs/TUNING.md. Four subgroups, each with two shares: what is tested on processors is what runs on GPUs, also on
         // those whose subgroups are of two sizes.

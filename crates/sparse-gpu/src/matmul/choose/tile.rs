@@ -51,8 +51,9 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
 /// Whether the last panel of so many tokens is emptier than what twice the columns save on processors that take them for their own sake: 5 %
 /// of a product (1.23 against 1.17, see [`tiles::widest`]).
 fn pads_more_than_columns_save(panel: usize, tokens: usize, class: AdapterClass) -> bool {
+    let slots = |panel: usize| tokens.div_ceil(panel).saturating_mul(panel);
     class == AdapterClass::SoftwareAvx512
-        && 20 * tokens.next_multiple_of(panel) > 21 * tokens.next_multiple_of(panel / 2)
+        && slots(panel).saturating_mul(20) > slots(panel / 2).saturating_mul(21)
 }
 
 /// The tile for few tokens and so many outputs.
@@ -106,7 +107,10 @@ fn most_columns(walk: Walk, panel: usize, n_out: usize, software: bool) -> usize
         4 => for_four,
         _ => for_more,
     };
-    let idle = |columns: usize| n_out.div_ceil(columns) * columns - n_out;
+    let idle = |columns: usize| match n_out % columns {
+        0 => 0,
+        rest => columns - rest,
+    };
     while columns > 32 && idle(columns) > n_out / 8 {
         columns /= 2;
     }
@@ -119,7 +123,7 @@ fn rows(strip_rows: usize, least: usize, most: usize) -> usize {
     [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1]
         .into_iter()
         .filter(|&rows| (least..=most).contains(&rows))
-        .min_by_key(|&rows| strip_rows.div_ceil(rows) * (rows + 2))
+        .min_by_key(|&rows| strip_rows.div_ceil(rows).saturating_mul(rows + 2))
         .unwrap_or(least)
 }
 
