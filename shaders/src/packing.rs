@@ -18,7 +18,7 @@ pub(crate) struct PackSquares {
 impl PackSquares {
     /// For panels of so many tokens; a panel of one, or of none, which kernels refuse, has rows instead of squares. Invocations side by side read lines of 64 bytes of x as wholes where
     /// they are to and x has tokens as rows, two squares along tokens; else they write whole lines of the panels, eight squares.
-    pub(crate) const fn of(panel: usize, transposed: bool, reads_lines: bool) -> Self {
+    const fn of(panel: usize, transposed: bool, reads_lines: bool) -> Self {
         let most = if reads_lines && !transposed { 2 } else { 8 };
         let squares = if panel < 4 { 1 } else { panel.div_ceil(4) };
         let squares_t = if squares < most { squares } else { most };
@@ -32,17 +32,47 @@ impl PackSquares {
     }
 }
 
-/// How a kernel that packs calls what it may find and leaves behind, after its own name.
-pub(crate) fn label(
-    vector_input: bool,
-    transposed: bool,
-    panel: usize,
-    reads_lines: bool,
-) -> String {
-    let unaligned = if vector_input { "" } else { "_unaligned" };
-    let transposed = if transposed { "_transposed" } else { "" };
-    let lines = if reads_lines { "_lines" } else { "" };
-    format!("{transposed}{unaligned}_panel-{panel}{lines}")
+/// What a kernel that packs finds, and how it leaves that behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packing {
+    pub(crate) vector_input: bool,
+    pub(crate) transposed: bool,
+    pub(crate) panel: usize,
+    pub(crate) reads_lines: bool,
+}
+
+impl Packing {
+    pub(crate) const fn squares(self) -> PackSquares {
+        PackSquares::of(self.panel, self.transposed, self.reads_lines)
+    }
+
+    /// The part of a kernel's name.
+    pub(crate) fn label(self) -> String {
+        let unaligned = if self.vector_input { "" } else { "_unaligned" };
+        let transposed = if self.transposed { "_transposed" } else { "" };
+        let lines = if self.reads_lines { "_lines" } else { "" };
+        format!("{transposed}{unaligned}_panel-{}{lines}", self.panel)
+    }
+}
+
+impl Serialize for Packing {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Variables {
+            vector_input: bool,
+            transposed: bool,
+            panel: usize,
+            #[serde(flatten)]
+            squares: PackSquares,
+        }
+        Variables {
+            vector_input: self.vector_input,
+            transposed: self.transposed,
+            panel: self.panel,
+            squares: self.squares(),
+        }
+        .serialize(serializer)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
-use crate::packing::{PackSquares, label};
+use crate::packing::Packing;
 use crate::storage::Storage;
 
 /// Turns activations into k-major panels of f32; see `pack.wgsl`.
@@ -33,16 +33,21 @@ impl PackKernel {
 
     /// Tokens that one workgroup moves.
     pub const fn tile_tokens(&self) -> usize {
-        self.squares().tile_tokens
+        self.packing().squares().tile_tokens
     }
 
     /// Columns that one workgroup moves.
     pub const fn tile_k(&self) -> usize {
-        self.squares().tile_k
+        self.packing().squares().tile_k
     }
 
-    const fn squares(&self) -> PackSquares {
-        PackSquares::of(self.panel, self.transposed, self.reads_lines)
+    const fn packing(&self) -> Packing {
+        Packing {
+            vector_input: self.vector_input,
+            transposed: self.transposed,
+            panel: self.panel,
+            reads_lines: self.reads_lines,
+        }
     }
 }
 
@@ -51,18 +56,12 @@ impl Serialize for PackKernel {
         #[derive(Serialize)]
         struct Variables {
             input: Storage,
-            vector_input: bool,
-            transposed: bool,
-            panel: usize,
             #[serde(flatten)]
-            squares: PackSquares,
+            packing: Packing,
         }
         Variables {
             input: self.input,
-            vector_input: self.vector_input,
-            transposed: self.transposed,
-            panel: self.panel,
-            squares: self.squares(),
+            packing: self.packing(),
         }
         .serialize(serializer)
     }
@@ -74,13 +73,8 @@ impl Kernel for PackKernel {
     }
 
     fn name(&self) -> String {
-        let label = label(
-            self.vector_input,
-            self.transposed,
-            self.panel,
-            self.reads_lines,
-        );
-        format!("pack_{}{label}", self.input.name())
+        let input = self.input.name();
+        format!("pack_{input}{}", self.packing().label())
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::PackKernel;
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
-use crate::packing::{PackSquares, label};
+use crate::packing::Packing;
 
 /// Turns half-width activations into k-major panels of the same type; see `pack_halves.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,36 +23,27 @@ pub struct PackHalvesKernel {
 impl PackHalvesKernel {
     /// Tokens that one workgroup moves.
     pub const fn tile_tokens(&self) -> usize {
-        self.squares().tile_tokens
+        self.packing().squares().tile_tokens
     }
 
     /// Columns that one workgroup moves.
     pub const fn tile_k(&self) -> usize {
-        self.squares().tile_k
+        self.packing().squares().tile_k
     }
 
-    const fn squares(&self) -> PackSquares {
-        PackSquares::of(self.panel, self.transposed, self.reads_lines)
+    const fn packing(&self) -> Packing {
+        Packing {
+            vector_input: self.vector_input,
+            transposed: self.transposed,
+            panel: self.panel,
+            reads_lines: self.reads_lines,
+        }
     }
 }
 
 impl Serialize for PackHalvesKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Variables {
-            vector_input: bool,
-            transposed: bool,
-            panel: usize,
-            #[serde(flatten)]
-            squares: PackSquares,
-        }
-        Variables {
-            vector_input: self.vector_input,
-            transposed: self.transposed,
-            panel: self.panel,
-            squares: self.squares(),
-        }
-        .serialize(serializer)
+        self.packing().serialize(serializer)
     }
 }
 
@@ -62,13 +53,7 @@ impl Kernel for PackHalvesKernel {
     }
 
     fn name(&self) -> String {
-        let label = label(
-            self.vector_input,
-            self.transposed,
-            self.panel,
-            self.reads_lines,
-        );
-        format!("pack_halves{label}")
+        format!("pack_halves{}", self.packing().label())
     }
 
     fn check(&self) -> Result<(), ConfigError> {
