@@ -11,7 +11,7 @@ mod shape;
 mod varlen;
 
 pub(crate) use alignment::{Alignment, BlockRow};
-pub(crate) use dot::{Dot, HeadRows};
+pub(crate) use dot::{Dot, HeadRows, Token};
 pub use error::{AttentionError, AttentionShapeError};
 pub use kinds::{HeadKind, mask_of_kinds};
 pub use options::AttentionOptions;

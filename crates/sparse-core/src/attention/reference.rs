@@ -1,6 +1,6 @@
 //! Attention over the blocks of a mask, in f64: the formula, row by row.
 
-use super::{AttentionError, AttentionOptions, AttentionShape, Dot, HeadRows};
+use super::{AttentionError, AttentionOptions, AttentionShape, Dot, HeadRows, Token};
 use crate::mask::BlockMask;
 use crate::memory::room_for;
 use crate::{Element, Tensor};
@@ -17,9 +17,14 @@ pub struct AttentionReference {
     pub lse: Vec<f64>,
     /// `sum_j p_j |v_j|` per output: rounding errors of the weights and of the sum are proportional to it.
     pub magnitude: Vec<f64>,
+    /// What of the magnitude rests on values that are subnormal in their storage type, which a device may read as zero; 0 for others.
+    pub flushed: Vec<f64>,
     /// `[batch, q_heads, rows]`: the largest `scale sum_d |q_d k_d|` over the keys used: rounding errors of the
     /// logits, before any soft cap, are proportional to it.
     pub logit_magnitude: Vec<f64>,
+    /// `[batch, q_heads, rows]`: the most that a logit, before any soft cap, rests on products with a factor that is subnormal in its storage
+    /// type, `scale sum_d |q_d k_d|` over those; 0 where there are none.
+    pub logit_flushed: Vec<f64>,
     /// `[batch, q_heads, rows]`: the number of keys used: rounding errors of the sums grow with it.
     pub keys: Vec<usize>,
     /// The soft cap of the logits: with one, their errors and differences are bounded by it too.
@@ -104,7 +109,9 @@ fn attend<T: Element>(
         out: room_for(outputs, what, remedy)?,
         lse: room_for(rows, what, remedy)?,
         magnitude: room_for(outputs, what, remedy)?,
+        flushed: room_for(outputs, what, remedy)?,
         logit_magnitude: room_for(rows, what, remedy)?,
+        logit_flushed: room_for(rows, what, remedy)?,
         keys: room_for(rows, what, remedy)?,
         soft_cap: options.soft_cap,
     };
@@ -137,7 +144,7 @@ impl AttentionReference {
     /// Appends one query over `keys`.
     fn push_query(
         &mut self,
-        q: &[f64],
+        q: Token<'_>,
         k: &HeadRows,
         v: &HeadRows,
         keys: &[usize],
@@ -151,27 +158,40 @@ impl AttentionReference {
         let total: f64 = weights.iter().sum();
 
         let start = self.out.len();
-        self.out.resize(start + q.len(), 0.0);
-        self.magnitude.resize(start + q.len(), 0.0);
+        let end = start + q.values.len();
+        self.out.resize(end, 0.0);
+        self.magnitude.resize(end, 0.0);
+        self.flushed.resize(end, 0.0);
         for (&key, weight) in keys.iter().zip(&weights) {
             let p = weight / total;
+            let v = v.token(key);
             let out = self.out[start..].iter_mut();
             let magnitude = self.magnitude[start..].iter_mut();
-            for ((out, magnitude), v) in out.zip(magnitude).zip(v.token(key)) {
+            for ((out, magnitude), v) in out.zip(magnitude).zip(v.values) {
                 *out += p * v;
                 *magnitude += p * v.abs();
+            }
+            if v.any_subnormal {
+                let flushed = self.flushed[start..].iter_mut().zip(v.values);
+                for (flushed, &value) in flushed.filter(|&(_, &value)| v.is_flushed(value)) {
+                    *flushed += p * value.abs();
+                }
             }
         }
         // Without keys: ln(0) + (-inf) = -inf.
         self.lse.push(total.ln() + max);
         let magnitudes = dots.iter().map(|dot| scale * dot.magnitude);
         self.logit_magnitude.push(magnitudes.fold(0.0, f64::max));
+        let flushed = dots.iter().map(|dot| scale * dot.flushed);
+        self.logit_flushed.push(flushed.fold(0.0, f64::max));
         self.keys.push(keys.len());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::*;
 
     fn column(values: &[f32]) -> Tensor<f32> {
@@ -198,6 +218,40 @@ mod tests {
         assert_eq!(result.magnitude, [1.0, 4.0]);
         assert_eq!(result.logit_magnitude, [8.0]);
         assert_eq!(result.lse, [2.0_f64.ln()]);
+        assert_eq!(
+            (result.flushed, result.logit_flushed),
+            (vec![0.0; 2], vec![0.0])
+        );
+    }
+
+    #[test]
+    fn what_rests_on_subnormal_numbers_is_counted() {
+        // 2^-15, subnormal in f16.
+        let small = f16::from_bits(1 << 9);
+        let halves = |numbers: [f32; 4]| {
+            let numbers = numbers.map(|x| if x == 0.0 { small } else { f16::from_f32(x) });
+            Tensor::new(vec![1, 1, 2, 2], numbers.to_vec())
+        };
+        let q = halves([0.0, 1.0, 2.0, 4.0]);
+        let (k, v) = (halves([-8.0, 1.0, 0.0, 1.0]), halves([0.0, 3.0, 0.0, 0.0]));
+        let options = AttentionOptions {
+            scale: Some(0.5),
+            ..options(false, 1)
+        };
+        let result = block_attention(&q, &k, &v, None, &options).unwrap();
+        let small = small.to_f64();
+        // Of query 0 the first key has half of 8 times that, of query 1 the second half of twice.
+        assert_eq!(result.logit_flushed, [4.0 * small, small]);
+        // Both first values of each weight, and the last one.
+        assert_eq!([result.flushed[0], result.flushed[2]], [small; 2]);
+        for (row, first) in [(0, 1), (1, 3)] {
+            let p = (result.out[first] - small) / (3.0 - small);
+            let expected = (1.0 - p) * small;
+            assert!(
+                (result.flushed[first] - expected).abs() < 1e-12,
+                "row {row}"
+            );
+        }
     }
 
     #[test]

@@ -44,7 +44,9 @@ pub fn attention_bounds(
         });
         // A difference of two scores, and so every exponent, is at most this, in powers of two.
         let exponent = 2.0 * largest * std::f64::consts::LOG2_E;
-        let score = gamma(head_dim + 3) * logit + tanh + SMALLEST_NORMAL;
+        // Operands below the smallest normal number of their type may be read as zero.
+        let read = reference.logit_flushed[row];
+        let score = gamma(head_dim + 3) * logit + read + tanh + SMALLEST_NORMAL;
         // Two capped scores are never further apart, however wrong the dot product.
         let farthest = reference
             .soft_cap
@@ -64,7 +66,9 @@ pub fn attention_bounds(
         // Weights below the smallest normal number may be flushed to zero or stay there.
         let flushed = 4.0 * keys as f64 * SMALLEST_NORMAL * (1.0 + largest_v);
         for at in row * head_dim..(row + 1) * head_dim {
-            let error = (relative * reference.magnitude[at]).min(farthest) + flushed;
+            let error = (relative * reference.magnitude[at]).min(farthest)
+                + reference.flushed[at]
+                + flushed;
             let out = reference.out[at];
             bounds.out.push(error + storage_error(output, out, error));
         }
@@ -79,8 +83,13 @@ pub fn attention_bounds(
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::super::tests::assert_within;
     use super::*;
+    use crate::attention::{AttentionOptions, block_attention};
+    use crate::bounds::compare;
+    use crate::{Element, Tensor};
 
     /// One query of head dimension 3, its outputs of magnitude 0.5.
     fn reference(keys: usize, logit_magnitude: f64, soft_cap: Option<f64>) -> AttentionReference {
@@ -89,7 +98,9 @@ mod tests {
             out: vec![0.25; 3],
             lse: vec![0.25],
             magnitude: vec![0.5; 3],
+            flushed: vec![0.0; 3],
             logit_magnitude: vec![logit_magnitude],
+            logit_flushed: vec![0.0],
             keys: vec![keys],
             soft_cap,
         }
@@ -148,7 +159,9 @@ mod tests {
             out: vec![0.25; 9],
             lse: vec![0.25; 3],
             magnitude: vec![0.5; 9],
+            flushed: vec![0.0; 9],
             logit_magnitude: vec![1.0, 2.0, 4.0],
+            logit_flushed: vec![0.0; 3],
             keys: vec![8; 3],
             soft_cap: None,
         };
@@ -168,6 +181,54 @@ mod tests {
         // Four smallest numbers for each of eight keys, of weights and of values up to 3.
         let bounds = attention_bounds(&reference, 3.0, DType::F32);
         assert_eq!(bounds.out, [4.0 * 8.0 * SMALLEST_NORMAL * 4.0; 3]);
+    }
+
+    /// Two keys, of which a device that reads what is subnormal in f16 as zero sees other numbers.
+    #[test]
+    fn operands_that_a_device_reads_as_zero_are_within_the_bound_and_nothing_more_is() {
+        let attend = |logit: f64, value: f64, soft_cap| {
+            let tensor = |numbers: &[f64]| {
+                let halves: Vec<_> = numbers
+                    .iter()
+                    .map(|&x| <f16 as Element>::from_f64(x))
+                    .collect();
+                Tensor::new(vec![1, 1, halves.len() / 2, 2], halves)
+            };
+            let (q, k) = (tensor(&[logit, 1.0]), tensor(&[6e4, 1.0, 1.0, 1.0]));
+            let options = AttentionOptions {
+                scale: Some(1e-3),
+                causal: false,
+                soft_cap,
+                ..AttentionOptions::default()
+            };
+            let v = tensor(&[value, 1.0, 2.0, value]);
+            block_attention(&q, &k, &v, None, &options).unwrap()
+        };
+        // Half the smallest normal number, and one that is normal and as small for what it is multiplied with.
+        let (small, normal) = (2.0_f64.powi(-15), 2.0_f64.powi(-14));
+        for (logit, value) in [(small, 1.0), (normal, small), (small, small)] {
+            let lost = |x: f64| if x == small { 0.0 } else { x };
+            for soft_cap in [None, Some(4.0)] {
+                let expected = attend(logit, value, soft_cap);
+                let read = attend(lost(logit), lost(value), soft_cap);
+                let bounds = attention_bounds(&expected, 2.0, DType::F32);
+                assert!(compare(read.out.clone(), &expected.out, &bounds.out).holds());
+                assert!(compare(read.lse.clone(), &expected.lse, &bounds.lse).holds());
+                // The bound lets a logit be wrong by so much on both sides of the division, for every key.
+                let moved = expected.out.iter().zip(&read.out);
+                let further = moved.map(|(&expected, &read)| expected + 16.0 * (read - expected));
+                assert!(!compare(further, &expected.out, &bounds.out).holds());
+                let uncounted = AttentionReference {
+                    flushed: vec![0.0; 2],
+                    logit_flushed: vec![0.0],
+                    ..expected
+                };
+                let bounds = attention_bounds(&uncounted, 2.0, DType::F32);
+                assert!(!compare(read.out, &uncounted.out, &bounds.out).holds());
+                let same = compare(read.lse, &uncounted.lse, &bounds.lse).holds();
+                assert_eq!(same, logit != small, "only q and k change the sums");
+            }
+        }
     }
 
     #[test]

@@ -41,11 +41,18 @@ fn share_of_rest(error: f64) -> f64 {
 
 /// What rounding `value`, itself uncertain by `error`, to a storage type may add.
 ///
-/// One unit in the last place, two roundoffs: the conversion of WGSL does not promise to round to nearest.
+/// One unit in the last place, two roundoffs: the conversion of WGSL does not promise to round to nearest. And where what is stored may be
+/// subnormal, all of the value that `error` has not counted: devices may store zero then.
 pub fn storage_error(dtype: crate::DType, value: f64, error: f64) -> f64 {
-    match dtype {
-        crate::DType::F32 => 0.0,
-        _ => 2.0 * dtype.unit_roundoff() * (value.abs() + error) + 2.0 * dtype.underflow(),
+    if dtype == crate::DType::F32 {
+        return 0.0;
+    }
+    let rounding = 2.0 * dtype.unit_roundoff() * (value.abs() + error) + 2.0 * dtype.underflow();
+    let smallest = value.abs() - error;
+    if smallest < dtype.smallest_normal() {
+        rounding.max(smallest)
+    } else {
+        rounding
     }
 }
 
@@ -81,5 +88,37 @@ mod tests {
         assert_eq!(storage_error(DType::F16, -3.0, 1.0), unit);
         let unit = 2.0_f64.powi(-5) + 2.0_f64.powi(-133);
         assert_eq!(storage_error(DType::Bf16, 4.0, 0.0), unit);
+    }
+
+    #[test]
+    fn a_result_that_is_stored_as_zero_is_within_the_bound_and_a_normal_one_is_not() {
+        use crate::DType;
+        for dtype in [DType::F16, DType::Bf16] {
+            let least = dtype.smallest_normal();
+            let holds = |actual: f64, value: f64, error: f64| {
+                let bound = error + storage_error(dtype, value, error);
+                compare([actual], &[value], &[bound]).holds()
+            };
+            for error in [0.0, least / 64.0] {
+                // What was computed may be up to `error` below.
+                for (value, may_be_zero) in
+                    [(0.5, true), (0.99, true), (1.01, error > 0.0), (1.1, false)]
+                {
+                    let value = -value * least;
+                    assert_eq!(
+                        holds(0.0, value, error),
+                        may_be_zero,
+                        "{value} {dtype} {error}"
+                    );
+                    // Beyond zero there is nothing that a device might store instead.
+                    assert!(
+                        !holds(1e-3 * least, value, error),
+                        "{value} {dtype} {error}"
+                    );
+                }
+            }
+            // Nothing is lost of what is known to be anything.
+            assert_eq!(storage_error(dtype, 1.0, f64::INFINITY), f64::INFINITY);
+        }
     }
 }

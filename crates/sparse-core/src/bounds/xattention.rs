@@ -13,7 +13,7 @@ pub fn block_score_bounds(reference: &ScoreReference, layout: &XAttentionLayout)
     scores
         .enumerate()
         .map(|(at, score)| {
-            let error = relative_error(reference.logit_magnitude[at / k_blocks], layout);
+            let error = relative_error(reference, at / k_blocks, layout);
             if error.is_infinite() {
                 // Also of a score of zero, which in f32 may be any: infinity times it is no bound.
                 error
@@ -30,21 +30,22 @@ pub fn selection_tolerance(reference: &ScoreReference, layout: &XAttentionLayout
     let [_, _, _, k_blocks] = reference.scores.shape();
     // Masses are cut to multiples of 2^-31 of the row's largest, at most its mass, and so is the threshold's share.
     let cut = (k_blocks + 2) as f64 * 2.0_f64.powi(-31);
-    let magnitudes = reference.logit_magnitude.iter();
+    let rows = 0..reference.logit_magnitude.len();
     // The score that is compared, and the total that the threshold is a share of.
-    magnitudes
-        .map(|&magnitude| 2.0 * relative_error(magnitude, layout) + cut)
+    rows.map(|row| 2.0 * relative_error(reference, row, layout) + cut)
         .collect()
 }
 
-fn relative_error(magnitude: f64, layout: &XAttentionLayout) -> f64 {
+/// Of a score of a block row.
+fn relative_error(reference: &ScoreReference, row: usize, layout: &XAttentionLayout) -> f64 {
+    let magnitude = reference.logit_magnitude[row];
     let [_, _, _, k_blocks] = layout.score_shape();
     let groups = layout.groups_per_block();
     let products = layout.options().stride * layout.shape().head_dim();
     // Two roundoffs: a unit in the last place.
     let ulp = 2.0 * UNIT_ROUNDOFF;
-    // A logit: its products, the scale (rounded, multiplied), a division good to 2.5 units.
-    let logit = gamma(products + 8) * magnitude + SMALLEST_NORMAL;
+    // A logit: its products, the scale (rounded, multiplied), a division good to 2.5 units. And what of it a device may have read as zero.
+    let logit = gamma(products + 8) * magnitude + reference.logit_flushed[row] + SMALLEST_NORMAL;
     // The exponents of a chain of differences down from a group's logit to the row's maximum add up to at most this.
     let exponent = 2.0 * magnitude;
     // Exponentials of a chain: one of the logit, one for each tile that raises the maximum, and in the reduction one for each key block
@@ -64,10 +65,14 @@ fn flushed(layout: &XAttentionLayout) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::super::tests::assert_within;
     use super::*;
     use crate::attention::AttentionShape;
-    use crate::xattention::{BlockScores, XAttentionOptions};
+    use crate::bounds::compare;
+    use crate::xattention::{BlockScores, XAttentionOptions, xattention_score};
+    use crate::{Element, Tensor};
 
     /// Three groups of two tokens of three elements a block, three key blocks.
     fn layout() -> XAttentionLayout {
@@ -84,6 +89,7 @@ mod tests {
         ScoreReference {
             scores: BlockScores::try_new([1, 1, 1, 3], vec![0.5, 0.0, 1.5]).unwrap(),
             logit_magnitude: vec![logit_magnitude],
+            logit_flushed: vec![0.0],
         }
     }
 
@@ -110,6 +116,46 @@ mod tests {
         // Four times nine products of groups that may be flushed.
         let flushed = block_score_bounds(&reference(0.0), &layout())[1];
         assert_eq!(flushed, 36.0 * SMALLEST_NORMAL);
+    }
+
+    /// Scores of a device that reads what is subnormal in f16 as zero.
+    #[test]
+    fn operands_that_a_device_reads_as_zero_are_within_the_bound_and_nothing_more_is() {
+        let score = |small: f64| {
+            let tensor = |numbers: [f64; 2]| {
+                let halves = numbers.map(<f16 as Element>::from_f64);
+                Tensor::new(vec![1, 1, 2, 1], halves.to_vec())
+            };
+            let options = XAttentionOptions {
+                block: 1,
+                stride: 1,
+                scale: Some(0.01),
+                ..XAttentionOptions::default()
+            };
+            let (q, k) = (tensor([small, small]), tensor([1.0, 6e4]));
+            let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
+            let reference = xattention_score(&q, &k, &options).unwrap();
+            (reference, options.layout(shape).unwrap())
+        };
+        let (expected, layout) = score(2.0_f64.powi(-15));
+        let read = score(0.0).0.scores;
+        let bounds = block_score_bounds(&expected, &layout);
+        let scores = expected.scores.data();
+        assert!(compare(read.data().iter().copied(), scores, &bounds).holds());
+        // The bound lets a logit be wrong by so much on both sides of a division, and twice at that.
+        let moved = scores.iter().zip(read.data());
+        let further = moved.map(|(&expected, &read)| expected + 16.0 * (read - expected));
+        assert!(!compare(further, scores, &bounds).holds());
+        let uncounted = ScoreReference {
+            logit_flushed: vec![0.0; 2],
+            ..expected.clone()
+        };
+        let bounds = block_score_bounds(&uncounted, &layout);
+        assert!(!compare(read.data().iter().copied(), scores, &bounds).holds());
+        // A comparison of the selection is off by what its scores are.
+        let tolerance = |reference| selection_tolerance(reference, &layout)[1];
+        let more = tolerance(&expected) - tolerance(&uncounted);
+        assert_within(0.1, more, 8.0 * expected.logit_flushed[1]);
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct ScoreReference {
     /// Per block row `[batch, q_heads, q_blocks]`, the largest `scale / (norm n) sum |q_d k_d|` of a group pair in it: rounding errors of
     /// a kernel's logits are proportional to it.
     pub logit_magnitude: Vec<f64>,
+    /// As many, the most that a logit rests on products with a factor that is subnormal in its storage type, which a device may read as zero:
+    /// `scale / (norm n) sum |q_d k_d|` over those; 0 where there are none.
+    pub logit_flushed: Vec<f64>,
 }
 
 /// Scores every block of q `[batch, q_heads, q_len, head_dim]` against k `[batch, kv_heads, k_len, head_dim]`.
@@ -53,7 +56,7 @@ pub fn xattention_score<T: Element>(
     let layout = options.layout(shape)?;
     let [batch, q_heads, q_blocks, k_blocks] = layout.score_shape();
     let mut data = layout.new_scores()?;
-    let mut logit_magnitude = Vec::new();
+    let (mut logit_magnitude, mut logit_flushed) = (Vec::new(), Vec::new());
     for item in 0..batch {
         for head in 0..q_heads {
             let q_head = HeadRows::new(q, item, head);
@@ -62,27 +65,31 @@ pub fn xattention_score<T: Element>(
             data.resize(start + q_blocks * k_blocks, 0.0);
             if !options.is_sparse(head) {
                 logit_magnitude.resize(logit_magnitude.len() + q_blocks, 0.0);
+                logit_flushed.resize(logit_flushed.len() + q_blocks, 0.0);
                 continue;
             }
-            logit_magnitude.extend(head_scores(&q_head, &k_head, &layout, &mut data[start..])?);
+            let largest = head_scores(&q_head, &k_head, &layout, &mut data[start..])?;
+            logit_magnitude.extend(largest.iter().map(|logit| logit.magnitude));
+            logit_flushed.extend(largest.iter().map(|logit| logit.flushed));
         }
     }
     Ok(ScoreReference {
         scores: BlockScores::try_new(layout.score_shape(), data)?,
         logit_magnitude,
+        logit_flushed,
     })
 }
 
-/// Adds the scores of one head to `scores [q_blocks, k_blocks]`; returns its logit magnitudes `[q_blocks]`.
+/// Adds the scores of one head to `scores [q_blocks, k_blocks]`; returns the largest magnitudes of the logits of each block row.
 fn head_scores(
     q: &HeadRows,
     k: &HeadRows,
     layout: &XAttentionLayout,
     scores: &mut [f64],
-) -> Result<Vec<f64>, OutOfMemory> {
+) -> Result<Vec<Dot>, OutOfMemory> {
     let [_, _, q_blocks, k_blocks] = layout.score_shape();
     let per_block = layout.groups_per_block();
-    let mut magnitude = vec![0.0_f64; q_blocks];
+    let mut largest = vec![Dot::default(); q_blocks];
     // A chunk of Reference mode may have many times more groups than the keys fill.
     let k_groups = layout.k_groups();
     let what = || format!("the logits of {k_groups} key groups");
@@ -97,10 +104,13 @@ fn head_scores(
         for (k_group, share) in shares.iter().enumerate() {
             scores[q_block * k_blocks + k_group / per_block] += share;
         }
-        let row_magnitude = logits.iter().flatten().map(|a| a.magnitude);
-        magnitude[q_block] = row_magnitude.fold(magnitude[q_block], f64::max);
+        let largest = &mut largest[q_block];
+        for logit in logits.iter().flatten() {
+            largest.magnitude = largest.magnitude.max(logit.magnitude);
+            largest.flushed = largest.flushed.max(logit.flushed);
+        }
     }
-    Ok(magnitude)
+    Ok(largest)
 }
 
 /// `A[i,j]`; nothing where the two groups have no pair of real tokens.
@@ -135,11 +145,7 @@ fn group_logit(
         #[expect(clippy::cast_precision_loss, reason = "a stride is at most 2^30")]
         Mode::Reference(_) => stride as f64,
     };
-    let factor = layout.scale() / (layout.options().norm * divisor);
-    Some(Dot {
-        value: factor * sum.value,
-        magnitude: factor * sum.magnitude,
-    })
+    Some(sum.times(layout.scale() / (layout.options().norm * divisor)))
 }
 
 /// Softmax of a row of `A`, or its plain `exp` where Reference mode asks for that. A pair of groups without logit has share 0.
@@ -164,6 +170,8 @@ fn set_shares(shares: &mut Vec<f64>, row: &[Option<Dot>], layout: &XAttentionLay
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::*;
     use crate::attention::HeadKind;
     use crate::xattention::{ReferenceOptions, Threshold};
@@ -220,6 +228,31 @@ mod tests {
         };
         let result = xattention_score(&q, &k, &whole).unwrap();
         assert_eq!(result.logit_magnitude, [9.5]);
+        assert_eq!(result.logit_flushed, [0.0]);
+    }
+
+    #[test]
+    fn logits_that_rest_on_subnormal_numbers_are_counted_in_their_block_row() {
+        // 2^-15, subnormal in f16. Query blocks of one group; group 1 sees both key groups.
+        let small = f16::from_bits(1 << 9);
+        let tokens = |numbers: [f32; 4]| {
+            let numbers = numbers.map(|x| if x == 0.0 { small } else { f16::from_f32(x) });
+            Tensor::new(vec![1, 1, 4, 1], numbers.to_vec())
+        };
+        let options = XAttentionOptions {
+            block: 2,
+            stride: 2,
+            scale: Some(1.0),
+            norm: 2.0,
+            ..XAttentionOptions::default()
+        };
+        let (q, k) = (tokens([1.0, 1.0, 0.0, 4.0]), tokens([1.0, 6.0, 0.0, 1.0]));
+        let result = xattention_score(&q, &k, &options).unwrap();
+        let small = small.to_f64();
+        // Row 1: with the first keys 6 times a quarter, with the second ones a quarter of 4 times and of once.
+        assert_eq!(result.logit_flushed, [0.0, 1.5 * small]);
+        let result = xattention_score(&q, &tokens([1.0, 4.0, 0.0, 1.0]), &options).unwrap();
+        assert_eq!(result.logit_flushed, [0.0, 1.25 * small]);
     }
 
     #[test]
@@ -249,6 +282,7 @@ mod tests {
         };
         let result = xattention_score(&q, &k, &options).unwrap();
         assert_eq!(result.logit_magnitude, [0.0, 0.0, 3.0, 8.0]);
+        assert_eq!(result.logit_flushed, [0.0; 4]);
         assert_eq!(result.scores.data()[..4], [0.0; 4]);
         assert_eq!(result.scores.row(0, 1, 0), [1.0, 0.0]);
     }

@@ -171,6 +171,7 @@ pub(super) fn wrong_mask_rows(
     let [_, _, score_rows, _] = layout.score_shape();
     let exact = ScoreReference {
         logit_magnitude: vec![0.0; batch * heads * score_rows],
+        logit_flushed: vec![0.0; batch * heads * score_rows],
         scores,
     };
     let tolerance = selection_tolerance(&exact, layout);
