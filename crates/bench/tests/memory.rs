@@ -64,3 +64,15 @@ fn what_makes_no_attention_problem_is_refused() {
     refused("memory --lengths 0", &["whole number from 1 up"]);
     refused("memory --head-dim 300 --lengths 256", &["1 to 256"]);
 }
+
+#[test]
+fn lengths_before_one_that_the_device_has_no_room_for_are_told() {
+    let line = "memory --heads 2 --kv-heads 1 --head-dim 32 --lengths 256,1000000000";
+    let table = sparse_bench(line).assert().failure().code(1);
+    let table = table.stdout(contains(" 256 ").and(contains("blocks of 128")));
+    table.stderr(contains("error: 1000000000 tokens: "));
+    let json = sparse_bench(&format!("{line} --json")).assert().failure();
+    let rows: Value = serde_json::from_slice(&json.get_output().stdout).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+    assert_eq!(rows[0]["length"], 256);
+}

@@ -32,9 +32,17 @@ pub(crate) fn run(args: &MemoryArgs) -> anyhow::Result<ExitCode> {
     let bar = progress::rounds(shapes.len());
     bar.set_message("plan");
     let mut rows: Vec<MemoryRow> = Vec::with_capacity(shapes.len());
+    let mut failure = None;
     for shape in shapes {
-        let row = MemoryRow::of(&gpu, shape, &options, args.dtype, rows.last())?;
-        rows.push(row);
+        match MemoryRow::of(&gpu, shape, &options, args.dtype, rows.last()) {
+            Ok(row) => rows.push(row),
+            // What holds shorter lengths is told all the same.
+            Err(error) => {
+                let length = format!("{} tokens", shape.q_len());
+                failure = Some(anyhow::Error::from(error).context(length));
+                break;
+            }
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -54,7 +62,10 @@ pub(crate) fn run(args: &MemoryArgs) -> anyhow::Result<ExitCode> {
             args.stride
         ))?;
     }
-    Ok(ExitCode::SUCCESS)
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn shape(

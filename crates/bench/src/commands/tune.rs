@@ -1,9 +1,10 @@
 //! `sparse-bench tune`: measures other tiles than the defaults and writes a table of those that are faster.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sparse_gpu::MeasuredOn;
+use sparse_gpu::{MeasuredOn, TileTable};
 
 use super::{open, print};
 use crate::cli::TuneArgs;
@@ -56,9 +57,9 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     // Where nothing could be measured, a table that is there already stays.
     let out = args.out.as_ref().filter(|_| !findings.is_empty());
-    let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings).to_json()?;
-    // What took minutes is told even where the file cannot be written.
-    let written = out.map(|out| write_file(out, table.as_bytes())).transpose();
+    let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings);
+    // What took minutes is told even where there is no table, or its file cannot be written.
+    let written = out.map(|out| write_table(out, &table)).transpose();
     for finding in &findings {
         for wrong in &finding.wrong {
             eprintln!(
@@ -103,4 +104,8 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn write_table(out: &Path, table: &TileTable) -> anyhow::Result<()> {
+    Ok(write_file(out, table.to_json()?.as_bytes())?)
 }

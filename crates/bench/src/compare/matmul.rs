@@ -55,6 +55,8 @@ pub enum Baseline {
 pub struct MatmulResult<T> {
     /// The row.
     pub record: Record,
+    /// Rows of the result.
+    pub tokens: usize,
     /// The result, `[tokens, n_out]`.
     pub y: Vec<f32>,
     /// The weights as multiplied.
@@ -186,6 +188,7 @@ pub fn measure<T: Element>(
     };
     Ok(MatmulResult {
         record: bench.record_beside(words, times)?,
+        tokens,
         y,
         w: pruned,
         notes: explanation.notes,

@@ -79,11 +79,15 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
         heads: heads.iter().map(head_threshold).collect(),
     };
     // What took minutes is told even where the file cannot be written.
-    let written = write_file(&args.out, profile.to_json()?.as_bytes());
+    let written = write(&args.out, &profile);
     eprintln!("{}", table(layer.heads, &rows(&heads), None));
     print(serde_json::to_string(&profile)?)?;
     written?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn write(out: &Path, profile: &Profile) -> anyhow::Result<()> {
+    Ok(write_file(out, profile.to_json()?.as_bytes())?)
 }
 
 /// All files, of one layer, with something in each.

@@ -75,7 +75,11 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         ..bench.budget
     };
     let policy = args.auto.then(|| policy(&bench, profile.as_ref()));
-    let (result, decided) = match qkv.dtype() {
+    let Measured {
+        result,
+        decided,
+        policy,
+    } = match qkv.dtype() {
         DType::F32 => attend::<f32>(&bench, args, &options, &qkv, policy)?,
         DType::F16 => attend::<f16>(&bench, args, &options, &qkv, policy)?,
         DType::Bf16 => attend::<bf16>(&bench, args, &options, &qkv, policy)?,
@@ -107,11 +111,48 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         checks: result.checks,
     };
     print(serde_json::to_string(&printed)?)?;
-    match (written, drawn) {
-        (Err(written), Err(drawn)) => anyhow::bail!("{written:#}; {drawn:#}"),
-        (written, drawn) => written.and(drawn)?,
-    }
+    all([policy, written, drawn])?;
     Ok(exit_code(&[result.record]))
+}
+
+/// Nothing, or all reasons why not.
+fn all<const N: usize>(results: [anyhow::Result<()>; N]) -> anyhow::Result<()> {
+    let reasons = results.into_iter().filter_map(Result::err);
+    let reasons: Vec<String> = reasons.map(|reason| format!("{reason:#}")).collect();
+    anyhow::ensure!(reasons.is_empty(), "{}", reasons.join("; "));
+    Ok(())
+}
+
+/// What was measured.
+#[derive(Debug)]
+struct Measured {
+    /// Under the policy, where there is one that could be measured.
+    result: AttentionResult,
+    decided: Option<Decided>,
+    /// Why the policy could not be measured.
+    policy: anyhow::Result<()>,
+}
+
+impl Measured {
+    /// A policy that fails takes nothing away of what was measured before it.
+    fn of(sparse: AttentionResult, chosen: anyhow::Result<Option<PolicyResult>>) -> Self {
+        let (result, decided, policy) = match chosen {
+            Ok(None) => (sparse, None, Ok(())),
+            Ok(Some(chosen)) => {
+                let decided = chosen.decided.clone();
+                (under_policy(sparse, chosen), Some(decided), Ok(()))
+            }
+            Err(error) => {
+                let what = "--auto could not be measured, the numbers are those without it";
+                (sparse, None, Err(error.context(what)))
+            }
+        };
+        Self {
+            result,
+            decided,
+            policy,
+        }
+    }
 }
 
 /// Measuring must not end at a file that cannot be written.
@@ -201,7 +242,7 @@ fn attend<T: Element>(
     options: &XAttentionOptions,
     qkv: &Qkv,
     policy: Option<Policy>,
-) -> anyhow::Result<(AttentionResult, Option<Decided>)> {
+) -> anyhow::Result<Measured> {
     let inputs = qkv.cast::<T>();
     let job = AttentionJob {
         inputs: &inputs,
@@ -221,15 +262,9 @@ fn attend<T: Element>(
     let result = measure(bench, job, &mut show)?;
     let chosen = policy
         .map(|policy| measure_policy(bench, job, policy, &mut show))
-        .transpose()?;
+        .transpose();
     bar.finish_and_clear();
-    Ok(match chosen {
-        Some(chosen) => {
-            let decided = chosen.decided.clone();
-            (under_policy(result, chosen), Some(decided))
-        }
-        None => (result, None),
-    })
+    Ok(Measured::of(result, chosen))
 }
 
 /// The cost model of this device; the density that a profile reached is the one to expect.
@@ -275,4 +310,46 @@ fn write(args: &AttentionArgs, qkv: &Qkv, result: &AttentionResult) -> anyhow::R
         ],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sparse_core::{BlockMask, Tensor};
+
+    use super::*;
+    use crate::device::OutputAndLse;
+
+    #[test]
+    fn a_policy_that_fails_takes_no_number_away() {
+        let blocks = BlockMask::dense(1, 1, 1, 1).unwrap();
+        let sparse = AttentionResult {
+            record: crate::fixture::nm_matmul(),
+            parts: None,
+            quality: Quality {
+                density: 0.25,
+                density_per_head: vec![0.25],
+                relative_l2_error: 0.5,
+                relative_l2_error_per_head: vec![0.5],
+                kept_mass: 0.75,
+                kept_mass_per_head: vec![0.75],
+            },
+            checks: Checks::default(),
+            scores: Tensor::new(vec![1, 1, 1, 1], vec![1.0]),
+            mask: blocks.clone(),
+            reachable: blocks,
+            attended: OutputAndLse {
+                out: vec![2.0],
+                lse: vec![3.0],
+            },
+        };
+        let measured = Measured::of(sparse, Err(anyhow::anyhow!("the device is gone")));
+        assert_eq!(measured.result.record, crate::fixture::nm_matmul());
+        assert_eq!(measured.result.attended.out, [2.0]);
+        assert!(measured.decided.is_none());
+        let reasons = all([measured.policy, Ok(()), Err(anyhow::anyhow!("a full disk"))]);
+        assert_eq!(
+            reasons.unwrap_err().to_string(),
+            "--auto could not be measured, the numbers are those without it: the device is gone; a full disk"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 mod inputs;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use sparse_shaders::MatvecKernel;
 use super::{open_with_tiles, print};
 use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern, TierName};
 use crate::compare::bench::Bench;
-use crate::compare::matmul::{Baseline, MatmulJob, measure};
+use crate::compare::matmul::{Baseline, MatmulJob, MatmulResult, measure};
 use crate::progress::{self, Progress};
 use crate::record::Record;
-use crate::tensors::{OutTensor, TensorFileError, write_tensors};
+use crate::tensors::{OutTensor, write_tensors};
 use inputs::MatmulInputs;
 
 /// How long the product and its baseline are timed.
@@ -54,12 +55,12 @@ fn device(args: &MatmulArgs) -> anyhow::Result<Gpu> {
     Ok(gpu)
 }
 
-/// The numbers, and whether the file could be written: they are told in any case.
+/// As [`write`].
 fn multiply<T: Element>(
     bench: &Bench,
     args: &MatmulArgs,
     inputs: MatmulInputs,
-) -> anyhow::Result<(Record, Result<(), TensorFileError>)> {
+) -> anyhow::Result<(Record, anyhow::Result<()>)> {
     let job = MatmulJob {
         operation: operation(args, inputs.x.shape().0),
         w: inputs.w.cast::<T>(),
@@ -76,28 +77,37 @@ fn multiply<T: Element>(
     };
     // As multiplied, in a type that every reader knows: f32 holds all others exactly.
     let x = OutTensor::from(&job.x.cast::<f32>());
-    let shape = [job.x.rows(), job.w.rows()];
     let bar = progress::work(&format!(
         "{}, {} x {} x {}: run, check against the CPU reference, time",
         job.operation,
-        shape[0],
-        shape[1],
+        job.x.rows(),
+        job.w.rows(),
         job.w.cols()
     ));
     let result = measure(bench, job, &mut |done, all| {
         progress::show(&bar, Progress::Rounds(done, all));
     })?;
     bar.finish_and_clear();
-    let w = result.w.to_dense()?.cast::<f32>();
-    let written = write_tensors(
-        &args.out,
-        &[
-            ("y", OutTensor::new(&shape, &result.y)),
-            ("w", (&w).into()),
-            ("x", x),
-        ],
-    );
-    Ok((result.record, written))
+    Ok(write(&args.out, result, x))
+}
+
+/// The numbers, and whether the file could be written: they are told in any case.
+fn write<T: Element>(
+    out: &Path,
+    result: MatmulResult<T>,
+    x: OutTensor,
+) -> (Record, anyhow::Result<()>) {
+    let shape = [result.tokens, result.w.shape().0];
+    let written = result
+        .w
+        .to_dense()
+        .map_err(anyhow::Error::from)
+        .and_then(|w| {
+            let w = OutTensor::from(&w.cast::<f32>());
+            let y = OutTensor::new(&shape, &result.y);
+            Ok(write_tensors(out, &[("y", y), ("w", w), ("x", x)])?)
+        });
+    (result.record, written)
 }
 
 fn operation(args: &MatmulArgs, tokens: usize) -> Operation {
@@ -116,5 +126,35 @@ fn activation(name: Option<ActivationName>) -> Activation {
         Some(ActivationName::Relu) => Activation::Relu,
         Some(ActivationName::Gelu) => Activation::Gelu,
         Some(ActivationName::Silu) => Activation::Silu,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparse_core::BsrMatrix;
+
+    use super::*;
+    use crate::weights::PrunedWeights;
+
+    #[test]
+    fn weights_that_no_memory_holds_keep_no_number_from_being_told() {
+        // One block without a stored number, of more weights than any machine has room for.
+        let side = 1 << 28;
+        let nothing = BsrMatrix::<f32>::new(side, side, (side, side), vec![0, 0], vec![], vec![]);
+        let result = MatmulResult {
+            record: crate::fixture::nm_matmul(),
+            tokens: 0,
+            y: Vec::new(),
+            w: PrunedWeights::Bsr(nothing),
+            notes: Vec::new(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out.safetensors");
+        let x = OutTensor::new::<f32>(&[0, side], &[]);
+        let (record, written) = write(&out, result, x);
+        assert_eq!(record, crate::fixture::nm_matmul());
+        let reason = format!("{:#}", written.unwrap_err());
+        assert!(reason.contains("there is no memory for"), "{reason}");
+        assert!(!out.exists());
     }
 }

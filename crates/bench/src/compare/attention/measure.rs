@@ -165,6 +165,8 @@ pub fn measure<T: Element>(
         (selected, result)
     };
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense_result)?;
+    // All that may still fail comes before the times: they are not to be lost.
+    let scores = crop(&all_scores, &layout)?;
 
     let explanation = explain(contest, &dense, &sparse);
     let finalists = match &bench.peers {
@@ -211,7 +213,7 @@ pub fn measure<T: Element>(
         parts,
         quality,
         checks,
-        scores: crop(&all_scores, &layout)?,
+        scores,
         mask,
         reachable,
         attended,
