@@ -1,6 +1,6 @@
 //! Adapters and devices: unknown, too small, lost, another than that of an operand.
 
-use sparse_core::{BsrMatrix, Nm, NmMatrix};
+use sparse_core::{BlockMask, BsrMatrix, DType, Nm, NmMatrix};
 use sparse_gpu::{BsrMatmul, DenseMatmul, Error, Gpu, GpuOptions, NmMatmul, wgpu};
 
 use crate::support::gpu::{gpu, open};
@@ -58,6 +58,47 @@ fn reading_from_a_lost_device_is_an_error() {
     );
     let error = pollster::block_on(gpu.read::<f32>(&tensor)).unwrap_err();
     assert!(matches!(error, Error::Readback { .. }), "{error}");
+}
+
+#[test]
+fn uploading_to_a_lost_device_is_an_error() {
+    let gpu = open(None).unwrap();
+    let w = matrix(4, 4);
+    let nm = NmMatrix::prune(&w, Nm::TWO_FOUR).unwrap();
+    let bsr = BsrMatrix::from_dense(&w, (4, 4)).unwrap();
+    let mask = BlockMask::dense(1, 1, 1, 1).unwrap();
+    // All kernels are there: only scratch memory is missing.
+    let split = DenseMatmul {
+        split_k: Some(2),
+        ..DenseMatmul::new(4, 4, 16)
+    };
+    gpu.plan_blocking(&split).unwrap();
+    gpu.device().destroy();
+    let errors = [
+        gpu.upload(&w).unwrap_err(),
+        gpu.empty_tensor(&[4, 4], DType::F32).unwrap_err(),
+        gpu.upload_nm(&nm).unwrap_err(),
+        gpu.upload_bsr(&bsr).unwrap_err(),
+        gpu.empty_bsr(bsr.selection(), DType::F16).unwrap_err(),
+        gpu.upload_mask(&mask).unwrap_err(),
+        gpu.empty_mask([1, 1, 1, 1]).unwrap_err(),
+        gpu.plan_blocking(&split).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+        let message = error.to_string();
+        assert!(
+            message.starts_with("the device is lost, there is no "),
+            "{message}"
+        );
+    }
+    // Nothing has reached the device's handler: the program goes on with another device.
+    let another = open(None).unwrap();
+    let uploaded = another.upload(&w).unwrap();
+    assert_eq!(
+        another.read_blocking::<f32>(&uploaded).unwrap().data(),
+        w.data()
+    );
 }
 
 /// Whether or not the devices come from one wgpu instance, whose buffers wgpu itself tells apart.

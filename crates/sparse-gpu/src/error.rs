@@ -161,6 +161,18 @@ pub enum Error {
         /// How much.
         bytes: u64,
     },
+    /// The device is gone, and all that it held: its adapter was reset or removed, or the program destroyed it.
+    #[error(
+        "the device is lost, there is no {what} of {bytes} bytes: {message}; open another device and upload again"
+    )]
+    DeviceLost {
+        /// What was to be created or uploaded.
+        what: String,
+        /// How much.
+        bytes: u64,
+        /// What was said.
+        message: String,
+    },
     /// The driver or wgpu refused a kernel.
     #[error("kernel {kernel} was refused: {message}")]
     Kernel {

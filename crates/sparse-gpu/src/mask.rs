@@ -58,7 +58,7 @@ impl Gpu {
     /// Copies a block mask to the GPU.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn upload_mask(&self, mask: &BlockMask) -> Result<GpuMask, Error> {
         Ok(GpuMask {
             words: self.upload_words("block mask", mask.words())?,
@@ -70,7 +70,7 @@ impl Gpu {
     /// A mask that an operation writes on the GPU; it selects nothing until then.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bits cannot be counted, [`Error::OutOfMemory`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bits cannot be counted, [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn empty_mask(&self, shape: [usize; 4]) -> Result<GpuMask, Error> {
         let [batch, heads, q_blocks, k_blocks] = shape;
         let words = [batch, heads, q_blocks, k_blocks.div_ceil(32), 4]

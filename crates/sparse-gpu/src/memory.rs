@@ -5,7 +5,7 @@ use sparse_core::Element;
 use crate::{Error, Gpu, GpuTensor};
 
 impl Gpu {
-    /// A buffer of at least `bytes`, rounded up so that every binding of it is legal.
+    /// A buffer of at least `bytes`, rounded up so that every binding of it is legal, which the host may write.
     pub(crate) fn allocate(
         &self,
         what: &str,
@@ -25,26 +25,42 @@ impl Gpu {
                 hint: "request a larger limit in the DeviceDescriptor where the adapter has one, or split the operand".to_owned(),
             });
         }
-        let scope = self
+        // A lost device gives a buffer that is none, and wgpu tells only whoever uses it: through the device's handler, which ends the program
+        // unless it has set one. To write nothing is a use.
+        let refused = self
+            .device()
+            .push_error_scope(wgpu::ErrorFilter::Validation);
+        let exhausted = self
             .device()
             .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),
             size,
-            usage,
+            usage: usage | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let error = scope.pop();
+        self.queue().write_buffer(&buffer, 0, &[]);
+        let (exhausted, refused) = (exhausted.pop(), refused.pop());
         // A native device knows at once. A browser tells later, when the first readback fails; waiting for it is not allowed there.
         #[cfg(not(target_arch = "wasm32"))]
-        if pollster::block_on(error).is_some() {
-            return Err(Error::OutOfMemory {
-                what: what.to_owned(),
-                bytes: size,
-            });
+        {
+            let what = || what.to_owned();
+            if pollster::block_on(exhausted).is_some() {
+                return Err(Error::OutOfMemory {
+                    what: what(),
+                    bytes: size,
+                });
+            }
+            if let Some(error) = pollster::block_on(refused) {
+                return Err(Error::DeviceLost {
+                    what: what(),
+                    bytes: size,
+                    message: error.to_string(),
+                });
+            }
         }
         #[cfg(target_arch = "wasm32")]
-        drop(error);
+        drop((exhausted, refused));
         Ok(buffer)
     }
 

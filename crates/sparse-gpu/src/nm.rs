@@ -44,7 +44,7 @@ impl Gpu {
     /// Copies an N:M matrix to the GPU.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn upload_nm<T: Element>(&self, matrix: &NmMatrix<T>) -> Result<GpuNm, Error> {
         let kept = matrix.kept_per_row();
         Ok(GpuNm {

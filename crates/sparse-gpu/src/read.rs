@@ -97,11 +97,12 @@ impl Gpu {
         offset: u64,
         bytes: u64,
     ) -> Result<PendingRead, Error> {
-        let staging = self.allocate(
-            "readback",
-            bytes,
-            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        )?;
+        let staging = self
+            .allocate("readback", bytes, wgpu::BufferUsages::MAP_READ)
+            .map_err(|error| match error {
+                Error::DeviceLost { message, .. } => Error::Readback { bytes, message },
+                error => error,
+            })?;
         let mut encoder = self
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor {

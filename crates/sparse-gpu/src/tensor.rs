@@ -182,7 +182,7 @@ impl Gpu {
     /// Copies a dense matrix or tensor to the GPU.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn upload<S: DenseSource>(&self, source: &S) -> Result<GpuTensor, Error> {
         let tensor = self.empty_tensor(&source.shape(), S::Element::DTYPE)?;
         self.write(tensor.buffer(), bytemuck::cast_slice(source.data()));
@@ -192,7 +192,7 @@ impl Gpu {
     /// A tensor whose elements are zero until an operation writes them.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bytes cannot be counted, [`Error::OutOfMemory`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bytes cannot be counted, [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn empty_tensor(&self, shape: &[usize], dtype: DType) -> Result<GpuTensor, Error> {
         let buffer = self.allocate("tensor", byte_len(shape, dtype)?, GpuTensor::USAGES)?;
         Ok(GpuTensor {

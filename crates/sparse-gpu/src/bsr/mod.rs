@@ -90,7 +90,7 @@ impl Gpu {
     /// Copies a block-sparse matrix to the GPU.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`], [`Error::HostMemory`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::HostMemory`].
     pub fn upload_bsr<T: Element>(&self, matrix: &BsrMatrix<T>) -> Result<GpuBsr, Error> {
         let values = self.upload_padded("block values", matrix.values(), matrix.block().1)?;
         self.bsr(values, matrix.selection(), T::DTYPE)
@@ -99,7 +99,7 @@ impl Gpu {
     /// A block-sparse matrix of zeros, for an operation to write.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bytes cannot be counted, [`Error::OutOfMemory`],
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bytes cannot be counted, [`Error::OutOfMemory`], [`Error::DeviceLost`],
     /// [`Error::HostMemory`].
     pub fn empty_bsr(&self, selection: &BlockSelection, dtype: DType) -> Result<GpuBsr, Error> {
         let (br, bc) = selection.block();

@@ -52,7 +52,7 @@ impl Gpu {
     /// Chooses kernels and tiles for `problem`, compiles them and allocates their scratch memory.
     ///
     /// # Errors
-    /// [`Error::InvalidProblem`], [`Error::XAttention`], [`Error::Unavailable`], [`Error::OutOfMemory`], [`Error::Kernel`].
+    /// [`Error::InvalidProblem`], [`Error::XAttention`], [`Error::Unavailable`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Kernel`].
     pub async fn plan<P: Problem>(&self, problem: &P) -> Result<P::Plan, Error> {
         problem.plan(self).await
     }
