@@ -165,6 +165,22 @@ fn capped_logits_small_large_and_huge() {
 }
 
 #[test]
+fn infinite_logits_lie_at_the_cap() {
+    for tile in [DIRECT, TILED] {
+        let mut case = Case::new(&capped(2.0, 0.25, tile), None);
+        // All of a key has the sign of the query: no infinity meets its opposite.
+        case.q.data_mut().fill(1.0);
+        for (key, infinity) in [(3, f32::INFINITY), (50, f32::NEG_INFINITY)] {
+            case.k.data_mut()[key * 40..(key + 1) * 40].fill(infinity);
+        }
+        let (outcome, _) = case.run();
+        // The queries that see neither key, the first alone, and both.
+        assert!(outcome.out.iter().all(|out| out.is_finite()), "{tile}");
+        case.check();
+    }
+}
+
+#[test]
 fn a_high_cap_changes_nothing() {
     for tile in [DIRECT, TILED] {
         let case = Case::new(&capped(1e6, 0.25, tile), None);

@@ -9,7 +9,7 @@ mod support;
 use sparse_core::BlockMask;
 use sparse_core::attention::HeadKind;
 use sparse_gpu::{AttentionTile, BlockAttention};
-use support::attention::{Case, attention_shape, scattered};
+use support::attention::{Case, Outcome, attention_shape, scattered};
 
 const TILES: [AttentionTile; 2] = [
     AttentionTile::Direct {
@@ -149,4 +149,66 @@ fn the_comparison_sees_an_influence() {
     let case = Case::new(&problem(1, 1, 1, TILES[0]), None);
     let seen = std::panic::catch_unwind(|| without_influence(&case, |key| key == 50, 1e4, 21));
     assert!(seen.is_err(), "query 20 sees key 50");
+}
+
+/// The rows of `case` that are NaN, in all of their outputs. (What SwiftShader makes of the logarithm of NaN is any number.)
+fn nan_rows(case: &Case) -> Vec<bool> {
+    let (outcome, _) = case.run();
+    let is_nan = |row: &[f64]| {
+        let count = row.iter().filter(|out| out.is_nan()).count();
+        assert!(count == 0 || count == DIM, "{row:?}");
+        count > 0
+    };
+    outcome.out.chunks(DIM).map(is_nan).collect()
+}
+
+#[test]
+fn nan_in_a_key_or_a_query_reaches_the_rows_that_see_it() {
+    for tile in TILES {
+        let case = Case::new(&problem(1, 2, 1, tile), None);
+        // Query t sees the keys up to t + 35.
+        for key in [0, 37, 104] {
+            let mut poisoned = case.clone();
+            poisoned.k.data_mut()[key * DIM + 3] = f32::NAN;
+            let seen: Vec<bool> = (0..140).map(|row| row % 70 + 35 >= key).collect();
+            assert_eq!(nan_rows(&poisoned), seen, "key {key} {tile}");
+        }
+        let mut poisoned = case.clone();
+        poisoned.q.data_mut()[75 * DIM + 3] = f32::NAN;
+        let own: Vec<bool> = (0..140).map(|row| row == 75).collect();
+        assert_eq!(nan_rows(&poisoned), own, "{tile}");
+    }
+}
+
+/// A NaN logit may count as one at the cap: the row is NaN then, or an average of values, and no other row is touched.
+#[test]
+fn nan_in_a_key_under_a_soft_cap_stays_in_the_rows_that_see_it() {
+    for tile in TILES {
+        let capped = BlockAttention {
+            soft_cap: Some(2.0),
+            ..problem(1, 2, 1, tile)
+        };
+        let case = Case::new(&capped, None);
+        let (before, _) = case.run();
+        let mut poisoned = case.clone();
+        poisoned.k.data_mut()[60 * DIM + 3] = f32::NAN;
+        let (after, _) = poisoned.run();
+        let largest = case
+            .v
+            .data()
+            .iter()
+            .fold(0.0_f32, |max, v| max.max(v.abs()));
+        for row in 0..140 {
+            let out = |outcome: &Outcome| outcome.out[row * DIM..(row + 1) * DIM].to_vec();
+            if row % 70 + 35 < 60 {
+                assert_eq!(
+                    (out(&after), after.lse[row]),
+                    (out(&before), before.lse[row])
+                );
+            } else {
+                let average = |x: f64| x.is_nan() || x.abs() <= f64::from(largest) * 1.001;
+                assert!(out(&after).into_iter().all(average), "row {row} {tile}");
+            }
+        }
+    }
 }

@@ -114,7 +114,8 @@ fn activate(v: f32) -> f32 { return 0.5 * v * (1.0 + erf(v * 0.7071067811865476)
 // exp is kept below overflow; at v = -80 the true value is -1.4e-33.
 fn activate(v: f32) -> f32 { return v / (1.0 + exp(-max(v, -80.0))); }
 {%- elif activation == "relu" -%}
-fn activate(v: f32) -> f32 { return max(v, 0.0); }
+// No max: that of NaN and 0 is 0 on most drivers, and would hide a NaN of the product.
+fn activate(v: f32) -> f32 { return select(v, 0.0, v < 0.0); }
 {%- else -%}
 fn activate(v: f32) -> f32 { return v; }
 {%- endif %}

@@ -44,7 +44,7 @@ pub enum Activation {
     /// Nothing.
     #[default]
     None,
-    /// `max(v, 0)`.
+    /// 0 where `v < 0`, else `v`.
     Relu,
     /// `v * (1 + erf(v / sqrt 2)) / 2`.
     Gelu,

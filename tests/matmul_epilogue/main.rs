@@ -5,6 +5,7 @@ mod support;
 
 mod factors;
 mod layouts;
+mod not_finite;
 mod refusals;
 
 use half::{bf16, f16};

@@ -206,7 +206,7 @@ impl From<TierName> for Tier {
 /// Function applied to every output of a matmul.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ActivationName {
-    /// max(x, 0).
+    /// 0 where x < 0, else x.
     Relu,
     /// x / 2 * (1 + erf(x / sqrt 2)).
     Gelu,

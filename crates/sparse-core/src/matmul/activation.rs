@@ -11,7 +11,7 @@ pub enum Activation {
     /// The output as it is.
     #[default]
     None,
-    /// `max(x, 0)`.
+    /// 0 where `x < 0`, else `x`.
     Relu,
     /// `x * Phi(x)` with the normal distribution function `Phi(x) = erfc(-x / sqrt(2)) / 2`, not its tanh
     /// approximation. At minus infinity, `-inf * 0`, it is NaN.
