@@ -1,25 +1,13 @@
-//! The CPU references of the matmuls against each other and against sums written out by hand.
+//! Sums, epilogues, sampled tokens; sparse products against dense ones.
 
 use half::{bf16, f16};
 use proptest::prelude::*;
-use sparse_core::bsr::{bsr_matmul, bsr_matmul_tokens, bsr_matmul_transposed, bsr_sddmm};
+use sparse_core::bsr::{bsr_matmul, bsr_matmul_tokens, bsr_matmul_transposed};
 use sparse_core::matmul::{dense_matmul, dense_matmul_tokens};
 use sparse_core::nm::{nm_matmul, nm_matmul_tokens, nm_matmul_transposed};
-use sparse_core::{
-    Activation, BlockSelection, BsrMatrix, Element, Epilogue, MatmulError, Matrix, MatrixView, Nm,
-    NmMatrix, ShapeError,
-};
+use sparse_core::{Activation, BsrMatrix, Element, Epilogue, Matrix, MatrixView, Nm, NmMatrix};
 
-/// Small integers that differ along both axes, so that a transposed or shifted read cannot go unseen.
-fn integers<T: Element>(rows: usize, cols: usize) -> Matrix<T> {
-    let data = (0..rows * cols)
-        .map(|i| {
-            let (r, c) = (i / cols, i % cols);
-            T::from_f32(((r * 5 + c * 3 + r * c) % 9) as f32 - 4.0)
-        })
-        .collect();
-    Matrix::new(rows, cols, data)
-}
+use crate::integers;
 
 fn by_hand<T: Element>(x: &Matrix<T>, w: &Matrix<T>, bias: &[T]) -> Vec<f64> {
     let mut y = Vec::new();
@@ -206,52 +194,6 @@ fn empty_sizes_give_empty_or_zero_outputs() {
     }
 }
 
-#[test]
-fn operands_that_do_not_fit_are_refused() {
-    let (x, w) = (integers::<f32>(3, 4), integers::<f32>(2, 5));
-    let message = |error: MatmulError| error.to_string();
-    assert_eq!(
-        dense_matmul(&x, &w, &Epilogue::NONE).map_err(message),
-        Err("x has 4 columns and w has 5: both must be the number of input features".into())
-    );
-    let bias = Epilogue::NONE.with_bias(&[1.0_f32; 3]);
-    assert_eq!(
-        dense_matmul(&w, &w, &bias).map_err(message),
-        Err("w has 2 rows, so bias must have 2 numbers, but it has 3".into())
-    );
-    assert_eq!(
-        dense_matmul_tokens(&x, &x, &Epilogue::NONE, &[1, 3]).map_err(message),
-        Err("token 3 was asked for, but x has 3 rows".into())
-    );
-    let one = [1.0_f32];
-    let endless = MatrixView::try_new(&one, usize::MAX / 2, 1, 0, 0).unwrap();
-    assert_eq!(
-        dense_matmul(endless, endless, &Epilogue::NONE).map_err(message),
-        Err(format!(
-            "an output of {0} tokens x {0} features is too large to address on this machine",
-            usize::MAX / 2
-        ))
-    );
-    // Without a k, and of a single block: operands that take no memory have outputs that no machine has memory for.
-    let empty = Matrix::<f32>::new(1 << 29, 0, Vec::new());
-    let expected = "there is no memory for an output of 536870912 tokens x 536870912 features, 2305843009213693952 bytes; \
-                    compute some tokens at a time";
-    assert_eq!(
-        dense_matmul(&empty, &empty, &Epilogue::NONE).map_err(message),
-        Err(expected.into())
-    );
-    let (empty, block) = (
-        Matrix::<f32>::new(0, 1 << 29, Vec::new()),
-        (1 << 29, 1 << 29),
-    );
-    let one_block = BlockSelection::new(1 << 29, 1 << 29, block, vec![0, 1], vec![0]);
-    let none = None::<&BsrMatrix<f32>>;
-    assert_eq!(
-        bsr_sddmm(&empty, &empty, &one_block, 1.0, 0.0, none).map_err(message),
-        Err(expected.into())
-    );
-}
-
 proptest! {
     #[test]
     fn sparse_products_are_dense_products_of_the_decompressed_weights(
@@ -283,132 +225,4 @@ proptest! {
             dense_matmul(&dy, w.view().transposed(), &Epilogue::NONE)
         );
     }
-}
-
-/// Views that repeat one number: operands that take no memory, of more input features than any machine has memory for.
-#[test]
-fn operands_beyond_all_memory_are_refused() {
-    let one = [1.0_f32];
-    let features = 1 << 50;
-    let row = MatrixView::try_new(&one, 1, features, 0, 0).unwrap();
-    let expected = format!(
-        "there is no memory for an input of 1 tokens x {features} features in f64, {} bytes; compute some input features at a \
-         time",
-        8_u64 << 50
-    );
-    let message = |error: MatmulError| error.to_string();
-    assert_eq!(
-        dense_matmul(row, row, &Epilogue::NONE).map_err(message),
-        Err(expected.clone())
-    );
-    assert_eq!(
-        dense_matmul_tokens(row, row, &Epilogue::NONE, &[0]).map_err(message),
-        Err(expected)
-    );
-    // Of a transposed matrix every column is listed.
-    let block = (1, features);
-    let nothing = BsrMatrix::<f32>::new(1, features, block, vec![0, 0], vec![], vec![]);
-    let token = MatrixView::try_new(&one, 1, 1, 0, 0).unwrap();
-    let error = bsr_matmul_transposed(token, &nothing, &Epilogue::NONE).map_err(message);
-    assert!(
-        error.as_ref().is_err_and(|e| e.starts_with(
-            "there is no memory for the columns of a 1 x 1125899906842624 matrix in f64, "
-        )),
-        "{error:?}"
-    );
-}
-
-#[test]
-fn an_addend_beyond_all_memory_is_refused() {
-    let one = [1.0_f32];
-    let of = |rows, cols| MatrixView::try_new(&one, rows, cols, 0, 0).unwrap();
-    let refused = |c| Epilogue::NONE.with_addend(1.0, c).unwrap_err();
-    assert!(matches!(
-        refused(of(1 << 30, 1 << 30)),
-        ShapeError::OutOfMemory(_)
-    ));
-    assert!(matches!(
-        refused(of(1 << 40, 1 << 40)),
-        ShapeError::TooLarge { .. }
-    ));
-}
-
-/// What of each output rests on a subnormal number, in any format: of x, of w, of alpha, of what is added, of a bias.
-#[test]
-fn what_rests_on_subnormal_numbers_is_told() {
-    let (small, normal) = (f16::from_bits(3), f16::from_f32(1.0));
-    let weights = Matrix::new(2, 4, [normal, small].repeat(4));
-    let flushed = |x: [f16; 4], epilogue: &Epilogue| {
-        let x = Matrix::new(1, 4, x.to_vec());
-        let (nm, bsr) = (
-            NmMatrix::new(2, 4, Nm::TWO_FOUR, [normal, small].repeat(2), &[0, 1, 2, 3]),
-            BsrMatrix::from_dense(&weights, (2, 2)).unwrap(),
-        );
-        [
-            dense_matmul(&x, &weights, epilogue).unwrap().flushed,
-            bsr_matmul(&x, &bsr, epilogue).unwrap().flushed,
-            nm_matmul(&x, &nm, epilogue).unwrap().flushed,
-        ]
-    };
-    let (ones, small_value) = ([normal; 4], f64::from(small));
-    let of = |dense: f64, nm: [f64; 2]| [vec![dense; 2], vec![dense; 2], nm.to_vec()];
-    // Two weights of a row of four are subnormal, one of the two that are kept of it.
-    let none = Epilogue::NONE;
-    assert_eq!(
-        flushed(ones, &none),
-        of(2.0 * small_value, [small_value; 2])
-    );
-    // A product of two counts once.
-    let one_small = [normal, small, normal, normal];
-    let products = small_value + small_value * small_value;
-    assert_eq!(
-        flushed(one_small, &none),
-        of(products, [small_value * small_value, small_value])
-    );
-    // Of x alone.
-    let (x, w) = (
-        Matrix::new(1, 2, vec![small, normal]),
-        Matrix::new(1, 2, vec![normal; 2]),
-    );
-    assert_eq!(dense_matmul(&x, &w, &none).unwrap().flushed, [small_value]);
-    // What is added may be subnormal too, in its own type.
-    let c = Matrix::new(1, 2, vec![small; 2]);
-    let added = none.clone().with_alpha(0.0).with_addend(-4.0, &c).unwrap();
-    assert_eq!(
-        flushed(ones, &added),
-        of(4.0 * small_value, [4.0 * small_value; 2])
-    );
-    let (tiny, normal_c) = (1e-40_f32, Matrix::new(1, 2, vec![normal; 2]));
-    let times_tiny = none
-        .clone()
-        .with_alpha(0.0)
-        .with_addend(tiny, &normal_c)
-        .unwrap();
-    assert_eq!(flushed(ones, &times_tiny)[0], [f64::from(tiny); 2]);
-    let stored = |bias: &Epilogue| flushed([f16::ZERO; 4], bias);
-    assert_eq!(
-        stored(&none.clone().with_bias(&[small; 2])),
-        of(small_value, [small_value; 2])
-    );
-    let widened = [small.to_f32(); 2];
-    assert_eq!(stored(&none.clone().with_bias(&widened)), of(0.0, [0.0; 2]));
-    // A factor takes all products with it.
-    let alpha = 1e-40_f32;
-    let scaled = none.with_alpha(alpha);
-    let all = 2.0 + 2.0 * small_value;
-    assert_eq!(flushed(ones, &scaled)[0], [f64::from(alpha) * all; 2]);
-}
-
-#[test]
-fn sampled_products_of_subnormal_numbers_are_told() {
-    let small = 1e-40_f32;
-    let (dy, x) = (
-        Matrix::new(2, 2, vec![1.0_f32, 2.0, 4.0, small]),
-        Matrix::new(2, 2, vec![8.0_f32, 16.0, 32.0, 64.0]),
-    );
-    let selection = BlockSelection::new(2, 2, (2, 2), vec![0, 1], vec![0]);
-    let none = None::<&BsrMatrix<f32>>;
-    let reference = bsr_sddmm(&dy, &x, &selection, 1.0, 0.0, none).unwrap();
-    let small = f64::from(small);
-    assert_eq!(reference.flushed, [0.0, 0.0, 32.0 * small, 64.0 * small]);
 }
