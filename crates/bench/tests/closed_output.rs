@@ -55,7 +55,7 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
-fn a_run_without_a_row_leaves_an_earlier_report_alone() {
+fn a_run_that_is_refused_leaves_an_earlier_report_alone() {
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("old.csv");
     std::fs::write(&csv, "kept").unwrap();

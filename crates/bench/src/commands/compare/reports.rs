@@ -125,3 +125,34 @@ fn command_line() -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::commands::open;
+
+    #[test]
+    fn a_run_without_a_row_leaves_an_earlier_report_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let csv = folder.path().join("old.csv");
+        std::fs::write(&csv, "kept").unwrap();
+        let line = format!("sparse-bench compare --csv {}", csv.display());
+        let Command::Compare(args) = Cli::parse_from(line.split_whitespace()).command else {
+            panic!("{line} is another command");
+        };
+        let bench = Bench::new(open(None).unwrap(), Duration::ZERO);
+        let write = |results: &Results| {
+            assert!(write_reports(&args, &bench, results).is_empty());
+            std::fs::read_to_string(&csv).unwrap()
+        };
+        let mut results = Results::default();
+        assert_eq!(write(&results), "kept");
+        results.records.push(crate::fixture::nm_matmul());
+        assert!(write(&results).contains("nm_matmul"));
+    }
+}
