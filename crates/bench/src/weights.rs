@@ -51,12 +51,32 @@ impl<T: Element> PrunedWeights<T> {
         }
     }
 
-    /// Share of the weights that is kept.
+    /// Share of the weights that is kept. What is stored beyond the last row and the last column, of blocks and of groups that reach past them, is no
+    /// weight.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share that is shown with three digits"
+    )]
     pub fn density(&self) -> f64 {
-        match self {
-            Self::Dense(_) => 1.0,
-            Self::Nm(w) => w.density(),
-            Self::Bsr(w) => w.density(),
+        let (rows, cols) = self.shape();
+        let kept = match self {
+            Self::Dense(_) => return 1.0,
+            Self::Nm(w) => {
+                let (n, m) = (w.pattern().n(), w.pattern().m());
+                rows * (cols / m * n + n.min(cols % m))
+            }
+            Self::Bsr(w) => {
+                let (block_rows, block_cols) = w.block();
+                let inside = |((row, col), _)| {
+                    let of = |at: usize, side: usize, all: usize| side.min(all - at * side);
+                    of(row, block_rows, rows) * of(col, block_cols, cols)
+                };
+                w.blocks().map(inside).sum()
+            }
+        };
+        match rows * cols {
+            0 => 0.0,
+            all => kept as f64 / all as f64,
         }
     }
 
@@ -117,6 +137,39 @@ mod tests {
     use sparse_core::synthetic::normal_matrix;
 
     use super::*;
+
+    #[test]
+    fn what_is_stored_beyond_the_edges_is_no_kept_weight() {
+        let density = |rows, cols, text: &str| {
+            let w: Matrix<f32> = normal_matrix(rows, cols, 1).unwrap();
+            let pruned = PrunedWeights::prune(w, text.parse().unwrap()).unwrap();
+            // Normal numbers are not zero: what is zero is not kept.
+            let dense = pruned.to_dense().unwrap();
+            let kept = dense.data().iter().filter(|w| **w != 0.0).count();
+            assert_eq!(
+                pruned.density(),
+                kept as f64 / (rows * cols) as f64,
+                "{text}"
+            );
+            pruned.density()
+        };
+        // Of 9 columns the last group of four has one.
+        assert_eq!(density(4, 9, "2:4"), 5.0 / 9.0);
+        assert_eq!(density(3, 11, "2:2:4"), 6.0 / 11.0);
+        // Of 5 x 5 weights blocks of 4 x 4 hold 16, 4, 4 and 1.
+        let shares = [16.0, 4.0, 1.0].map(|kept| kept / 25.0);
+        assert!(shares.contains(&density(5, 5, "bsr:4x4@0.25")));
+        assert_eq!(density(5, 5, "bsr:4x4@1"), 1.0);
+    }
+
+    #[test]
+    fn of_no_weights_none_are_kept() {
+        let w: Matrix<f32> = normal_matrix(0, 5, 1).unwrap();
+        for text in ["2:4", "bsr:4x4@1"] {
+            let pruned = PrunedWeights::prune(w.clone(), text.parse().unwrap()).unwrap();
+            assert_eq!(pruned.density(), 0.0, "{text}");
+        }
+    }
 
     #[test]
     fn every_pattern_keeps_its_share_and_multiplies_what_it_shows() {
