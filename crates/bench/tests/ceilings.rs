@@ -27,6 +27,7 @@ fn every_ceiling_is_measured_by_a_kernel_that_did_its_work() {
     let work = Work {
         fmas: ceilings.fmas_per_second,
         bytes: 1.0,
+        working_set: 1.0,
     };
     let row = Roofline::of(&ceilings, work, 2000.0);
     assert_eq!(row.bound, Bound::Compute);

@@ -69,12 +69,15 @@ impl Ceilings {
         })
     }
 
-    /// Bytes a second at which `bytes` are read: that of the smallest buffer measured that holds them, else of the largest.
+    /// Bytes a second at which a working set of `bytes` is read at best: the most of the measured buffers that hold it, since a smaller one is read as fast as
+    /// a larger one; of the largest where none holds it.
     pub fn read_of(&self, bytes: f64) -> f64 {
-        let holds = self.read.iter().find(|read| read.working_set >= bytes);
-        holds
-            .or(self.read.last())
-            .map_or(f64::INFINITY, |read| read.bytes_per_second)
+        let rate = |read: &ReadCeiling| read.bytes_per_second;
+        let hold = self.read.iter().filter(|read| read.working_set >= bytes);
+        hold.map(rate)
+            .reduce(f64::max)
+            .or(self.read.last().map(rate))
+            .unwrap_or(f64::INFINITY)
     }
 
     /// One line for people.

@@ -15,4 +15,4 @@ mod work;
 pub use error::CeilingError;
 pub use measure::{Ceilings, ReadCeiling};
 pub use roofline::{Bound, Roofline};
-pub use work::{Work, attended_pairs};
+pub use work::{Attended, Work};

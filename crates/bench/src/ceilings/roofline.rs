@@ -43,7 +43,7 @@ impl Roofline {
     /// Of `work` done in `ms`.
     pub fn of(ceilings: &Ceilings, work: Work, ms: f64) -> Self {
         let compute_ms = 1e3 * work.fmas / ceilings.fmas_per_second;
-        let memory_ms = 1e3 * work.bytes / ceilings.read_of(work.bytes);
+        let memory_ms = 1e3 * work.bytes / ceilings.read_of(work.working_set);
         let (ceiling_ms, bound) = if compute_ms >= memory_ms {
             (compute_ms, Bound::Compute)
         } else {
@@ -76,6 +76,7 @@ mod tests {
         let compute = Work {
             fmas: 2e6,
             bytes: 1e6,
+            working_set: 1e6,
         };
         let row = Roofline::of(&ceilings, compute, 4.0);
         assert_eq!(
@@ -86,13 +87,36 @@ mod tests {
         let cached = Work {
             fmas: 1e3,
             bytes: 1e6,
+            working_set: 1e6,
         };
         let row = Roofline::of(&ceilings, cached, 1.0);
         assert_eq!((row.bound, row.ceiling_ms), (Bound::Memory, 0.25));
         let large = Work {
             fmas: 1e3,
             bytes: 8e6,
+            working_set: 8e6,
         };
         assert_eq!(Roofline::of(&ceilings, large, 16.0).share, 0.5);
+    }
+
+    #[test]
+    fn bytes_that_come_from_memory_have_the_ceiling_of_memory() {
+        let ceilings = fixture::ceilings();
+        let cold = Work {
+            fmas: 1e3,
+            bytes: 1e6,
+            working_set: 4e6,
+        };
+        let row = Roofline::of(&ceilings, cold, 2.0);
+        assert_eq!((row.ceiling_ms, row.share), (1.0, 0.5));
+    }
+
+    #[test]
+    fn a_small_buffer_is_read_no_slower_than_a_large_one() {
+        let mut ceilings = fixture::ceilings();
+        // The machine was busy while the smallest was measured.
+        ceilings.read[0].bytes_per_second = 0.5e9;
+        assert_eq!(ceilings.read_of(1e5), 1e9);
+        assert_eq!(ceilings.read_of(1e9), 1e9);
     }
 }

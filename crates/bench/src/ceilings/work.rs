@@ -8,8 +8,11 @@ use sparse_core::attention::AttentionShape;
 pub struct Work {
     /// Multiply-adds over kept weights or attended pairs; exponentials and divisions are not counted.
     pub fmas: f64,
-    /// Bytes of all operands and results, each once.
+    /// Bytes of operands and results that are looked at, each once.
     pub bytes: f64,
+    /// Bytes that pass before any of them is read again: those of one run, or of the runs that take copies of the weights by turns. They tell the
+    /// cache that can hold them.
+    pub working_set: f64,
 }
 
 impl Work {
@@ -22,58 +25,105 @@ impl Work {
         x_bytes: usize,
     ) -> Self {
         let (x, y) = (as_f64(tokens * k_in), as_f64(tokens * n_out));
+        Self::once(
+            y * as_f64(k_in) * density,
+            as_f64(weight_bytes) + x * as_f64(x_bytes) + 4.0 * y,
+        )
+    }
+
+    /// Attention that looks at `attended`: two products of `head_dim` for each of its pairs. q, k and v are stored in `element_bytes` a number, output
+    /// and log-sum-exp in f32. Keys and values that no query looks at are not read.
+    pub fn attention(shape: AttentionShape, attended: Attended, element_bytes: usize) -> Self {
+        let q = as_f64(shape.batch() * shape.q_heads() * shape.q_len());
+        let head_dim = as_f64(shape.head_dim());
+        let read = (q + 2.0 * attended.keys) * head_dim * as_f64(element_bytes);
+        let written = 4.0 * q * (head_dim + 1.0);
+        Self::once(2.0 * attended.pairs * head_dim, read + written)
+    }
+
+    /// Work whose next run reads the same bytes again.
+    const fn once(fmas: f64, bytes: f64) -> Self {
         Self {
-            fmas: y * as_f64(k_in) * density,
-            bytes: as_f64(weight_bytes) + x * as_f64(x_bytes) + 4.0 * y,
+            fmas,
+            bytes,
+            working_set: bytes,
         }
     }
 
-    /// Attention over `pairs` of a query and a key, all heads together: two products of `head_dim` each. q, k and v are stored in
-    /// `element_bytes` a number, output and log-sum-exp in f32.
-    pub fn attention(shape: AttentionShape, pairs: f64, element_bytes: usize) -> Self {
-        let q = shape.batch() * shape.q_heads() * shape.q_len();
-        let kv = 2 * shape.batch() * shape.kv_heads() * shape.k_len();
-        let numbers = as_f64(q + kv) * as_f64(shape.head_dim());
-        let results = as_f64(q) * as_f64(shape.head_dim() + 1);
-        Self {
-            fmas: 2.0 * pairs * as_f64(shape.head_dim()),
-            bytes: numbers * as_f64(element_bytes) + 4.0 * results,
-        }
-    }
-
-    /// The same with more multiply-adds: what a score costs beside the attention.
+    /// The same where runs take turns with `copies` copies of weights of `weight_bytes`.
     #[must_use]
-    pub fn with_more_fmas(self, fmas: f64) -> Self {
+    pub fn with_copies(self, copies: usize, weight_bytes: usize) -> Self {
+        let others = as_f64(copies.saturating_sub(1)) * as_f64(weight_bytes);
+        Self {
+            working_set: self.bytes + others,
+            ..self
+        }
+    }
+
+    /// The same with a score beside the attention: its multiply-adds, and the keys of `key_bytes` that it alone looks at.
+    #[must_use]
+    pub fn with_score(self, fmas: f64, keys: f64, key_bytes: usize) -> Self {
+        let bytes = keys * as_f64(key_bytes);
         Self {
             fmas: self.fmas + fmas,
-            ..self
+            bytes: self.bytes + bytes,
+            working_set: self.working_set + bytes,
         }
     }
 }
 
-/// Pairs of a query and a key that attention over the blocks of `mask` looks at, all heads together; of a causal problem those of
-/// a block on the diagonal that lie in the future are left out.
-pub fn attended_pairs(shape: AttentionShape, mask: &BlockMask, block: usize, causal: bool) -> f64 {
-    let [batch, heads, q_blocks, _] = mask.shape();
-    let mut pairs = 0;
-    for (item, head) in (0..batch).flat_map(|item| (0..heads).map(move |head| (item, head))) {
-        for q_block in 0..q_blocks {
-            let queries = q_block * block..((q_block + 1) * block).min(shape.q_len());
-            for k_block in mask.row(item, head, q_block) {
-                let (first, end) = (k_block * block, ((k_block + 1) * block).min(shape.k_len()));
-                let seen = |query| {
-                    if causal {
-                        shape.causal_keys(query)
-                    } else {
-                        end
+/// What attention over a mask looks at, all heads together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attended {
+    /// Pairs of a query and a key.
+    pub pairs: f64,
+    /// Keys of all heads of k and v.
+    pub keys: f64,
+}
+
+impl Attended {
+    /// Over the blocks of `mask`; of a causal problem the pairs of a block on the diagonal that lie in the future are left out. Query heads that share
+    /// keys look at them once.
+    pub fn of(shape: AttentionShape, mask: &BlockMask, block: usize, causal: bool) -> Self {
+        let [batch, heads, q_blocks, k_blocks] = mask.shape();
+        let mut pairs = 0;
+        // Of every block of keys, those up to the last that somebody looks at.
+        let mut keys = vec![0; batch * shape.kv_heads() * k_blocks];
+        for (item, head) in (0..batch).flat_map(|item| (0..heads).map(move |head| (item, head))) {
+            let of_kv_head = (item * shape.kv_heads() + shape.kv_head(head)) * k_blocks;
+            for q_block in 0..q_blocks {
+                let queries = q_block * block..((q_block + 1) * block).min(shape.q_len());
+                for k_block in mask.row(item, head, q_block) {
+                    let (first, end) =
+                        (k_block * block, ((k_block + 1) * block).min(shape.k_len()));
+                    for query in queries.clone() {
+                        let seen = if causal {
+                            shape.causal_keys(query)
+                        } else {
+                            end
+                        };
+                        let seen = seen.min(end).saturating_sub(first);
+                        pairs += seen;
+                        let most = &mut keys[of_kv_head + k_block];
+                        *most = seen.max(*most);
                     }
-                };
-                let of_query = |query| seen(query).min(end).saturating_sub(first);
-                pairs += queries.clone().map(of_query).sum::<usize>();
+                }
             }
         }
+        Self {
+            pairs: as_f64(pairs),
+            keys: as_f64(keys.iter().sum()),
+        }
     }
-    as_f64(pairs)
+
+    /// Share of the pairs of `dense` attention; all of them where there are none.
+    pub fn share_of(self, dense: Self) -> f64 {
+        if self.pairs == dense.pairs {
+            1.0
+        } else {
+            self.pairs / dense.pairs
+        }
+    }
 }
 
 #[expect(
@@ -94,26 +144,61 @@ mod tests {
         let work = Work::matmul([3, 4, 6], 0.5, 24, 2);
         assert_eq!(work.fmas, 36.0);
         assert_eq!(work.bytes, 24.0 + 36.0 + 48.0);
+        assert_eq!(work.working_set, work.bytes);
     }
 
     #[test]
-    fn pairs_in_the_future_are_not_counted() {
+    fn runs_that_take_copies_by_turns_pass_over_all_of_them() {
+        let work = Work::matmul([3, 4, 6], 0.5, 24, 2).with_copies(5, 24);
+        assert_eq!(work.bytes, 108.0);
+        assert_eq!(work.working_set, 5.0 * 24.0 + 36.0 + 48.0);
+    }
+
+    #[test]
+    fn pairs_in_the_future_and_keys_that_nobody_looks_at_are_not_counted() {
         let shape = AttentionShape::try_new(1, 2, 1, 5, 7, 4).unwrap();
+        let of = |mask: &BlockMask, causal| {
+            let Attended { pairs, keys } = Attended::of(shape, mask, 2, causal);
+            (pairs, keys)
+        };
         let all = BlockMask::dense(1, 2, 3, 4).unwrap();
-        assert_eq!(attended_pairs(shape, &all, 2, false), 70.0);
+        assert_eq!(of(&all, false), (70.0, 7.0));
         // Query t sees t + 3 keys.
-        assert_eq!(attended_pairs(shape, &all, 2, true), 2.0 * 25.0);
+        assert_eq!(of(&all, true), (2.0 * 25.0, 7.0));
         let one = BlockMask::from_fn(1, 2, 3, 4, |_, h, i, j| (h, i, j) == (1, 1, 2)).unwrap();
         // Queries 2 and 3 see 5 and 6 keys, of which the block holds keys 4 and 5.
-        assert_eq!(attended_pairs(shape, &one, 2, true), 1.0 + 2.0);
+        assert_eq!(of(&one, true), (1.0 + 2.0, 2.0));
+        // Both heads share their keys; query 0 sees three of them, of which the second block holds one.
+        let first = BlockMask::from_fn(1, 2, 3, 4, |_, _, i, j| (i, j) == (0, 1)).unwrap();
+        assert_eq!(of(&first, true), (2.0 * (1.0 + 2.0), 2.0));
+        // Heads with keys of their own look at them each. Query t sees t + 2 keys: the second block's other key lies in the future of both queries.
+        let own = AttentionShape::try_new(1, 2, 2, 5, 6, 4).unwrap();
+        let blocks = BlockMask::from_fn(1, 2, 3, 3, |_, _, i, j| (i, j) == (0, 1)).unwrap();
+        let seen = Attended::of(own, &blocks, 2, true);
+        assert_eq!((seen.pairs, seen.keys), (2.0, 2.0));
+        let whole = Attended::of(shape, &all, 2, true);
+        assert_eq!(
+            Attended::of(shape, &one, 2, true).share_of(whole),
+            3.0 / 50.0
+        );
+        assert_eq!(whole.share_of(whole), 1.0);
     }
 
     #[test]
     fn attention_is_counted_by_hand() {
         let shape = AttentionShape::try_new(1, 2, 1, 3, 5, 4).unwrap();
-        let work = Work::attention(shape, 30.0, 4).with_more_fmas(10.0);
-        assert_eq!(work.fmas, 2.0 * 30.0 * 4.0 + 10.0);
-        // q 24, k and v 40 numbers; out 24 and lse 6.
-        assert_eq!(work.bytes, 4.0 * (24.0 + 40.0 + 24.0 + 6.0));
+        let attended = Attended {
+            pairs: 30.0,
+            keys: 2.0,
+        };
+        let work = Work::attention(shape, attended, 4);
+        assert_eq!(work.fmas, 2.0 * 30.0 * 4.0);
+        // q 24 numbers, k and v 8 each of the 20 they have; out 24 and lse 6.
+        assert_eq!(work.bytes, 4.0 * (24.0 + 16.0 + 24.0 + 6.0));
+        let scored = work.with_score(10.0, 3.0, 16);
+        assert_eq!(
+            (scored.fmas, scored.bytes),
+            (work.fmas + 10.0, work.bytes + 48.0)
+        );
     }
 }

@@ -166,7 +166,7 @@ pub fn measure<T: Element>(
         dtype: T::DTYPE,
         pattern: job.pattern.to_string(),
         density,
-        ideal_speedup: Ideal::Density.speedup(density),
+        ideal_speedup: Ideal::Kept.speedup(density),
         kernel: explanation.kernel,
         tile: explanation.tile,
         tier: explanation.tier.to_string(),
@@ -184,6 +184,7 @@ pub fn measure<T: Element>(
                 pruned.bytes(),
                 T::DTYPE.bytes(),
             )
+            .with_copies(copies(&pruned), pruned.bytes())
         }),
     };
     Ok(MatmulResult {

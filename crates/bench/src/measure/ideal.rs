@@ -3,23 +3,43 @@
 /// Which share of the dense work an operation cannot skip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ideal {
-    /// Work in proportion to the density: matmul with sparse weights (N:M: `m / n`), attention over given blocks.
-    Density,
-    /// XAttention end to end: the kept blocks and the score, which costs `1 / (2 stride)` of the dense attention.
+    /// What is kept: of the weights, or of the pairs of a query and a key that attention looks at. Those are not the blocks: under a causal mask a
+    /// block on the diagonal holds half as many pairs as another one, in dense attention too, and nearly every mask keeps all of these.
+    Kept,
+    /// XAttention end to end: what is kept, and the score, which costs `1 / (2 stride)` of the dense attention of the heads that are scored.
     Xattention {
         /// Tokens of a group of the score.
         stride: usize,
+        /// Share of the heads that are scored.
+        scored: f64,
     },
 }
 
 impl Ideal {
-    /// Best speed-up at `density`, the share of the dense work's weights or blocks that is kept. Infinite where
-    /// nothing is left to do.
+    /// Best speed-up where the share `kept` of the dense work is kept. Infinite where nothing is left to do.
+    pub fn speedup(self, kept: f64) -> f64 {
+        1.0 / (kept + self.beside())
+    }
+
+    /// The share of the dense work that is kept where this is the best speed-up.
+    pub fn kept(self, speedup: f64) -> f64 {
+        1.0 / speedup - self.beside()
+    }
+
+    /// The share of the dense work that finding out what is kept takes.
     #[expect(clippy::cast_precision_loss, reason = "strides are far below 2^52")]
-    pub fn speedup(self, density: f64) -> f64 {
+    pub fn beside(self) -> f64 {
         match self {
-            Self::Density => 1.0 / density,
-            Self::Xattention { stride } => 1.0 / (density + 1.0 / (2.0 * stride as f64)),
+            Self::Kept => 0.0,
+            Self::Xattention { stride, scored } => scored / (2.0 * stride as f64),
+        }
+    }
+
+    /// The share of the heads that are scored.
+    pub fn scored(self) -> f64 {
+        match self {
+            Self::Kept => 0.0,
+            Self::Xattention { scored, .. } => scored,
         }
     }
 }
@@ -30,13 +50,17 @@ mod tests {
 
     #[test]
     fn two_of_eight_is_at_best_four_times_as_fast() {
-        assert_eq!(Ideal::Density.speedup(2.0 / 8.0), 4.0);
+        assert_eq!(Ideal::Kept.speedup(2.0 / 8.0), 4.0);
     }
 
     #[test]
     fn the_score_limits_xattention() {
-        let ideal = Ideal::Xattention { stride: 8 };
-        assert_eq!(ideal.speedup(0.1875), 4.0);
-        assert_eq!(ideal.speedup(0.0), 16.0);
+        let ideal = |scored| Ideal::Xattention { stride: 8, scored };
+        assert_eq!(ideal(1.0).speedup(0.1875), 4.0);
+        assert_eq!(ideal(1.0).speedup(0.0), 16.0);
+        assert_eq!(ideal(1.0).kept(4.0), 0.1875);
+        // Heads that are not scored cost nothing beside what they keep.
+        assert_eq!(ideal(0.5).speedup(0.09375), 8.0);
+        assert_eq!(ideal(0.0).speedup(0.25), 4.0);
     }
 }

@@ -18,7 +18,8 @@ pub struct Record {
     pub dtype: &'static str,
     /// What is sparse: `8:2:8`, `bsr:64x64`, `block:128 causal threshold 0.9`.
     pub pattern: String,
-    /// Share of the weights or of the reachable blocks that is kept.
+    /// Share of the weights or of the reachable blocks that is kept. Padding is no weight; a block that reaches past the last token or into the future counts
+    /// as any other.
     pub density: f64,
     /// Name of the adapter.
     pub adapter: String,
@@ -41,7 +42,8 @@ pub struct Record {
     /// How many times as fast the operation is as the dense baseline: the median over the rounds of their times' ratio. It knows no change of the
     /// machine's pace between rounds, and so may differ from `dense_ms / sparse_ms`.
     pub speedup: f64,
-    /// Best that skipping work could give; see [`crate::measure::Ideal`]. None (null in JSON) where that says nothing: a selection
+    /// Best that skipping work could give; see [`crate::measure::Ideal`]. Of attention by the kept pairs of a query and a key, which are fewer than the kept
+    /// blocks let expect where blocks on the diagonal are half in the future. None (null in JSON) where that says nothing: a selection
     /// of blocks is no part of dense attention.
     pub ideal_speedup: Option<f64>,
     /// `speedup / ideal_speedup`, where there is one.

@@ -19,6 +19,7 @@ pub(super) struct Plot {
     op: &'static str,
     /// The shape, where all points have the same.
     shape: String,
+    x_label: &'static str,
     width: f64,
     height: f64,
     left: f64,
@@ -92,15 +93,41 @@ fn has_line(records: &[Record], record: &Record) -> bool {
 fn is_plotted(record: &Record) -> bool {
     record.density > 0.0
         && record.density < 1.0
+        && kept(record) > 0.0
         && record.speedup > 0.0
         && record.speedup.is_finite()
+}
+
+/// What an axis of these rows shows: the kept share of the dense work, which the ideal follows from. Of attention it is not the density, which counts blocks.
+fn kept(record: &Record) -> f64 {
+    record
+        .ideal_speedup
+        .map_or(record.density, |speedup| ideal_of(record).kept(speedup))
+}
+
+fn ideal_of(record: &Record) -> Ideal {
+    match record.shape.get("stride") {
+        Some(stride) if record.op == "xattention" => Ideal::Xattention {
+            stride,
+            scored: 1.0,
+        },
+        _ => Ideal::Kept,
+    }
+}
+
+/// Words for [`kept`].
+fn kept_words(op: &str) -> &'static str {
+    match op {
+        "block_attention" | "xattention" => "kept share of the pairs of a query and a key",
+        _ => "density",
+    }
 }
 
 fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
     let least = |values: &dyn Fn(&Record) -> f64, start: f64| {
         rows.iter().map(|r| values(r)).fold(start, f64::min)
     };
-    let least_density = least(&|r| r.density, 0.1) * 0.8;
+    let least_kept = least(&kept, 0.1) * 0.8;
     let least_speedup = least(&|r| r.speedup, 0.8);
     let most_speedup = rows
         .iter()
@@ -109,7 +136,7 @@ fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
         .fold(2.0, f64::max)
         * 1.15;
     let scale = |value: f64, low: f64, high: f64| (value / low).ln() / (high / low).ln();
-    let x = |density: f64| LEFT + scale(density, least_density, 1.0) * (WIDTH - LEFT - RIGHT);
+    let x = |kept: f64| LEFT + scale(kept, least_kept, 1.0) * (WIDTH - LEFT - RIGHT);
     let y = |speedup: f64| {
         HEIGHT - BOTTOM - scale(speedup, least_speedup, most_speedup) * (HEIGHT - TOP - BOTTOM)
     };
@@ -117,17 +144,18 @@ fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
     for ideal in distinct_ideals(rows) {
         ideals.push(IdealLine {
             label: match ideal {
-                Ideal::Density => "ideal: 1 / density".into(),
-                Ideal::Xattention { stride } => {
-                    format!("ideal: 1 / (density + 1 / {})", 2 * stride)
+                Ideal::Kept => format!("ideal: 1 / {}", kept_words(op)),
+                Ideal::Xattention { stride, .. } => {
+                    format!("ideal: 1 / ({} + 1 / {})", kept_words(op), 2 * stride)
                 }
             },
-            path: ideal_path(ideal, least_density, most_speedup, x, y),
+            path: ideal_path(ideal, least_kept, most_speedup, x, y),
         });
     }
     Plot {
         op,
         shape: shape.map_or_else(|| "several shapes".into(), ToString::to_string),
+        x_label: kept_words(op),
         width: WIDTH,
         height: HEIGHT,
         left: LEFT,
@@ -136,7 +164,7 @@ fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
         bottom: HEIGHT - BOTTOM,
         x_ticks: ticks(
             &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0],
-            least_density,
+            least_kept,
             1.0,
             "",
             x,
@@ -153,7 +181,7 @@ fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
         points: rows
             .iter()
             .map(|r| Point {
-                x: x(r.density),
+                x: x(kept(r)),
                 y: y(r.speedup),
                 right: r.is_right(),
                 title: format!(
@@ -175,10 +203,7 @@ fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
 fn distinct_ideals(rows: &[&Record]) -> Vec<Ideal> {
     let mut ideals = Vec::new();
     for row in rows {
-        let ideal = match row.shape.get("stride") {
-            Some(stride) if row.op == "xattention" => Ideal::Xattention { stride },
-            _ => Ideal::Density,
-        };
+        let ideal = ideal_of(row);
         if !ideals.contains(&ideal) {
             ideals.push(ideal);
         }
@@ -186,21 +211,21 @@ fn distinct_ideals(rows: &[&Record]) -> Vec<Ideal> {
     ideals
 }
 
-/// The ideal line from density 1 down to where it leaves the plot.
+/// The ideal line from all of the work down to where it leaves the plot.
 fn ideal_path(
     ideal: Ideal,
-    least_density: f64,
+    least_kept: f64,
     most_speedup: f64,
     x: impl Fn(f64) -> f64,
     y: impl Fn(f64) -> f64,
 ) -> String {
     let mut path = String::new();
     for step in 0..=IDEAL_STEPS {
-        let density = least_density.powf(f64::from(step) / f64::from(IDEAL_STEPS));
-        let speedup = ideal.speedup(density);
+        let kept = least_kept.powf(f64::from(step) / f64::from(IDEAL_STEPS));
+        let speedup = ideal.speedup(kept);
         if speedup <= most_speedup {
             let command = if path.is_empty() { 'M' } else { 'L' };
-            path.push_str(&format!("{command}{:.1} {:.1}", x(density), y(speedup)));
+            path.push_str(&format!("{command}{:.1} {:.1}", x(kept), y(speedup)));
         }
     }
     path
@@ -224,10 +249,24 @@ mod tests {
 
     #[test]
     fn a_row_at_its_ideal_lies_on_the_ideal_line() {
-        let ideal = Record {
-            speedup: 4.0,
-            ..fixture::nm_matmul()
+        let at_ideal = |record: Record| Record {
+            speedup: record.ideal_speedup.unwrap(),
+            ..record
         };
+        assert_on_its_line(at_ideal(fixture::nm_matmul()));
+        // Of attention the pairs decide, not the blocks.
+        for op in ["block_attention", "xattention"] {
+            let rows = fixture::many();
+            let row = rows.into_iter().find(|row| row.op == op).unwrap();
+            assert_on_its_line(at_ideal(Record {
+                density: 2.0 * row.density,
+                ..row
+            }));
+        }
+    }
+
+    #[track_caller]
+    fn assert_on_its_line(ideal: Record) {
         let plot = plots(&[ideal]).remove(0);
         let point = &plot.points[0];
         let line: Vec<(f64, f64)> = plot.ideals[0].path[1..]

@@ -180,7 +180,11 @@ mod tests {
         let ceilings = fixture::ceilings();
         let row = |fmas: f64, bytes: f64, share: f64| {
             let mut record = fixture::nm_matmul();
-            let work = crate::ceilings::Work { fmas, bytes };
+            let work = crate::ceilings::Work {
+                fmas,
+                bytes,
+                working_set: bytes,
+            };
             let ceiling = Roofline::of(&ceilings, work, 1.0).ceiling_ms;
             record.sparse_ms = ceiling / share;
             record.roofline = Some(Roofline::of(&ceilings, work, record.sparse_ms));

@@ -325,6 +325,7 @@ mod tests {
         let sparse = AttentionResult {
             record: crate::fixture::nm_matmul(),
             parts: None,
+            kept: 1.0,
             quality: Quality {
                 density: 0.25,
                 density_per_head: vec![0.25],

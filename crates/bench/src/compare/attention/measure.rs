@@ -11,7 +11,7 @@ use sparse_gpu::{Explanation, GpuMask};
 
 use super::quality::{Quality, reachable};
 use super::{Checks, check};
-use crate::ceilings::{Work, attended_pairs};
+use crate::ceilings::{Attended, Work};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords, Times};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
@@ -92,6 +92,8 @@ pub struct AttentionResult {
     pub record: Record,
     /// Where they were asked for.
     pub parts: Option<PartTimes>,
+    /// Share of the dense attention's pairs of a query and a key that the mask keeps.
+    pub kept: f64,
     /// What the mask keeps, against dense attention on the same device.
     pub quality: Quality,
     /// What was checked against the CPU.
@@ -183,14 +185,10 @@ pub fn measure<T: Element>(
     let after_round = &mut |done, all| progress(Progress::Rounds(done, all));
     let (times, parts) = time(bench, contest, &mut dense, sparse, finalists, after_round)?;
     let scored = matches!(contest, Contest::Whole | Contest::WholeAndParts);
-    let work = work::<T>(shape, options, &mask, &reachable, scored);
+    let ideal = ideal(shape, options, scored);
+    let [seen, all] = looked_at(shape, options, [&mask, &reachable]);
+    let kept = seen.share_of(all);
     let density = if is_dense { 1.0 } else { quality.density };
-    let ideal = match contest {
-        Contest::Dense | Contest::Attend => Ideal::Density,
-        Contest::Whole | Contest::WholeAndParts => Ideal::Xattention {
-            stride: options.stride,
-        },
-    };
     let words = RowWords {
         operation: match contest {
             Contest::Dense | Contest::Attend => Operation::BlockAttention,
@@ -200,17 +198,18 @@ pub fn measure<T: Element>(
         dtype: T::DTYPE,
         pattern: pattern(contest, options),
         density,
-        ideal_speedup: ideal.speedup(density),
+        ideal_speedup: ideal.speedup(kept),
         kernel: explanation.kernel,
         tile: explanation.tile,
         tier: explanation.tier.to_string(),
         max_err_over_bound: checks.worst(),
         peer: None,
-        work: Some(work),
+        work: Some(work::<T>(shape, ideal, seen, all)),
     };
     Ok(AttentionResult {
         record: bench.record_beside(words, times)?,
         parts,
+        kept,
         quality,
         checks,
         scores,
@@ -262,25 +261,41 @@ fn time(
     Ok((times, parts))
 }
 
-/// What attention over `mask` has to do at least, with the score of everything `reachable` where there is one.
-pub(super) fn work<T: Element>(
+/// What attention over each of the masks looks at.
+pub(super) fn looked_at(
     shape: AttentionShape,
     options: &XAttentionOptions,
-    mask: &BlockMask,
-    reachable: &BlockMask,
-    scored: bool,
+    masks: [&BlockMask; 2],
+) -> [Attended; 2] {
+    masks.map(|mask| Attended::of(shape, mask, options.block, options.causal))
+}
+
+/// What attention over `kept` has to do at least, where dense attention looks at `all`, and the score that `ideal` counts.
+pub(super) fn work<T: Element>(
+    shape: AttentionShape,
+    ideal: Ideal,
+    kept: Attended,
+    all: Attended,
 ) -> Work {
-    let of_blocks = |blocks| {
-        let pairs = attended_pairs(shape, blocks, options.block, options.causal);
-        Work::attention(shape, pairs, T::DTYPE.bytes())
-    };
+    let of = |attended| Work::attention(shape, attended, T::DTYPE.bytes());
+    // A score looks at every key of its heads, and at no value.
+    let keys = (ideal.scored() * all.keys - kept.keys).max(0.0);
+    let key_bytes = shape.head_dim() * T::DTYPE.bytes();
+    of(kept).with_score(ideal.beside() * of(all).fmas, keys, key_bytes)
+}
+
+/// What attention over kept blocks can gain at best, with the score of the heads that have one where it belongs to what is timed.
+#[expect(clippy::cast_precision_loss, reason = "a number of heads")]
+pub(super) fn ideal(shape: AttentionShape, options: &XAttentionOptions, scored: bool) -> Ideal {
     if !scored {
-        return of_blocks(mask);
+        return Ideal::Kept;
     }
-    let score = Ideal::Xattention {
+    let heads = shape.q_heads();
+    let sparse = (0..heads).filter(|&head| options.is_sparse(head)).count();
+    Ideal::Xattention {
         stride: options.stride,
-    };
-    of_blocks(mask).with_more_fmas(of_blocks(reachable).fmas / score.speedup(0.0))
+        scored: sparse as f64 / heads.max(1) as f64,
+    }
 }
 
 fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRun) -> Explanation {
@@ -338,7 +353,29 @@ fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tenso
 
 #[cfg(test)]
 mod tests {
+    use sparse_core::attention::HeadKind;
+
     use super::*;
+
+    #[test]
+    fn only_sparse_heads_cost_a_score() {
+        let shape = AttentionShape::try_new(1, 4, 1, 80, 80, 16).unwrap();
+        let mut options = XAttentionOptions::default();
+        let all = Ideal::Xattention {
+            stride: 8,
+            scored: 1.0,
+        };
+        assert_eq!(ideal(shape, &options, true), all);
+        assert_eq!(ideal(shape, &options, false), Ideal::Kept);
+        let mut kinds = vec![HeadKind::Dense; 4];
+        kinds[2] = HeadKind::Sparse;
+        options.head_kinds = Some(kinds);
+        let one = Ideal::Xattention {
+            stride: 8,
+            scored: 0.25,
+        };
+        assert_eq!(ideal(shape, &options, true), one);
+    }
 
     #[test]
     fn rows_of_other_thresholds_are_told_apart() {

@@ -7,12 +7,11 @@ use sparse_core::{BlockMask, Element};
 use sparse_gpu::{Attended, Policy};
 
 use super::check;
-use super::measure::{AttentionJob, CHECK, selection, work};
+use super::measure::{AttentionJob, CHECK, ideal, looked_at, selection, work};
 use super::quality::{Quality, reachable};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, PolicyRun};
-use crate::measure::Ideal;
 use crate::progress::Progress;
 use crate::record::{Record, Shape};
 
@@ -108,25 +107,21 @@ pub fn measure_policy<T: Element>(
     let recorder: Recorder<'_> = &mut |pass| own.record(pass);
     let after_round = &mut |done, all| progress(Progress::Rounds(done, all));
     let times = bench.time(&mut [dense, recorder], after_round)?;
-    let ideal = match is_sparse {
-        true => Ideal::Xattention {
-            stride: options.stride,
-        },
-        false => Ideal::Density,
-    };
+    let ideal = ideal(shape, options, is_sparse);
+    let [kept, all] = looked_at(shape, options, [&mask, &reachable]);
     let words = RowWords {
         operation: Operation::Xattention,
         shape: Shape::attention(shape, options.block, options.stride),
         dtype: T::DTYPE,
         pattern: format!("{} auto", selection(options)),
         density: quality.density,
-        ideal_speedup: ideal.speedup(quality.density),
+        ideal_speedup: ideal.speedup(kept.share_of(all)),
         kernel,
         tile,
         tier,
         max_err_over_bound: ratio,
         peer: None,
-        work: Some(work::<T>(shape, options, &mask, &reachable, is_sparse)),
+        work: Some(work::<T>(shape, ideal, kept, all)),
     };
     let record = bench.record(words, &times)?;
     Ok(PolicyResult {

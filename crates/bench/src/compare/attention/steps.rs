@@ -41,11 +41,12 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
     let parts = result.parts?;
     let whole = &result.record;
     let density = result.quality.density;
-    let step = |at: usize, op: &'static str, time: PartTime, work: Option<f64>| {
+    // `work` is a share of the dense attention's.
+    let step = |at: usize, op: &'static str, density: f64, time: PartTime, work: Option<f64>| {
         let part = |text: &str| text.split(" + ").nth(at).unwrap_or(text).to_owned();
         Record {
             op,
-            density: work.unwrap_or(1.0),
+            density,
             sparse_ms: time.ms,
             speedup: time.speedup,
             ideal_speedup: work.map(|work| 1.0 / work),
@@ -68,14 +69,20 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
     };
     let estimate = 1.0 / (2.0 * stride as f64);
     let rows = vec![
-        step(2, "block_attention", parts.attend, Some(density)),
+        step(
+            2,
+            "block_attention",
+            density,
+            parts.attend,
+            Some(result.kept),
+        ),
         whole.clone(),
         of_whole(
-            step(0, "xattention_score", parts.score, Some(estimate)),
+            step(0, "xattention_score", estimate, parts.score, Some(estimate)),
             parts.score.share,
         ),
         of_whole(
-            step(1, "xattention_select", parts.select, None),
+            step(1, "xattention_select", 1.0, parts.select, None),
             parts.select.share,
         ),
     ];
@@ -125,6 +132,7 @@ mod tests {
                 select: step(0.01),
                 attend: step(0.9),
             }),
+            kept: 0.125,
             quality: Quality {
                 density: 0.16,
                 density_per_head: Vec::new(),
@@ -183,8 +191,9 @@ mod tests {
         }
         assert_eq!(
             (rows[0].ideal_speedup, rows[2].ideal_speedup),
-            (Some(6.25), Some(16.0))
+            (Some(8.0), Some(16.0))
         );
+        assert_eq!((rows[0].density, rows[2].density), (0.16, 0.0625));
         assert!(
             rows[2]
                 .pattern
