@@ -5,6 +5,6 @@ mod row;
 mod table;
 
 pub use self::csv::to_csv;
-pub use row::{Peer, Record, Shape, Timing, to_json};
+pub use row::{Peer, Record, Shape, Timing, timings, to_json};
 pub(crate) use table::milliseconds;
 pub use table::to_table;

@@ -6,6 +6,7 @@ use sparse_core::attention::AttentionShape;
 
 use crate::ceilings::Roofline;
 use crate::peers::Contender;
+use crate::words::counted;
 
 /// One row of `compare`: an operation at one shape against its dense baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -162,6 +163,26 @@ impl Timing {
     }
 }
 
+/// How the times of `records` were taken, in words: of each way, and of how many rows where there are several.
+pub fn timings(records: &[Record]) -> String {
+    let of = |timing: Timing| {
+        let rows = records.iter().filter(|r| r.timing == timing).count();
+        (rows > 0).then_some((rows, timing))
+    };
+    let ways: Vec<(usize, Timing)> = [Timing::Gpu, Timing::Wall]
+        .into_iter()
+        .filter_map(of)
+        .collect();
+    match ways[..] {
+        [(_, only)] => only.words().into(),
+        _ => ways
+            .iter()
+            .map(|(rows, timing)| format!("{} ({})", timing.words(), counted(*rows, "row")))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
 /// Another implementation of the operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Peer {
@@ -222,6 +243,20 @@ mod tests {
         assert!(json[0]["peer"].is_null() && json[0]["max_err_over_bound"].is_null());
         assert!(json[0].get("roofline").is_none() && json[0].get("contenders").is_none());
         assert_eq!(to_json(&[]).unwrap().trim(), "[]");
+    }
+
+    #[test]
+    fn rows_that_were_timed_in_two_ways_are_told_apart() {
+        let by = |timing| Record {
+            timing,
+            ..fixture::nm_matmul()
+        };
+        assert_eq!(timings(&[by(Timing::Gpu)]), "GPU timestamps");
+        let both = timings(&[by(Timing::Wall), by(Timing::Gpu), by(Timing::Wall)]);
+        assert!(
+            both.starts_with("GPU timestamps (1 row), wall clock") && both.ends_with(" (2 rows)"),
+            "{both}"
+        );
     }
 
     #[test]

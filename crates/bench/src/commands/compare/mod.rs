@@ -24,7 +24,7 @@ use crate::interrupt::{self, Interrupt, Interrupted};
 use crate::peers::{Peers, check_strategies, strategies_for_attention, strategies_for_matmul};
 use crate::presets::{AttentionCase, Case, LayerCase, LayerTask, cases, cooperative_cases};
 use crate::progress;
-use crate::record::{Record, to_table};
+use crate::record::{Record, timings, to_table};
 use crate::report::MaskMap;
 use crate::tensors::{Qkv, TensorFile};
 use reports::{Results, check_reports, contenders, write_reports};
@@ -196,16 +196,16 @@ fn strategies(peers: &Peers, rows: &[Row]) -> anyhow::Result<Vec<String>> {
 
 /// The table, and what it was measured on and by.
 fn tell(bench: &Bench, results: &Results) -> anyhow::Result<()> {
-    let Some(first) = results.records.first() else {
+    if results.records.is_empty() {
         return Ok(());
-    };
+    }
     print(to_table(&results.records))?;
     print(format_args!(
         "on {} ({}, {}), times by {}",
         bench.words.adapter,
         bench.words.driver,
         bench.words.backend,
-        first.timing.words()
+        timings(&results.records)
     ))?;
     for shares in &results.shares {
         print(shares)?;
