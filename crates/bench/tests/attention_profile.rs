@@ -6,6 +6,8 @@ mod support;
 
 use std::path::Path;
 
+use predicates::prelude::PredicateBooleanExt;
+use predicates::str::contains;
 use serde_json::Value;
 use sparse_bench::profile::Profile;
 use sparse_bench::tensors::{OutTensor, write_tensors};
@@ -71,7 +73,11 @@ fn each_head_reaches_the_target_error_on_the_data_it_was_calibrated_on_and_no_lo
     assert!(thresholds.windows(2).any(|pair| pair[0] != pair[1]));
 
     let command = format!("--profile {}", profile.display());
-    let used = printed(&line(&command, &[&file], &out));
+    let output = sparse_bench(&line(&command, &[&file], &out))
+        .assert()
+        .success()
+        .stderr(contains("missed").not());
+    let used: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     let errors = numbers(&used, "relative_l2_error_per_head");
     assert_eq!(errors.len(), 8);
     for (row, error) in errors.iter().enumerate() {
@@ -96,10 +102,14 @@ fn each_head_reaches_the_target_error_on_the_data_it_was_calibrated_on_and_no_lo
     }
     std::fs::write(&lower, one_less.to_json().unwrap()).unwrap();
     let command = format!("--profile {}", lower.display());
-    let missed = numbers(
-        &printed(&line(&command, &[&file], &out)),
-        "relative_l2_error_per_head",
-    );
+    let output = sparse_bench(&line(&command, &[&file], &out))
+        .assert()
+        .success()
+        .stderr(contains(
+            "a relative error of at most 0.15 is missed here by 4 heads of 4 (head 0: ",
+        ));
+    let missed: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let missed = numbers(&missed, "relative_l2_error_per_head");
     for head in 0..4 {
         assert!(missed[head].max(missed[head + 4]) > 0.15, "{head}");
     }

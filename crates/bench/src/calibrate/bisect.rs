@@ -16,14 +16,14 @@ pub struct Calibrated {
 }
 
 impl Target {
-    fn is_met(self, reach: &HeadReach) -> bool {
+    pub(crate) fn is_met(self, reach: &HeadReach) -> bool {
         match self {
             Self::RelativeL2Error(most) => reach.relative_l2_error <= most,
             Self::KeptMass(least) => reach.kept_mass >= least,
         }
     }
 
-    fn number(self, reach: &HeadReach) -> f64 {
+    pub(crate) fn number(self, reach: &HeadReach) -> f64 {
         match self {
             Self::RelativeL2Error(_) => reach.relative_l2_error,
             Self::KeptMass(_) => reach.kept_mass,

@@ -11,7 +11,7 @@ pub enum CalibrateError {
     /// Even the highest threshold misses the target.
     #[error(
         "head {head} cannot reach {}: at threshold 1 it has {reached:e}; {}",
-        words(*target), advice(*target)
+        target, advice(*target)
     )]
     OutOfReach {
         /// The query head.
@@ -24,7 +24,7 @@ pub enum CalibrateError {
     /// The same thresholds gave another result.
     #[error(
         "head {head} reached {} at threshold {threshold} and then missed it with {reached:e}: this device does not repeat its results",
-        words(*target)
+        target
     )]
     NotRepeated {
         /// The query head.
@@ -73,13 +73,6 @@ pub enum CalibrateError {
         /// The file.
         path: PathBuf,
     },
-}
-
-fn words(target: Target) -> String {
-    match target {
-        Target::RelativeL2Error(error) => format!("a relative error of at most {error}"),
-        Target::KeptMass(mass) => format!("a kept mass of at least {mass}"),
-    }
 }
 
 fn advice(target: Target) -> &'static str {

@@ -98,6 +98,15 @@ pub enum Target {
     KeptMass(f64),
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::RelativeL2Error(error) => write!(f, "a relative error of at most {error}"),
+            Self::KeptMass(mass) => write!(f, "a kept mass of at least {mass}"),
+        }
+    }
+}
+
 /// A file that was calibrated on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

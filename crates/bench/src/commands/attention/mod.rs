@@ -1,6 +1,7 @@
 //! `sparse-bench attention`: one layer, or the calibration of its thresholds.
 
 mod calibrate;
+mod promise;
 mod rule;
 mod run;
 mod table;

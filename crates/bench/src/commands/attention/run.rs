@@ -11,6 +11,7 @@ use sparse_core::xattention::{Threshold, XAttentionOptions};
 use sparse_core::{DType, Element};
 use sparse_gpu::{CostModel, Policy};
 
+use super::promise::missed;
 use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::cli::AttentionArgs;
@@ -94,6 +95,12 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     };
     let drawn = draw_heads(args, &qkv, &options, &result, &rule);
     eprintln!("{}", heads(&qkv, &result, &rule));
+    // Of dense attention nothing is missing.
+    if let Some(profile) = &profile
+        && let Some(missed) = missed(profile, &options, &result.quality)
+    {
+        eprintln!("{missed}");
+    }
     let printed = Printed {
         record: &result.record,
         parts: result.parts,
