@@ -38,6 +38,7 @@ pub(crate) fn nm_matmul() -> Record {
             bound: Bound::Compute,
             share: 0.5,
         }),
+        is_tuned: false,
         contenders: Vec::new(),
     }
 }

@@ -123,7 +123,7 @@ fn matmul_takes_the_tile_of_a_table() {
             },
         },
         element_bytes: 4,
-        tokens: TokenRange { from: 9, to: 99 },
+        tokens: TokenRange { from: 9, to: 999 },
         measured: None,
     });
     let tiles = folder.path("tiles.json");
@@ -138,6 +138,21 @@ fn matmul_takes_the_tile_of_a_table() {
     assert_eq!(tuned["tile"], "2 rows x 12 tokens x 16 lanes");
     assert_ne!(default["tile"], tuned["tile"]);
     assert!(tuned["max_err_over_bound"].as_f64().unwrap() <= 1.0);
+
+    // `compare` says how many rows that changes: none of the mat-vec and one of three products.
+    for (ops, said) in [
+        ("nm_matmul", "table in 1 of 3 rows"),
+        ("nm_matvec", "table in 0 of 1 row,"),
+    ] {
+        sparse_bench(&format!(
+            "compare --weights {} --ops {ops} --seconds 0.1 --tiles {}",
+            folder.file().display(),
+            tiles.display()
+        ))
+        .assert()
+        .success()
+        .stdout(predicates::str::contains(said));
+    }
 
     // On another adapter only when that is asked for.
     table.measured_on.adapter = "Example 3000".into();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sparse_core::DType;
-use sparse_gpu::{Error, Gpu, GpuTensor, wgpu};
+use sparse_gpu::{Error, Explanation, Gpu, GpuTensor, TileOrigin, wgpu};
 
 use crate::ceilings::{CeilingError, Ceilings, Roofline, Work};
 use crate::cli::Operation;
@@ -69,8 +69,17 @@ pub struct RowWords {
     pub max_err_over_bound: f64,
     /// Name of the baseline where it is no kernel of ours for this operation.
     pub peer: Option<&'static str>,
+    /// Whether one of the contenders took a tile of a table.
+    pub is_tuned: bool,
     /// What the row has to do at least, where a ceiling of the device holds for its kernel.
     pub work: Option<Work>,
+}
+
+/// Whether one of these plans took a tile of a table that was given.
+pub(crate) fn is_tuned<'a>(plans: impl IntoIterator<Item = &'a Explanation>) -> bool {
+    plans
+        .into_iter()
+        .any(|plan| plan.tile_origin == Some(TileOrigin::Table))
 }
 
 /// The times of a row.
@@ -252,6 +261,7 @@ impl Bench {
                 Some(_) => speedup.spread,
             },
             roofline,
+            is_tuned: words.is_tuned,
             contenders: Vec::new(),
         })
     }

@@ -4,7 +4,7 @@ use sparse_core::bounds::{compare, cooperative_matmul_bounds, matmul_bounds};
 use sparse_core::{Activation, DType, Element, Epilogue, Matrix};
 use sparse_gpu::{GpuTensor, NaiveMatmul, Tier, defaults};
 
-use super::bench::{Bench, Recorder, RowWords};
+use super::bench::{Bench, Recorder, RowWords, is_tuned};
 use crate::ceilings::Work;
 use crate::cli::{Operation, Pattern};
 use crate::device::{Copies, MatmulRun, cold_copies};
@@ -127,6 +127,7 @@ pub fn measure<T: Element>(
         _ => Finalists::default(),
     };
     let explanation = own.explain().clone();
+    let mut tuned = is_tuned([&explanation]);
     let times = match job.baseline {
         Baseline::Own => {
             let recorders: &mut [Recorder<'_>] = &mut [&mut |pass| own.record(pass)];
@@ -138,6 +139,7 @@ pub fn measure<T: Element>(
                 _ => job.tier,
             };
             let mut dense = MatmulRun::plan(gpu, &dense, copies(&dense), &x, bias, on_gpu, tier)?;
+            tuned |= is_tuned([dense.explain()]);
             let recorders: &mut [Recorder<'_>] =
                 &mut [&mut |pass| dense.record(pass), &mut |pass| own.record(pass)];
             bench.time_beside(recorders, finalists, after_round)?
@@ -176,6 +178,7 @@ pub fn measure<T: Element>(
             Baseline::Portable => Some("portable"),
             Baseline::Dense | Baseline::Own => None,
         },
+        is_tuned: tuned,
         // The ceilings are of f32 multiply-adds, which matrices are not.
         work: (!on_matrices).then(|| {
             Work::matmul(

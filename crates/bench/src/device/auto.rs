@@ -99,9 +99,14 @@ impl PolicyRun {
         self.plan.explain()
     }
 
+    /// What was chosen for each step, and why.
+    pub fn steps(&self) -> Vec<&Explanation> {
+        self.plan.steps()
+    }
+
     /// Kernels and tiles of all steps, joined.
     pub fn kernels(&self) -> [String; 2] {
-        let steps = self.plan.steps();
+        let steps = self.steps();
         let join = |part: &dyn Fn(&Explanation) -> String| {
             let parts: Vec<String> = steps.iter().map(|step| part(step)).collect();
             parts.join(" + ")

@@ -62,6 +62,9 @@ pub struct Record {
     /// What the device could do at best, where its ceilings have been measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roofline: Option<Roofline>,
+    /// Whether the measured operation or its baseline took a tile of a table that was given. Not in reports, whose tiles are those that were taken.
+    #[serde(skip)]
+    pub is_tuned: bool,
     /// Every implementation of other libraries that was tried, the peer among them. Empty where none was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub contenders: Vec<Contender>,

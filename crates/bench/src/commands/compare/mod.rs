@@ -27,6 +27,7 @@ use crate::progress;
 use crate::record::{Record, timings, to_table};
 use crate::report::MaskMap;
 use crate::tensors::{Qkv, TensorFile};
+use crate::words::counted;
 use reports::{Results, check_reports, contenders, write_reports};
 
 /// How long a row is timed. The full preset has ten times as many rows, whose picture is in their number.
@@ -165,7 +166,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     for failure in results.failures.iter().chain(&unwritten) {
         eprintln!("error: {failure:#}");
     }
-    tell(&bench, &results)?;
+    tell(args, &bench, &results)?;
     if let Some(interruption) = results.interruption() {
         eprintln!("{interruption}");
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
@@ -195,7 +196,7 @@ fn strategies(peers: &Peers, rows: &[Row]) -> anyhow::Result<Vec<String>> {
 }
 
 /// The table, and what it was measured on and by.
-fn tell(bench: &Bench, results: &Results) -> anyhow::Result<()> {
+fn tell(args: &CompareArgs, bench: &Bench, results: &Results) -> anyhow::Result<()> {
     if results.records.is_empty() {
         return Ok(());
     }
@@ -207,6 +208,15 @@ fn tell(bench: &Bench, results: &Results) -> anyhow::Result<()> {
         bench.words.backend,
         timings(&results.records)
     ))?;
+    if let Some(path) = &args.tiles.tiles {
+        // A table that fits no row changes nothing, which times alone would not tell.
+        let tuned = results.records.iter().filter(|row| row.is_tuned).count();
+        print(format_args!(
+            "tiles of the table in {tuned} of {}, the dense baselines' included: {}",
+            counted(results.records.len(), "row"),
+            path.display()
+        ))?;
+    }
     for shares in &results.shares {
         print(shares)?;
     }

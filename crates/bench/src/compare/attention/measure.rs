@@ -13,7 +13,7 @@ use super::quality::{Quality, reachable};
 use super::{Checks, check};
 use crate::ceilings::{Attended, Work};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords, Times};
+use crate::compare::bench::{Bench, Recorder, RowWords, Times, is_tuned};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
 use crate::measure::{Ideal, Runs};
 use crate::peers::Finalists;
@@ -171,6 +171,7 @@ pub fn measure<T: Element>(
     let scores = crop(&all_scores, &layout)?;
 
     let explanation = explain(contest, &dense, &sparse);
+    let is_tuned = is_tuned(plans(contest, &dense, &sparse));
     let finalists = match &bench.peers {
         // The other libraries know dense attention only, scaled as usual.
         Some(peers) if is_dense && options.scale.is_none() => {
@@ -204,6 +205,7 @@ pub fn measure<T: Element>(
         tier: explanation.tier.to_string(),
         max_err_over_bound: checks.worst(),
         peer: None,
+        is_tuned,
         work: Some(work::<T>(shape, ideal, seen, all)),
     };
     Ok(AttentionResult {
@@ -296,6 +298,21 @@ pub(super) fn ideal(shape: AttentionShape, options: &XAttentionOptions, scored: 
         stride: options.stride,
         scored: sparse as f64 / heads.max(1) as f64,
     }
+}
+
+/// What is timed.
+fn plans<'a>(
+    contest: Contest,
+    dense: &'a AttendRun,
+    sparse: &'a XAttentionRun,
+) -> Vec<&'a Explanation> {
+    let mut plans = vec![dense.explain()];
+    match contest {
+        Contest::Dense => {}
+        Contest::Attend => plans.push(sparse.attend().explain()),
+        Contest::Whole | Contest::WholeAndParts => plans.extend(sparse.explain()),
+    }
+    plans
 }
 
 fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRun) -> Explanation {

@@ -10,7 +10,7 @@ use super::check;
 use super::measure::{AttentionJob, CHECK, ideal, looked_at, selection, work};
 use super::quality::{Quality, reachable};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords};
+use crate::compare::bench::{Bench, Recorder, RowWords, is_tuned};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, PolicyRun};
 use crate::progress::Progress;
 use crate::record::{Record, Shape};
@@ -101,6 +101,7 @@ pub fn measure_policy<T: Element>(
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense.read(gpu)?)?;
 
     let [kernel, tile] = own.kernels();
+    let is_tuned = is_tuned(own.steps().into_iter().chain([dense.explain()]));
     let tier = own.explain().tier.to_string();
     let reason = own.explain().notes.first().cloned().unwrap_or_default();
     let dense: Recorder<'_> = &mut |pass| dense.record(pass);
@@ -121,6 +122,7 @@ pub fn measure_policy<T: Element>(
         tier,
         max_err_over_bound: ratio,
         peer: None,
+        is_tuned,
         work: Some(work::<T>(shape, ideal, kept, all)),
     };
     let record = bench.record(words, &times)?;
