@@ -142,7 +142,9 @@ fn compare_writes_all_reports() {
     ))
     .assert()
     .success()
-    .stdout(predicates::str::contains("nm_matmul"));
+    .stdout(predicates::str::contains("nm_matmul"))
+    // Which tensor it was, once for all of its rows.
+    .stdout(predicates::str::contains("weights [64, 128]: tensor \"w\" of ").count(1));
     let records: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     let records = records.as_array().unwrap();
     assert_eq!(records.len(), 4);

@@ -166,7 +166,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     for failure in results.failures.iter().chain(&unwritten) {
         eprintln!("error: {failure:#}");
     }
-    tell(args, &bench, &results)?;
+    tell(args, &bench, &rows, &results)?;
     if let Some(interruption) = results.interruption() {
         eprintln!("{interruption}");
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
@@ -196,7 +196,7 @@ fn strategies(peers: &Peers, rows: &[Row]) -> anyhow::Result<Vec<String>> {
 }
 
 /// The table, and what it was measured on and by.
-fn tell(args: &CompareArgs, bench: &Bench, results: &Results) -> anyhow::Result<()> {
+fn tell(args: &CompareArgs, bench: &Bench, rows: &[Row], results: &Results) -> anyhow::Result<()> {
     if results.records.is_empty() {
         return Ok(());
     }
@@ -208,6 +208,15 @@ fn tell(args: &CompareArgs, bench: &Bench, results: &Results) -> anyhow::Result<
         bench.words.backend,
         timings(&results.records)
     ))?;
+    if let Some(path) = &args.weights {
+        // The table tells shapes only.
+        for [tensor, shape] in real_weights(rows) {
+            print(format_args!(
+                "weights {shape}: tensor {tensor:?} of {}",
+                path.display()
+            ))?;
+        }
+    }
     if let Some(path) = &args.tiles.tiles {
         // A table that fits no row changes nothing, which times alone would not tell.
         let tuned = results.records.iter().filter(|row| row.is_tuned).count();
@@ -228,6 +237,25 @@ fn tell(args: &CompareArgs, bench: &Bench, results: &Results) -> anyhow::Result<
         print(contenders(&results.records).trim_end())?;
     }
     Ok(())
+}
+
+/// Name and shape of every tensor of real weights behind these rows, once each.
+fn real_weights(rows: &[Row]) -> Vec<[String; 2]> {
+    let mut all = Vec::new();
+    for row in rows {
+        if let Row::Matmul(MatmulRow {
+            case,
+            tensor: Some(tensor),
+            ..
+        }) = row
+        {
+            let named = [tensor.clone(), format!("[{}, {}]", case.n_out, case.k_in)];
+            if !all.contains(&named) {
+                all.push(named);
+            }
+        }
+    }
+    all
 }
 
 /// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them.
