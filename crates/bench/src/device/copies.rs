@@ -6,9 +6,9 @@ use sparse_shaders::MatvecKernel;
 
 /// Most tokens of products whose weights no run finds in a cache: those of a mat-vec, which reads each weight for a few multiply-adds.
 pub const COLD_TOKENS: usize = MatvecKernel::MAX_TOKENS;
-/// What runs read before they come back to the first copy: more than the last-level caches of GPUs and, core complex by core complex, of processors.
-const COLD_BYTES: usize = 128 << 20;
-/// Most copies: operands below 2 MiB, whose copies do not fill a cache then, are bound by other things than bytes.
+/// What runs read before they come back to the first copy: twice what the largest last-level caches of graphics cards hold, and those of a processor, core complex by core complex.
+const COLD_BYTES: usize = 256 << 20;
+/// Most copies: operands below 4 MiB, whose copies do not fill a cache then, are bound by other things than bytes.
 const MOST_COPIES: usize = 64;
 
 /// How many copies of `bytes` of weights a product of so many tokens takes by turns. In a model the weights of all other layers are read between
@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn few_tokens_read_more_than_a_cache_holds() {
         let mib = 1 << 20;
-        assert_eq!(cold_copies(1, 32 * mib), 4);
-        assert_eq!(cold_copies(COLD_TOKENS, 9 * mib), 15);
+        assert_eq!(cold_copies(1, 32 * mib), 8);
+        assert_eq!(cold_copies(COLD_TOKENS, 9 * mib), 29);
         assert_eq!(cold_copies(1, 500 * mib), 1);
         assert_eq!((cold_copies(1, 8), cold_copies(1, 0)), (64, 64));
         assert_eq!(cold_copies(COLD_TOKENS + 1, mib), 1);

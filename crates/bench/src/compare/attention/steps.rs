@@ -16,15 +16,27 @@ pub struct StepShares {
     pub select: f64,
     /// Of the attention.
     pub attend: f64,
+    /// Speed-up of attention alone as a share of 1 / density. Blocks on the diagonal of a causal mask cost half and are nearly all kept, so that it can be
+    /// above 1; the rows' ideals count pairs of a query and a key instead.
+    pub alone_of_blocks: f64,
+    /// Speed-up of the whole as a share of `1 / (density + 1 / (2 stride))`, likewise.
+    pub whole_of_blocks: f64,
 }
 
 impl std::fmt::Display for StepShares {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [score, select, attend] =
-            [self.score, self.select, self.attend].map(|share| 100.0 * share);
+        let [score, select, attend, alone, whole] = [
+            self.score,
+            self.select,
+            self.attend,
+            self.alone_of_blocks,
+            self.whole_of_blocks,
+        ]
+        .map(|share| 100.0 * share);
         write!(
             f,
-            "{}, density {:.3}: scores {score:.1} % + selection {select:.1} % = {:.1} % of the whole, attention {attend:.1} %",
+            "{}, density {:.3}: scores {score:.1} % + selection {select:.1} % = {:.1} % of the whole, attention {attend:.1} %; \
+             by blocks rather than pairs, attention alone has {alone:.0} % and the whole {whole:.0} % of its ideal",
             self.layer,
             self.density,
             score + select
@@ -98,6 +110,8 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
         score: parts.score.share,
         select: parts.select.share,
         attend: parts.attend.share,
+        alone_of_blocks: parts.attend.speedup * density,
+        whole_of_blocks: whole.speedup * (density + estimate),
     };
     Some((rows, shares))
 }
@@ -202,6 +216,19 @@ mod tests {
         let said = shares.to_string();
         assert!(
             said.contains("scores 8.0 % + selection 1.0 % = 9.0 % of the whole"),
+            "{said}"
+        );
+        let [alone, all] = [whole.speedup / 0.9 * 0.16, whole.speedup * (0.16 + 0.0625)];
+        assert_eq!(
+            (shares.alone_of_blocks, shares.whole_of_blocks),
+            (alone, all)
+        );
+        assert!(
+            said.contains(&format!(
+                "alone has {:.0} % and the whole {:.0} %",
+                100.0 * alone,
+                100.0 * all
+            )),
             "{said}"
         );
         assert_eq!(
