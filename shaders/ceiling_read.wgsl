@@ -35,6 +35,8 @@ fn main(
         sum += bitcast<vec4<u32>>(load4_tile((({{ at }}) * {{ plain_lanes }}u + round + lane) & (TILE - 1u)));
         {%- elif order == "uniform" %}
         sum += bitcast<vec4<u32>>(load4_words((group.x * {{ rounds * steps }}u + {{ at }}) & mask));
+        {%- elif order == "rows" %}
+        sum += bitcast<vec4<u32>>(load4_words(((((id.x / 8u) * {{ steps }}u + {{ step }}u) * {{ rounds }}u + round) * 8u + lane % 8u) & mask));
         {%- elif order == "pieces" %}
         sum += bitcast<vec4<u32>>(load4_words((((id.x / 8u) * {{ rounds * steps }}u + {{ at }}) * 8u + lane % 8u) & mask));
         {%- else %}

@@ -17,18 +17,22 @@ pub enum ReadOrder {
     Neighbours,
     /// Eight neighbouring lanes read neighbours and go on behind them, page after page, as a processor wants what is in no cache.
     Pieces,
+    /// Eight neighbouring lanes read neighbours of as many rows by turns as a round has reads, and go on in each: a mat-vec, whose rows a processor fetches ahead
+    /// side by side.
+    Rows,
     /// All lanes read the same address, as scalar loads do.
     Uniform,
 }
 
 impl ReadOrder {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Neighbours, Self::Pieces, Self::Uniform];
+    pub const ALL: [Self; 4] = [Self::Neighbours, Self::Pieces, Self::Rows, Self::Uniform];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Neighbours => "neighbours",
             Self::Pieces => "pieces",
+            Self::Rows => "rows",
             Self::Uniform => "uniform",
         }
     }
@@ -39,7 +43,7 @@ impl ReadOrder {
 pub struct ReadCeilingKernel {
     /// From workgroup memory instead of from the buffer.
     pub workgroup: bool,
-    /// Who reads what; in workgroup memory pieces are neighbours.
+    /// Who reads what; in workgroup memory pieces and rows are neighbours.
     pub order: ReadOrder,
     /// Rounds of the loop.
     pub rounds: usize,
