@@ -10,19 +10,8 @@ use sparse_core::DType;
 use sparse_core::attention::HeadKind;
 use sparse_core::bounds::compare;
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention};
-use support::attention::{Case, attention_shape, scattered};
+use support::attention::{Case, DIRECT, TILED, attention_shape, scattered};
 use support::gpu::gpu;
-
-const DIRECT: AttentionTile = AttentionTile::Direct {
-    lanes: 8,
-    queries: 2,
-    keys: 4,
-    dims: 16,
-};
-const TILED: AttentionTile = AttentionTile::Tiled {
-    queries: 16,
-    split: 4,
-};
 
 const fn streaming(sink_blocks: usize, recent_blocks: usize) -> HeadKind {
     HeadKind::Streaming {

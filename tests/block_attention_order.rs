@@ -9,19 +9,8 @@ mod support;
 use sparse_core::attention::HeadKind;
 use sparse_core::{BlockMask, DType};
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, GpuTensor, RowOrder, TokenLayout};
-use support::attention::{Case, attention_shape, scattered};
+use support::attention::{Case, DIRECT, TILED, attention_shape, scattered};
 use support::gpu::{gpu, poisoned, submit};
-
-const DIRECT: AttentionTile = AttentionTile::Direct {
-    lanes: 8,
-    queries: 2,
-    keys: 4,
-    dims: 16,
-};
-const TILED: AttentionTile = AttentionTile::Tiled {
-    queries: 16,
-    split: 4,
-};
 
 /// Six query heads in two items, two key heads each, blocks of 32.
 fn problem(q_len: usize, k_len: usize, tile: AttentionTile) -> BlockAttention {

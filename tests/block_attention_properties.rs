@@ -9,20 +9,7 @@ mod support;
 use sparse_core::BlockMask;
 use sparse_core::attention::HeadKind;
 use sparse_gpu::{AttentionTile, BlockAttention};
-use support::attention::{Case, Outcome, attention_shape, scattered};
-
-const TILES: [AttentionTile; 2] = [
-    AttentionTile::Direct {
-        lanes: 8,
-        queries: 2,
-        keys: 4,
-        dims: 16,
-    },
-    AttentionTile::Tiled {
-        queries: 16,
-        split: 4,
-    },
-];
+use support::attention::{Case, Outcome, TILES, attention_shape, scattered};
 
 const DIM: usize = 8;
 

@@ -11,20 +11,9 @@ use sparse_core::attention::{HeadKind, PackedShape, Packing};
 use sparse_gpu::{
     AttentionTile, AttentionTypes, BlockAttention, Error, GpuTensor, VarlenAttention,
 };
-use support::attention::{Case, attention_shape};
+use support::attention::{Case, DIRECT, TILED, attention_shape};
 use support::gpu::{gpu, submit};
 use support::varlen::{VarlenCase, scattered};
-
-const DIRECT: AttentionTile = AttentionTile::Direct {
-    lanes: 8,
-    queries: 2,
-    keys: 4,
-    dims: 16,
-};
-const TILED: AttentionTile = AttentionTile::Tiled {
-    queries: 16,
-    split: 4,
-};
 
 /// Items without queries, without keys and without either; single tokens; prefill, a tail of a prompt, and more queries than keys.
 const LENGTHS: [(usize, usize); 10] = [

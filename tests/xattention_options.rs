@@ -1,6 +1,7 @@
 //! `xattention` end to end with what models ask for besides a threshold: kinds of heads, a soft cap, counts and forced blocks.
 
 mod support {
+    pub(crate) mod cost_model;
     pub(crate) mod gpu;
     pub(crate) mod xattention;
     pub(crate) mod xattention_run;
@@ -13,6 +14,7 @@ use sparse_core::bounds::{attention_bounds, compare};
 use sparse_core::mask::{BlockGrid, BlockMask};
 use sparse_core::xattention::XAttentionOptions;
 use sparse_gpu::{Attended, CostModel, Decision, Policy, XAttention};
+use support::cost_model::attention_alone;
 use support::gpu::{gpu, poisoned, read, submit};
 use support::xattention_run::{check_exact, inputs, run};
 
@@ -112,15 +114,7 @@ fn auto_keeps_streaming_heads() {
         threshold: 0.8.into(),
         ..options()
     };
-    let free = CostModel {
-        efficiency: 0.6,
-        estimate_factor: 0.0,
-        pack_per_element: 0.0,
-        select_per_block: 0.0,
-        dispatch: 0.0,
-        most_regret: 1.0,
-        expected_density: None,
-    };
+    let free = attention_alone(0.6);
     let dear = CostModel {
         dispatch: 1e9,
         ..free

@@ -7,9 +7,10 @@ use sparse_gpu::sparse_core::bounds::attention_bounds;
 use sparse_gpu::sparse_core::synthetic::{PlantedAttention, normal_tensor};
 use sparse_gpu::sparse_core::xattention::{XAttentionOptions, xattention};
 use sparse_gpu::sparse_core::{DType, Tensor};
-use sparse_gpu::{Attended, CostModel, Policy, VarlenAttention, XAttention};
+use sparse_gpu::{Attended, Policy, VarlenAttention, XAttention};
 use wasm_bindgen_test::wasm_bindgen_test;
 
+use crate::cost_model::attention_alone;
 use crate::support::{assert_within, open, poisoned, read, submit};
 
 fn largest(v: &Tensor<f32>) -> f64 {
@@ -77,16 +78,6 @@ async fn the_device_decides_without_the_host() {
     let inputs = planted.generate::<f32>().unwrap();
     let [q, k, v] = [&inputs.q, &inputs.k, &inputs.v].map(|x| gpu.upload(x).unwrap());
     for (efficiency, attended) in [(1.0, Attended::Sparse), (0.01, Attended::Dense)] {
-        // Nothing but attention costs anything, and sparse attention pays below a density of `efficiency`.
-        let model = CostModel {
-            efficiency,
-            estimate_factor: 0.0,
-            pack_per_element: 0.0,
-            select_per_block: 0.0,
-            dispatch: 0.0,
-            most_regret: 1.0,
-            expected_density: None,
-        };
         let options = XAttentionOptions {
             stride: 8,
             block: 32,
@@ -94,7 +85,7 @@ async fn the_device_decides_without_the_host() {
             ..XAttentionOptions::default()
         };
         let problem = XAttention {
-            policy: Policy::Auto(model),
+            policy: Policy::Auto(attention_alone(efficiency)),
             ..XAttention::new(shape, options)
         };
         let plan = gpu.plan(&problem).await.unwrap();

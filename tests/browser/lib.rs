@@ -5,6 +5,8 @@
 #![cfg(all(test, target_arch = "wasm32"))]
 
 mod attention;
+#[path = "../support/cost_model.rs"]
+mod cost_model;
 mod products;
 mod support;
 

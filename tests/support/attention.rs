@@ -13,6 +13,23 @@ use sparse_gpu::{
 
 use super::gpu::{gpu, poisoned, read, submit};
 
+/// The default of processors without AVX-512.
+pub(crate) const DIRECT: AttentionTile = AttentionTile::Direct {
+    lanes: 8,
+    queries: 2,
+    keys: 4,
+    dims: 16,
+};
+
+/// A tile of GPUs.
+pub(crate) const TILED: AttentionTile = AttentionTile::Tiled {
+    queries: 16,
+    split: 4,
+};
+
+/// One of each kernel.
+pub(crate) const TILES: [AttentionTile; 2] = [DIRECT, TILED];
+
 /// What is attended. Numbers are held in f32 and rounded to the storage types before anything is computed from them.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {

@@ -11,6 +11,7 @@ use sparse_gpu::{
     AttentionTile, AttentionTypes, BlockAttention, Explanation, TokenLayout, VarlenAttention, Words,
 };
 
+use crate::support::attention::TILES;
 use crate::support::gpu::{has_wide_words, in_words, rounded};
 use crate::support::xattention_run::run;
 use crate::support::{attention, varlen};
@@ -61,20 +62,6 @@ fn attention_is_the_same_to_the_bit() {
         in_words(Words::Bits64, || case.check());
     }
 }
-
-/// The default of processors, and one of GPUs.
-const TILES: [AttentionTile; 2] = [
-    AttentionTile::Direct {
-        lanes: 8,
-        queries: 2,
-        keys: 4,
-        dims: 16,
-    },
-    AttentionTile::Tiled {
-        queries: 16,
-        split: 4,
-    },
-];
 
 #[test]
 fn attention_of_every_layout_and_walk_is_the_same_to_the_bit() {

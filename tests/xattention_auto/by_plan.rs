@@ -3,8 +3,9 @@
 use sparse_core::xattention::XAttentionOptions;
 use sparse_gpu::{Attended, CostModel, Decision, Policy, Tile, XAttention};
 
+use crate::support::cost_model::attention_alone;
 use crate::support::gpu::gpu;
-use crate::{dense, flat, model, on_device, options, planted, problem, run_plan, shape};
+use crate::{dense, flat, on_device, options, planted, problem, run_plan, shape};
 
 /// Plans `problem` with its own policy and gives the decision and its reason.
 fn decision(problem: &XAttention) -> (Decision, String) {
@@ -77,7 +78,7 @@ fn an_expected_density_decides_where_the_estimate_is_dear() {
                 estimate_factor: 1.0,
                 most_regret: 0.01,
                 expected_density,
-                ..model(0.9)
+                ..attention_alone(0.9)
             }),
             ..XAttention::new(shape(2048, 32), options())
         })

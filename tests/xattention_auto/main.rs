@@ -2,6 +2,7 @@
 
 #[path = "../support"]
 mod support {
+    pub(crate) mod cost_model;
     pub(crate) mod gpu;
     pub(crate) mod xattention;
 }
@@ -13,27 +14,13 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::synthetic::{PlantedAttention, normal_tensor};
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{Element, Tensor};
-use sparse_gpu::{
-    AttentionTypes, BlockAttention, CostModel, Gpu, Policy, XAttention, XAttentionPlan,
-};
+use sparse_gpu::{AttentionTypes, BlockAttention, Gpu, Policy, XAttention, XAttentionPlan};
+use support::cost_model::attention_alone;
 use support::gpu::{gpu, poisoned, read, submit};
-
-/// Nothing but attention costs anything, and sparse attention pays below a density of `efficiency`.
-fn model(efficiency: f64) -> CostModel {
-    CostModel {
-        efficiency,
-        estimate_factor: 0.0,
-        pack_per_element: 0.0,
-        select_per_block: 0.0,
-        dispatch: 0.0,
-        most_regret: 1.0,
-        expected_density: None,
-    }
-}
 
 /// The device always decides, and takes the sparse kernel below a density of `efficiency`.
 fn on_device(efficiency: f64) -> Policy {
-    Policy::Auto(model(efficiency))
+    Policy::Auto(attention_alone(efficiency))
 }
 
 fn options() -> XAttentionOptions {

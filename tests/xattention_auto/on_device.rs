@@ -7,14 +7,15 @@ use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
 use sparse_core::{Element, Tensor};
 use sparse_gpu::{Attended, CostModel, Decision, Gpu, Outcome, Policy, XAttention};
 
+use crate::support::cost_model::attention_alone;
 use crate::support::gpu::{gpu, poisoned, read, submit};
-use crate::{dense, flat, model, on_device, options, planted, problem, run_plan, shape};
+use crate::{dense, flat, on_device, options, planted, problem, run_plan, shape};
 
 /// The same with scores that cost `estimate_factor` times what they do by multiply-adds.
 fn on_device_after_scores(efficiency: f64, estimate_factor: f64) -> Policy {
     Policy::Auto(CostModel {
         estimate_factor,
-        ..model(efficiency)
+        ..attention_alone(efficiency)
     })
 }
 

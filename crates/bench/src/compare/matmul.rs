@@ -95,15 +95,8 @@ pub fn measure<T: Element>(
         Some(_) => 1,
         None => cold_copies(tokens, w.bytes()),
     };
-    let mut own = MatmulRun::plan(
-        gpu,
-        &pruned,
-        copies(&pruned),
-        &x,
-        bias.clone(),
-        on_gpu,
-        job.tier,
-    )?;
+    let own_copies = copies(&pruned);
+    let mut own = MatmulRun::plan(gpu, &pruned, own_copies, &x, bias.clone(), on_gpu, job.tier)?;
     bench.poison(own.y());
     bench.run_once(&mut |pass| own.record(pass))?;
     let (_, y) = gpu.read_blocking::<f32>(own.y())?.into_parts();
@@ -187,7 +180,7 @@ pub fn measure<T: Element>(
                 pruned.bytes(),
                 T::DTYPE.bytes(),
             )
-            .with_copies(copies(&pruned), pruned.bytes())
+            .with_copies(own_copies, pruned.bytes())
         }),
     };
     Ok(MatmulResult {

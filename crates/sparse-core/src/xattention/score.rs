@@ -205,18 +205,22 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_logit_magnitude_is_the_largest_of_a_block_row() {
-        // Query blocks of one group; group 0 sees key group 0, group 1 sees both.
-        let q = Tensor::new(vec![1, 1, 4, 1], vec![1.0_f32, -2.0, 3.0, 4.0]);
-        let k = Tensor::new(vec![1, 1, 4, 1], vec![5.0_f32, -6.0, 1.0, 1.0]);
-        let options = XAttentionOptions {
+    fn blocks_of_one_group() -> XAttentionOptions {
+        XAttentionOptions {
             block: 2,
             stride: 2,
             scale: Some(1.0),
             norm: 2.0,
             ..XAttentionOptions::default()
-        };
+        }
+    }
+
+    #[test]
+    fn the_logit_magnitude_is_the_largest_of_a_block_row() {
+        // Query blocks of one group; group 0 sees key group 0, group 1 sees both.
+        let q = Tensor::new(vec![1, 1, 4, 1], vec![1.0_f32, -2.0, 3.0, 4.0]);
+        let k = Tensor::new(vec![1, 1, 4, 1], vec![5.0_f32, -6.0, 1.0, 1.0]);
+        let options = blocks_of_one_group();
         let result = xattention_score(&q, &k, &options).unwrap();
         // Row 0: (|-2 * 5| + |1 * -6|) / (2 * 2); row 1: (|4 * 5| + |3 * -6|) / (2 * 2).
         assert_eq!(result.logit_magnitude, [4.0, 9.5]);
@@ -239,13 +243,7 @@ mod tests {
             let numbers = numbers.map(|x| if x == 0.0 { small } else { f16::from_f32(x) });
             Tensor::new(vec![1, 1, 4, 1], numbers.to_vec())
         };
-        let options = XAttentionOptions {
-            block: 2,
-            stride: 2,
-            scale: Some(1.0),
-            norm: 2.0,
-            ..XAttentionOptions::default()
-        };
+        let options = blocks_of_one_group();
         let (q, k) = (tokens([1.0, 1.0, 0.0, 4.0]), tokens([1.0, 6.0, 0.0, 1.0]));
         let result = xattention_score(&q, &k, &options).unwrap();
         let small = small.to_f64();

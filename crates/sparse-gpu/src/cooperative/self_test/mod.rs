@@ -97,24 +97,20 @@ fn compare(
     expected: &[f64],
 ) -> Result<(), Error> {
     let [rows, cols] = *shape;
+    // Where the reference, which has tokens as rows, has element i.
+    let at = |i: usize| {
+        if case.transposed.y {
+            (i % cols) * rows + i / cols
+        } else {
+            i
+        }
+    };
+    // A NaN is not equal either.
     let wrong: Vec<usize> = (0..rows * cols)
-        .filter(|&i| {
-            let at = if case.transposed.y {
-                (i % cols) * rows + i / cols
-            } else {
-                i
-            };
-            // A NaN is not equal either.
-            actual.get(i) != expected.get(at)
-        })
+        .filter(|&i| actual.get(i) != expected.get(at(i)))
         .collect();
     let Some(&first) = wrong.first() else {
         return Ok(());
-    };
-    let at = if case.transposed.y {
-        (first % cols) * rows + first / cols
-    } else {
-        first
     };
     Err(Error::Unavailable {
         what: "enabling cooperative matrices".to_owned(),
@@ -129,7 +125,7 @@ fn compare(
             first / cols,
             first % cols,
             actual.get(first),
-            expected.get(at),
+            expected.get(at(first)),
         ),
         hint: "use portable kernels, and report the driver's version".to_owned(),
     })
