@@ -86,7 +86,8 @@ impl Gpu {
     /// Shares a device that the program already has. Nothing is installed on it: no error handler, no callback.
     ///
     /// On a driver that runs shaders on the processor, kernels move words of 64 bits only where the program has requested
-    /// `wgpu::Features::SHADER_INT64` for the device; with 32 bits results are the same and take longer (`docs/TUNING.md`). GPUs need no feature.
+    /// `wgpu::Features::SHADER_INT64` for the device; with 32 bits results are the same and take longer
+    /// (`docs/tuning/llvmpipe.md`). GPUs need no feature.
     ///
     /// ```no_run
     /// # use sparse_gpu::{Gpu, wgpu};

@@ -55,9 +55,9 @@ impl CostModel {
 
     /// The numbers of a class of adapters.
     ///
-    /// Software: measured on lavapipe (`docs/TUNING.md`), each number on the careful side. The others are estimates, not measured: 0.9 for a
-    /// list of blocks instead of all, scores at two thirds of the dense kernel's rate, and at 5e12 multiply-adds a second 4 microseconds a
-    /// dispatch and 500 GB/s of memory.
+    /// Software: measured on lavapipe (`docs/tuning/attention.md`), each number on the careful side. The others are estimates, not measured:
+    /// 0.9 for a list of blocks instead of all, scores at two thirds of the dense kernel's rate, and at 5e12 multiply-adds a second 4
+    /// microseconds a dispatch and 500 GB/s of memory.
     pub const fn of_class(class: AdapterClass) -> Self {
         match class {
             AdapterClass::Software | AdapterClass::SoftwareAvx512 => Self {

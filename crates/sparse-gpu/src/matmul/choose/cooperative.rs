@@ -161,8 +161,8 @@ pub(crate) fn tile(
     let [smallest, largest] =
         [smallest, largest].map(|size| (size.clamp(4, 128) as usize).next_power_of_two());
     let (most_rows, most_tokens, lanes, smallest) = match class {
-        // Measured on lavapipe, see docs/TUNING.md. Four subgroups, each with two shares: what is tested on processors is what runs on GPUs, also on
-        // those whose subgroups are of two sizes.
+        // Measured on lavapipe, see docs/tuning/cooperative.md. Four subgroups, each with two shares: what is tested on processors is what runs
+        // on GPUs, also on those whose subgroups are of two sizes.
         AdapterClass::Software | AdapterClass::SoftwareAvx512 => {
             (2, 2, (4 * largest).min(256), smallest / 2)
         }
