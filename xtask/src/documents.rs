@@ -12,6 +12,15 @@ const BEGINNINGS: [&str; 5] = [
     "docs/",
 ];
 
+/// Where documents lie, besides those of the root.
+const FOLDERS: [&str; 5] = [
+    "docs",
+    "docs/adr",
+    "docs/isa",
+    "docs/tuning",
+    "benches/recorded",
+];
+
 /// The file and folder names in backticks. Names of the worked example (`xyz`) and of what is written at run time are none.
 fn named_files(document: &str) -> Vec<&str> {
     let outside_of_fences = document.split("```").step_by(2);
@@ -57,9 +66,11 @@ fn broken_names<'a>(document: &'a str, root: &Path, folder: &Path) -> Vec<&'a st
 fn every_file_that_a_document_names_is_there() {
     let root = workspace_root().unwrap();
     let mut broken = Vec::new();
-    let docs = std::fs::read_dir(root.join("docs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let docs = FOLDERS.iter().flat_map(|folder| {
+        std::fs::read_dir(root.join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+    });
     let top = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root.join(name));
     let markdown = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "md");
     for path in top.into_iter().chain(docs.filter(markdown)) {
