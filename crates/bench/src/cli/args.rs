@@ -58,7 +58,7 @@ Examples:
   sparse-bench compare --ops nm_matmul --seconds 20 --csv careful.csv
   sparse-bench compare --preset attention --ops xattention --lengths 1024,4096 --qkv layer11.safetensors
 
-Every row is checked against the CPU reference; the exit status is 1 where a row lies outside of its error bound.
+Every row and its dense baseline are checked against the CPU reference; the exit status is 1 where one of them lies outside of its error bound.
 Ctrl-C ends the row at hand and writes the others, with exit status 130; a second one ends at once.")]
 pub struct CompareArgs {
     /// Which shapes: quick (minutes), full (every model shape that suits the adapter), attention (long ones step by step, and all

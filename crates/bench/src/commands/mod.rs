@@ -21,7 +21,7 @@ use crate::record::Record;
 const ADAPTER_VARIABLE: &str = "SPARSE_ADAPTER";
 
 /// The device of the adapter whose name contains `wanted`, else what `SPARSE_ADAPTER` says, else the most capable one.
-fn open(wanted: Option<&str>) -> anyhow::Result<Gpu> {
+pub(crate) fn open(wanted: Option<&str>) -> anyhow::Result<Gpu> {
     open_for(wanted, false)
 }
 
@@ -73,7 +73,7 @@ fn exit_code(records: &[Record]) -> ExitCode {
     }
 }
 
-/// What is said of a row that lies outside of its error bound.
+/// What is said of a row that lies outside of its error bound, and a line for each of its contenders that does.
 fn complaint(record: &Record) -> String {
     let ratio = record.max_err_over_bound;
     // NaN and infinities say nothing of how far.
@@ -83,8 +83,13 @@ fn complaint(record: &Record) -> String {
         "; a result is NaN or infinite where the reference, in f64, is not (numbers that f32 has no room for do that: take smaller operands), \
          or a row of the mask is no right choice"
     };
+    let faults: String = record
+        .faults
+        .iter()
+        .map(|fault| format!("\n  {fault}"))
+        .collect();
     format!(
-        "{} {} {} is wrong: its largest error is {ratio} times its bound{cause}",
+        "{} {} {} is wrong: its largest error is {ratio} times its bound{cause}{faults}",
         record.op, record.shape, record.pattern
     )
 }
@@ -106,6 +111,20 @@ mod tests {
         assert!(
             overflowed.contains("inf times its bound; a result is NaN or infinite"),
             "{overflowed}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_contender_has_its_line() {
+        let record = Record {
+            max_err_over_bound: 1.5,
+            faults: vec!["the dense baseline: y[1, 2] is 3".into()],
+            ..crate::fixture::nm_matmul()
+        };
+        let said = complaint(&record);
+        assert!(
+            said.ends_with("1.5 times its bound\n  the dense baseline: y[1, 2] is 3"),
+            "{said}"
         );
     }
 }

@@ -65,8 +65,10 @@ pub struct RowWords {
     pub tile: String,
     /// Its tier.
     pub tier: String,
-    /// Error over bound.
+    /// Error over bound, the largest of all contenders that were checked.
     pub max_err_over_bound: f64,
+    /// What lies outside of its bound, see [`Record::faults`].
+    pub faults: Vec<String>,
     /// Name of the baseline where it is no kernel of ours for this operation.
     pub peer: Option<&'static str>,
     /// Whether one of the contenders took a tile of a table.
@@ -255,6 +257,7 @@ impl Bench {
                 speedup: speedup.median,
             }),
             max_err_over_bound: words.max_err_over_bound,
+            faults: words.faults,
             runs: own.summary().runs,
             spread: match baseline {
                 None => own.summary().spread,

@@ -52,9 +52,13 @@ pub struct Record {
     /// Another implementation of the operation in the same run: the best of another library, or for `dense_matmul` alone the kernel
     /// named `naive`.
     pub peer: Option<Peer>,
-    /// Largest ratio of error to error bound over the checked elements; right where it is at most 1, not finite
-    /// (null in JSON) where an element is not finite.
+    /// Largest ratio of error to error bound over the checked elements, those of the dense baseline among them; right where it is at most 1, not
+    /// finite (null in JSON) where an element is not finite.
     pub max_err_over_bound: f64,
+    /// Which contender is wrong, what was found and what the bound is, in words; empty where the row is right. Not in reports, which have
+    /// `max_err_over_bound`.
+    #[serde(skip)]
+    pub faults: Vec<String>,
     /// Runs of each contender.
     pub runs: usize,
     /// `(p75 - p25) / median` of the rounds' speed-ups; of the times where there is no baseline.

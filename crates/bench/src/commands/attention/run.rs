@@ -284,18 +284,22 @@ fn policy(bench: &Bench, profile: Option<&Profile>) -> Policy {
 
 /// `sparse`, with the row, the blocks and the results that the policy gave.
 fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResult {
+    let checks = Checks {
+        // Each contest has run it.
+        dense: [sparse.checks.dense, chosen.checks.dense]
+            .into_iter()
+            .flatten()
+            .reduce(f64::max),
+        policy: chosen.checks.policy,
+        ..sparse.checks
+    };
     AttentionResult {
-        checks: Checks {
-            policy: Some(chosen.record.max_err_over_bound),
-            ..sparse.checks
-        },
         record: Record {
-            max_err_over_bound: chosen
-                .record
-                .max_err_over_bound
-                .max(sparse.record.max_err_over_bound),
+            max_err_over_bound: checks.worst(),
+            faults: checks.faults(),
             ..chosen.record
         },
+        checks,
         quality: chosen.quality,
         mask: chosen.mask,
         attended: chosen.attended,

@@ -13,6 +13,7 @@ use sparse_core::{BlockMask, DType, Element, Tensor};
 use super::score_rows::ScoreRow;
 use crate::compare::matmul::spread_out;
 use crate::device::OutputAndLse;
+use crate::words::counted;
 
 /// Multiply-adds that one CPU reference may take.
 const REFERENCE_TERMS: usize = 1 << 26;
@@ -44,6 +45,27 @@ impl Checks {
             Some(rows) if rows > 0 => f64::INFINITY,
             _ => errors.fold(0.0, f64::max),
         }
+    }
+
+    /// What is wrong, a text for each check that failed.
+    pub fn faults(&self) -> Vec<String> {
+        let errors = [
+            ("dense attention", self.dense),
+            ("attention over the mask", self.sparse),
+            ("attention as the policy decided", self.policy),
+            ("block scores", self.scores),
+        ];
+        let mut faults: Vec<String> = errors
+            .into_iter()
+            .filter_map(|(what, ratio)| Some((what, ratio?)))
+            .filter(|(_, ratio)| ratio.is_nan() || *ratio > 1.0)
+            .map(|(what, ratio)| format!("{what}: the largest error is {ratio} times its bound"))
+            .collect();
+        if let Some(rows @ 1..) = self.wrong_mask_rows {
+            let rows = counted(rows, "row");
+            faults.push(format!("{rows} of the mask: no right choice by the scores"));
+        }
+        faults
     }
 }
 
@@ -308,10 +330,24 @@ mod tests {
             wrong_mask_rows: Some(0),
         };
         assert_eq!(checks.worst(), 0.4);
+        assert!(checks.faults().is_empty());
         let wrong = Checks {
             wrong_mask_rows: Some(1),
             ..checks
         };
         assert_eq!(wrong.worst(), f64::INFINITY);
+        let all = Checks {
+            dense: Some(1.5),
+            policy: Some(f64::NAN),
+            ..wrong
+        };
+        assert_eq!(
+            all.faults(),
+            [
+                "dense attention: the largest error is 1.5 times its bound",
+                "attention as the policy decided: the largest error is NaN times its bound",
+                "1 row of the mask: no right choice by the scores"
+            ]
+        );
     }
 }

@@ -204,6 +204,7 @@ pub fn measure<T: Element>(
         tile: explanation.tile,
         tier: explanation.tier.to_string(),
         max_err_over_bound: checks.worst(),
+        faults: checks.faults(),
         peer: None,
         is_tuned,
         work: Some(work::<T>(shape, ideal, seen, all)),

@@ -6,9 +6,9 @@ use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockMask, Element};
 use sparse_gpu::{Attended, Policy};
 
-use super::check;
 use super::measure::{AttentionJob, CHECK, ideal, looked_at, selection, work};
 use super::quality::{Quality, reachable};
+use super::{Checks, check};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords, is_tuned};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, PolicyRun};
@@ -46,6 +46,8 @@ pub struct PolicyResult {
     pub record: Record,
     /// What the policy did.
     pub decided: Decided,
+    /// What was checked against the CPU.
+    pub checks: Checks,
     /// What was kept, against dense attention on the same device.
     pub quality: Quality,
     /// The blocks attended to.
@@ -97,8 +99,19 @@ pub fn measure_policy<T: Element>(
     };
     let attended = own.read(gpu)?;
     progress(Progress::Step(CHECK));
-    let ratio = check::attention(inputs, Some(&mask), &options.attention(), &attended)?;
-    let quality = Quality::of(shape, &mask, &reachable, &attended, &dense.read(gpu)?)?;
+    let dense_result = dense.read(gpu)?;
+    let attention = options.attention();
+    let checks = Checks {
+        dense: Some(check::attention(inputs, None, &attention, &dense_result)?),
+        policy: Some(check::attention(
+            inputs,
+            Some(&mask),
+            &attention,
+            &attended,
+        )?),
+        ..Checks::default()
+    };
+    let quality = Quality::of(shape, &mask, &reachable, &attended, &dense_result)?;
 
     let [kernel, tile] = own.kernels();
     let is_tuned = is_tuned(own.steps().into_iter().chain([dense.explain()]));
@@ -120,7 +133,8 @@ pub fn measure_policy<T: Element>(
         kernel,
         tile,
         tier,
-        max_err_over_bound: ratio,
+        max_err_over_bound: checks.worst(),
+        faults: checks.faults(),
         peer: None,
         is_tuned,
         work: Some(work::<T>(shape, ideal, kept, all)),
@@ -135,6 +149,7 @@ pub fn measure_policy<T: Element>(
             selected_density: outcome.density(),
         },
         record,
+        checks,
         quality,
         mask,
         reachable,

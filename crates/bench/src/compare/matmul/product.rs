@@ -1,0 +1,300 @@
+//! A job planned, checked and timed.
+
+use sparse_core::{Activation, Element, Epilogue, Matrix, Tensor};
+use sparse_gpu::Tier;
+
+use super::baseline::BaselineRun;
+use super::check::{Checked, Reference};
+use super::{Baseline, MatmulJob, MatmulResult};
+use crate::ceilings::Work;
+use crate::cli::{Operation, Pattern};
+use crate::compare::bench::{Bench, Recorder, RowWords, is_tuned};
+use crate::device::{MatmulRun, cold_copies};
+use crate::measure::Ideal;
+use crate::peers::Finalists;
+use crate::record::Shape;
+use crate::weights::PrunedWeights;
+
+/// A job that is planned, with its operands on the host and in GPU memory.
+pub(super) struct Product<T> {
+    operation: Operation,
+    pattern: Pattern,
+    x: Matrix<T>,
+    epilogue: Epilogue,
+    /// Not pruned.
+    dense: PrunedWeights<T>,
+    pruned: PrunedWeights<T>,
+    own: MatmulRun,
+    own_copies: usize,
+    against: Baseline,
+    /// None where the product is compared with itself.
+    baseline: Option<BaselineRun>,
+}
+
+impl<T: Element> Product<T> {
+    pub(super) fn plan(bench: &Bench, job: MatmulJob<T>) -> anyhow::Result<Self> {
+        let gpu = &bench.gpu;
+        let has_epilogue = job.bias.is_some() || job.activation != Activation::None;
+        anyhow::ensure!(
+            job.baseline != Baseline::Naive || !has_epilogue,
+            "the naive kernel adds no bias and applies no activation; compare with the dense kernel, or leave them out"
+        );
+        let n_out = job.w.rows();
+        let pruned = PrunedWeights::prune(job.w.clone(), job.pattern)?;
+        let dense = PrunedWeights::Dense(job.w);
+        let x = gpu.upload(&job.x)?;
+        let bias = match &job.bias {
+            Some(bias) => Some(gpu.upload(&Tensor::try_new(vec![n_out], bias.clone())?)?),
+            None => None,
+        };
+        let on_gpu = sparse_gpu::Epilogue {
+            activation: in_shader_words(job.activation),
+            ..sparse_gpu::Epilogue::default()
+        };
+        // Other libraries run on one copy of their weights, and so do ours beside them.
+        let copies = |w: &PrunedWeights<T>| match &bench.peers {
+            Some(_) => 1,
+            None => cold_copies(job.x.rows(), w.bytes()),
+        };
+        let run = |w: &PrunedWeights<T>, tier| {
+            MatmulRun::plan(gpu, w, copies(w), &x, bias.clone(), on_gpu, tier)
+        };
+        let own = run(&pruned, job.tier)?;
+        let baseline = match job.baseline {
+            Baseline::Own => None,
+            Baseline::Dense => Some(BaselineRun::planned(run(&dense, job.tier)?)),
+            Baseline::Portable => Some(BaselineRun::planned(run(&dense, Tier::Portable)?)),
+            Baseline::Naive => {
+                let naive = BaselineRun::naive(bench, &pruned, copies(&dense), &x)?;
+                Some(naive)
+            }
+        };
+        let mut epilogue = Epilogue::NONE.with_activation(job.activation);
+        epilogue.bias = job
+            .bias
+            .as_ref()
+            .map(|bias| bias.iter().map(|&b| f64::from(b)).collect());
+        Ok(Self {
+            own,
+            own_copies: copies(&pruned),
+            operation: job.operation,
+            pattern: job.pattern,
+            epilogue,
+            dense,
+            pruned,
+            against: job.baseline,
+            baseline,
+            x: job.x,
+        })
+    }
+
+    pub(super) fn measure(
+        mut self,
+        bench: &Bench,
+        after_round: &mut dyn FnMut(usize, usize),
+    ) -> anyhow::Result<MatmulResult<T>> {
+        let explanation = self.own.explain().clone();
+        let on_matrices = explanation.tier == Tier::CooperativeMatrix;
+        let reference = Reference::of(&self.pruned, &self.x, &self.epilogue)?;
+        bench.poison(self.own.y());
+        bench.run_once(&mut |pass| self.own.record(pass))?;
+        let (_, y) = bench.gpu.read_blocking::<f32>(self.own.y())?.into_parts();
+        let checked = reference.check(&y, on_matrices)?;
+        let mut faults: Vec<String> = checked.fault(&explanation.kernel).into_iter().collect();
+        let mut max_err_over_bound = checked.ratio();
+        if let Some((words, checked)) = self.check_baseline(bench, &reference)? {
+            faults.extend(checked.fault(&words));
+            max_err_over_bound = max_err_over_bound.max(checked.ratio());
+        }
+
+        let finalists = match &bench.peers {
+            // The other libraries multiply; nothing else is fused into their products.
+            Some(peers) if self.epilogue == Epilogue::NONE => {
+                let all = peers.matmul(&self.pruned, &self.x);
+                let candidates = Finalists::named(all, &bench.strategies);
+                Finalists::of(candidates, &bench.interrupt, &|y| {
+                    Ok(reference.check(y, false)?.ratio())
+                })
+            }
+            _ => Finalists::default(),
+        };
+        let is_tuned =
+            is_tuned([&explanation]) || self.baseline.as_ref().is_some_and(BaselineRun::is_tuned);
+        let own: Recorder<'_> = &mut |pass| self.own.record(pass);
+        let times = match &mut self.baseline {
+            None => bench.time_beside(&mut [own], finalists, after_round)?,
+            Some(baseline) => {
+                let baseline: Recorder<'_> = &mut |pass| baseline.record(pass);
+                bench.time_beside(&mut [baseline, own], finalists, after_round)?
+            }
+        };
+        let (tokens, (n_out, k_in)) = (self.x.rows(), self.pruned.shape());
+        let density = self.pruned.density();
+        let words = RowWords {
+            operation: self.operation,
+            shape: Shape::matmul(tokens, n_out, k_in),
+            dtype: T::DTYPE,
+            pattern: self.pattern.to_string(),
+            density,
+            ideal_speedup: Ideal::Kept.speedup(density),
+            kernel: explanation.kernel,
+            tile: explanation.tile,
+            tier: explanation.tier.to_string(),
+            max_err_over_bound,
+            faults,
+            peer: match self.against {
+                Baseline::Naive => Some("naive"),
+                Baseline::Portable => Some("portable"),
+                Baseline::Dense | Baseline::Own => None,
+            },
+            is_tuned,
+            // The ceilings are of f32 multiply-adds, which matrices are not.
+            work: (!on_matrices).then(|| {
+                let bytes = self.pruned.bytes();
+                let sizes = [tokens, n_out, k_in];
+                Work::matmul(sizes, density, bytes, T::DTYPE.bytes())
+                    .with_copies(self.own_copies, bytes)
+            }),
+        };
+        Ok(MatmulResult {
+            record: bench.record_beside(words, times)?,
+            tokens,
+            y,
+            w: self.pruned,
+            notes: explanation.notes,
+        })
+    }
+
+    /// The baseline in words, and what its result is; nothing where there is none. A twin that multiplies what ours does is compared with the
+    /// reference of ours, `own`.
+    fn check_baseline(
+        &mut self,
+        bench: &Bench,
+        own: &Reference,
+    ) -> anyhow::Result<Option<(String, Checked)>> {
+        let Some(baseline) = &mut self.baseline else {
+            return Ok(None);
+        };
+        bench.poison(baseline.y());
+        bench.run_once(&mut |pass| baseline.record(pass))?;
+        let (_, y) = bench.gpu.read_blocking::<f32>(baseline.y())?.into_parts();
+        let on_matrices = baseline.is_on_matrices();
+        let checked = if self.pattern == Pattern::Dense || self.against == Baseline::Naive {
+            own.check(&y, on_matrices)?
+        } else {
+            let of_all = Reference::of(&self.dense, &self.x, &self.epilogue)?;
+            of_all.check(&y, on_matrices)?
+        };
+        Ok(Some((baseline.words(), checked)))
+    }
+}
+
+const fn in_shader_words(activation: Activation) -> sparse_gpu::Activation {
+    match activation {
+        Activation::None => sparse_gpu::Activation::None,
+        Activation::Relu => sparse_gpu::Activation::Relu,
+        Activation::Gelu => sparse_gpu::Activation::Gelu,
+        Activation::Silu => sparse_gpu::Activation::Silu,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sparse_core::synthetic::normal_matrix;
+
+    use super::*;
+    use crate::commands::open;
+    use crate::record::Record;
+
+    const SIZES: [usize; 3] = [40, 48, 64];
+
+    fn bench() -> Bench {
+        Bench::new(open(None).unwrap(), Duration::ZERO)
+    }
+
+    fn job(pattern: &str, baseline: Baseline) -> MatmulJob<f32> {
+        let [tokens, n_out, k_in] = SIZES;
+        MatmulJob {
+            operation: Operation::NmMatmul,
+            w: normal_matrix(n_out, k_in, 1).unwrap(),
+            x: normal_matrix(tokens, k_in, 2).unwrap(),
+            bias: None,
+            activation: Activation::None,
+            pattern: pattern.parse().unwrap(),
+            tier: Tier::Portable,
+            baseline,
+        }
+    }
+
+    fn measured(bench: &Bench, product: Product<f32>) -> Record {
+        product.measure(bench, &mut |_, _| ()).unwrap().record
+    }
+
+    /// Each baseline, right and with one weight of another value than the host has.
+    #[test]
+    fn a_wrong_baseline_makes_the_row_wrong_and_is_named() {
+        let bench = bench();
+        for (pattern, baseline, name) in [
+            ("8:2:8", Baseline::Dense, "the dense baseline matmul_dense_"),
+            (
+                "dense",
+                Baseline::Portable,
+                "the dense baseline matmul_dense_",
+            ),
+            ("dense", Baseline::Naive, "the naive kernel"),
+        ] {
+            let right = measured(
+                &bench,
+                Product::plan(&bench, job(pattern, baseline)).unwrap(),
+            );
+            assert!(right.is_right(), "{pattern} {baseline:?} {right:?}");
+            assert!(right.faults.is_empty(), "{:?}", right.faults);
+
+            let mut other = job(pattern, baseline);
+            let [_, n_out, k_in] = SIZES;
+            let mut weights = other.w.data().to_vec();
+            weights[5 * k_in + 7] += 1.0;
+            other.w = Matrix::try_new(n_out, k_in, weights).unwrap();
+            let mut product = Product::plan(&bench, job(pattern, baseline)).unwrap();
+            product.baseline = Product::plan(&bench, other).unwrap().baseline;
+            let wrong = measured(&bench, product);
+            assert!(!wrong.is_right(), "{pattern} {baseline:?} {wrong:?}");
+            let [fault] = &wrong.faults[..] else {
+                panic!("{:?}", wrong.faults);
+            };
+            assert!(fault.starts_with(name), "{fault}");
+            // Output 5 is the one that the weight belongs to.
+            assert!(fault.contains(", 5] is "), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_product_of_ours_is_named_and_its_baseline_is_not() {
+        let bench = bench();
+        let mut product = Product::plan(&bench, job("8:2:8", Baseline::Dense)).unwrap();
+        let mut other = job("8:2:8", Baseline::Dense);
+        other.w = normal_matrix(SIZES[1], SIZES[2], 3).unwrap();
+        product.own = Product::plan(&bench, other).unwrap().own;
+        let wrong = measured(&bench, product);
+        let [fault] = &wrong.faults[..] else {
+            panic!("{:?}", wrong.faults);
+        };
+        assert!(
+            !wrong.is_right() && fault.starts_with(&wrong.kernel),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn the_naive_kernel_is_no_baseline_of_a_bias() {
+        let job = MatmulJob {
+            bias: Some(vec![0.0; SIZES[1]]),
+            ..job("dense", Baseline::Naive)
+        };
+        let planned = Product::plan(&bench(), job);
+        let error = planned.map(|product| product.pattern).unwrap_err();
+        assert!(error.to_string().contains("adds no bias"), "{error}");
+    }
+}
