@@ -50,6 +50,11 @@ fn a_short_input_is_attended_to_densely() {
     let auto = &printed["auto"];
     assert_eq!(auto["attended"], "dense");
     assert!(auto["reason"].as_str().unwrap().contains("dense"), "{auto}");
+    assert_eq!(auto["ran"], "dense attention alone");
+    // No step of XAttention is a share of what ran.
+    for step in ["score", "select", "attend"] {
+        assert!(printed.get(step).is_none(), "{printed}");
+    }
     assert!(auto["speedup"].as_f64().unwrap() > 0.0);
     assert_eq!(printed["density"], 1.0);
     assert_eq!(printed["relative_l2_error"], 0.0);
@@ -68,6 +73,13 @@ fn a_long_input_with_few_blocks_is_attended_to_sparsely() {
     let (printed, out) = run(&folder, "--auto --top-k 2");
     let auto = &printed["auto"];
     assert_eq!(auto["attended"], "sparse", "{auto}");
+    assert!(
+        auto["ran"].as_str().unwrap().contains("selected blocks"),
+        "{auto}"
+    );
+    for step in ["score", "select", "attend"] {
+        assert!(printed[step]["share"].as_f64().unwrap() > 0.0, "{printed}");
+    }
     assert!(printed["density"].as_f64().unwrap() < 0.2);
     assert_eq!(auto["selected_density"], printed["density"]);
     assert!(printed["checks"]["policy"].as_f64().unwrap() <= 1.0);

@@ -38,7 +38,8 @@ const LEAST_ROUNDS: usize = 3;
 struct Printed<'a> {
     #[serde(flatten)]
     record: &'a Record,
-    /// Times of the steps; `sparse_ms` of the record is all of them in one pass.
+    /// Times of the steps; `sparse_ms` of the record is all of them in one pass. None where dense attention ran: the steps are no part of it then, and
+    /// `auto` tells what ran.
     #[serde(flatten)]
     parts: Option<PartTimes>,
     #[serde(flatten)]
@@ -300,6 +301,7 @@ fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResul
             ..chosen.record
         },
         checks,
+        parts: sparse.parts.filter(|_| !chosen.decided.is_dense()),
         quality: chosen.quality,
         mask: chosen.mask,
         attended: chosen.attended,

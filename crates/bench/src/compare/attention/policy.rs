@@ -20,6 +20,8 @@ use crate::record::{Record, Shape};
 pub struct Decided {
     /// `sparse` or `dense`: the kernel that attended.
     pub attended: &'static str,
+    /// What ran, step by step: dense attention may come behind scores and a selection that turned out too dense.
+    pub ran: &'static str,
     /// The rule that the plan followed, in words.
     pub reason: String,
     /// Dense time over own time as the cost model sees it, with the density that came out.
@@ -38,6 +40,15 @@ impl Decided {
 }
 
 const DENSE: &str = "dense";
+
+/// What a plan ran that attended so, where `is_scored` tells whether blocks were scored before.
+const fn ran(attended: Attended, is_scored: bool) -> &'static str {
+    match (attended, is_scored) {
+        (Attended::Sparse, _) => "scores, selection, attention over the selected blocks",
+        (Attended::Dense, true) => "scores, selection, dense attention",
+        (Attended::Dense, false) => "dense attention alone",
+    }
+}
 
 /// A measured layer.
 #[derive(Clone, Debug)]
@@ -143,6 +154,7 @@ pub fn measure_policy<T: Element>(
     Ok(PolicyResult {
         decided: Decided {
             attended: if is_sparse { "sparse" } else { DENSE },
+            ran: ran(outcome.attended, !outcome.heads.is_empty()),
             reason,
             predicted_speedup: outcome.predicted_speed_up,
             speedup: record.speedup,
@@ -178,6 +190,23 @@ fn without_selection(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dense_attention_behind_scores_is_told_from_dense_attention_alone() {
+        let all = [
+            ran(Attended::Sparse, true),
+            ran(Attended::Dense, true),
+            ran(Attended::Dense, false),
+        ];
+        assert_eq!(
+            all,
+            [
+                "scores, selection, attention over the selected blocks",
+                "scores, selection, dense attention",
+                "dense attention alone"
+            ]
+        );
+    }
 
     #[test]
     fn only_sparse_heads_go_dense() {
