@@ -8,6 +8,7 @@
 //! alike, since that is what every library allows.
 
 mod chosen;
+mod contender;
 mod contest;
 #[cfg(feature = "peers")]
 mod cubek;
@@ -19,7 +20,8 @@ mod numr;
 mod without;
 
 pub use chosen::{check_strategies, strategies_for_attention, strategies_for_matmul};
-pub use contest::{Candidate, Contender, Finalists, Outcome};
+pub use contender::{Candidate, Contender, Outcome};
+pub use contest::Finalists;
 #[cfg(feature = "peers")]
 pub use libraries::Peers;
 #[cfg(not(feature = "peers"))]

@@ -4,6 +4,7 @@ mod attention;
 mod candidates;
 mod cases;
 mod contest;
+mod finding;
 mod product;
 mod ranges;
 mod table;
@@ -17,7 +18,7 @@ use crate::compare::bench::Bench;
 
 pub use candidates::candidates;
 pub use cases::{TuneCase, TuneWork, cases};
-pub use contest::{Best, Finding, Verdict};
+pub use finding::{Best, Finding, Verdict};
 pub use ranges::to_table;
 pub use table::findings_table;
 

@@ -2,7 +2,7 @@
 
 use sparse_gpu::{KernelTile, MeasuredOn, TileEntry, TileTable, TokenRange};
 
-use super::contest::Finding;
+use super::finding::Finding;
 
 /// A tile is used for at most this many times as many tokens as it was measured at, and at least this part of them.
 const REACH: usize = 4;

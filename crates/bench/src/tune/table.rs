@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
-use super::contest::{Finding, Verdict};
+use super::finding::{Finding, Verdict};
 use crate::record::milliseconds;
 
 const HEADER: [&str; 9] = [

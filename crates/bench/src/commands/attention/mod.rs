@@ -1,6 +1,8 @@
 //! `sparse-bench attention`: one layer, or the calibration of its thresholds.
 
 mod calibrate;
+mod measured;
+mod outputs;
 mod promise;
 mod rule;
 mod run;

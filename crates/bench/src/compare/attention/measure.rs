@@ -5,17 +5,18 @@ use std::cell::RefCell;
 use serde::Serialize;
 use sparse_core::attention::AttentionShape;
 use sparse_core::synthetic::AttentionInputs;
-use sparse_core::xattention::{Mode, Threshold, XAttentionLayout, XAttentionOptions};
+use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_core::{BlockMask, Element, Tensor};
 use sparse_gpu::{Explanation, GpuMask};
 
 use super::quality::{Quality, reachable};
+use super::words::{explain, pattern};
+use super::work::{ideal, looked_at, work};
 use super::{Checks, check};
-use crate::ceilings::{Attended, Work};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords, Times, is_tuned};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
-use crate::measure::{Ideal, Runs};
+use crate::measure::Runs;
 use crate::peers::Finalists;
 use crate::progress::Progress;
 use crate::record::{Record, Shape};
@@ -230,6 +231,21 @@ fn poison_mask(bench: &Bench, mask: &GpuMask) {
     queue.write_buffer(mask.buffer(), 0, bytemuck::cast_slice(&ones));
 }
 
+/// What is timed.
+fn plans<'a>(
+    contest: Contest,
+    dense: &'a AttendRun,
+    sparse: &'a XAttentionRun,
+) -> Vec<&'a Explanation> {
+    let mut plans = vec![dense.explain()];
+    match contest {
+        Contest::Dense => {}
+        Contest::Attend => plans.push(sparse.attend().explain()),
+        Contest::Whole | Contest::WholeAndParts => plans.extend(sparse.explain()),
+    }
+    plans
+}
+
 /// Dense and own time, and those of the steps.
 fn time(
     bench: &Bench,
@@ -264,96 +280,6 @@ fn time(
     Ok((times, parts))
 }
 
-/// What attention over each of the masks looks at.
-pub(super) fn looked_at(
-    shape: AttentionShape,
-    options: &XAttentionOptions,
-    masks: [&BlockMask; 2],
-) -> [Attended; 2] {
-    masks.map(|mask| Attended::of(shape, mask, options.block, options.causal))
-}
-
-/// What attention over `kept` has to do at least, where dense attention looks at `all`, and the score that `ideal` counts.
-pub(super) fn work<T: Element>(
-    shape: AttentionShape,
-    ideal: Ideal,
-    kept: Attended,
-    all: Attended,
-) -> Work {
-    let of = |attended| Work::attention(shape, attended, T::DTYPE.bytes());
-    // A score looks at every key of its heads, and at no value.
-    let keys = (ideal.scored() * all.keys - kept.keys).max(0.0);
-    let key_bytes = shape.head_dim() * T::DTYPE.bytes();
-    of(kept).with_score(ideal.beside() * of(all).fmas, keys, key_bytes)
-}
-
-/// What attention over kept blocks can gain at best, with the score of the heads that have one where it belongs to what is timed.
-#[expect(clippy::cast_precision_loss, reason = "a number of heads")]
-pub(super) fn ideal(shape: AttentionShape, options: &XAttentionOptions, scored: bool) -> Ideal {
-    if !scored {
-        return Ideal::Kept;
-    }
-    let heads = shape.q_heads();
-    let sparse = (0..heads).filter(|&head| options.is_sparse(head)).count();
-    Ideal::Xattention {
-        stride: options.stride,
-        scored: sparse as f64 / heads.max(1) as f64,
-    }
-}
-
-/// What is timed.
-fn plans<'a>(
-    contest: Contest,
-    dense: &'a AttendRun,
-    sparse: &'a XAttentionRun,
-) -> Vec<&'a Explanation> {
-    let mut plans = vec![dense.explain()];
-    match contest {
-        Contest::Dense => {}
-        Contest::Attend => plans.push(sparse.attend().explain()),
-        Contest::Whole | Contest::WholeAndParts => plans.extend(sparse.explain()),
-    }
-    plans
-}
-
-fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRun) -> Explanation {
-    let steps = sparse.explain();
-    match contest {
-        Contest::Dense => dense.explain().clone(),
-        Contest::Attend => sparse.attend().explain().clone(),
-        Contest::Whole | Contest::WholeAndParts => Explanation {
-            kernel: steps.map(|step| step.kernel.as_str()).join(" + "),
-            tile: steps.map(|step| step.tile.as_str()).join(" + "),
-            ..sparse.attend().explain().clone()
-        },
-    }
-}
-
-fn pattern(contest: Contest, options: &XAttentionOptions) -> String {
-    match contest {
-        Contest::Dense => format!("dense {}", reach(options)),
-        _ => selection(options),
-    }
-}
-
-const fn reach(options: &XAttentionOptions) -> &'static str {
-    if options.causal { "causal" } else { "full" }
-}
-
-/// Which blocks are attended to. Several thresholds may select the same blocks: their rows differ by this alone.
-pub(super) fn selection(options: &XAttentionOptions) -> String {
-    let mode = match options.mode {
-        Mode::Reference(_) => " reference",
-        Mode::Exact => "",
-    };
-    let rule = match (options.top_k, &options.threshold) {
-        (Some(count), _) => format!("top {count}"),
-        (None, Threshold::Uniform(threshold)) => format!("threshold {threshold}"),
-        (None, Threshold::PerHead(_)) => "thresholds by head".into(),
-    };
-    format!("block:{} {}{mode} {rule}", options.block, reach(options))
-}
-
 /// The scores without those of padding.
 fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tensor<f32>> {
     let shape = layout.mask_shape();
@@ -367,50 +293,4 @@ fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tenso
         }
     }
     Ok(Tensor::try_new(shape.to_vec(), cropped)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use sparse_core::attention::HeadKind;
-
-    use super::*;
-
-    #[test]
-    fn only_sparse_heads_cost_a_score() {
-        let shape = AttentionShape::try_new(1, 4, 1, 80, 80, 16).unwrap();
-        let mut options = XAttentionOptions::default();
-        let all = Ideal::Xattention {
-            stride: 8,
-            scored: 1.0,
-        };
-        assert_eq!(ideal(shape, &options, true), all);
-        assert_eq!(ideal(shape, &options, false), Ideal::Kept);
-        let mut kinds = vec![HeadKind::Dense; 4];
-        kinds[2] = HeadKind::Sparse;
-        options.head_kinds = Some(kinds);
-        let one = Ideal::Xattention {
-            stride: 8,
-            scored: 0.25,
-        };
-        assert_eq!(ideal(shape, &options, true), one);
-    }
-
-    #[test]
-    fn rows_of_other_thresholds_are_told_apart() {
-        let of = |threshold: Threshold, top_k| {
-            let options = XAttentionOptions {
-                threshold,
-                top_k,
-                ..XAttentionOptions::default()
-            };
-            pattern(Contest::Whole, &options)
-        };
-        assert_eq!(of(0.5.into(), None), "block:128 causal threshold 0.5");
-        assert_eq!(of(0.8.into(), None), "block:128 causal threshold 0.8");
-        assert_eq!(of(0.8.into(), Some(4)), "block:128 causal top 4");
-        let by_head = Threshold::PerHead(vec![0.5, 0.8]);
-        assert_eq!(of(by_head, None), "block:128 causal thresholds by head");
-        let dense = pattern(Contest::Dense, &XAttentionOptions::default());
-        assert_eq!(dense, "dense causal");
-    }
 }

@@ -7,6 +7,8 @@ mod quality;
 mod score_rows;
 mod source;
 mod steps;
+mod words;
+mod work;
 
 pub use check::Checks;
 pub(crate) use check::{attention as check_attention, scores as check_scores};

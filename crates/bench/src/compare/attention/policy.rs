@@ -6,8 +6,10 @@ use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockMask, Element};
 use sparse_gpu::{Attended, Policy};
 
-use super::measure::{AttentionJob, CHECK, ideal, looked_at, selection, work};
+use super::measure::{AttentionJob, CHECK};
 use super::quality::{Quality, reachable};
+use super::words::selection;
+use super::work::{ideal, looked_at, work};
 use super::{Checks, check};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords, is_tuned};

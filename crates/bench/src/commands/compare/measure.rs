@@ -1,0 +1,145 @@
+//! Measuring row by row, whatever the storage type.
+
+use anyhow::Context;
+use half::{bf16, f16};
+use indicatif::ProgressBar;
+use sparse_core::{Activation, DType, Element};
+use sparse_gpu::Tier;
+
+use super::layers;
+use super::reports::Results;
+use super::rows::Row;
+use crate::cli::{CompareArgs, Operation};
+use crate::compare::attention::{self, AttentionJob, Contest, planted};
+use crate::compare::bench::Bench;
+use crate::compare::matmul::{self, Baseline, MatmulJob};
+use crate::compare::source::MatmulRow;
+use crate::interrupt::Interrupted;
+use crate::presets::AttentionCase;
+use crate::progress;
+use crate::record::Record;
+use crate::report::MaskMap;
+use crate::tensors::{Qkv, TensorFile};
+
+/// Measures all rows; one that fails does not keep the others from being measured. Where somebody asks to stop, the row at hand is given up
+/// between two runs, and with it those behind it.
+pub(super) fn measure_all(
+    args: &CompareArgs,
+    bench: &Bench,
+    rows: &[Row],
+    qkv: Option<&Qkv>,
+) -> Results {
+    let mut results = Results::default();
+    let bar = progress::rows(rows.len());
+    for row in rows {
+        if bench.interrupt.is_asked() {
+            results.missing.push(row.words());
+            continue;
+        }
+        progress::next_row(&bar, row.words());
+        let measured = match row {
+            Row::Matmul(row) => matmul_row(args, bench, row, &bar).map(|record| {
+                results.records.push(record);
+            }),
+            Row::Attention(case) => attention_row(bench, case, qkv, &bar).map(|(record, masks)| {
+                results.records.push(record);
+                results.masks.push(masks);
+            }),
+            Row::Layer(case) => layers::layer(bench, case, qkv, &mut || bar.tick()).map(|rows| {
+                results.records.extend(rows.records);
+                results.masks.push(rows.masks);
+                results.shares.extend(rows.shares);
+            }),
+        };
+        match measured.with_context(|| row.words()) {
+            Ok(()) => {}
+            Err(error) if error.is::<Interrupted>() => results.missing.push(row.words()),
+            Err(error) => results.failures.push(error),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    results
+}
+
+fn matmul_row(
+    args: &CompareArgs,
+    bench: &Bench,
+    row: &MatmulRow,
+    bar: &ProgressBar,
+) -> anyhow::Result<Record> {
+    match row.case.dtype {
+        DType::F32 => multiply::<f32>(args, bench, row, bar),
+        DType::F16 => multiply::<f16>(args, bench, row, bar),
+        DType::Bf16 => multiply::<bf16>(args, bench, row, bar),
+    }
+}
+
+fn multiply<T: Element>(
+    args: &CompareArgs,
+    bench: &Bench,
+    row: &MatmulRow,
+    bar: &ProgressBar,
+) -> anyhow::Result<Record> {
+    let mut file = args.weights.as_deref().map(TensorFile::open).transpose()?;
+    let (w, x) = row.operands::<T>(file.as_mut())?;
+    let job = MatmulJob {
+        operation: row.case.operation,
+        w,
+        x,
+        bias: None,
+        activation: Activation::None,
+        pattern: row.case.pattern,
+        tier: row.tier,
+        baseline: match row.case.operation {
+            // Beside other libraries nobody asks for the naive kernel, which takes ten times as long as all of them.
+            Operation::DenseMatmul if row.tier != Tier::Portable => Baseline::Portable,
+            Operation::DenseMatmul if args.peers => Baseline::Own,
+            Operation::DenseMatmul => Baseline::Naive,
+            _ => Baseline::Dense,
+        },
+    };
+    let result = matmul::measure(bench, job, &mut |_, _| bar.tick())?;
+    Ok(result.record)
+}
+
+fn attention_row(
+    bench: &Bench,
+    case: &AttentionCase,
+    qkv: Option<&Qkv>,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Record, MaskMap)> {
+    match case.dtype {
+        DType::F32 => attend::<f32>(bench, case, qkv, bar),
+        DType::F16 => attend::<f16>(bench, case, qkv, bar),
+        DType::Bf16 => attend::<bf16>(bench, case, qkv, bar),
+    }
+}
+
+fn attend<T: Element>(
+    bench: &Bench,
+    case: &AttentionCase,
+    qkv: Option<&Qkv>,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Record, MaskMap)> {
+    let shape = case.attention_shape()?;
+    let inputs = match qkv {
+        Some(qkv) => qkv.cast::<T>(),
+        None => planted(shape)?,
+    };
+    let job = AttentionJob {
+        inputs: &inputs,
+        shape,
+        options: &case.options(),
+        contest: match case.operation {
+            Operation::BlockAttention if case.dense => Contest::Dense,
+            Operation::BlockAttention => Contest::Attend,
+            _ => Contest::Whole,
+        },
+    };
+    let result = attention::measure(bench, job, &mut |_| bar.tick())?;
+    let record = &result.record;
+    let title = format!("{} {} {}", record.op, record.shape, record.pattern);
+    let masks = MaskMap::of(title, &result.mask, &result.reachable, &result.quality);
+    Ok((result.record, masks))
+}

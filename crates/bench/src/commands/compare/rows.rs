@@ -1,0 +1,122 @@
+//! What is measured: the rows of a preset, and those of real tensors.
+
+use sparse_gpu::Tier;
+
+use crate::cli::{Operation, OperationList};
+use crate::compare::source::MatmulRow;
+use crate::presets::{AttentionCase, Case, LayerCase, LayerTask};
+use crate::tensors::Qkv;
+
+/// A row and where its numbers come from.
+#[derive(Clone, Debug)]
+pub(super) enum Row {
+    Matmul(MatmulRow),
+    Attention(AttentionCase),
+    Layer(LayerCase),
+}
+
+impl Row {
+    pub(super) fn operation(&self) -> Operation {
+        match self {
+            Self::Matmul(row) => row.case.operation,
+            Self::Attention(case) => case.operation,
+            Self::Layer(case) => case.operation(),
+        }
+    }
+
+    /// Whether there can be such tensors: a length that nothing takes is told before minutes of measuring.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Matmul(_) => {}
+            Self::Attention(case) => drop(case.attention_shape()?),
+            Self::Layer(case) => drop(case.shape()?),
+        }
+        Ok(())
+    }
+
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Matmul(row) => {
+                let case = &row.case;
+                let tier = match row.tier {
+                    Tier::Portable => "",
+                    _ => " on cooperative matrices",
+                };
+                format!(
+                    "{} {} x {} x {} {} {}{tier}",
+                    case.operation, case.tokens, case.n_out, case.k_in, case.dtype, case.pattern
+                )
+            }
+            Self::Attention(case) => {
+                let rule = match case.dense {
+                    true => "dense".into(),
+                    false => format!("threshold {}", case.threshold),
+                };
+                format!(
+                    "{} {} tokens x {} {} {rule}",
+                    case.operation, case.q_len, case.head_dim, case.dtype
+                )
+            }
+            Self::Layer(case) => {
+                let task = match case.task {
+                    LayerTask::Steps { density } => format!("step by step at density {density}"),
+                    LayerTask::Auto => "auto".into(),
+                };
+                format!("xattention {} tokens {} {task}", case.tokens, case.dtype)
+            }
+        }
+    }
+
+    pub(super) fn of_real_weights(&self) -> bool {
+        matches!(self, Self::Matmul(row) if row.tensor.is_some())
+    }
+}
+
+/// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them.
+pub(super) fn rows(
+    generated: Vec<Case>,
+    real_weights: Option<Vec<MatmulRow>>,
+    qkv: Option<&Qkv>,
+    operations: &OperationList,
+) -> Vec<Row> {
+    let (mut matmul, mut attention) = (Vec::new(), Vec::new());
+    for case in generated {
+        match case {
+            Case::Matmul(case) => matmul.push(MatmulRow {
+                case,
+                tensor: None,
+                tier: Tier::Portable,
+            }),
+            Case::Attention(case) => attention.push(case),
+        }
+    }
+    if let Some(qkv) = qkv {
+        attention = [Operation::BlockAttention, Operation::Xattention]
+            .map(|operation| AttentionCase::of_real(operation, qkv))
+            .into();
+    }
+    let matmul = real_weights.unwrap_or(matmul).into_iter().map(Row::Matmul);
+    matmul
+        .chain(attention.into_iter().map(Row::Attention))
+        .filter(|row| operations.contains(row.operation()))
+        .collect()
+}
+
+/// Name and shape of every tensor of real weights behind these rows, once each.
+pub(super) fn real_weights(rows: &[Row]) -> Vec<[String; 2]> {
+    let mut all = Vec::new();
+    for row in rows {
+        if let Row::Matmul(MatmulRow {
+            case,
+            tensor: Some(tensor),
+            ..
+        }) = row
+        {
+            let named = [tensor.clone(), format!("[{}, {}]", case.n_out, case.k_in)];
+            if !all.contains(&named) {
+                all.push(named);
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,71 @@
+//! What a row of attention is called: its pattern, its kernels and tiles.
+
+use sparse_core::xattention::{Mode, Threshold, XAttentionOptions};
+use sparse_gpu::Explanation;
+
+use super::Contest;
+use crate::device::{AttendRun, XAttentionRun};
+
+/// Kernels and tiles of what is timed against dense attention.
+pub(super) fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRun) -> Explanation {
+    let steps = sparse.explain();
+    match contest {
+        Contest::Dense => dense.explain().clone(),
+        Contest::Attend => sparse.attend().explain().clone(),
+        Contest::Whole | Contest::WholeAndParts => Explanation {
+            kernel: steps.map(|step| step.kernel.as_str()).join(" + "),
+            tile: steps.map(|step| step.tile.as_str()).join(" + "),
+            ..sparse.attend().explain().clone()
+        },
+    }
+}
+
+/// What is sparse.
+pub(super) fn pattern(contest: Contest, options: &XAttentionOptions) -> String {
+    match contest {
+        Contest::Dense => format!("dense {}", reach(options)),
+        _ => selection(options),
+    }
+}
+
+const fn reach(options: &XAttentionOptions) -> &'static str {
+    if options.causal { "causal" } else { "full" }
+}
+
+/// Which blocks are attended to. Several thresholds may select the same blocks: their rows differ by this alone.
+pub(super) fn selection(options: &XAttentionOptions) -> String {
+    let mode = match options.mode {
+        Mode::Reference(_) => " reference",
+        Mode::Exact => "",
+    };
+    let rule = match (options.top_k, &options.threshold) {
+        (Some(count), _) => format!("top {count}"),
+        (None, Threshold::Uniform(threshold)) => format!("threshold {threshold}"),
+        (None, Threshold::PerHead(_)) => "thresholds by head".into(),
+    };
+    format!("block:{} {}{mode} {rule}", options.block, reach(options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_other_thresholds_are_told_apart() {
+        let of = |threshold: Threshold, top_k| {
+            let options = XAttentionOptions {
+                threshold,
+                top_k,
+                ..XAttentionOptions::default()
+            };
+            pattern(Contest::Whole, &options)
+        };
+        assert_eq!(of(0.5.into(), None), "block:128 causal threshold 0.5");
+        assert_eq!(of(0.8.into(), None), "block:128 causal threshold 0.8");
+        assert_eq!(of(0.8.into(), Some(4)), "block:128 causal top 4");
+        let by_head = Threshold::PerHead(vec![0.5, 0.8]);
+        assert_eq!(of(by_head, None), "block:128 causal thresholds by head");
+        let dense = pattern(Contest::Dense, &XAttentionOptions::default());
+        assert_eq!(dense, "dense causal");
+    }
+}
