@@ -60,17 +60,22 @@ fn open_with_tiles(
     tuned.with_context(|| path.display().to_string())
 }
 
-/// 1 where a row lies outside of its error bound.
-fn exit_code(records: &[Record]) -> ExitCode {
-    let wrong: Vec<&Record> = records.iter().filter(|record| !record.is_right()).collect();
-    for record in &wrong {
-        eprintln!("error: {}", complaint(record));
+/// 1 where a row lies outside of its error bound, which is said.
+fn exit_code(record: &Record) -> ExitCode {
+    let complaints = complaints(std::slice::from_ref(record));
+    for complaint in &complaints {
+        eprintln!("error: {complaint}");
     }
-    if wrong.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    match complaints.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
+}
+
+/// What is said of the rows that lie outside of their error bounds.
+fn complaints(records: &[Record]) -> Vec<String> {
+    let wrong = records.iter().filter(|record| !record.is_right());
+    wrong.map(complaint).collect()
 }
 
 /// What is said of a row that lies outside of its error bound, and a line for each of its contenders that does.

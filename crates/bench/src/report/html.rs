@@ -19,6 +19,8 @@ pub struct Report {
     pub date: String,
     /// The command as it was typed.
     pub command_line: String,
+    /// Rows that could not be measured, and why.
+    pub failures: Vec<String>,
     /// The measured rows.
     pub records: Vec<Record>,
     /// Masks of the attention rows.
@@ -47,6 +49,7 @@ pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
             .iter()
             .map(|r| Row::of(r, most_speedup))
             .collect(),
+        failures: &report.failures,
         wrong: report.records.iter().filter(|r| !r.is_right()).count(),
         plots: plots(&report.records),
         masks: report.masks.iter().map(Masks::of).collect(),
@@ -72,6 +75,7 @@ struct Page<'a> {
     version: &'static str,
     devices: Vec<Device>,
     rows: Vec<Row>,
+    failures: &'a [String],
     wrong: usize,
     plots: Vec<Plot>,
     masks: Vec<Masks>,
@@ -221,6 +225,7 @@ mod tests {
         Report {
             date: "2026-11-22 17:05 UTC".into(),
             command_line: "sparse-bench compare --html <report>.html".into(),
+            failures: Vec::new(),
             records: fixture::many(),
             masks: vec![MaskMap {
                 title: "xattention q_len=4096 & more".into(),
@@ -280,6 +285,23 @@ mod tests {
             to_html(&report)
                 .unwrap()
                 .contains("1 row lies outside of its error bound")
+        );
+    }
+
+    #[test]
+    fn rows_that_could_not_be_measured_are_named_at_the_top() {
+        let head = "could not be measured";
+        assert!(!to_html(&example()).unwrap().contains(head));
+        let report = Report {
+            failures: vec!["nm_matmul <odd>: no memory".into(); 2],
+            ..example()
+        };
+        let html = to_html(&report).unwrap();
+        assert!(html.contains("2 rows could not be measured"));
+        assert_eq!(
+            html.matches("<li>nm_matmul &lt;odd&gt;: no memory</li>")
+                .count(),
+            2
         );
     }
 

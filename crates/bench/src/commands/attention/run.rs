@@ -115,8 +115,9 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         checks: result.checks,
     };
     print(serde_json::to_string(&printed)?)?;
+    let exit_code = exit_code(&result.record);
     all([policy, written, drawn])?;
-    Ok(exit_code(&[result.record]))
+    Ok(exit_code)
 }
 
 /// Nothing, or all reasons why not.

@@ -16,7 +16,7 @@ use sparse_gpu::Tier;
 use self::measure::measure_all;
 use self::reports::{Results, check_reports, contenders, write_reports};
 use self::rows::{Row, real_weights, rows};
-use super::{exit_code, open_with_tiles, print};
+use super::{complaints, open_with_tiles, print};
 use crate::cli::{CompareArgs, PresetName};
 use crate::compare::bench::Bench;
 use crate::compare::source::{MatmulRow, rows_of_weights};
@@ -96,19 +96,27 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let results = measure_all(args, &bench, &rows, qkv.as_ref());
     // Before anything is printed: minutes of measuring must not be lost to a closed output, nor the table to a full disk.
     let unwritten = write_reports(args, &bench, &results);
-    for failure in results.failures.iter().chain(&unwritten) {
-        eprintln!("error: {failure:#}");
+    let errors = errors(&results, &unwritten);
+    for error in &errors {
+        eprintln!("error: {error}");
     }
     tell(args, &bench, &rows, &results)?;
     if let Some(interruption) = results.interruption() {
         eprintln!("{interruption}");
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
-    if results.failures.is_empty() && unwritten.is_empty() {
-        Ok(exit_code(&results.records))
-    } else {
-        Ok(ExitCode::FAILURE)
-    }
+    Ok(match errors.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Everything that went wrong: rows that could not be measured, reports that could not be written, and rows outside of their bounds, which none of
+/// the others hides.
+fn errors(results: &Results, unwritten: &[anyhow::Error]) -> Vec<String> {
+    let failures = results.failures.iter().chain(unwritten);
+    let failures = failures.map(|failure| format!("{failure:#}"));
+    failures.chain(complaints(&results.records)).collect()
 }
 
 /// The names of all strategies of other libraries for these rows.
@@ -170,4 +178,27 @@ fn tell(args: &CompareArgs, bench: &Bench, rows: &[Row], results: &Results) -> a
         print(contenders(&results.records).trim_end())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+
+    #[test]
+    fn a_row_that_fails_hides_no_row_that_is_wrong() {
+        let wrong = Record {
+            max_err_over_bound: 1.5,
+            ..crate::fixture::nm_matmul()
+        };
+        let results = Results {
+            records: vec![crate::fixture::nm_matmul(), wrong],
+            failures: vec![anyhow::anyhow!("the device is gone").context("a row")],
+            ..Results::default()
+        };
+        let errors = errors(&results, &[anyhow::anyhow!("a full disk")]);
+        assert_eq!(errors[..2], ["a row: the device is gone", "a full disk"]);
+        assert!(errors[2].contains("is wrong"), "{errors:?}");
+        assert_eq!(errors.len(), 3);
+    }
 }

@@ -97,6 +97,7 @@ pub(super) fn write_reports(
                 0 => command_line(),
                 missing => format!("{} (interrupted, rows missing: {missing})", command_line()),
             },
+            failures: results.failures.iter().map(|f| format!("{f:#}")).collect(),
             records: results.records.clone(),
             masks: results.masks.clone(),
             ceilings: bench.ceilings.clone(),
@@ -154,5 +155,24 @@ mod tests {
         assert_eq!(write(&results), "kept");
         results.records.push(crate::fixture::nm_matmul());
         assert!(write(&results).contains("nm_matmul"));
+    }
+
+    #[test]
+    fn the_report_tells_the_rows_that_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let html = folder.path().join("report.html");
+        let line = format!("sparse-bench compare --html {}", html.display());
+        let Command::Compare(args) = Cli::parse_from(line.split_whitespace()).command else {
+            panic!("{line} is another command");
+        };
+        let bench = Bench::new(open(None).unwrap(), Duration::ZERO);
+        let results = Results {
+            records: vec![crate::fixture::nm_matmul()],
+            failures: vec![anyhow::anyhow!("no memory").context("nm_matvec 1 x 8")],
+            ..Results::default()
+        };
+        assert!(write_reports(&args, &bench, &results).is_empty());
+        let report = std::fs::read_to_string(&html).unwrap();
+        assert!(report.contains("nm_matvec 1 x 8: no memory"));
     }
 }
