@@ -7,18 +7,12 @@ use sparse_gpu::{Error, Explanation, Gpu, GpuTensor, TileOrigin, wgpu};
 
 use crate::ceilings::{CeilingError, Ceilings, Roofline, Work};
 use crate::cli::Operation;
+use crate::compare::repeated::{MOST_REPEATS, Repeated, SHORTEST_PASS};
 use crate::device::{AdapterWords, Timer};
 use crate::interrupt::Interrupt;
 use crate::measure::{Budget, Runs, SystemClock, Timed, interleave};
 use crate::peers::{Contender, Finalists, PeerError, Peers};
 use crate::record::{Peer, Record, Shape, Timing};
-
-/// A run shorter than this is repeated inside of one pass, so that the clock's grain does not show.
-const SHORTEST_RUN: Duration = Duration::from_millis(2);
-/// A first run longer than this needs no second one to tell that it need not be repeated.
-const LONG_RUN: Duration = Duration::from_millis(200);
-/// Most repetitions inside of one pass.
-const MOST_REPEATS: u32 = 64;
 
 /// The device and how it is timed.
 #[derive(Debug)]
@@ -103,7 +97,7 @@ impl Bench {
         Self {
             timer: Timer::new(&gpu),
             words: AdapterWords::of(&gpu),
-            // Every contender has run before its first round: `Repeated::new`.
+            // Every contender has run before its first round: `Repeated::all`.
             budget: Budget {
                 warm_up: 0,
                 ..Budget::of(row_time)
@@ -176,10 +170,7 @@ impl Bench {
         recorders: &mut [Recorder<'_>],
         after_round: &mut dyn FnMut(usize, usize),
     ) -> anyhow::Result<Vec<Runs>> {
-        let mut runs = recorders
-            .iter_mut()
-            .map(|record| Repeated::new(&self.timer, &self.interrupt, &mut **record))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut runs = Repeated::all(&self.timer, &self.interrupt, recorders)?;
         let mut all: Vec<&mut dyn Timed> =
             runs.iter_mut().map(|run| run as &mut dyn Timed).collect();
         interleave(&mut all, budget, &SystemClock::start(), after_round)
@@ -201,13 +192,12 @@ impl Bench {
         } else {
             self.timer.by_the_wall()
         };
-        let mut runs = recorders
-            .iter_mut()
-            .map(|record| Repeated::new(&timer, &self.interrupt, &mut **record))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut runs = Repeated::all(&timer, &self.interrupt, recorders)?;
+        let passes = runs.iter().map(Repeated::pass);
+        let longest_pass = passes.fold(SHORTEST_PASS, Duration::max);
         let mut all: Vec<&mut dyn Timed> =
             runs.iter_mut().map(|run| run as &mut dyn Timed).collect();
-        all.extend(finalists.racers(SHORTEST_RUN, MOST_REPEATS));
+        all.extend(finalists.racers(longest_pass, MOST_REPEATS));
         let clock = SystemClock::start();
         let mut ours = interleave(&mut all, self.budget, &clock, after_round)?;
         let theirs = ours.split_off(recorders.len());
@@ -229,6 +219,7 @@ impl Bench {
         let dense = baseline.unwrap_or(own);
         let speedup = own.speedup_over(dense);
         let (dense_ms, sparse_ms) = (dense.summary().median_ms, own.summary().median_ms);
+        let (ideal_speedup, share_of_ideal) = against_ideal(speedup.median, words.ideal_speedup);
         let roofline = match (&self.ceilings, words.work) {
             (Some(ceilings), Some(work)) => Some(Roofline::of(ceilings, work, sparse_ms)),
             _ => None,
@@ -249,8 +240,8 @@ impl Bench {
             dense_ms,
             sparse_ms,
             speedup: speedup.median,
-            ideal_speedup: Some(words.ideal_speedup),
-            share_of_ideal: Some(speedup.median / words.ideal_speedup),
+            ideal_speedup,
+            share_of_ideal,
             peer: words.peer.map(|name| Peer {
                 name: name.into(),
                 ms: dense_ms,
@@ -302,47 +293,19 @@ fn baseline_and_own(runs: &[Runs]) -> anyhow::Result<(Option<&Runs>, &Runs)> {
     }
 }
 
-/// A recorder, recorded so often into one pass that the pass is long enough to be timed well.
-struct Repeated<'a> {
-    timer: &'a Timer,
-    interrupt: &'a Interrupt,
-    record: Recorder<'a>,
-    repeats: u32,
+/// The ideal speed-up and the share of it that was reached; none where nothing is left to do, of which an infinite speed-up would be a share.
+fn against_ideal(speedup: f64, ideal: f64) -> (Option<f64>, Option<f64>) {
+    let ideal = ideal.is_finite().then_some(ideal);
+    (ideal, ideal.map(|ideal| speedup / ideal))
 }
 
-impl<'a> Repeated<'a> {
-    /// Runs once to compile and fault everything in, and once more to see how long a run takes where that could be short.
-    fn new(
-        timer: &'a Timer,
-        interrupt: &'a Interrupt,
-        record: Recorder<'a>,
-    ) -> anyhow::Result<Self> {
-        interrupt.check()?;
-        let first = timer.time(record)?;
-        let once = if first < LONG_RUN {
-            timer.time(record)?
-        } else {
-            first
-        };
-        let repeats = SHORTEST_RUN.as_nanos().div_ceil(once.as_nanos().max(1));
-        Ok(Self {
-            timer,
-            interrupt,
-            record,
-            repeats: u32::try_from(repeats)
-                .unwrap_or(u32::MAX)
-                .clamp(1, MOST_REPEATS),
-        })
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Timed for Repeated<'_> {
-    fn run(&mut self) -> anyhow::Result<Duration> {
-        self.interrupt.check()?;
-        let (record, repeats) = (&mut *self.record, self.repeats);
-        let all = self
-            .timer
-            .time(&mut |pass| (0..repeats).try_for_each(|_| record(pass)))?;
-        Ok(all / repeats)
+    #[test]
+    fn of_an_infinite_ideal_nothing_is_a_share() {
+        assert_eq!(against_ideal(3.0, 4.0), (Some(4.0), Some(0.75)));
+        assert_eq!(against_ideal(3.0, f64::INFINITY), (None, None));
     }
 }

@@ -3,4 +3,5 @@
 pub mod attention;
 pub mod bench;
 pub mod matmul;
+mod repeated;
 pub mod source;
