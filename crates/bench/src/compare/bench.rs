@@ -293,6 +293,14 @@ fn baseline_and_own(runs: &[Runs]) -> anyhow::Result<(Option<&Runs>, &Runs)> {
     }
 }
 
+/// What is said of a contender where what the `timed` runs left is not the result that was `checked`: a device that fails under load, or copies of an operand
+/// that differ.
+pub(crate) fn changed<R: PartialEq>(contender: &str, checked: &R, timed: &R) -> Option<String> {
+    (checked != timed).then(|| {
+        format!("{contender}: the timed runs left another result than the one that was checked")
+    })
+}
+
 /// The ideal speed-up and the share of it that was reached; none where nothing is left to do, of which an infinite speed-up would be a share.
 fn against_ideal(speedup: f64, ideal: f64) -> (Option<f64>, Option<f64>) {
     let ideal = ideal.is_finite().then_some(ideal);

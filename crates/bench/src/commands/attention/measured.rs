@@ -89,10 +89,20 @@ fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResul
         policy: chosen.checks.policy,
         ..sparse.checks
     };
+    let mut faults = sparse.record.faults;
+    let others = chosen.record.faults.into_iter();
+    for fault in others {
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
     AttentionResult {
         record: Record {
-            max_err_over_bound: checks.worst(),
-            faults: checks.faults(),
+            max_err_over_bound: chosen
+                .record
+                .max_err_over_bound
+                .max(sparse.record.max_err_over_bound),
+            faults,
             ..chosen.record
         },
         checks,

@@ -14,7 +14,7 @@ use super::words::{explain, pattern};
 use super::work::{ideal, looked_at, work};
 use super::{Checks, check};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords, Times, is_tuned};
+use crate::compare::bench::{Bench, Recorder, RowWords, Times, changed, is_tuned};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
 use crate::measure::Runs;
 use crate::peers::Finalists;
@@ -118,6 +118,16 @@ pub fn measure<T: Element>(
     job: AttentionJob<'_, T>,
     progress: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<AttentionResult> {
+    let qkv = GpuQkv::upload(&bench.gpu, job.inputs, job.shape)?;
+    measure_uploaded(bench, job, &qkv, progress)
+}
+
+fn measure_uploaded<T: Element>(
+    bench: &Bench,
+    job: AttentionJob<'_, T>,
+    qkv: &GpuQkv,
+    progress: &mut dyn FnMut(Progress),
+) -> anyhow::Result<AttentionResult> {
     let AttentionJob {
         inputs,
         shape,
@@ -127,14 +137,10 @@ pub fn measure<T: Element>(
     let gpu = &bench.gpu;
     let layout = options.layout(shape)?;
     progress(Progress::Step("compile and run once"));
-    let qkv = GpuQkv::upload(gpu, inputs, shape)?;
-    let mut dense = AttendRun::plan(gpu, &qkv, &options.attention(), None)?;
-    let mut sparse = XAttentionRun::plan(gpu, &qkv, options)?;
-    for results in [dense.out(), dense.lse(), sparse.scores()] {
-        bench.poison(results);
-    }
-    bench.poison(sparse.attend().out());
-    bench.poison(sparse.attend().lse());
+    let mut dense = AttendRun::plan(gpu, qkv, &options.attention(), None)?;
+    let mut sparse = XAttentionRun::plan(gpu, qkv, options)?;
+    bench.poison(sparse.scores());
+    poison_results(bench, [&dense, sparse.attend()]);
     poison_mask(bench, sparse.mask());
     let is_dense = contest == Contest::Dense;
     bench.run_once(&mut |pass| {
@@ -185,7 +191,19 @@ pub fn measure<T: Element>(
         _ => Finalists::default(),
     };
     let after_round = &mut |done, all| progress(Progress::Rounds(done, all));
-    let (times, parts) = time(bench, contest, &mut dense, sparse, finalists, after_round)?;
+    let (times, parts) = time(
+        bench,
+        contest,
+        &mut dense,
+        &mut sparse,
+        finalists,
+        after_round,
+    )?;
+    let mut differing = changed("dense attention", &dense_result, &dense.read(gpu)?);
+    if !is_dense {
+        let after = sparse.attend().read(gpu)?;
+        differing = differing.or(changed("attention over the mask", &attended, &after));
+    }
     let scored = matches!(contest, Contest::Whole | Contest::WholeAndParts);
     let ideal = ideal(shape, options, scored);
     let [seen, all] = looked_at(shape, options, [&mask, &reachable]);
@@ -204,8 +222,11 @@ pub fn measure<T: Element>(
         kernel: explanation.kernel,
         tile: explanation.tile,
         tier: explanation.tier.to_string(),
-        max_err_over_bound: checks.worst(),
-        faults: checks.faults(),
+        max_err_over_bound: match differing {
+            Some(_) => f64::INFINITY,
+            None => checks.worst(),
+        },
+        faults: checks.faults().into_iter().chain(differing).collect(),
         peer: None,
         is_tuned,
         work: Some(work::<T>(shape, ideal, seen, all)),
@@ -221,6 +242,13 @@ pub fn measure<T: Element>(
         reachable,
         attended,
     })
+}
+
+fn poison_results(bench: &Bench, runs: [&AttendRun; 2]) {
+    for run in runs {
+        bench.poison(run.out());
+        bench.poison(run.lse());
+    }
 }
 
 /// Every bit set, those past the last block included: a mask that is not written cannot pass for right.
@@ -251,10 +279,12 @@ fn time(
     bench: &Bench,
     contest: Contest,
     dense: &mut AttendRun,
-    sparse: XAttentionRun,
+    sparse: &mut XAttentionRun,
     finalists: Finalists,
     after_round: &mut dyn FnMut(usize, usize),
 ) -> anyhow::Result<(Times, Option<PartTimes>)> {
+    // What the timed runs leave is seen then.
+    poison_results(bench, [dense, sparse.attend()]);
     // The steps and the whole work on the same memory, one after the other.
     let sparse = RefCell::new(sparse);
     let dense: Recorder<'_> = &mut |pass| dense.record(pass);
@@ -293,4 +323,53 @@ fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tenso
         }
     }
     Ok(Tensor::try_new(shape.to_vec(), cropped)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::commands::open;
+    use crate::compare::attention::planted;
+
+    /// Somebody else writes while runs are timed.
+    #[test]
+    fn a_result_that_the_timed_runs_leave_otherwise_makes_the_row_wrong() {
+        let bench = Bench::new(open(None).unwrap(), Duration::ZERO);
+        let shape = AttentionShape::try_new(1, 2, 1, 80, 80, 16).unwrap();
+        let inputs = planted::<f32>(shape).unwrap();
+        let options = XAttentionOptions {
+            block: 16,
+            stride: 4,
+            ..XAttentionOptions::default()
+        };
+        for contest in [Contest::Dense, Contest::Attend, Contest::WholeAndParts] {
+            let job = AttentionJob {
+                inputs: &inputs,
+                shape,
+                options: &options,
+                contest,
+            };
+            let right = measure(&bench, job, &mut |_| ()).unwrap().record;
+            assert!(right.is_right() && right.faults.is_empty(), "{right:?}");
+            let qkv = GpuQkv::upload(&bench.gpu, &inputs, shape).unwrap();
+            let zeros = vec![0_u8; 4 * qkv.v.len()];
+            let overwrite = &mut |progress| {
+                if let Progress::Rounds(..) = progress {
+                    let queue = bench.gpu.queue();
+                    queue.write_buffer(qkv.v.buffer(), qkv.v.offset(), &zeros);
+                }
+            };
+            let wrong = measure_uploaded(&bench, job, &qkv, overwrite)
+                .unwrap()
+                .record;
+            assert!(!wrong.is_right(), "{contest:?} {wrong:?}");
+            assert!(
+                wrong.faults[0].contains("left another result"),
+                "{:?}",
+                wrong.faults
+            );
+        }
+    }
 }

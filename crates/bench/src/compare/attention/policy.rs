@@ -12,7 +12,7 @@ use super::words::selection;
 use super::work::{ideal, looked_at, work};
 use super::{Checks, check};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords, is_tuned};
+use crate::compare::bench::{Bench, Recorder, RowWords, changed, is_tuned};
 use crate::device::{AttendRun, GpuQkv, OutputAndLse, PolicyRun};
 use crate::progress::Progress;
 use crate::record::{Record, Shape};
@@ -81,6 +81,17 @@ pub fn measure_policy<T: Element>(
     policy: Policy,
     progress: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<PolicyResult> {
+    let qkv = GpuQkv::upload(&bench.gpu, job.inputs, job.shape)?;
+    measure_uploaded(bench, job, policy, &qkv, progress)
+}
+
+fn measure_uploaded<T: Element>(
+    bench: &Bench,
+    job: AttentionJob<'_, T>,
+    policy: Policy,
+    qkv: &GpuQkv,
+    progress: &mut dyn FnMut(Progress),
+) -> anyhow::Result<PolicyResult> {
     let AttentionJob {
         inputs,
         shape,
@@ -89,12 +100,9 @@ pub fn measure_policy<T: Element>(
     } = job;
     let gpu = &bench.gpu;
     progress(Progress::Step("compile and run once as the policy decides"));
-    let qkv = GpuQkv::upload(gpu, inputs, shape)?;
-    let mut dense = AttendRun::plan(gpu, &qkv, &options.attention(), None)?;
-    let mut own = PolicyRun::plan(gpu, &qkv, options, policy)?;
-    for results in [dense.out(), dense.lse(), own.out(), own.lse()] {
-        bench.poison(results);
-    }
+    let mut dense = AttendRun::plan(gpu, qkv, &options.attention(), None)?;
+    let mut own = PolicyRun::plan(gpu, qkv, options, policy)?;
+    poison(bench, &dense, &own);
     bench.run_once(&mut |pass| {
         dense.record(pass)?;
         own.record(pass)
@@ -130,10 +138,17 @@ pub fn measure_policy<T: Element>(
     let is_tuned = is_tuned(own.steps().into_iter().chain([dense.explain()]));
     let tier = own.explain().tier.to_string();
     let reason = own.explain().notes.first().cloned().unwrap_or_default();
-    let dense: Recorder<'_> = &mut |pass| dense.record(pass);
-    let recorder: Recorder<'_> = &mut |pass| own.record(pass);
+    // What the timed runs leave is seen then.
+    poison(bench, &dense, &own);
+    let recorders: &mut [Recorder<'_>] =
+        &mut [&mut |pass| dense.record(pass), &mut |pass| own.record(pass)];
     let after_round = &mut |done, all| progress(Progress::Rounds(done, all));
-    let times = bench.time(&mut [dense, recorder], after_round)?;
+    let times = bench.time(recorders, after_round)?;
+    let differing = changed("dense attention", &dense_result, &dense.read(gpu)?).or(changed(
+        "attention as the policy decided",
+        &attended,
+        &own.read(gpu)?,
+    ));
     let ideal = ideal(shape, options, is_sparse);
     let [kept, all] = looked_at(shape, options, [&mask, &reachable]);
     let words = RowWords {
@@ -146,8 +161,11 @@ pub fn measure_policy<T: Element>(
         kernel,
         tile,
         tier,
-        max_err_over_bound: checks.worst(),
-        faults: checks.faults(),
+        max_err_over_bound: match differing {
+            Some(_) => f64::INFINITY,
+            None => checks.worst(),
+        },
+        faults: checks.faults().into_iter().chain(differing).collect(),
         peer: None,
         is_tuned,
         work: Some(work::<T>(shape, ideal, kept, all)),
@@ -171,6 +189,12 @@ pub fn measure_policy<T: Element>(
     })
 }
 
+fn poison(bench: &Bench, dense: &AttendRun, own: &PolicyRun) {
+    for results in [dense.out(), dense.lse(), own.out(), own.lse()] {
+        bench.poison(results);
+    }
+}
+
 /// The blocks that are attended to where nothing is selected: sparse heads are dense, streaming ones stay what they are.
 fn without_selection(
     shape: AttentionShape,
@@ -191,7 +215,41 @@ fn without_selection(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::Contest;
     use super::*;
+    use crate::commands::open;
+    use crate::compare::attention::planted;
+
+    /// Somebody else writes while runs are timed.
+    #[test]
+    fn a_result_that_the_timed_runs_leave_otherwise_makes_the_row_wrong() {
+        let bench = Bench::new(open(None).unwrap(), Duration::ZERO);
+        let shape = AttentionShape::try_new(1, 2, 1, 80, 80, 16).unwrap();
+        let inputs = planted::<f32>(shape).unwrap();
+        let job = AttentionJob {
+            inputs: &inputs,
+            shape,
+            options: &XAttentionOptions::default(),
+            contest: Contest::WholeAndParts,
+        };
+        let policy = Policy::auto(&bench.gpu);
+        let right = measure_policy(&bench, job, policy, &mut |_| ()).unwrap();
+        assert!(right.record.is_right() && right.record.faults.is_empty());
+        let qkv = GpuQkv::upload(&bench.gpu, &inputs, shape).unwrap();
+        let zeros = vec![0_u8; 4 * qkv.v.len()];
+        let overwrite = &mut |progress| {
+            if let Progress::Rounds(..) = progress {
+                let queue = bench.gpu.queue();
+                queue.write_buffer(qkv.v.buffer(), qkv.v.offset(), &zeros);
+            }
+        };
+        let wrong = measure_uploaded(&bench, job, policy, &qkv, overwrite).unwrap();
+        assert!(!wrong.record.is_right(), "{:?}", wrong.record);
+        let fault = &wrong.record.faults[0];
+        assert!(fault.contains("left another result"), "{fault}");
+    }
 
     #[test]
     fn dense_attention_behind_scores_is_told_from_dense_attention_alone() {

@@ -1,14 +1,14 @@
 //! A job planned, checked and timed.
 
 use sparse_core::{Activation, Element, Epilogue, Matrix, Tensor};
-use sparse_gpu::Tier;
+use sparse_gpu::{GpuTensor, Tier};
 
 use super::baseline::BaselineRun;
-use super::check::{Checked, Reference};
+use super::check::Reference;
 use super::{Baseline, MatmulJob, MatmulResult};
 use crate::ceilings::Work;
 use crate::cli::{Operation, Pattern};
-use crate::compare::bench::{Bench, Recorder, RowWords, is_tuned};
+use crate::compare::bench::{Bench, Recorder, RowWords, changed, is_tuned};
 use crate::device::{MatmulRun, cold_copies};
 use crate::measure::Ideal;
 use crate::peers::Finalists;
@@ -98,12 +98,24 @@ impl<T: Element> Product<T> {
         let reference = Reference::of(&self.pruned, &self.x, &self.epilogue)?;
         bench.poison(self.own.y());
         bench.run_once(&mut |pass| self.own.record(pass))?;
-        let (_, y) = bench.gpu.read_blocking::<f32>(self.own.y())?.into_parts();
+        let y = read(bench, self.own.y())?;
         let checked = reference.check(&y, on_matrices)?;
         let mut faults: Vec<String> = checked.fault(&explanation.kernel).into_iter().collect();
         let mut max_err_over_bound = checked.ratio();
-        if let Some((words, checked)) = self.check_baseline(bench, &reference)? {
-            faults.extend(checked.fault(&words));
+        let mut baseline_y = Vec::new();
+        if let Some(baseline) = &mut self.baseline {
+            bench.poison(baseline.y());
+            bench.run_once(&mut |pass| baseline.record(pass))?;
+            baseline_y = read(bench, baseline.y())?;
+            // A twin that multiplies what ours does has the reference of ours.
+            let of_all = if self.pattern == Pattern::Dense || self.against == Baseline::Naive {
+                None
+            } else {
+                Some(Reference::of(&self.dense, &self.x, &self.epilogue)?)
+            };
+            let reference = of_all.as_ref().unwrap_or(&reference);
+            let checked = reference.check(&baseline_y, baseline.is_on_matrices())?;
+            faults.extend(checked.fault(&baseline.words()));
             max_err_over_bound = max_err_over_bound.max(checked.ratio());
         }
 
@@ -120,6 +132,11 @@ impl<T: Element> Product<T> {
         };
         let is_tuned =
             is_tuned([&explanation]) || self.baseline.as_ref().is_some_and(BaselineRun::is_tuned);
+        // What the timed runs leave is seen then.
+        bench.poison(self.own.y());
+        if let Some(baseline) = &self.baseline {
+            bench.poison(baseline.y());
+        }
         let own: Recorder<'_> = &mut |pass| self.own.record(pass);
         let times = match &mut self.baseline {
             None => bench.time_beside(&mut [own], finalists, after_round)?,
@@ -128,6 +145,15 @@ impl<T: Element> Product<T> {
                 bench.time_beside(&mut [baseline, own], finalists, after_round)?
             }
         };
+        let mut differing = changed(&explanation.kernel, &y, &read(bench, self.own.y())?);
+        if let Some(baseline) = &self.baseline {
+            let after = read(bench, baseline.y())?;
+            differing = differing.or(changed(&baseline.words(), &baseline_y, &after));
+        }
+        if let Some(fault) = differing {
+            faults.push(fault);
+            max_err_over_bound = f64::INFINITY;
+        }
         let (tokens, (n_out, k_in)) = (self.x.rows(), self.pruned.shape());
         let density = self.pruned.density();
         let words = RowWords {
@@ -164,29 +190,10 @@ impl<T: Element> Product<T> {
             notes: explanation.notes,
         })
     }
+}
 
-    /// The baseline in words, and what its result is; nothing where there is none. A twin that multiplies what ours does is compared with the
-    /// reference of ours, `own`.
-    fn check_baseline(
-        &mut self,
-        bench: &Bench,
-        own: &Reference,
-    ) -> anyhow::Result<Option<(String, Checked)>> {
-        let Some(baseline) = &mut self.baseline else {
-            return Ok(None);
-        };
-        bench.poison(baseline.y());
-        bench.run_once(&mut |pass| baseline.record(pass))?;
-        let (_, y) = bench.gpu.read_blocking::<f32>(baseline.y())?.into_parts();
-        let on_matrices = baseline.is_on_matrices();
-        let checked = if self.pattern == Pattern::Dense || self.against == Baseline::Naive {
-            own.check(&y, on_matrices)?
-        } else {
-            let of_all = Reference::of(&self.dense, &self.x, &self.epilogue)?;
-            of_all.check(&y, on_matrices)?
-        };
-        Ok(Some((baseline.words(), checked)))
-    }
+fn read(bench: &Bench, y: &GpuTensor) -> Result<Vec<f32>, sparse_gpu::Error> {
+    Ok(bench.gpu.read_blocking::<f32>(y)?.into_parts().1)
 }
 
 const fn in_shader_words(activation: Activation) -> sparse_gpu::Activation {
@@ -285,6 +292,31 @@ mod tests {
             !wrong.is_right() && fault.starts_with(&wrong.kernel),
             "{fault}"
         );
+    }
+
+    /// Somebody else writes while runs are timed.
+    #[test]
+    fn a_result_that_the_timed_runs_leave_otherwise_makes_the_row_wrong() {
+        let bench = bench();
+        for of_baseline in [false, true] {
+            let product = Product::plan(&bench, job("8:2:8", Baseline::Dense)).unwrap();
+            let y = match &product.baseline {
+                Some(baseline) if of_baseline => baseline.y().clone(),
+                _ => product.own.y().clone(),
+            };
+            let zeros = vec![0_u8; 4 * y.len()];
+            let overwrite = &mut |_, _| {
+                let queue = bench.gpu.queue();
+                queue.write_buffer(y.buffer(), y.offset(), &zeros);
+            };
+            let wrong = product.measure(&bench, overwrite).unwrap().record;
+            assert!(!wrong.is_right(), "{wrong:?}");
+            let [fault] = &wrong.faults[..] else {
+                panic!("{:?}", wrong.faults);
+            };
+            assert_eq!(fault.starts_with("the dense baseline"), of_baseline);
+            assert!(fault.contains("left another result"), "{fault}");
+        }
     }
 
     #[test]
