@@ -6,6 +6,7 @@ use super::bench::Recorder;
 use crate::device::Timer;
 use crate::interrupt::Interrupt;
 use crate::measure::Timed;
+use crate::words::counted;
 
 /// A pass shorter than this is filled with more runs, so that the clock's grain does not show.
 pub(super) const SHORTEST_PASS: Duration = Duration::from_millis(2);
@@ -68,8 +69,18 @@ impl Timed for Repeated<'_> {
         let all = self
             .timer
             .time(&mut |pass| (0..repeats).try_for_each(|_| record(pass)))?;
-        Ok(all / repeats)
+        per_run(all, repeats)
     }
+}
+
+/// The time of each of so many runs. Of a time of zero a speed-up would be infinite.
+fn per_run(all: Duration, repeats: u32) -> anyhow::Result<Duration> {
+    anyhow::ensure!(
+        !all.is_zero(),
+        "{} of it took less than a tick of the device's clock: too little to tell a time from; take a larger problem",
+        counted(repeats as usize, "run")
+    );
+    Ok(all / repeats)
 }
 
 /// How often contenders run inside of one pass which take `once` for a run. The first, which the others are compared with, has the longest pass: recording,
@@ -101,6 +112,20 @@ mod tests {
     fn of_us(once: &[u64]) -> Vec<u32> {
         let once: Vec<Duration> = once.iter().map(|&us| Duration::from_micros(us)).collect();
         repeats(&once)
+    }
+
+    #[test]
+    fn runs_within_a_tick_have_no_time() {
+        let of = |all| per_run(all, 4);
+        assert_eq!(
+            of(Duration::from_micros(8)).unwrap(),
+            Duration::from_micros(2)
+        );
+        let error = of(Duration::ZERO).unwrap_err().to_string();
+        assert!(
+            error.starts_with("4 runs of it took less than a tick"),
+            "{error}"
+        );
     }
 
     #[test]
