@@ -35,6 +35,7 @@ pub(crate) fn nm_matmul() -> Record {
         roofline: Some(Roofline {
             fmas: 1e9,
             bytes: 1e6,
+            working_set: 1e6,
             ceiling_ms: 16.0,
             bound: Bound::Compute,
             share: 0.5,

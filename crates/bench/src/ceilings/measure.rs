@@ -69,6 +69,22 @@ impl Ceilings {
         })
     }
 
+    /// The higher of both, one by one: what a device does at best is what it was seen to do at any time.
+    #[must_use]
+    pub fn raised_by(&self, other: &Self) -> Self {
+        let read = |(own, other): (&ReadCeiling, &ReadCeiling)| ReadCeiling {
+            bytes_per_second: own.bytes_per_second.max(other.bytes_per_second),
+            ..*own
+        };
+        Self {
+            fmas_per_second: self.fmas_per_second.max(other.fmas_per_second),
+            read: self.read.iter().zip(&other.read).map(read).collect(),
+            workgroup_bytes_per_second: self
+                .workgroup_bytes_per_second
+                .max(other.workgroup_bytes_per_second),
+        }
+    }
+
     /// Bytes a second at which a working set of `bytes` is read at best: the most of the measured buffers that hold it, since a smaller one is read as fast as
     /// a larger one; of the largest where none holds it.
     pub fn read_of(&self, bytes: f64) -> f64 {

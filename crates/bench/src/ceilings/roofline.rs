@@ -31,6 +31,9 @@ pub struct Roofline {
     pub fmas: f64,
     /// Bytes of its operands and results.
     pub bytes: f64,
+    /// [`Work::working_set`] of the row.
+    #[serde(skip)]
+    pub working_set: f64,
     /// Time that the slower of the two takes at best, in milliseconds.
     pub ceiling_ms: f64,
     /// Which of the two that is.
@@ -52,10 +55,22 @@ impl Roofline {
         Self {
             fmas: work.fmas,
             bytes: work.bytes,
+            working_set: work.working_set,
             ceiling_ms,
             bound,
             share: ceiling_ms / ms,
         }
+    }
+
+    /// The same row, done in `ms`, under other ceilings.
+    #[must_use]
+    pub fn under(self, ceilings: &Ceilings, ms: f64) -> Self {
+        let work = Work {
+            fmas: self.fmas,
+            bytes: self.bytes,
+            working_set: self.working_set,
+        };
+        Self::of(ceilings, work, ms)
     }
 
     /// Multiply-adds a byte.
@@ -109,6 +124,22 @@ mod tests {
         };
         let row = Roofline::of(&ceilings, cold, 2.0);
         assert_eq!((row.ceiling_ms, row.share), (1.0, 0.5));
+    }
+
+    #[test]
+    fn a_row_moves_under_higher_ceilings() {
+        let ceilings = fixture::ceilings();
+        let cold = Work {
+            fmas: 1e3,
+            bytes: 1e6,
+            working_set: 4e6,
+        };
+        let row = Roofline::of(&ceilings, cold, 2.0);
+        assert_eq!(row.under(&ceilings, 2.0), row);
+        let mut faster = ceilings.clone();
+        faster.read[1].bytes_per_second *= 2.0;
+        let share = row.under(&ceilings.raised_by(&faster), 2.0).share;
+        assert_eq!(share, row.share / 2.0);
     }
 
     #[test]

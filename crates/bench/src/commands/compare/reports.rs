@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::super::check_outs;
+use crate::ceilings::Ceilings;
 use crate::cli::CompareArgs;
 use crate::compare::attention::StepShares;
 use crate::compare::bench::Bench;
@@ -24,6 +25,15 @@ pub(super) struct Results {
 }
 
 impl Results {
+    /// Tells every row's share of these ceilings.
+    pub(super) fn move_under(&mut self, ceilings: Option<&Ceilings>) {
+        for record in &mut self.records {
+            if let (Some(roofline), Some(ceilings)) = (&mut record.roofline, ceilings) {
+                *roofline = roofline.under(ceilings, record.sparse_ms);
+            }
+        }
+    }
+
     /// What an interrupted run has and has not measured.
     pub(super) fn interruption(&self) -> Option<String> {
         if self.missing.is_empty() {
@@ -155,6 +165,21 @@ mod tests {
         assert_eq!(write(&results), "kept");
         results.records.push(crate::fixture::nm_matmul());
         assert!(write(&results).contains("nm_matmul"));
+    }
+
+    #[test]
+    fn rows_move_under_the_ceilings_that_were_seen_last() {
+        let mut results = Results {
+            records: vec![crate::fixture::nm_matmul()],
+            ..Results::default()
+        };
+        let mut ceilings = crate::fixture::ceilings();
+        let share = |results: &Results| results.records[0].roofline.unwrap().share;
+        results.move_under(Some(&ceilings));
+        let before = share(&results);
+        ceilings.fmas_per_second *= 2.0;
+        results.move_under(Some(&ceilings));
+        assert_eq!(share(&results), before / 2.0);
     }
 
     #[test]
