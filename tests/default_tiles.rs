@@ -1,10 +1,11 @@
-//! The default tiles of drivers that run shaders on the processor, on whichever adapter there is. Which class such a driver is of depends on the
-//! processor: without these tests each machine would see the tiles of its own class only.
+//! What plans choose for adapters of every class, on whichever adapter there is: walks, kernels, tiles, orders and splits. Without these tests each
+//! machine would see the choices of its own class only, and nobody without such a GPU those of a GPU.
 
 mod support;
 
 use half::f16;
-use sparse_gpu::{AdapterClass, BlockAttention, NmVariant, Tile, Transposed, defaults};
+use sparse_core::Nm;
+use sparse_gpu::{AdapterClass, BlockAttention, NmMatmul, NmVariant, Tile, Transposed, defaults};
 use sparse_shaders::Walk;
 use support::attention;
 use support::matmul::{Case, Format, check};
@@ -71,6 +72,57 @@ fn classes_of_processors_have_tiles_of_their_own() {
         .collect();
     assert_eq!(tiles.len(), 2);
     assert_ne!(tiles[0], tiles[1]);
+}
+
+/// One token and eight, a few, and more than the tiles of GPUs have columns or branching begins with.
+const TOKENS: [usize; 4] = [1, 8, 33, 150];
+
+#[test]
+fn products_as_every_class_computes_them() {
+    let branching = Case::new(Format::nm("2:4"), [0, 36, 52]);
+    let cases = formats().map(|(case, _)| case);
+    for class in AdapterClass::ALL {
+        for case in cases.iter().chain([&branching]) {
+            for tokens in TOKENS {
+                check::<f16, f16, f32>(&Case {
+                    tokens,
+                    class: Some(class),
+                    ..*case
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_as_every_class_computes_it() {
+    for class in AdapterClass::ALL {
+        for head_dim in [40, 128] {
+            let problem = BlockAttention {
+                block: 64,
+                ..BlockAttention::new(attention::attention_shape(1, 2, 1, 130, 150, head_dim))
+            };
+            let mask = attention::scattered(&problem, 60);
+            let case = attention::Case {
+                class: Some(class),
+                ..attention::Case::new(&problem, Some(mask))
+            };
+            case.check();
+        }
+    }
+}
+
+#[test]
+fn the_class_that_the_program_says_decides() {
+    let pattern = Nm::new(2, 4, 1);
+    let kernels = [AdapterClass::Amd, AdapterClass::Software].map(|class| {
+        let gpu = support::gpu::gpu().with_class(class);
+        assert_eq!(gpu.class(), class);
+        let plan = gpu.plan_blocking(&NmMatmul::new(150, 36, 52, pattern));
+        plan.unwrap().explain().kernel.clone()
+    });
+    assert!(kernels[0].contains("nm_branch"), "{kernels:?}");
+    assert!(kernels[1].contains("expand_weights"), "{kernels:?}");
 }
 
 #[test]

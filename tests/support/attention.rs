@@ -8,10 +8,11 @@ use sparse_core::bounds::{AttentionBounds, attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::{BlockMask, DType, Element, Tensor};
 use sparse_gpu::{
-    AttentionTile, AttentionTypes, BlockAttention, Explanation, GpuTensor, TokenLayout,
+    AdapterClass, AttentionTile, AttentionTypes, BlockAttention, Explanation, GpuTensor,
+    TokenLayout,
 };
 
-use super::gpu::{gpu, poisoned, read, submit};
+use super::gpu::{gpu, of_class, poisoned, read, submit};
 
 /// The default of processors without AVX-512.
 pub(crate) const DIRECT: AttentionTile = AttentionTile::Direct {
@@ -38,6 +39,8 @@ pub(crate) struct Case {
     pub(crate) k: Tensor<f32>,
     pub(crate) v: Tensor<f32>,
     pub(crate) mask: Option<BlockMask>,
+    /// Whose defaults; none: those of the adapter.
+    pub(crate) class: Option<AdapterClass>,
 }
 
 /// Both results of the GPU, widened.
@@ -78,6 +81,7 @@ impl Case {
             k: tensor(shape.kv_shape(), types.k, 2),
             v: tensor(shape.kv_shape(), types.v, 3),
             mask,
+            class: None,
         }
     }
 
@@ -104,7 +108,7 @@ impl Case {
 
     /// Runs the problem. Results start as NaN: what is not written stays visible.
     pub(crate) fn run(&self) -> (Outcome, Explanation) {
-        let gpu = gpu();
+        let gpu = &of_class(self.class);
         let AttentionTypes { q, k, v, out } = self.problem.types;
         let plan = gpu
             .plan_blocking(&self.problem)

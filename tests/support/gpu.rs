@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sparse_core::{DType, Element, Tensor};
-use sparse_gpu::{Error, Gpu, GpuOptions, GpuTensor, Words, wgpu};
+use sparse_gpu::{AdapterClass, Error, Gpu, GpuOptions, GpuTensor, Words, wgpu};
 
 /// A device with exactly WebGPU's default limits, of the adapter that `SPARSE_ADAPTER` names (part of a name) or the most capable one. Its
 /// kernels move words of 32 bits, as on every GPU, except under [`in_words`].
@@ -22,6 +22,14 @@ pub(crate) fn gpu() -> &'static Gpu {
         assert_eq!(gpu.words(), words);
         gpu
     })
+}
+
+/// That device, for plans with the defaults of `class`, or of the adapter's own where there is none.
+pub(crate) fn of_class(class: Option<AdapterClass>) -> Gpu {
+    match class {
+        Some(class) => gpu().with_class(class),
+        None => gpu().clone(),
+    }
 }
 
 /// A device of its own; without `words` it has those that suit the adapter.

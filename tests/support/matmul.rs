@@ -4,7 +4,7 @@
 use sparse_core::bounds::{Comparison, compare, cooperative_matmul_bounds, matmul_bounds};
 use sparse_core::synthetic::{integer_matrix, normal_matrix};
 use sparse_core::{Element, Matrix, Nm};
-use sparse_gpu::{Activation, Batch, Explanation, NmVariant, Tier, Tile, Transposed};
+use sparse_gpu::{Activation, AdapterClass, Batch, Explanation, NmVariant, Tier, Tile, Transposed};
 
 use super::gpu::name;
 use super::product::{HostWeights, Inputs, on_gpu};
@@ -50,6 +50,8 @@ pub(crate) struct Case {
     pub(crate) bias: bool,
     pub(crate) activation: Activation,
     pub(crate) tile: Option<Tile>,
+    /// Whose defaults; none: those of the adapter.
+    pub(crate) class: Option<AdapterClass>,
     /// Of N:M weights.
     pub(crate) variant: Option<NmVariant>,
     pub(crate) split_k: Option<usize>,
@@ -91,6 +93,7 @@ impl Case {
             bias: false,
             activation: Activation::None,
             tile: None,
+            class: None,
             variant: None,
             split_k: None,
             tier: Tier::Portable,

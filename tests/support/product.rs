@@ -11,7 +11,7 @@ use sparse_gpu::{
     MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, NmVariant, Weights,
 };
 
-use super::gpu::{gpu, poisoned, read, submit};
+use super::gpu::{gpu, of_class, poisoned, read, submit};
 use super::matmul::{Added, Case, Format, core_activation};
 
 /// Weights of one item.
@@ -155,7 +155,7 @@ pub(crate) fn plan(
     types: MatmulTypes,
     epilogue: Epilogue,
 ) -> Result<MatmulPlan, Error> {
-    let gpu = gpu();
+    let gpu = of_class(case.class);
     let Case {
         tokens,
         n_out,

@@ -65,6 +65,21 @@ impl AdapterClass {
         }
     }
 
+    /// The class of a vendor as browsers name it, in `GPUAdapterInfo.vendor` of the WebGPU specification: `nvidia`, `qualcomm` and so on; empty where
+    /// they do not tell.
+    pub fn of_web_vendor(vendor: &str) -> Self {
+        match vendor {
+            "amd" => Self::Amd,
+            "nvidia" => Self::Nvidia,
+            "intel" => Self::Intel,
+            "qualcomm" => Self::Adreno,
+            "arm" => Self::Mali,
+            "apple" => Self::Apple,
+            "google" | "mesa" | "microsoft" => Self::Software,
+            _ => Self::Other,
+        }
+    }
+
     /// Lavapipe compiles for the processor of this program; other software drivers are not known to use AVX-512.
     fn of_software(name: &str, avx512: bool) -> Self {
         if avx512 && name.starts_with("llvmpipe") {
@@ -143,6 +158,14 @@ mod tests {
         let classes = [0x1002, 0x10de, 0x8086, 0x5143, 0x13b5, 0x106b, 0x1010]
             .map(|vendor| AdapterClass::of(&adapter(vendor, wgpu::Backend::Vulkan, "?")).name());
         let expected = ["amd", "nvidia", "intel", "adreno", "mali", "apple", "other"];
+        assert_eq!(classes, expected);
+    }
+
+    #[test]
+    fn browsers_name_vendors() {
+        let classes = ["nvidia", "qualcomm", "arm", "google", "", "NVIDIA"]
+            .map(|vendor| AdapterClass::of_web_vendor(vendor).name());
+        let expected = ["nvidia", "adreno", "mali", "software", "other", "other"];
         assert_eq!(classes, expected);
     }
 

@@ -21,6 +21,8 @@ pub struct Gpu {
     inner: Arc<Inner>,
     /// Multiply-adds of one dispatch, at most.
     longest_dispatch: u64,
+    /// The class that the program says the adapter is of.
+    class: Option<AdapterClass>,
     /// Tiles that plans prefer.
     tiles: Option<Arc<TileTable>>,
     /// What the driver keeps of compiled pipelines, where the program asked for it.
@@ -91,9 +93,28 @@ impl Gpu {
         &self.inner.limits
     }
 
-    /// The make of the adapter, which decides the default tiles.
+    /// The make of the adapter, which decides the default tiles: what [`Gpu::with_class`] said, else what the adapter tells.
     pub fn class(&self) -> AdapterClass {
-        self.inner.summary.class
+        self.class.unwrap_or(self.inner.summary.class)
+    }
+
+    /// The same device, for plans with the defaults of `class`, where a program knows better than the adapter tells. In a browser wgpu does not
+    /// learn the make; the page can, of `GPUAdapterInfo` ([`AdapterClass::of_web_vendor`]). Defaults of another make compute the same results within
+    /// the same bounds, slower.
+    ///
+    /// ```no_run
+    /// use sparse_gpu::{AdapterClass, Gpu};
+    ///
+    /// let gpu = Gpu::new_blocking()?.with_class(AdapterClass::of_web_vendor("nvidia"));
+    /// assert_eq!(gpu.class(), AdapterClass::Nvidia);
+    /// # Ok::<(), sparse_gpu::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_class(&self, class: AdapterClass) -> Self {
+        Self {
+            class: Some(class),
+            ..self.clone()
+        }
     }
 
     /// The words in which kernels move vectors of elements; those on cooperative matrices move words of 32 bits in any case.

@@ -133,6 +133,7 @@ impl Gpu {
         });
         Ok(Self {
             longest_dispatch: FMAS_PER_DISPATCH,
+            class: None,
             tiles: None,
             pipeline_cache: None,
             trial: None,
