@@ -108,7 +108,7 @@ mod libraries {
             options: &XAttentionOptions::default(),
             contest: Contest::Dense,
         };
-        let result = attention::measure(&bench(), job, &mut |_, _| ()).unwrap();
+        let result = attention::measure(&bench(), job, &mut |_| ()).unwrap();
         assert_contest(&result.record, &["cubek attention unit"]);
     }
 }
