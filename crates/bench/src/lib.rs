@@ -16,6 +16,7 @@ pub mod interrupt;
 mod json_file;
 pub mod measure;
 pub mod memory;
+pub mod pattern;
 pub mod peers;
 pub mod presets;
 pub mod profile;

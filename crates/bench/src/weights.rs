@@ -8,7 +8,7 @@ use sparse_core::{
     OutOfMemory, PruneError,
 };
 
-use crate::cli::Pattern;
+use crate::pattern::Pattern;
 
 /// Weights `[n_out, k_in]`, pruned by magnitude.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod bench;
+mod check;
 pub mod matmul;
 mod repeated;
 pub mod source;

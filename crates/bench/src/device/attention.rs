@@ -9,14 +9,7 @@ use sparse_gpu::{
     GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
 };
 
-/// Output `[batch, heads, q_len, head_dim]` and log-sum-exp `[batch, heads, q_len]` of one run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutputAndLse {
-    /// The output.
-    pub out: Vec<f32>,
-    /// Natural logarithm.
-    pub lse: Vec<f32>,
-}
+use super::OutputAndLse;
 
 /// The operands of attention in GPU memory. Clones share it.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Runs;
+use super::{Budget, Runs, turns};
 
 /// Something that can be run and knows how long a run took, by GPU timestamps or by the clock on the wall.
 pub trait Timed {
@@ -16,31 +16,6 @@ pub trait Timed {
 impl<F: FnMut() -> anyhow::Result<Duration>> Timed for F {
     fn run(&mut self) -> anyhow::Result<Duration> {
         self()
-    }
-}
-
-/// How long a row may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Runs of every contender before the first that counts.
-    pub warm_up: usize,
-    /// Rounds that are made in any case.
-    pub least_rounds: usize,
-    /// Rounds after which the row is done in any case.
-    pub most_rounds: usize,
-    /// Time for the rounds; no round is started that would probably end later.
-    pub time: Duration,
-}
-
-impl Budget {
-    /// One warm-up run, then 5 to 200 rounds in about `time`.
-    pub const fn of(time: Duration) -> Self {
-        Self {
-            warm_up: 1,
-            least_rounds: 5,
-            most_rounds: 200,
-            time,
-        }
     }
 }
 
@@ -88,15 +63,11 @@ pub fn interleave(
     let start = clock.now();
     let mut rounds = 0;
     while rounds < budget.most_rounds.max(1) {
-        let mut turns: Vec<usize> = (0..contenders.len()).collect();
-        if rounds % 2 == 1 {
-            turns.reverse();
-        }
-        for turn in turns {
+        for turn in turns(rounds, contenders.len()) {
             runs[turn].push(contenders[turn].run()?);
         }
         rounds += 1;
-        let expected = expected_rounds(rounds, clock.now().saturating_sub(start), budget);
+        let expected = budget.expected_rounds(rounds, clock.now().saturating_sub(start));
         after_round(rounds, expected);
         if rounds >= expected {
             break;
@@ -105,16 +76,6 @@ pub fn interleave(
     runs.into_iter()
         .map(|runs| Runs::of(runs).ok_or_else(|| anyhow::anyhow!("nothing was run")))
         .collect()
-}
-
-/// The number of rounds that fit into the budget if all take as long as those `done` in `elapsed`.
-fn expected_rounds(done: usize, elapsed: Duration, budget: Budget) -> usize {
-    let fitting = u128::from(u32::try_from(done).unwrap_or(u32::MAX)) * budget.time.as_nanos()
-        / elapsed.as_nanos().max(1);
-    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(
-        budget.least_rounds.min(budget.most_rounds),
-        budget.most_rounds,
-    )
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use sparse_core::xattention::{
 use sparse_core::{BlockMask, DType, Element, Tensor};
 
 use super::score_rows::ScoreRow;
-use crate::compare::matmul::spread_out;
 use crate::device::OutputAndLse;
+use crate::measure::spread_out;
 use crate::words::counted;
 
 /// Multiply-adds that one CPU reference may take.

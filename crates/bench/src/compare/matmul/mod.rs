@@ -1,13 +1,11 @@
 //! One linear layer: pruned, multiplied, checked, timed against its dense baseline.
 
 mod baseline;
-mod check;
 mod product;
 
 use sparse_core::{Activation, Element, Matrix};
 use sparse_gpu::Tier;
 
-pub use self::check::spread_out;
 use self::product::Product;
 use super::bench::Bench;
 use crate::cli::{Operation, Pattern};

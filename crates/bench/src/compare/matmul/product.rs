@@ -4,11 +4,11 @@ use sparse_core::{Activation, Element, Epilogue, Matrix, Tensor};
 use sparse_gpu::{GpuTensor, Tier};
 
 use super::baseline::BaselineRun;
-use super::check::Reference;
 use super::{Baseline, MatmulJob, MatmulResult};
 use crate::ceilings::Work;
 use crate::cli::{Operation, Pattern};
 use crate::compare::bench::{Bench, Recorder, RowWords, changed, is_tuned};
+use crate::compare::check::Reference;
 use crate::device::{MatmulRun, cold_copies};
 use crate::measure::Ideal;
 use crate::peers::Finalists;

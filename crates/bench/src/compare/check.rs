@@ -5,6 +5,7 @@ use sparse_core::bounds::{Comparison, compare, cooperative_matmul_bounds, matmul
 use sparse_core::{Activation, DType, Element, Epilogue, MatmulReference, Matrix};
 use sparse_gpu::defaults;
 
+use crate::measure::spread_out;
 use crate::weights::PrunedWeights;
 
 /// Multiply-adds that the CPU reference may take; larger products are checked at sampled tokens.
@@ -14,7 +15,7 @@ const LEAST_SAMPLES: usize = 2;
 
 /// The CPU reference of one product, at as many evenly spread tokens as the CPU can take. Every kernel that computes this product is compared with it.
 #[derive(Debug)]
-pub(super) struct Reference {
+pub(crate) struct Reference {
     reference: MatmulReference,
     /// The tokens that were computed.
     sampled: Vec<usize>,
@@ -27,7 +28,7 @@ pub(super) struct Reference {
 
 /// What a result is against its reference.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     worst: Comparison,
     token: usize,
     output: usize,
@@ -35,7 +36,7 @@ pub(super) struct Checked {
 
 impl Reference {
     /// Computes `x w^T` and what `epilogue` adds.
-    pub(super) fn of<T: Element>(
+    pub(crate) fn of<T: Element>(
         w: &PrunedWeights<T>,
         x: &Matrix<T>,
         epilogue: &Epilogue,
@@ -57,7 +58,7 @@ impl Reference {
     ///
     /// # Errors
     /// Where `y` has another size.
-    pub(super) fn check(&self, y: &[f32], on_matrices: bool) -> anyhow::Result<Checked> {
+    pub(crate) fn check(&self, y: &[f32], on_matrices: bool) -> anyhow::Result<Checked> {
         let n_out = self.n_out;
         ensure!(
             y.len() == self.tokens * n_out,
@@ -89,12 +90,12 @@ impl Reference {
 
 impl Checked {
     /// The largest error over its bound; right where it is at most 1.
-    pub(super) fn ratio(&self) -> f64 {
+    pub(crate) fn ratio(&self) -> f64 {
         self.worst.ratio
     }
 
     /// Where `contender` is wrong, what was found there and what the bound is; nothing where it is right.
-    pub(super) fn fault(&self, contender: &str) -> Option<String> {
+    pub(crate) fn fault(&self, contender: &str) -> Option<String> {
         let Comparison {
             actual,
             expected,
@@ -110,30 +111,11 @@ impl Checked {
     }
 }
 
-/// At most `most` of `0..count`, evenly spread, first and last among them.
-pub fn spread_out(count: usize, most: usize) -> Vec<usize> {
-    if count <= most {
-        return (0..count).collect();
-    }
-    let steps = most.saturating_sub(1).max(1);
-    let mut chosen: Vec<usize> = (0..most).map(|i| i * (count - 1) / steps).collect();
-    chosen.dedup();
-    chosen
-}
-
 #[cfg(test)]
 mod tests {
     use sparse_core::synthetic::normal_matrix;
 
     use super::*;
-
-    #[test]
-    fn samples_are_spread_over_all_tokens() {
-        assert_eq!(spread_out(4, 9), [0, 1, 2, 3]);
-        assert_eq!(spread_out(1024, 3), [0, 511, 1023]);
-        assert_eq!(spread_out(10, 1), [0]);
-        assert!(spread_out(0, 3).is_empty());
-    }
 
     #[test]
     fn a_wrong_element_is_named_by_its_place_and_a_wrong_length_is_refused() {
