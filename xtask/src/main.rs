@@ -18,6 +18,7 @@ mod shaders;
 mod test;
 mod vulkan;
 mod wasm;
+mod wasm_tools;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
