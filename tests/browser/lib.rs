@@ -9,5 +9,7 @@ mod attention;
 mod cost_model;
 mod products;
 mod support;
+#[path = "../web_rows.rs"]
+mod web_rows;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);

@@ -78,13 +78,15 @@ const STEPS: [Step; 6] = [
                 "sparse-isa",
                 "--exclude",
                 "sparse-browser-tests",
+                "--exclude",
+                "sparse-web",
                 "--allow-dirty",
             ],
         )
     },
 ];
 
-/// `sparse-gpu` and its tests in browsers (`cargo xtask browser` runs them), where the target is here.
+/// `sparse-gpu`, the page that measures, and the tests of both in browsers (`cargo xtask browser` runs them), where the target is here.
 const WASM_STEP: Step = step(
     "wasm32",
     &[

@@ -1,4 +1,4 @@
-//! Development commands of the workspace: `cargo xtask <setup|test|bench|browser|ci|isa|shaders>`.
+//! Development commands of the workspace: `cargo xtask <setup|test|bench|browser|web|ci|isa|shaders>`.
 //!
 //! They are a Rust program and not shell scripts so that they work alike on Linux, Windows and macOS.
 
@@ -19,6 +19,7 @@ mod test;
 mod vulkan;
 mod wasm;
 mod wasm_tools;
+mod web;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Runs the operations in a headless Chromium, on the software adapter that it brings.
     Browser(browser::BrowserArguments),
+    /// Builds the page that compares the operations in a browser, and serves it on this machine.
+    Web(web::WebArguments),
     /// Runs everything that a change must pass, step by step.
     Ci(ci::CiArguments),
     /// Compiles the kernels through a GPU's driver, hardware or not, and says what their machine code holds.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Browser(arguments) => browser::run(&arguments),
+        Command::Web(arguments) => web::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Isa(arguments) => isa::run(&arguments),
         Command::Shaders(arguments) => shaders::run(&arguments),
