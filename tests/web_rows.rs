@@ -6,10 +6,11 @@ use std::cell::Cell;
 
 use sparse_gpu::Gpu;
 use sparse_gpu::sparse_core::DType;
+use sparse_measure::Budget;
 use sparse_web::bench::Bench;
 use sparse_web::device::{Timer, Timing};
-use sparse_web::measure::{Budget, Progress, Stopped};
 use sparse_web::record::{Origin, Record};
+use sparse_web::rounds::{Progress, Stopped};
 use sparse_web::rows::{AttentionRow, ProductRow, Row, Sizes, rows};
 
 /// Sides that tiles do not divide, four blocks of attention.

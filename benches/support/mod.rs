@@ -7,11 +7,11 @@ use half::{bf16, f16};
 use sparse_bench::cli::{Operation, PresetName};
 use sparse_bench::compare::bench::Bench;
 use sparse_bench::compare::source::MatmulRow;
-use sparse_bench::device::{MatmulRun, class_of, cold_copies};
+use sparse_bench::device::{MatmulRun, class_of};
 use sparse_bench::presets::{Case, MatmulCase, cases};
-use sparse_bench::weights::PrunedWeights;
 use sparse_core::{DType, Element};
 use sparse_gpu::{Epilogue, Tier};
+use sparse_measure::{PrunedWeights, cold_copies};
 
 /// Benches every row of `operation`.
 pub(crate) fn matmul(criterion: &mut Criterion, operation: Operation) {

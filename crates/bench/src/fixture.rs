@@ -1,7 +1,9 @@
 //! Made-up records for the tests of tables and reports.
 
+use sparse_measure::Shape;
+
 use crate::ceilings::{Bound, Ceilings, ReadCeiling, Roofline};
-use crate::record::{Peer, Record, Shape, Timing};
+use crate::record::{Peer, Record, Timing};
 
 /// A row whose derived numbers agree with each other.
 pub(crate) fn nm_matmul() -> Record {

@@ -12,11 +12,10 @@ pub mod cli;
 mod commands;
 pub mod compare;
 pub mod device;
+pub mod interleave;
 pub mod interrupt;
 mod json_file;
-pub mod measure;
 pub mod memory;
-pub mod pattern;
 pub mod peers;
 pub mod presets;
 pub mod profile;
@@ -25,8 +24,6 @@ pub mod record;
 pub mod report;
 pub mod tensors;
 pub mod tune;
-pub mod weights;
-mod words;
 
 #[cfg(test)]
 mod fixture;

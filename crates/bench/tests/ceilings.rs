@@ -1,8 +1,9 @@
 //! The ceilings of whatever adapter the machine has; a software one is enough.
 
-use sparse_bench::ceilings::{Bound, Ceilings, Roofline, Work};
+use sparse_bench::ceilings::{Bound, Ceilings, Roofline};
 use sparse_bench::device::Timer;
 use sparse_gpu::{Gpu, GpuOptions};
+use sparse_measure::Work;
 
 #[test]
 fn every_ceiling_is_measured_by_a_kernel_that_did_its_work() {

@@ -6,12 +6,12 @@ use half::f16;
 use sparse_core::DType;
 use sparse_core::synthetic::normal_matrix;
 use sparse_gpu::{Gpu, wgpu};
+use sparse_measure::{Budget, PrunedWeights, Runs};
 
 use crate::compare::{attention, product};
 use crate::device::Timer;
-use crate::measure::{Budget, Progress, Runs, go_on};
+use crate::rounds::{Progress, go_on};
 use crate::rows::{Row, Sizes};
-use crate::weights::PrunedWeights;
 
 /// Time for the rounds of one row.
 const ROW_TIME: Duration = Duration::from_secs(2);
@@ -65,7 +65,7 @@ impl Bench {
     /// Finds sizes that suit the adapter, by dense products that grow until the next would take too long.
     ///
     /// # Errors
-    /// Where planning or the device fails; [`crate::measure::Stopped`].
+    /// Where planning or the device fails; [`crate::rounds::Stopped`].
     pub async fn sizes(&self, watch: &impl AsyncFn(Progress) -> bool) -> anyhow::Result<Sizes> {
         let mut side = Sizes::FIRST_SIDE;
         loop {
@@ -90,7 +90,7 @@ impl Bench {
     /// Measures one row.
     ///
     /// # Errors
-    /// Where planning or the device fails, also where only the browser says so; [`crate::measure::Stopped`].
+    /// Where planning or the device fails, also where only the browser says so; [`crate::rounds::Stopped`].
     pub async fn measure(
         &self,
         row: &Row,

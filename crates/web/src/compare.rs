@@ -1,23 +1,7 @@
 //! One row: planned, run once, checked against the CPU reference, timed against its dense twin.
 
 pub mod attention;
-#[path = "../../bench/src/compare/attention/check.rs"]
-#[allow(
-    dead_code,
-    reason = "the comparison on native platforms also checks other libraries"
-)]
-mod attention_check;
 pub mod product;
-#[path = "../../bench/src/compare/check.rs"]
-#[allow(
-    dead_code,
-    reason = "the comparison on native platforms also names what is wrong"
-)]
-mod product_check;
-#[path = "../../bench/src/compare/attention/score_rows.rs"]
-mod score_rows;
-
-pub use attention_check::Checks;
 
 use sparse_gpu::{Gpu, GpuTensor};
 

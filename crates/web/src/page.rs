@@ -9,8 +9,8 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::bench::Bench;
 use crate::device::open;
-use crate::measure::{Progress, Stopped};
 use crate::record::{Origin, Record, to_csv, to_json};
+use crate::rounds::{Progress, Stopped};
 use crate::rows::{Row, rows};
 
 /// The version of these crates.

@@ -1,19 +1,12 @@
 //! One record per measured row: the fields of `sparse-bench compare`, and where the row was measured.
 
-#[path = "../../bench/src/record/milliseconds.rs"]
-mod milliseconds;
-#[path = "../../bench/src/record/shape.rs"]
-mod shape;
-
-pub use shape::Shape;
-
 use anyhow::Context;
 use serde::Serialize;
+use sparse_measure::{Shape, milliseconds};
 
 use crate::bench::Measured;
 use crate::device::Timing;
 use crate::rows::Row;
-use milliseconds::milliseconds;
 
 /// A row as it is downloaded. Fields that the records of `sparse-bench` have are named and defined as there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -215,10 +208,10 @@ pub fn to_csv(records: &[Record]) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use sparse_measure::Runs;
     use std::time::Duration;
 
     use super::*;
-    use crate::measure::Runs;
     use crate::rows::{Sizes, rows};
 
     fn record(at: usize, density: f64) -> Record {

@@ -5,9 +5,7 @@ use std::time::Duration;
 use sparse_core::attention::{AttentionShape, AttentionShapeError};
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{DType, Nm};
-
-use crate::pattern::Pattern;
-use crate::record::Shape;
+use sparse_measure::{Pattern, Shape};
 
 /// A dense product of the square layer takes at most about this long.
 const LONGEST_PRODUCT: Duration = Duration::from_millis(50);

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use sparse_core::xattention::{Threshold, XAttentionOptions};
 use sparse_core::{BlockMask, Element};
+use sparse_measure::{OutputAndLse, check};
 
 use super::{CalibrateError, HeadReach};
-use crate::compare::attention::{Quality, check_attention, check_scores, reachable};
+use crate::compare::attention::{Quality, reachable};
 use crate::compare::bench::Bench;
-use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
+use crate::device::{AttendRun, GpuQkv, XAttentionRun};
 use crate::tensors::Qkv;
 
 /// An input that thresholds can be tried on.
@@ -48,8 +49,8 @@ impl Probe {
         })?;
         let dense = dense.read(gpu)?;
         let scores = run.read_scores(gpu)?;
-        let ratio = check_attention(&inputs, None, &options.attention(), &dense)?
-            .max(check_scores(&inputs, &layout, scores.data())?);
+        let ratio = check::attention(&inputs, None, &options.attention(), &dense)?
+            .max(check::scores(&inputs, &layout, scores.data())?);
         if ratio > 1.0 {
             let path = path.into();
             return Err(CalibrateError::Wrong { ratio, path }.into());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sparse_gpu::Gpu;
+use sparse_measure::Summary;
 use sparse_shaders::CEILING_TILE;
 
 use super::CeilingError;
@@ -11,7 +12,6 @@ use super::fma::best_fma;
 use super::kernels::MicroKernel;
 use super::reads::{Memory, Words, best_read};
 use crate::device::Timer;
-use crate::measure::Summary;
 
 /// A run is made this long, so that starting it does not count.
 const LONG_ENOUGH: Duration = Duration::from_millis(10);

@@ -10,9 +10,7 @@ mod kernels;
 mod measure;
 mod reads;
 mod roofline;
-mod work;
 
 pub use error::CeilingError;
 pub use measure::{Ceilings, ReadCeiling};
 pub use roofline::{Bound, Roofline};
-pub use work::{Attended, Work};

@@ -1,8 +1,9 @@
 //! Which share of what the device can do a row reaches.
 
 use serde::Serialize;
+use sparse_measure::Work;
 
-use super::{Ceilings, Work};
+use super::Ceilings;
 
 /// What keeps a row from being faster, however good its kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

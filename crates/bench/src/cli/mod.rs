@@ -8,7 +8,6 @@ mod ops;
 mod tune;
 mod values;
 
-pub use crate::pattern::{Pattern, PatternError};
 pub use args::{
     ActivationName, AdaptersArgs, Cli, Command, CompareArgs, MatmulArgs, PresetName, TierName,
 };
@@ -16,6 +15,7 @@ pub use attention::{AttentionArgs, AttentionArgsError, ScoreMode};
 pub use head_kinds::{HeadKinds, HeadKindsError, HeadKindsOption, head_kind_words};
 pub use memory::MemoryArgs;
 pub use ops::{Operation, OperationError, OperationList};
+pub use sparse_measure::{Pattern, PatternError};
 pub use tune::{TilesArgs, TuneArgs, TuneBudget, TuneBudgetError, TuneOperation};
 
 use clap::builder::StyledStr;

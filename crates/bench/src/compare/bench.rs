@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use sparse_core::DType;
 use sparse_gpu::{Error, Explanation, Gpu, GpuTensor, TileOrigin, wgpu};
+use sparse_measure::{Budget, Runs, Shape, Work};
 
-use crate::ceilings::{CeilingError, Ceilings, Roofline, Work};
+use crate::ceilings::{CeilingError, Ceilings, Roofline};
 use crate::cli::Operation;
 use crate::compare::repeated::{MOST_REPEATS, Repeated, SHORTEST_PASS};
 use crate::device::{AdapterWords, Timer};
+use crate::interleave::{SystemClock, Timed, interleave};
 use crate::interrupt::Interrupt;
-use crate::measure::{Budget, Runs, SystemClock, Timed, interleave};
 use crate::peers::{Contender, Finalists, PeerError, Peers};
-use crate::record::{Peer, Record, Shape, Timing};
+use crate::record::{Peer, Record, Timing};
 
 /// The device and how it is timed.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 pub mod attention;
 pub mod bench;
-mod check;
 pub mod matmul;
 mod repeated;
 pub mod source;

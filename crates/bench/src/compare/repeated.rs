@@ -1,12 +1,12 @@
 //! Contenders of a row, each recorded so often into one pass that it is long enough to be timed well.
 
+use sparse_measure::counted;
 use std::time::Duration;
 
 use super::bench::Recorder;
 use crate::device::Timer;
+use crate::interleave::Timed;
 use crate::interrupt::Interrupt;
-use crate::measure::Timed;
-use crate::words::counted;
 
 /// A pass shorter than this is filled with more runs, so that the clock's grain does not show.
 pub(super) const SHORTEST_PASS: Duration = Duration::from_millis(2);

@@ -8,8 +8,7 @@ use sparse_gpu::{
     AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuMask,
     GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
 };
-
-use super::OutputAndLse;
+use sparse_measure::OutputAndLse;
 
 /// The operands of attention in GPU memory. Clones share it.
 #[derive(Clone, Debug)]

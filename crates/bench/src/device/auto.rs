@@ -6,8 +6,9 @@ use sparse_gpu::{
     AttentionTypes, Error, Explanation, Gpu, GpuTensor, Outcome, Policy, XAttention,
     XAttentionPlan, wgpu,
 };
+use sparse_measure::OutputAndLse;
 
-use super::{GpuQkv, OutputAndLse};
+use super::GpuQkv;
 
 /// Planned XAttention under a policy, with its results, in f32.
 #[derive(Debug)]

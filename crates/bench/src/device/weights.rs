@@ -5,11 +5,11 @@ use sparse_gpu::{
     BsrMatmul, DenseMatmul, Epilogue, Error, Explanation, Extras, Gpu, GpuBsr, GpuNm, GpuTensor,
     MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, Tier, wgpu,
 };
-
+use sparse_measure::{COLD_TOKENS, Copies, PrunedWeights};
 use sparse_shaders::MatvecKernel;
 
-use super::Copies;
-use crate::weights::PrunedWeights;
+// The weights that are measured out of caches are those that the mat-vec kernel takes.
+const _: () = assert!(COLD_TOKENS == MatvecKernel::MAX_TOKENS);
 
 /// Weights in GPU memory, in one copy or in several that runs take by turns.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ enum Uploaded {
 }
 
 impl GpuWeights {
-    /// Copies weights to the GPU, so many times: [`cold_copies`](super::cold_copies).
+    /// Copies weights to the GPU, so many times: [`cold_copies`](sparse_measure::cold_copies).
     ///
     /// # Errors
     /// Where they do not fit.

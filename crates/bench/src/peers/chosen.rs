@@ -1,10 +1,10 @@
 //! Whether `--strategies` names any that exist, before anything is measured.
 
 use sparse_core::synthetic::{AttentionInputs, normal_matrix, normal_tensor};
+use sparse_measure::PrunedWeights;
 
 use super::{Candidate, PeerError, Peers};
 use crate::cli::Pattern;
-use crate::weights::PrunedWeights;
 
 /// Rows, columns and tokens of a problem that is made to ask for names only: room for any N:M pattern.
 const SIZE: usize = 64;

@@ -1,11 +1,12 @@
 //! Finding the best of many strategies: each run, checked and timed, the fastest right ones run again beside ours.
 
+use sparse_measure::Runs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::{Candidate, Contender, Outcome};
+use crate::interleave::Timed;
 use crate::interrupt::Interrupt;
-use crate::measure::{Runs, Timed};
 
 /// Runs of every right strategy that decide who takes part in the interleaved run.
 const QUALIFYING_RUNS: usize = 3;

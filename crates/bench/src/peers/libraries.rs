@@ -5,11 +5,11 @@ use std::any::Any;
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::{Element, Matrix};
 use sparse_gpu::Gpu;
+use sparse_measure::PrunedWeights;
 
 use super::cubek::{self, Route};
 use super::numr::Numr;
 use super::{Candidate, PeerError};
-use crate::weights::PrunedWeights;
 
 /// cubek and numr on the adapter that we measure on, each with a device of its own there.
 #[derive(Debug)]

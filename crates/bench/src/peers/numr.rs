@@ -11,9 +11,9 @@ use numr::sparse::{
 use numr::tensor::Tensor;
 use sparse_core::Matrix;
 use sparse_gpu::{Gpu, wgpu};
+use sparse_measure::PrunedWeights;
 
 use super::Candidate;
-use crate::weights::PrunedWeights;
 
 type NumrTensor = Tensor<WgpuRuntime>;
 

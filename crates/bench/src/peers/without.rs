@@ -4,9 +4,9 @@ use sparse_core::Element;
 use sparse_core::Matrix;
 use sparse_core::synthetic::AttentionInputs;
 use sparse_gpu::Gpu;
+use sparse_measure::PrunedWeights;
 
 use super::{Candidate, PeerError};
-use crate::weights::PrunedWeights;
 
 /// No library.
 #[derive(Debug)]

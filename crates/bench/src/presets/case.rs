@@ -1,10 +1,10 @@
 //! One row of work.
 
 use sparse_core::DType;
+use sparse_measure::Shape;
 use sparse_shaders::MatvecKernel;
 
 use crate::cli::{Operation, Pattern};
-use crate::record::Shape;
 
 /// How large the shapes may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

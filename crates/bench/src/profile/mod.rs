@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use sparse_core::DType;
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::Threshold;
+use sparse_measure::counted;
 
 pub use error::ProfileError;
 pub use settings::{Dilated, DilatedError, Settings};
 
 use crate::device::AdapterWords;
-use crate::words::counted;
 
 /// What `format` says in every profile.
 pub const FORMAT: &str = "sparse-bench attention profile";

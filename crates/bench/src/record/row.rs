@@ -1,11 +1,10 @@
 //! The record of `compare --json`.
 
 use serde::Serialize;
+use sparse_measure::{Shape, counted};
 
-use super::Shape;
 use crate::ceilings::Roofline;
 use crate::peers::Contender;
-use crate::words::counted;
 
 /// One row of `compare`: an operation at one shape against its dense baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,7 +41,7 @@ pub struct Record {
     /// How many times as fast the operation is as the dense baseline: the median over the rounds of their times' ratio. It knows no change of the
     /// machine's pace between rounds, and so may differ from `dense_ms / sparse_ms`.
     pub speedup: f64,
-    /// Best that skipping work could give; see [`crate::measure::Ideal`]. Of attention by the kept pairs of a query and a key, which are fewer than the kept
+    /// Best that skipping work could give; see [`sparse_measure::Ideal`]. Of attention by the kept pairs of a query and a key, which are fewer than the kept
     /// blocks let expect where blocks on the diagonal are half in the future. None (null in JSON) where that says nothing: a selection
     /// of blocks is no part of dense attention.
     pub ideal_speedup: Option<f64>,

@@ -1,8 +1,9 @@
 //! The table in the terminal.
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
+use sparse_measure::milliseconds;
 
-use super::{Record, milliseconds};
+use super::Record;
 
 const HEADER: [&str; 14] = [
     "operation",

@@ -3,14 +3,14 @@
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
+use sparse_measure::{COLD_TOKENS, milliseconds};
 
 use super::heatmap::{MaskMap, Picture, picture};
 use super::plot::{Plot, plots};
 use super::roofline::{RooflinePlot, roofline};
 use crate::ceilings::Ceilings;
-use crate::device::COLD_TOKENS;
 use crate::peers::Contender;
-use crate::record::{Record, milliseconds};
+use crate::record::Record;
 
 /// Everything that a report shows.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! Geometry of the plots of speed-up against density, one for each shape of an operation, both axes logarithmic.
 
 use serde::Serialize;
+use sparse_measure::{Ideal, Shape};
 
-use crate::measure::Ideal;
-use crate::record::{Record, Shape};
+use crate::record::Record;
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 280.0;

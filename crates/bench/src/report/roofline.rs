@@ -172,6 +172,8 @@ fn ticks(range: [f64; 2], at: impl Fn(f64) -> f64, unit: f64) -> Vec<Tick> {
 
 #[cfg(test)]
 mod tests {
+    use sparse_measure::Work;
+
     use super::*;
     use crate::fixture;
 
@@ -180,7 +182,7 @@ mod tests {
         let ceilings = fixture::ceilings();
         let row = |fmas: f64, bytes: f64, share: f64| {
             let mut record = fixture::nm_matmul();
-            let work = crate::ceilings::Work {
+            let work = Work {
                 fmas,
                 bytes,
                 working_set: bytes,

@@ -8,10 +8,10 @@ use sparse_gpu::{
     AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuTensor,
     KernelTile, XAttentionScore, XAttentionScorePlan, wgpu,
 };
+use sparse_measure::{OutputAndLse, check};
 
 use super::contest::TunedOperation;
-use crate::compare::attention::{check_attention, check_scores};
-use crate::device::{GpuQkv, OutputAndLse};
+use crate::device::GpuQkv;
 
 /// q, k and v of `heads` heads, each with keys of its own, on both sides.
 fn inputs<T: Element>(
@@ -115,7 +115,7 @@ impl<T: Element> TunedOperation for Attention<T> {
             lse: lse.clone(),
         };
         let is_written = out.iter().chain(lse).all(|x| x.is_finite());
-        let error = check_attention(&self.inputs, None, &self.options, &attended)?;
+        let error = check::attention(&self.inputs, None, &self.options, &attended)?;
         Ok(is_written && error <= 1.0)
     }
 }
@@ -193,6 +193,6 @@ impl<T: Element> TunedOperation for Scores<T> {
             anyhow::bail!("{} results of scores", results.len());
         };
         let is_written = scores.iter().all(|x| x.is_finite());
-        Ok(is_written && check_scores(&self.inputs, &self.layout, scores)? <= 1.0)
+        Ok(is_written && check::scores(&self.inputs, &self.layout, scores)? <= 1.0)
     }
 }

@@ -7,12 +7,12 @@ use sparse_gpu::{
     Error, Explanation, Gpu, GpuTensor, KernelTile, MeasuredOn, TileEntry, TileOrigin, TileTable,
     TokenRange, wgpu,
 };
+use sparse_measure::{Budget, Runs};
 
 use super::candidates::candidates;
 use super::cases::TuneCase;
 use super::finding::{Best, Finding, Verdict};
 use crate::compare::bench::{Bench, Recorder};
-use crate::measure::{Budget, Runs};
 
 /// Candidates of the second round.
 const FINALISTS: usize = 3;

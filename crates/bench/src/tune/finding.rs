@@ -1,9 +1,9 @@
 //! What a contest finds: whether another tile displaces the default.
 
 use sparse_gpu::{KernelTile, TileMeasurement};
+use sparse_measure::Speedup;
 
 use super::cases::TuneCase;
-use crate::measure::Speedup;
 
 /// Gains below this share are noise, however small the spread is.
 const LEAST_GAIN: f64 = 0.02;

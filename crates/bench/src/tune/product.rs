@@ -5,11 +5,11 @@ use sparse_core::{DType, Element};
 use sparse_gpu::{
     Error, Explanation, Extras, Gpu, GpuTensor, KernelTile, MatmulPlan, MatmulTypes, Tier, wgpu,
 };
+use sparse_measure::{PrunedWeights, cold_copies};
 
 use super::contest::TunedOperation;
 use crate::cli::Pattern;
-use crate::device::{GpuWeights, cold_copies};
-use crate::weights::PrunedWeights;
+use crate::device::GpuWeights;
 
 /// Magnitude of the integers: sums of up to 2^19 products of two are exact in f32.
 const LIMIT: u8 = 4;

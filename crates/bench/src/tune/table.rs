@@ -1,9 +1,9 @@
 //! What was found, as a table for people.
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
+use sparse_measure::milliseconds;
 
 use super::finding::{Finding, Verdict};
-use crate::record::milliseconds;
 
 const HEADER: [&str; 9] = [
     "kernel",

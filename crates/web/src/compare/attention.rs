@@ -5,13 +5,14 @@ use sparse_core::synthetic::{AttentionInputs, PlantedAttention};
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockGrid, BlockMask, DType};
 use sparse_gpu::{BlockAttentionPlan, Error, Gpu, GpuMask, GpuTensor, XAttention, wgpu};
+use sparse_measure::check::{self, Checks};
+use sparse_measure::{Attended, Ideal, OutputAndLse};
 
-use super::{Checks, attention_check, poison};
+use super::poison;
 use crate::bench::{Bench, Measured};
-use crate::device::{OutputAndLse, Recorder};
-use crate::measure::{Ideal, Progress, go_on, interleave};
+use crate::device::Recorder;
+use crate::rounds::{Progress, go_on, interleave};
 use crate::rows::{AttentionRow, Scope};
-use crate::work::Attended;
 
 /// Share of the causally reachable blocks that the planted structure needs.
 const PLANTED_DENSITY: f64 = 0.15;
@@ -59,7 +60,7 @@ fn attend(
 /// Measures one row on q, k and v with planted sinks, local windows, stripes and slashes.
 ///
 /// # Errors
-/// Where planning or the device fails; [`crate::measure::Stopped`].
+/// Where planning or the device fails; [`crate::rounds::Stopped`].
 pub async fn measure(
     bench: &Bench,
     row: &AttentionRow,
@@ -111,13 +112,13 @@ pub async fn measure(
 
     go_on(watch, Progress::Step("check against the CPU reference")).await?;
     let attention = options.attention();
-    let checked = |mask, result| attention_check::attention(&inputs, mask, &attention, result);
-    let wrong_rows = attention_check::wrong_mask_rows(&scores, &on_device, &layout)?;
+    let checked = |mask, result| check::attention(&inputs, mask, &attention, result);
+    let wrong_rows = check::wrong_mask_rows(&scores, &on_device, &layout)?;
     let checks = Checks {
         dense: Some(checked(None, &dense_result)?),
         sparse: Some(checked(Some(&on_device), &own_result)?),
         policy: None,
-        scores: Some(attention_check::scores(&inputs, &layout, &scores)?),
+        scores: Some(check::scores(&inputs, &layout, &scores)?),
         wrong_mask_rows: Some(wrong_rows),
     };
 

@@ -6,16 +6,15 @@ use sparse_gpu::{
     BsrMatmul, DenseMatmul, Error, Gpu, GpuBsr, GpuNm, GpuTensor, MatmulPlan, MatmulTypes,
     NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec, wgpu,
 };
+use sparse_measure::check::{Kernels, ProductReference};
+use sparse_measure::{Copies, Ideal, Pattern, PrunedWeights, cold_copies};
 use sparse_shaders::MatvecKernel;
 
 use super::poison;
-use super::product_check::Reference;
 use crate::bench::{Bench, Measured};
-use crate::device::{Copies, Recorder, cold_copies};
-use crate::measure::{Ideal, Progress, go_on, interleave};
-use crate::pattern::Pattern;
+use crate::device::Recorder;
+use crate::rounds::{Progress, go_on, interleave};
 use crate::rows::ProductRow;
-use crate::weights::PrunedWeights;
 
 /// Of the weights and of the activations.
 const SEEDS: [u64; 2] = [1, 2];
@@ -148,7 +147,7 @@ impl Naive {
 /// Measures one row on weights and activations of type `T`, normally distributed.
 ///
 /// # Errors
-/// Where pruning, planning or the device fails; [`crate::measure::Stopped`].
+/// Where pruning, planning or the device fails; [`crate::rounds::Stopped`].
 pub async fn measure<T: Element>(
     bench: &Bench,
     row: &ProductRow,
@@ -176,8 +175,8 @@ pub async fn measure<T: Element>(
     let (_, y) = gpu.read::<f32>(&own.y).await?.into_parts();
 
     go_on(watch, Progress::Step("check against the CPU reference")).await?;
-    let reference = Reference::of(&pruned, &x, &Epilogue::NONE)?;
-    let max_err_over_bound = reference.check(&y, false)?.ratio();
+    let reference = ProductReference::of(&pruned, &x, &Epilogue::NONE)?;
+    let max_err_over_bound = reference.check(&y, Kernels::Portable)?.ratio();
 
     let explanation = own.plan.explain().clone();
     let run_own: Recorder<'_> = &mut |pass| own.record(pass);

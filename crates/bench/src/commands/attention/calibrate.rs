@@ -8,6 +8,7 @@ use anyhow::Context;
 use half::{bf16, f16};
 use sparse_core::DType;
 use sparse_core::xattention::XAttentionOptions;
+use sparse_measure::counted;
 
 use super::rule::Rule;
 use super::table::{HeadNumbers, table};
@@ -21,7 +22,6 @@ use crate::profile::{
 use crate::progress::{self, Progress};
 use crate::report::utc_date_time;
 use crate::tensors::{Qkv, write_file};
-use crate::words::counted;
 
 pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCode> {
     let (options, settings) = (args.options(None)?, args.settings(None)?);

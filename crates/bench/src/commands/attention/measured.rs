@@ -3,10 +3,11 @@
 use sparse_core::Element;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_gpu::Policy;
+use sparse_measure::check::Checks;
 
 use crate::cli::AttentionArgs;
 use crate::compare::attention::{
-    AttentionJob, AttentionResult, Checks, Contest, Decided, PolicyResult, measure, measure_policy,
+    AttentionJob, AttentionResult, Contest, Decided, PolicyResult, measure, measure_policy,
 };
 use crate::compare::bench::Bench;
 use crate::progress;
@@ -117,10 +118,10 @@ fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResul
 #[cfg(test)]
 mod tests {
     use sparse_core::{BlockMask, Tensor};
+    use sparse_measure::OutputAndLse;
 
     use super::*;
     use crate::compare::attention::Quality;
-    use crate::device::OutputAndLse;
 
     #[test]
     fn a_policy_that_fails_takes_no_number_away() {

@@ -1,11 +1,11 @@
 //! What a profile was calibrated for is reached on the files that it was calibrated on. On others it may be missed, and that is told.
 
 use sparse_core::xattention::XAttentionOptions;
+use sparse_measure::counted;
 
 use crate::calibrate::HeadReach;
 use crate::compare::attention::Quality;
 use crate::profile::Profile;
-use crate::words::counted;
 
 /// The heads with a threshold that miss the target of `profile`, the worst item of each, in words; nothing where none does.
 pub(super) fn missed(

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sparse_core::DType;
 use sparse_gpu::Tier;
+use sparse_measure::counted;
 
 use self::measure::measure_all;
 use self::reports::{Results, check_reports, contenders, write_reports};
@@ -26,7 +27,6 @@ use crate::peers::{Peers, check_strategies, strategies_for_attention, strategies
 use crate::presets::{cases, cooperative_cases};
 use crate::record::{timings, to_table};
 use crate::tensors::Qkv;
-use crate::words::counted;
 
 /// How long a row is timed. The full preset has ten times as many rows, whose picture is in their number.
 const fn row_time(preset: PresetName) -> Duration {

@@ -133,9 +133,9 @@ fn activation(name: Option<ActivationName>) -> Activation {
 #[cfg(test)]
 mod tests {
     use sparse_core::BsrMatrix;
+    use sparse_measure::PrunedWeights;
 
     use super::*;
-    use crate::weights::PrunedWeights;
 
     #[test]
     fn weights_that_no_memory_holds_keep_no_number_from_being_told() {

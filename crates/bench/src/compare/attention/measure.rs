@@ -8,18 +8,18 @@ use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_core::{BlockMask, Element, Tensor};
 use sparse_gpu::{Explanation, GpuMask};
+use sparse_measure::check::{self, Checks};
+use sparse_measure::{OutputAndLse, Runs, Shape};
 
 use super::quality::{Quality, reachable};
 use super::words::{explain, pattern};
 use super::work::{ideal, looked_at, work};
-use super::{Checks, check};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords, Times, changed, is_tuned};
-use crate::device::{AttendRun, GpuQkv, OutputAndLse, XAttentionRun};
-use crate::measure::Runs;
+use crate::device::{AttendRun, GpuQkv, XAttentionRun};
 use crate::peers::Finalists;
 use crate::progress::Progress;
-use crate::record::{Record, Shape};
+use crate::record::Record;
 
 /// What takes long on one processor core.
 pub(super) const CHECK: &str = "check against the CPU reference";
@@ -185,7 +185,7 @@ fn measure_uploaded<T: Element>(
             let all = peers.attention(inputs, options.causal);
             let candidates = Finalists::named(all, &bench.strategies);
             Finalists::of(candidates, &bench.interrupt, &|out| {
-                check::output(inputs, &attention, out)
+                Ok(check::attention_output(inputs, &attention, out)?)
             })
         }
         _ => Finalists::default(),

@@ -1,17 +1,13 @@
 //! One attention layer: dense and sparse on the same device, checked, compared with each other, timed by turns.
 
-mod check;
 mod measure;
 mod policy;
 mod quality;
-mod score_rows;
 mod source;
 mod steps;
 mod words;
 mod work;
 
-pub use check::Checks;
-pub(crate) use check::{attention as check_attention, scores as check_scores};
 pub use measure::{AttentionJob, AttentionResult, Contest, PartTime, PartTimes, measure};
 pub use policy::{Decided, PolicyResult, measure_policy};
 pub use quality::Quality;

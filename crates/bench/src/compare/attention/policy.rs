@@ -5,17 +5,18 @@ use sparse_core::attention::{AttentionShape, HeadKind, mask_of_kinds};
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockMask, Element};
 use sparse_gpu::{Attended, Policy};
+use sparse_measure::check::{self, Checks};
+use sparse_measure::{OutputAndLse, Shape};
 
 use super::measure::{AttentionJob, CHECK};
 use super::quality::{Quality, reachable};
 use super::words::selection;
 use super::work::{ideal, looked_at, work};
-use super::{Checks, check};
 use crate::cli::Operation;
 use crate::compare::bench::{Bench, Recorder, RowWords, changed, is_tuned};
-use crate::device::{AttendRun, GpuQkv, OutputAndLse, PolicyRun};
+use crate::device::{AttendRun, GpuQkv, PolicyRun};
 use crate::progress::Progress;
-use crate::record::{Record, Shape};
+use crate::record::Record;
 
 /// What the policy did, in the report of `attention --auto`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -3,8 +3,7 @@
 use serde::Serialize;
 use sparse_core::attention::AttentionShape;
 use sparse_core::{BlockGrid, BlockMask, MaskError};
-
-use crate::device::OutputAndLse;
+use sparse_measure::OutputAndLse;
 
 /// Attention over a mask, as both kernels on the device computed it, compared with dense attention.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -119,10 +119,11 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
 #[cfg(test)]
 mod tests {
     use sparse_core::{BlockMask, Tensor};
+    use sparse_measure::OutputAndLse;
+    use sparse_measure::check::Checks;
 
-    use super::super::{Checks, PartTimes, Quality};
+    use super::super::{PartTimes, Quality};
     use super::*;
-    use crate::device::OutputAndLse;
     use crate::fixture;
 
     #[test]

@@ -3,9 +3,7 @@
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockMask, Element};
-
-use crate::ceilings::{Attended, Work};
-use crate::measure::Ideal;
+use sparse_measure::{Attended, Ideal, Work};
 
 /// What attention over each of the masks looks at.
 pub(super) fn looked_at(

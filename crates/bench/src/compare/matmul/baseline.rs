@@ -2,10 +2,10 @@
 
 use sparse_core::{DType, Element};
 use sparse_gpu::{Error, GpuTensor, NaiveMatmul, NaiveMatmulPlan, Tier, wgpu};
+use sparse_measure::{Copies, PrunedWeights};
 
 use crate::compare::bench::{Bench, is_tuned};
-use crate::device::{Copies, MatmulRun};
-use crate::weights::PrunedWeights;
+use crate::device::MatmulRun;
 
 /// A planned baseline with its operands in GPU memory, y in f32.
 #[derive(Debug)]
@@ -74,11 +74,11 @@ impl BaselineRun {
         }
     }
 
-    /// Whether it runs on cooperative matrices.
-    pub(super) fn is_on_matrices(&self) -> bool {
+    /// Which kernels it runs on.
+    pub(super) fn tier(&self) -> Tier {
         match self {
-            Self::Planned(run) => run.explain().tier == Tier::CooperativeMatrix,
-            Self::Naive(_) => false,
+            Self::Planned(run) => run.explain().tier,
+            Self::Naive(_) => Tier::Portable,
         }
     }
 

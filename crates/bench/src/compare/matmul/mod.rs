@@ -5,12 +5,12 @@ mod product;
 
 use sparse_core::{Activation, Element, Matrix};
 use sparse_gpu::Tier;
+use sparse_measure::PrunedWeights;
 
 use self::product::Product;
 use super::bench::Bench;
 use crate::cli::{Operation, Pattern};
 use crate::record::Record;
-use crate::weights::PrunedWeights;
 
 /// What is multiplied.
 #[derive(Clone, Debug)]

@@ -1,19 +1,16 @@
 //! A job planned, checked and timed.
 
 use sparse_core::{Activation, Element, Epilogue, Matrix, Tensor};
-use sparse_gpu::{GpuTensor, Tier};
+use sparse_gpu::{GpuTensor, Tier, defaults};
+use sparse_measure::check::{Kernels, ProductReference};
+use sparse_measure::{Ideal, PrunedWeights, Shape, Work, cold_copies};
 
 use super::baseline::BaselineRun;
 use super::{Baseline, MatmulJob, MatmulResult};
-use crate::ceilings::Work;
 use crate::cli::{Operation, Pattern};
 use crate::compare::bench::{Bench, Recorder, RowWords, changed, is_tuned};
-use crate::compare::check::Reference;
-use crate::device::{MatmulRun, cold_copies};
-use crate::measure::Ideal;
+use crate::device::MatmulRun;
 use crate::peers::Finalists;
-use crate::record::Shape;
-use crate::weights::PrunedWeights;
 
 /// A job that is planned, with its operands on the host and in GPU memory.
 pub(super) struct Product<T> {
@@ -94,12 +91,11 @@ impl<T: Element> Product<T> {
         after_round: &mut dyn FnMut(usize, usize),
     ) -> anyhow::Result<MatmulResult<T>> {
         let explanation = self.own.explain().clone();
-        let on_matrices = explanation.tier == Tier::CooperativeMatrix;
-        let reference = Reference::of(&self.pruned, &self.x, &self.epilogue)?;
+        let reference = ProductReference::of(&self.pruned, &self.x, &self.epilogue)?;
         bench.poison(self.own.y());
         bench.run_once(&mut |pass| self.own.record(pass))?;
         let y = read(bench, self.own.y())?;
-        let checked = reference.check(&y, on_matrices)?;
+        let checked = reference.check(&y, kernels(explanation.tier))?;
         let mut faults: Vec<String> = checked.fault(&explanation.kernel).into_iter().collect();
         let mut max_err_over_bound = checked.ratio();
         let mut baseline_y = Vec::new();
@@ -111,10 +107,10 @@ impl<T: Element> Product<T> {
             let of_all = if self.pattern == Pattern::Dense || self.against == Baseline::Naive {
                 None
             } else {
-                Some(Reference::of(&self.dense, &self.x, &self.epilogue)?)
+                Some(ProductReference::of(&self.dense, &self.x, &self.epilogue)?)
             };
             let reference = of_all.as_ref().unwrap_or(&reference);
-            let checked = reference.check(&baseline_y, baseline.is_on_matrices())?;
+            let checked = reference.check(&baseline_y, kernels(baseline.tier()))?;
             faults.extend(checked.fault(&baseline.words()));
             max_err_over_bound = max_err_over_bound.max(checked.ratio());
         }
@@ -125,7 +121,7 @@ impl<T: Element> Product<T> {
                 let all = peers.matmul(&self.pruned, &self.x);
                 let candidates = Finalists::named(all, &bench.strategies);
                 Finalists::of(candidates, &bench.interrupt, &|y| {
-                    Ok(reference.check(y, false)?.ratio())
+                    Ok(reference.check(y, Kernels::Portable)?.ratio())
                 })
             }
             _ => Finalists::default(),
@@ -175,7 +171,7 @@ impl<T: Element> Product<T> {
             },
             is_tuned,
             // The ceilings are of f32 multiply-adds, which matrices are not.
-            work: (!on_matrices).then(|| {
+            work: (explanation.tier != Tier::CooperativeMatrix).then(|| {
                 let bytes = self.pruned.bytes();
                 let sizes = [tokens, n_out, k_in];
                 Work::matmul(sizes, density, bytes, T::DTYPE.bytes())
@@ -194,6 +190,16 @@ impl<T: Element> Product<T> {
 
 fn read(bench: &Bench, y: &GpuTensor) -> Result<Vec<f32>, sparse_gpu::Error> {
     Ok(bench.gpu.read_blocking::<f32>(y)?.into_parts().1)
+}
+
+fn kernels(tier: Tier) -> Kernels {
+    if tier == Tier::CooperativeMatrix {
+        Kernels::CooperativeMatrix {
+            most_parts: defaults::MOST_PARTS,
+        }
+    } else {
+        Kernels::Portable
+    }
 }
 
 const fn in_shader_words(activation: Activation) -> sparse_gpu::Activation {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Budget, Runs, turns};
+use sparse_measure::{Budget, Runs, turns};
 
 /// Something that can be run and knows how long a run took, by GPU timestamps or by the clock on the wall.
 pub trait Timed {

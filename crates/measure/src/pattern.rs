@@ -1,11 +1,11 @@
-//! `--pattern dense|2:4|N:M|V:N:M|bsr:BRxBC@DENSITY`.
+//! Patterns of weights as text: `dense|2:4|N:M|V:N:M|bsr:BRxBC@DENSITY`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sparse_core::{Nm, NmError};
 
-/// What the weights of `sparse-bench matmul` are pruned to.
+/// What weights are pruned to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pattern {
     /// Nothing is pruned.
@@ -48,7 +48,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Why a `--pattern` was refused. The command line parser puts the whole argument before the message.
+/// Why a text is no pattern. Messages name the part that is wrong; who shows them puts the whole text before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PatternError {

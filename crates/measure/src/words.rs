@@ -1,7 +1,7 @@
 //! Numbers and nouns.
 
 /// `1 file`, `2 files`.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
+pub fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

@@ -1,4 +1,4 @@
-//! A weight matrix in the pattern that the command line asks for.
+//! A weight matrix pruned to a pattern.
 
 use sparse_core::bsr::bsr_matmul_tokens;
 use sparse_core::matmul::dense_matmul_tokens;
@@ -8,7 +8,7 @@ use sparse_core::{
     OutOfMemory, PruneError,
 };
 
-use crate::pattern::Pattern;
+use crate::Pattern;
 
 /// Weights `[n_out, k_in]`, pruned by magnitude.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl<T: Element> PrunedWeights<T> {
     /// Prunes `w` to `pattern` by magnitude.
     ///
     /// # Errors
-    /// Where a weight is NaN or the sizes overflow.
+    /// [`PruneError`]: where a weight is NaN or the sizes overflow.
     pub fn prune(w: Matrix<T>, pattern: Pattern) -> Result<Self, PruneError> {
         Ok(match pattern {
             Pattern::Dense => Self::Dense(w),

@@ -1,7 +1,10 @@
 //! Which of many results are checked where all would take too long.
 
+/// Multiply-adds that one CPU reference may take; larger problems are checked at samples.
+pub(super) const REFERENCE_TERMS: usize = 1 << 26;
+
 /// At most `most` of `0..count`, evenly spread, first and last among them.
-pub fn spread_out(count: usize, most: usize) -> Vec<usize> {
+pub(super) fn spread_out(count: usize, most: usize) -> Vec<usize> {
     if count <= most {
         return (0..count).collect();
     }

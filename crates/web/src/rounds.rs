@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use sparse_measure::{Budget, Runs, turns};
 use web_time::Instant;
 
-use super::{Budget, Runs, turns};
 use crate::device::{Recorder, Timer};
 
 /// Most repetitions inside of one pass.

@@ -1,7 +1,7 @@
 //! Times as tables show them.
 
 /// Milliseconds with three to four significant digits.
-pub(crate) fn milliseconds(ms: f64) -> String {
+pub fn milliseconds(ms: f64) -> String {
     let decimals = match ms {
         ms if ms >= 100.0 => 0,
         ms if ms >= 10.0 => 1,

@@ -2,10 +2,8 @@
 
 use std::cell::Cell;
 
-use sparse_shaders::MatvecKernel;
-
 /// Most tokens of products whose weights no run finds in a cache: those of a mat-vec, which reads each weight for a few multiply-adds.
-pub const COLD_TOKENS: usize = MatvecKernel::MAX_TOKENS;
+pub const COLD_TOKENS: usize = 8;
 /// What runs read before they come back to the first copy: twice what the largest last-level caches of graphics cards hold, and those of a processor, core complex by core complex.
 const COLD_BYTES: usize = 256 << 20;
 /// Most copies: operands below 4 MiB, whose copies do not fill a cache then, are bound by other things than bytes.
