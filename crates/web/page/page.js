@@ -15,6 +15,7 @@ const element = (id) => document.getElementById(id);
 const say = (words) => { element("status").textContent = words; };
 
 let adapterName = "";
+let adapterVendor = "";
 let run = null;
 let stopping = false;
 
@@ -104,7 +105,7 @@ async function start() {
   run?.free();
   run = null;
   try {
-    run = await Run.start(adapterName, navigator.userAgent, new Date().toISOString(), watch("First: "));
+    run = await Run.start(adapterName, adapterVendor, navigator.userAgent, new Date().toISOString(), watch("First: "));
     element("timing").textContent = run.timing();
     addRows();
     say(await measureAll());
@@ -135,6 +136,7 @@ async function open() {
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return problem(NO_ADAPTER);
   const { vendor, architecture, device, description } = adapter.info ?? {};
+  adapterVendor = vendor ?? "";
   adapterName = [vendor, architecture, device, description].filter(Boolean).join(" ") || "not named by this browser";
   element("adapter").textContent = adapterName;
   element("start").disabled = false;

@@ -7,6 +7,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsError, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use sparse_gpu::AdapterClass;
+
 use crate::bench::Bench;
 use crate::device::open;
 use crate::record::{Origin, Record, to_csv, to_json};
@@ -68,18 +70,24 @@ impl Shown {
 
 #[wasm_bindgen]
 impl Run {
-    /// Opens the adapter and finds sizes that suit it. `adapter` and `browser` are their names for the records, `date` is ISO 8601; `watch` is called
-    /// with how far that is, in words, and answers (in a promise, or at once) whether it shall go on.
+    /// Opens the adapter and finds sizes that suit it. `adapter` and `browser` are their names for the records, `vendor` is that of `GPUAdapterInfo`,
+    /// which decides the default tiles, `date` is ISO 8601; `watch` is called with how far that is, in words, and answers (in a promise, or at once) whether it shall go on.
     ///
     /// # Errors
     /// Where there is no adapter or the device fails; where `watch` says so.
     pub async fn start(
         adapter: String,
+        vendor: &str,
         browser: String,
         date: String,
         watch: Function,
     ) -> Result<Self, JsError> {
-        let bench = Bench::new(open().await.map_err(told)?);
+        let gpu = open().await.map_err(told)?;
+        let bench = Bench::new(match gpu.class() {
+            // What wgpu learns of a browser's adapter is whether it is software.
+            AdapterClass::Other => gpu.with_class(AdapterClass::of_web_vendor(vendor)),
+            _ => gpu,
+        });
         let sizes = bench
             .sizes(&async |progress| goes_on(&watch, progress).await)
             .await
