@@ -42,7 +42,7 @@ pub struct Measured {
     pub tile: String,
     /// Name of the baseline where it is no dense twin.
     pub peer: Option<&'static str>,
-    /// Largest ratio of error to error bound over the checked elements.
+    /// Largest ratio of error to error bound over the checked elements, those of the baseline among them.
     pub max_err_over_bound: f64,
     /// Runs of the baseline, and of the measured operation.
     pub runs: Vec<Runs>,

@@ -41,7 +41,7 @@ pub struct Record {
     pub share_of_ideal: f64,
     /// The kernel named `naive`, for `dense_matmul`.
     pub peer: Option<Peer>,
-    /// Largest ratio of error to error bound over the checked elements; right where it is at most 1.
+    /// Largest ratio of error to error bound over the checked elements, those of the dense twin among them; right where it is at most 1.
     pub max_err_over_bound: f64,
     /// Runs of each contender.
     pub runs: usize,

@@ -1,12 +1,12 @@
 //! A linear layer with sparse weights against the dense one of the same shape.
 
 use sparse_core::synthetic::normal_matrix;
-use sparse_core::{DType, Element, Epilogue};
+use sparse_core::{DType, Element, Epilogue, Matrix};
 use sparse_gpu::{
     BsrMatmul, DenseMatmul, Error, Gpu, GpuBsr, GpuNm, GpuTensor, MatmulPlan, MatmulTypes,
     NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec, wgpu,
 };
-use sparse_measure::check::{Kernels, ProductReference};
+use sparse_measure::check::{CheckError, Kernels, ProductReference};
 use sparse_measure::{Copies, Ideal, Pattern, PrunedWeights, cold_copies};
 use sparse_shaders::MatvecKernel;
 
@@ -109,6 +109,7 @@ async fn plan<T: Element>(
 }
 
 /// The dense product on the kernel named `naive`, one invocation per output: what the dense product itself is compared with.
+#[derive(Debug)]
 struct Naive {
     plan: NaiveMatmulPlan,
     w: Copies<GpuTensor>,
@@ -144,6 +145,31 @@ impl Naive {
     }
 }
 
+/// What a product is timed against.
+#[derive(Debug)]
+enum Baseline {
+    /// The dense kernel over the weights before pruning.
+    Dense(Box<Product>),
+    /// The naive kernel, for a product that is dense itself.
+    Naive(Box<Naive>),
+}
+
+impl Baseline {
+    fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+        match self {
+            Self::Dense(product) => product.record(pass),
+            Self::Naive(naive) => naive.record(pass),
+        }
+    }
+
+    fn y(&self) -> &GpuTensor {
+        match self {
+            Self::Dense(product) => &product.y,
+            Self::Naive(naive) => &naive.y,
+        }
+    }
+}
+
 /// Measures one row on weights and activations of type `T`, normally distributed.
 ///
 /// # Errors
@@ -170,27 +196,32 @@ pub async fn measure<T: Element>(
     go_on(watch, Progress::Step("compile and run once")).await?;
     let x_on_gpu = gpu.upload(&x)?;
     let mut own = Product::plan(gpu, &pruned, &x_on_gpu, tokens).await?;
+    let is_dense = pattern == Pattern::Dense;
+    let mut baseline = if is_dense {
+        let naive = Naive::plan(gpu, &dense, &x_on_gpu, tokens).await?;
+        Baseline::Naive(Box::new(naive))
+    } else {
+        let dense = Product::plan(gpu, &dense, &x_on_gpu, tokens).await?;
+        Baseline::Dense(Box::new(dense))
+    };
     poison(gpu, &own.y);
-    bench.timer.time(1, &mut |pass| own.record(pass)).await?;
+    poison(gpu, baseline.y());
+    let once = &mut |pass: &mut wgpu::ComputePass<'_>| {
+        own.record(pass)?;
+        baseline.record(pass)
+    };
+    bench.timer.time(1, once).await?;
     let (_, y) = gpu.read::<f32>(&own.y).await?.into_parts();
+    let (_, baseline_y) = gpu.read::<f32>(baseline.y()).await?.into_parts();
 
     go_on(watch, Progress::Step("check against the CPU reference")).await?;
-    let reference = ProductReference::of(&pruned, &x, &Epilogue::NONE)?;
-    let max_err_over_bound = reference.check(&y, Kernels::Portable)?.ratio();
+    let max_err_over_bound = worst([(&pruned, &y), (&dense, &baseline_y)], &x)?;
 
     let explanation = own.plan.explain().clone();
     let run_own: Recorder<'_> = &mut |pass| own.record(pass);
-    let (timer, budget) = (&bench.timer, bench.budget);
-    let is_dense = pattern == Pattern::Dense;
-    let runs = if is_dense {
-        let mut naive = Naive::plan(gpu, &pruned, &x_on_gpu, tokens).await?;
-        let run_naive: Recorder<'_> = &mut |pass| naive.record(pass);
-        interleave(timer, &mut [run_naive, run_own], budget, watch).await?
-    } else {
-        let mut dense = Product::plan(gpu, &dense, &x_on_gpu, tokens).await?;
-        let run_dense: Recorder<'_> = &mut |pass| dense.record(pass);
-        interleave(timer, &mut [run_dense, run_own], budget, watch).await?
-    };
+    let run_baseline: Recorder<'_> = &mut |pass| baseline.record(pass);
+    let contenders = &mut [run_baseline, run_own];
+    let runs = interleave(&bench.timer, contenders, bench.budget, watch).await?;
     let density = pruned.density();
     Ok(Measured {
         density,
@@ -202,4 +233,53 @@ pub async fn measure<T: Element>(
         max_err_over_bound,
         runs,
     })
+}
+
+/// The largest error over its bound of products `y [tokens, n_out] = x w^T`, each of weights of its own.
+fn worst<T: Element>(
+    products: [(&PrunedWeights<T>, &[f32]); 2],
+    x: &Matrix<T>,
+) -> Result<f64, CheckError> {
+    let mut worst = 0.0_f64;
+    for (w, y) in products {
+        let reference = ProductReference::of(w, x, &Epilogue::NONE)?;
+        worst = worst.max(reference.check(y, Kernels::Portable)?.ratio());
+    }
+    Ok(worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of small integers, which a product of f32 has exactly.
+    #[test]
+    fn a_wrong_element_of_either_side_makes_the_row_wrong() {
+        let count = |rows: usize, cols: usize| {
+            let numbers = (0..rows * cols).map(|i| (i % 7) as f32 - 3.0);
+            Matrix::try_new(rows, cols, numbers.collect()).unwrap()
+        };
+        let (w, x) = (count(16, 24), count(5, 24));
+        let pruned = PrunedWeights::prune(w.clone(), "8:2:8".parse().unwrap()).unwrap();
+        let dense = PrunedWeights::Dense(w);
+        let product = |w: &PrunedWeights<f32>| -> Vec<f32> {
+            let w = w.to_dense().unwrap();
+            let rows = x.data().chunks(24);
+            rows.flat_map(|x| {
+                let outputs = w.data().chunks(24);
+                outputs.map(move |w| x.iter().zip(w).map(|(x, w)| x * w).sum())
+            })
+            .collect()
+        };
+        let right = [product(&pruned), product(&dense)];
+        let ratio = |y: &[Vec<f32>; 2]| worst([(&pruned, &y[0]), (&dense, &y[1])], &x).unwrap();
+        assert_eq!(ratio(&right), 0.0);
+        for side in [0, 1] {
+            let mut wrong = right.clone();
+            wrong[side][37] += 1.0;
+            assert!(ratio(&wrong) > 1.0, "{side}");
+            wrong[side][37] = f32::NAN;
+            assert_eq!(ratio(&wrong), f64::INFINITY, "{side}");
+        }
+    }
 }
