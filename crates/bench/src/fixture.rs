@@ -1,9 +1,9 @@
 //! Made-up records for the tests of tables and reports.
 
-use sparse_measure::Shape;
+use sparse_measure::{Shape, Timing, Work};
 
 use crate::ceilings::{Bound, Ceilings, ReadCeiling, Roofline};
-use crate::record::{Peer, Record, Timing};
+use crate::record::{Peer, Record};
 
 /// A row whose derived numbers agree with each other.
 pub(crate) fn nm_matmul() -> Record {
@@ -35,9 +35,11 @@ pub(crate) fn nm_matmul() -> Record {
         runs: 17,
         spread: 0.03,
         roofline: Some(Roofline {
-            fmas: 1e9,
-            bytes: 1e6,
-            working_set: 1e6,
+            work: Work {
+                fmas: 1e9,
+                bytes: 1e6,
+                working_set: 1e6,
+            },
             ceiling_ms: 16.0,
             bound: Bound::Compute,
             share: 0.5,

@@ -23,12 +23,13 @@ mod libraries {
     use sparse_bench::compare::bench::Bench;
     use sparse_bench::compare::matmul::{self, Baseline, MatmulJob};
     use sparse_bench::peers::Outcome;
-    use sparse_bench::record::{Record, Timing};
+    use sparse_bench::record::Record;
     use sparse_core::Activation;
     use sparse_core::attention::AttentionShape;
     use sparse_core::synthetic::normal_matrix;
     use sparse_core::xattention::XAttentionOptions;
     use sparse_gpu::{Gpu, GpuOptions, Tier};
+    use sparse_measure::Timing;
 
     fn bench() -> Bench {
         let options = GpuOptions {

@@ -36,6 +36,12 @@ impl Budget {
     }
 }
 
+/// How often a run that takes `once` goes into a pass that is to be `pass` long: at least once, at most `most` times.
+pub fn repeats_to_fill(pass: Duration, once: Duration, most: u32) -> u32 {
+    let repeats = pass.as_nanos().div_ceil(once.as_nanos().max(1));
+    u32::try_from(repeats).unwrap_or(u32::MAX).clamp(1, most)
+}
+
 /// The order in which so many contenders run in a round: every second round in reverse.
 pub fn turns(round: usize, contenders: usize) -> Vec<usize> {
     let mut turns: Vec<usize> = (0..contenders).collect();

@@ -1,17 +1,19 @@
 //! What a row has to do at least.
 
+use serde::Serialize;
 use sparse_core::BlockMask;
 use sparse_core::attention::AttentionShape;
 
 /// Multiply-adds and bytes that an operation cannot do without.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Work {
     /// Multiply-adds over kept weights or attended pairs; exponentials and divisions are not counted.
     pub fmas: f64,
     /// Bytes of operands and results that are looked at, each once.
     pub bytes: f64,
     /// Bytes that pass before any of them is read again: those of one run, or of the runs that take copies of the weights by turns. They tell the
-    /// cache that can hold them.
+    /// cache that can hold them. Not in reports.
+    #[serde(skip)]
     pub working_set: f64,
 }
 

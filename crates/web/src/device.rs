@@ -4,4 +4,4 @@ mod open;
 mod timer;
 
 pub use open::open;
-pub use timer::{Recorder, Timer, Timing};
+pub use timer::{Recorder, Timer, shortest_run, timing_words};

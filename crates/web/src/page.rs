@@ -10,7 +10,7 @@ use wasm_bindgen_futures::JsFuture;
 use sparse_gpu::AdapterClass;
 
 use crate::bench::Bench;
-use crate::device::open;
+use crate::device::{open, timing_words};
 use crate::record::{Origin, Record, to_csv, to_json};
 use crate::rounds::{Progress, Stopped};
 use crate::rows::{Row, rows};
@@ -111,7 +111,7 @@ impl Run {
 
     /// How times are taken, in words.
     pub fn timing(&self) -> String {
-        self.bench.timer.timing().words().into()
+        timing_words(self.bench.timer.timing()).into()
     }
 
     /// The number of rows.

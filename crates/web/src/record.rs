@@ -2,10 +2,9 @@
 
 use anyhow::Context;
 use serde::Serialize;
-use sparse_measure::{Shape, milliseconds};
+use sparse_measure::{Shape, Timing, milliseconds};
 
 use crate::bench::Measured;
-use crate::device::Timing;
 use crate::rows::Row;
 
 /// A row as it is downloaded. Fields that the records of `sparse-bench` have are named and defined as there.

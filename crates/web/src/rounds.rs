@@ -5,7 +5,7 @@ use std::time::Duration;
 use sparse_measure::{Budget, Runs, turns};
 use web_time::Instant;
 
-use crate::device::{Recorder, Timer};
+use crate::device::{Recorder, Timer, shortest_run};
 
 /// Most repetitions inside of one pass.
 const MOST_REPEATS: u32 = 1024;
@@ -89,7 +89,7 @@ pub async fn interleave(
 
 /// How often the contender is recorded into one pass.
 async fn repeats_of(timer: &Timer, contender: Recorder<'_>) -> anyhow::Result<u32> {
-    let shortest = timer.timing().shortest_run();
+    let shortest = shortest_run(timer.timing());
     let mut repeats = 1;
     loop {
         let took = timer.time(repeats, &mut *contender).await?;

@@ -28,13 +28,9 @@ impl Bound {
 /// A row under the roofline of its device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Roofline {
-    /// Multiply-adds of the row.
-    pub fmas: f64,
-    /// Bytes of its operands and results.
-    pub bytes: f64,
-    /// [`Work::working_set`] of the row.
-    #[serde(skip)]
-    pub working_set: f64,
+    /// What the row has to do.
+    #[serde(flatten)]
+    pub work: Work,
     /// Time that the slower of the two takes at best, in milliseconds.
     pub ceiling_ms: f64,
     /// Which of the two that is.
@@ -54,9 +50,7 @@ impl Roofline {
             (memory_ms, Bound::Memory)
         };
         Self {
-            fmas: work.fmas,
-            bytes: work.bytes,
-            working_set: work.working_set,
+            work,
             ceiling_ms,
             bound,
             share: ceiling_ms / ms,
@@ -66,17 +60,12 @@ impl Roofline {
     /// The same row, done in `ms`, under other ceilings.
     #[must_use]
     pub fn under(self, ceilings: &Ceilings, ms: f64) -> Self {
-        let work = Work {
-            fmas: self.fmas,
-            bytes: self.bytes,
-            working_set: self.working_set,
-        };
-        Self::of(ceilings, work, ms)
+        Self::of(ceilings, self.work, ms)
     }
 
     /// Multiply-adds a byte.
     pub fn intensity(&self) -> f64 {
-        self.fmas / self.bytes
+        self.work.fmas / self.work.bytes
     }
 }
 
@@ -84,6 +73,13 @@ impl Roofline {
 mod tests {
     use super::*;
     use crate::fixture;
+
+    /// Bytes that no cache holds.
+    const COLD: Work = Work {
+        fmas: 1e3,
+        bytes: 1e6,
+        working_set: 4e6,
+    };
 
     #[test]
     fn the_slower_of_compute_and_memory_binds() {
@@ -118,24 +114,14 @@ mod tests {
     #[test]
     fn bytes_that_come_from_memory_have_the_ceiling_of_memory() {
         let ceilings = fixture::ceilings();
-        let cold = Work {
-            fmas: 1e3,
-            bytes: 1e6,
-            working_set: 4e6,
-        };
-        let row = Roofline::of(&ceilings, cold, 2.0);
+        let row = Roofline::of(&ceilings, COLD, 2.0);
         assert_eq!((row.ceiling_ms, row.share), (1.0, 0.5));
     }
 
     #[test]
     fn a_row_moves_under_higher_ceilings() {
         let ceilings = fixture::ceilings();
-        let cold = Work {
-            fmas: 1e3,
-            bytes: 1e6,
-            working_set: 4e6,
-        };
-        let row = Roofline::of(&ceilings, cold, 2.0);
+        let row = Roofline::of(&ceilings, COLD, 2.0);
         assert_eq!(row.under(&ceilings, 2.0), row);
         let mut faster = ceilings.clone();
         faster.read[1].bytes_per_second *= 2.0;

@@ -12,6 +12,7 @@ use crate::compare::bench::Bench;
 use crate::device::class_of;
 use crate::interrupt::{self, Interrupt, Interrupted};
 use crate::progress;
+use crate::record::timing_words;
 use crate::tensors::{check_out, write_file};
 use crate::tune::{Verdict, cases, findings_table, to_table, tune};
 
@@ -84,7 +85,7 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
         bench.words.adapter,
         bench.words.driver,
         bench.words.backend,
-        bench.timer.timing().words()
+        timing_words(bench.timer.timing())
     ))?;
     written?;
     if let Some(out) = out {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sparse_core::DType;
 use sparse_gpu::{Error, Explanation, Gpu, GpuTensor, TileOrigin, wgpu};
-use sparse_measure::{Budget, Runs, Shape, Work};
+use sparse_measure::{Budget, Runs, Shape, Timing, Work};
 
 use crate::ceilings::{CeilingError, Ceilings, Roofline};
 use crate::cli::Operation;
@@ -13,7 +13,7 @@ use crate::device::{AdapterWords, Timer};
 use crate::interleave::{SystemClock, Timed, interleave};
 use crate::interrupt::Interrupt;
 use crate::peers::{Contender, Finalists, PeerError, Peers};
-use crate::record::{Peer, Record, Timing};
+use crate::record::{Peer, Record};
 
 /// The device and how it is timed.
 #[derive(Debug)]
@@ -115,13 +115,13 @@ impl Bench {
     ///
     /// # Errors
     /// Those of [`Ceilings::measure`].
-    pub fn measure_ceilings(&mut self) -> Result<(), CeilingError> {
+    pub fn measure_ceilings(&mut self) -> Result<&Ceilings, CeilingError> {
         let seen = Ceilings::measure(&self.gpu, &self.timer)?;
-        self.ceilings = Some(match &self.ceilings {
+        let highest = match &self.ceilings {
             Some(before) => before.raised_by(&seen),
             None => seen,
-        });
-        Ok(())
+        };
+        Ok(self.ceilings.insert(highest))
     }
 
     /// Opens the other libraries on the same adapter, for the strategies whose names contain one of `strategies`, or for all of them.

@@ -1,7 +1,8 @@
 //! Contenders of a row, each recorded so often into one pass that it is long enough to be timed well.
 
-use sparse_measure::counted;
 use std::time::Duration;
+
+use sparse_measure::{counted, repeats_to_fill};
 
 use super::bench::Recorder;
 use crate::device::Timer;
@@ -88,21 +89,14 @@ fn per_run(all: Duration, repeats: u32) -> anyhow::Result<Duration> {
 fn repeats(once: &[Duration]) -> Vec<u32> {
     let mut repeats: Vec<u32> = once
         .iter()
-        .map(|&once| repeats_to_fill(SHORTEST_PASS, once))
+        .map(|&once| repeats_to_fill(SHORTEST_PASS, once, MOST_REPEATS))
         .collect();
     let passes = once.iter().zip(&repeats).map(|(&once, &n)| once * n);
     let longest = passes.fold(SHORTEST_PASS, Duration::max);
     if let (Some(first), Some(&once)) = (repeats.first_mut(), once.first()) {
-        *first = repeats_to_fill(longest, once);
+        *first = repeats_to_fill(longest, once, MOST_REPEATS);
     }
     repeats
-}
-
-fn repeats_to_fill(pass: Duration, once: Duration) -> u32 {
-    let repeats = pass.as_nanos().div_ceil(once.as_nanos().max(1));
-    u32::try_from(repeats)
-        .unwrap_or(u32::MAX)
-        .clamp(1, MOST_REPEATS)
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sparse_gpu::{Error, Gpu, wgpu};
-
-use crate::record::Timing;
+use sparse_measure::{Timing, elapsed};
 
 /// Two timestamps of 8 bytes.
 const STAMP_BYTES: u64 = 16;
@@ -142,40 +141,6 @@ impl Timer {
             bytemuck::pod_read_unaligned(&view)
         };
         stamps.readable.unmap();
-        elapsed(ticks, stamps.nanoseconds_per_tick)
-    }
-}
-
-/// The time between two timestamps, zero within a tick. A clock that runs backwards, or whose ticks have no length, tells none.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a run lasts far less than 2^52 ticks"
-)]
-fn elapsed([begin, end]: [u64; 2], nanoseconds_per_tick: f64) -> anyhow::Result<Duration> {
-    let nanoseconds = match end.checked_sub(begin) {
-        Some(ticks) => ticks as f64 * nanoseconds_per_tick,
-        None => f64::NAN,
-    };
-    anyhow::ensure!(
-        nanoseconds >= 0.0 && nanoseconds_per_tick > 0.0,
-        "the device says that a run began at tick {begin} of its clock and ended at tick {end}, with {nanoseconds_per_tick} ns a tick: no time can be \
-         told from that; measure again, and if that does not help, another driver or another adapter"
-    );
-    Ok(Duration::try_from_secs_f64(nanoseconds * 1e-9)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timestamps_that_run_backwards_are_no_time() {
-        assert_eq!(elapsed([10, 30], 50.0).unwrap(), Duration::from_micros(1));
-        assert_eq!(elapsed([7, 7], 1.0).unwrap(), Duration::ZERO);
-        for (ticks, period) in [([9, 8], 1.0), ([7, 8], 0.0), ([7, 8], f64::NAN)] {
-            let error = elapsed(ticks, period).unwrap_err().to_string();
-            assert!(error.contains("no time can be told"), "{error}");
-        }
-        assert!(elapsed([0, u64::MAX], f64::MAX).is_err());
+        Ok(elapsed(ticks, stamps.nanoseconds_per_tick)?)
     }
 }

@@ -1,8 +1,9 @@
 //! Finding the best of many strategies: each run, checked and timed, the fastest right ones run again beside ours.
 
-use sparse_measure::Runs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
+
+use sparse_measure::{Runs, repeats_to_fill};
 
 use super::{Candidate, Contender, Outcome};
 use crate::interleave::Timed;
@@ -103,8 +104,7 @@ impl Finalists {
     /// Those who run beside ours, each run as often inside of one measurement as makes it `shortest` long, at most `most` times.
     pub fn racers(&mut self, shortest: Duration, most: u32) -> Vec<&mut dyn Timed> {
         for racer in &mut self.racing {
-            let repeats = shortest.as_nanos().div_ceil(racer.once.as_nanos().max(1));
-            racer.repeats = u32::try_from(repeats).unwrap_or(u32::MAX).clamp(1, most);
+            racer.repeats = repeats_to_fill(shortest, racer.once, most);
         }
         let racers = self.racing.iter_mut();
         racers.map(|racer| racer as &mut dyn Timed).collect()

@@ -52,8 +52,8 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
         let peer = peer.unwrap_or_default();
         let roofline = r.roofline.map(|roofline| {
             [
-                roofline.fmas.to_string(),
-                roofline.bytes.to_string(),
+                roofline.work.fmas.to_string(),
+                roofline.work.bytes.to_string(),
                 roofline.bound.name().into(),
                 roofline.share.to_string(),
             ]

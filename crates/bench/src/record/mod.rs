@@ -5,5 +5,5 @@ mod row;
 mod table;
 
 pub use self::csv::to_csv;
-pub use row::{Peer, Record, Timing, timings, to_json};
+pub use row::{Peer, Record, timing_words, timings, to_json};
 pub use table::to_table;

@@ -1,7 +1,7 @@
 //! The record of `compare --json`.
 
 use serde::Serialize;
-use sparse_measure::{Shape, counted};
+use sparse_measure::{Shape, Timing, counted};
 
 use crate::ceilings::Roofline;
 use crate::peers::Contender;
@@ -79,32 +79,12 @@ impl Record {
     }
 }
 
-/// How times were taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Timing {
-    /// Timestamps of the GPU around the work.
-    Gpu,
-    /// Clock on the wall around submit and wait.
-    Wall,
-}
-
-impl Timing {
-    /// `gpu` or `wall`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gpu => "gpu",
-            Self::Wall => "wall",
-        }
-    }
-
-    /// As reports say it.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Gpu => "GPU timestamps",
-            Self::Wall => {
-                "wall clock around record, submit and wait (the adapter has no timestamps, or other libraries take part)"
-            }
+/// A way to take times as reports say it.
+pub const fn timing_words(timing: Timing) -> &'static str {
+    match timing {
+        Timing::Gpu => "GPU timestamps",
+        Timing::Wall => {
+            "wall clock around record, submit and wait (the adapter has no timestamps, or other libraries take part)"
         }
     }
 }
@@ -120,10 +100,10 @@ pub fn timings(records: &[Record]) -> String {
         .filter_map(of)
         .collect();
     match ways[..] {
-        [(_, only)] => only.words().into(),
+        [(_, only)] => timing_words(only).into(),
         _ => ways
             .iter()
-            .map(|(rows, timing)| format!("{} ({})", timing.words(), counted(*rows, "row")))
+            .map(|(rows, timing)| format!("{} ({})", timing_words(*timing), counted(*rows, "row")))
             .collect::<Vec<_>>()
             .join(", "),
     }

@@ -10,7 +10,7 @@ use super::plot::{Plot, plots};
 use super::roofline::{RooflinePlot, roofline};
 use crate::ceilings::Ceilings;
 use crate::peers::Contender;
-use crate::record::Record;
+use crate::record::{Record, timing_words};
 
 /// Everything that a report shows.
 #[derive(Clone, Debug)]
@@ -126,7 +126,7 @@ fn devices(records: &[Record]) -> Vec<Device> {
             driver: record.driver.clone(),
             backend: record.backend.clone(),
             tier: record.tier.clone(),
-            timing: record.timing.words(),
+            timing: timing_words(record.timing),
         };
         if !devices.contains(&device) {
             devices.push(device);

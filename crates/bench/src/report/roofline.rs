@@ -76,7 +76,7 @@ pub(super) fn roofline(records: &[Record], ceilings: &Ceilings) -> Option<Roofli
         .iter()
         .filter_map(|record| {
             let roofline = record.roofline?;
-            let rate = 1e3 * roofline.fmas / record.sparse_ms;
+            let rate = 1e3 * roofline.work.fmas / record.sparse_ms;
             // A logarithm needs a positive number.
             (rate > 0.0 && rate.is_finite() && roofline.intensity() > 0.0)
                 .then_some((record, roofline, rate))

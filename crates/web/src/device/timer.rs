@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use futures_channel::oneshot;
 use sparse_gpu::{Error, Gpu, wgpu};
+use sparse_measure::{Timing, elapsed};
 use web_time::Instant;
 
 /// Two timestamps of 8 bytes.
@@ -13,41 +14,22 @@ const STAMP_BYTES: u64 = 16;
 /// Records an operation into a pass.
 pub type Recorder<'a> = &'a mut dyn FnMut(&mut wgpu::ComputePass<'_>) -> Result<(), Error>;
 
-/// How times are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timing {
-    /// Timestamps of the GPU around the pass.
-    Gpu,
-    /// The clock around submitting and the answer that the work is done.
-    Wall,
+/// A way to take times as the page says it.
+pub const fn timing_words(timing: Timing) -> &'static str {
+    match timing {
+        Timing::Gpu => "timestamps of the GPU",
+        Timing::Wall => {
+            "the clock around submitting and the answer that the work is done, since this adapter or browser has no timestamps"
+        }
+    }
 }
 
-impl Timing {
-    /// `gpu` or `wall`, as records have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gpu => "gpu",
-            Self::Wall => "wall",
-        }
-    }
-
-    /// As the page says it.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Gpu => "timestamps of the GPU",
-            Self::Wall => {
-                "the clock around submitting and the answer that the work is done, since this adapter or browser has no timestamps"
-            }
-        }
-    }
-
-    /// A run shorter than this is repeated inside of one pass. Browsers round timestamps to 0.1 ms, their clocks to as much as 1 ms, and an answer
-    /// takes about 1 ms: 1 % to 3 %.
-    pub const fn shortest_run(self) -> Duration {
-        match self {
-            Self::Gpu => Duration::from_millis(10),
-            Self::Wall => Duration::from_millis(40),
-        }
+/// A run shorter than this is repeated inside of one pass. Browsers round timestamps to 0.1 ms, their clocks to as much as 1 ms, and an answer
+/// takes about 1 ms: 1 % to 3 %.
+pub const fn shortest_run(timing: Timing) -> Duration {
+    match timing {
+        Timing::Gpu => Duration::from_millis(10),
+        Timing::Wall => Duration::from_millis(40),
     }
 }
 
@@ -126,7 +108,7 @@ impl Timer {
     /// Records `record` so often into one pass, submits it, and gives the time that the pass took once it is done.
     ///
     /// # Errors
-    /// Those of `record`; where the device is lost; where the time is 0 because the browser's clock does not move.
+    /// Those of `record`; where the device is lost; [`sparse_measure::ClockError`].
     pub async fn time(&self, repeats: u32, record: Recorder<'_>) -> anyhow::Result<Duration> {
         let device = self.gpu.device();
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
@@ -185,12 +167,7 @@ impl Timer {
             bytemuck::pod_read_unaligned(&view)
         };
         stamps.readable.unmap();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a run lasts far less than 2^52 ticks"
-        )]
-        let nanoseconds = ticks[1].saturating_sub(ticks[0]) as f64 * stamps.nanoseconds_per_tick;
-        Ok(Duration::from_secs_f64(nanoseconds * 1e-9))
+        Ok(elapsed(ticks, stamps.nanoseconds_per_tick)?)
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     if results.missing.is_empty() && start.elapsed() > FRESH {
         // A machine that was busy before the rows may be free behind them, and low ceilings flatter every row.
         match bench.measure_ceilings() {
-            Ok(()) => results.move_under(bench.ceilings.as_ref()),
+            Ok(ceilings) => results.move_under(ceilings),
             Err(error) => results.failures.push(error.into()),
         }
     }

@@ -26,9 +26,9 @@ pub(super) struct Results {
 
 impl Results {
     /// Tells every row's share of these ceilings.
-    pub(super) fn move_under(&mut self, ceilings: Option<&Ceilings>) {
+    pub(super) fn move_under(&mut self, ceilings: &Ceilings) {
         for record in &mut self.records {
-            if let (Some(roofline), Some(ceilings)) = (&mut record.roofline, ceilings) {
+            if let Some(roofline) = &mut record.roofline {
                 *roofline = roofline.under(ceilings, record.sparse_ms);
             }
         }
@@ -175,10 +175,10 @@ mod tests {
         };
         let mut ceilings = crate::fixture::ceilings();
         let share = |results: &Results| results.records[0].roofline.unwrap().share;
-        results.move_under(Some(&ceilings));
+        results.move_under(&ceilings);
         let before = share(&results);
         ceilings.fmas_per_second *= 2.0;
-        results.move_under(Some(&ceilings));
+        results.move_under(&ceilings);
         assert_eq!(share(&results), before / 2.0);
     }
 

@@ -331,9 +331,9 @@ mod tests {
 
     use super::*;
     use crate::commands::open;
+    use crate::compare::attention::fixture::overwriting;
     use crate::compare::attention::planted;
 
-    /// Somebody else writes while runs are timed.
     #[test]
     fn a_result_that_the_timed_runs_leave_otherwise_makes_the_row_wrong() {
         let bench = Bench::new(open(None).unwrap(), Duration::ZERO);
@@ -354,13 +354,7 @@ mod tests {
             let right = measure(&bench, job, &mut |_| ()).unwrap().record;
             assert!(right.is_right() && right.faults.is_empty(), "{right:?}");
             let qkv = GpuQkv::upload(&bench.gpu, &inputs, shape).unwrap();
-            let zeros = vec![0_u8; 4 * qkv.v.len()];
-            let overwrite = &mut |progress| {
-                if let Progress::Rounds(..) = progress {
-                    let queue = bench.gpu.queue();
-                    queue.write_buffer(qkv.v.buffer(), qkv.v.offset(), &zeros);
-                }
-            };
+            let overwrite = &mut overwriting(&bench, &qkv);
             let wrong = measure_uploaded(&bench, job, &qkv, overwrite)
                 .unwrap()
                 .record;

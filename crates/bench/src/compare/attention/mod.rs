@@ -1,5 +1,7 @@
 //! One attention layer: dense and sparse on the same device, checked, compared with each other, timed by turns.
 
+#[cfg(test)]
+mod fixture;
 mod measure;
 mod policy;
 mod quality;

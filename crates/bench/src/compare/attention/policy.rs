@@ -221,9 +221,9 @@ mod tests {
     use super::super::Contest;
     use super::*;
     use crate::commands::open;
+    use crate::compare::attention::fixture::overwriting;
     use crate::compare::attention::planted;
 
-    /// Somebody else writes while runs are timed.
     #[test]
     fn a_result_that_the_timed_runs_leave_otherwise_makes_the_row_wrong() {
         let bench = Bench::new(open(None).unwrap(), Duration::ZERO);
@@ -239,13 +239,7 @@ mod tests {
         let right = measure_policy(&bench, job, policy, &mut |_| ()).unwrap();
         assert!(right.record.is_right() && right.record.faults.is_empty());
         let qkv = GpuQkv::upload(&bench.gpu, &inputs, shape).unwrap();
-        let zeros = vec![0_u8; 4 * qkv.v.len()];
-        let overwrite = &mut |progress| {
-            if let Progress::Rounds(..) = progress {
-                let queue = bench.gpu.queue();
-                queue.write_buffer(qkv.v.buffer(), qkv.v.offset(), &zeros);
-            }
-        };
+        let overwrite = &mut overwriting(&bench, &qkv);
         let wrong = measure_uploaded(&bench, job, policy, &qkv, overwrite).unwrap();
         assert!(!wrong.record.is_right(), "{:?}", wrong.record);
         let fault = &wrong.record.faults[0];
