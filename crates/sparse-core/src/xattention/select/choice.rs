@@ -6,6 +6,21 @@ use super::{ExactRow, Wanted};
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChoiceError {
+    /// The row, its scores and the choice do not fit each other.
+    #[error(
+        "the row has {reachable} reachable blocks and {forced} flags of forced ones, there are {scores} scores and {chosen} flags of \
+         chosen blocks; give a flag of forced per reachable block, and a score and a flag of chosen per key block"
+    )]
+    Lengths {
+        /// Reachable blocks of the row.
+        reachable: usize,
+        /// Flags of forced blocks.
+        forced: usize,
+        /// Scores.
+        scores: usize,
+        /// Flags of chosen blocks.
+        chosen: usize,
+    },
     /// A chosen block has no key that the row may see.
     #[error("block {block} was chosen, blocks from {reachable} on cannot be reached")]
     Unreachable {
@@ -25,6 +40,12 @@ pub enum ChoiceError {
     AllWanted {
         /// The block.
         block: usize,
+    },
+    /// Nothing is chosen, though a row with keys has at least one block.
+    #[error("no block was chosen, a row that reaches {reachable} has at least one")]
+    NothingChosen {
+        /// Blocks that can be reached.
+        reachable: usize,
     },
     /// Too few or too many blocks, where their number is fixed.
     #[error("{chosen} blocks were chosen, {wanted} were wanted")]
@@ -78,7 +99,16 @@ impl ExactRow {
         tolerance: f64,
     ) -> Result<(), ChoiceError> {
         let reachable = self.reachable;
-        let is_chosen = |&j: &usize| chosen.get(j).copied().unwrap_or(false);
+        let blocks = scores.len();
+        if self.forced.len() != reachable || reachable > blocks || chosen.len() != blocks {
+            return Err(ChoiceError::Lengths {
+                reachable,
+                forced: self.forced.len(),
+                scores: blocks,
+                chosen: chosen.len(),
+            });
+        }
+        let is_chosen = |&j: &usize| chosen[j];
         if let Some(block) = (reachable..chosen.len()).find(is_chosen) {
             return Err(ChoiceError::Unreachable { block, reachable });
         }
@@ -118,13 +148,16 @@ impl ExactRow {
                 missing.map_or(Ok(()), |block| Err(ChoiceError::AllWanted { block }))
             }
             Wanted::Share(share) => {
+                if count == 0 {
+                    return Err(ChoiceError::NothingChosen { reachable });
+                }
                 let wanted = share * total;
                 let mass: f64 = (0..reachable).filter(is_chosen).map(|j| scores[j]).sum();
                 if mass < wanted - slack {
                     return Err(ChoiceError::TooLittle { mass, wanted });
                 }
                 order?;
-                // A row with keys has at least one block.
+                // The one block that a row has at least need not be needed.
                 match least.map(|block| (block, mass - scores[block])) {
                     Some((block, mass)) if count > 1 && mass >= wanted + slack => {
                         Err(ChoiceError::TooMuch {
@@ -249,6 +282,58 @@ mod tests {
         let scores = [0.25, 0.5, 0.25];
         assert_eq!(check(scores, &[false, true, false], 0.0), Ok(()));
         assert!(check(scores, &[true, true, false], 0.0).is_err());
+        let nothing = Err(ChoiceError::NothingChosen { reachable: 3 });
+        assert_eq!(check(scores, &[false; 3], 0.0), nothing);
+        // Nor does a tolerance that forgives all that is missing forgive a row without blocks.
+        let row = ExactRow {
+            wanted: Wanted::Share(0.5),
+            ..row
+        };
+        assert_eq!(row.check_choice(&scores, &[false; 3], 0.6), nothing);
+    }
+
+    #[test]
+    fn a_row_without_keys_has_no_block() {
+        let row = ExactRow {
+            reachable: 0,
+            forced: vec![],
+            wanted: Wanted::Share(0.5),
+        };
+        assert_eq!(row.check_choice(&[0.0; 2], &[false; 2], 0.0), Ok(()));
+        assert_eq!(row.check_choice(&[], &[], 0.0), Ok(()));
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_each_other_are_refused() {
+        let check = |reachable, forced: usize, scores: usize, chosen: usize| {
+            let row = ExactRow {
+                reachable,
+                forced: vec![false; forced],
+                wanted: Wanted::Share(0.5),
+            };
+            row.check_choice(&vec![1.0; scores], &vec![true; chosen], 1.0)
+        };
+        assert_eq!(check(1, 1, 1, 1), Ok(()));
+        for (reachable, forced, scores, chosen) in [
+            (1, 0, 1, 1),
+            (1, 2, 2, 2),
+            (2, 2, 1, 1),
+            (1, 1, 1, 0),
+            (1, 1, 1, 2),
+        ] {
+            let expected = ChoiceError::Lengths {
+                reachable,
+                forced,
+                scores,
+                chosen,
+            };
+            assert_eq!(check(reachable, forced, scores, chosen), Err(expected));
+        }
+        assert_eq!(
+            check(1, 0, 1, 1).unwrap_err().to_string(),
+            "the row has 1 reachable blocks and 0 flags of forced ones, there are 1 scores and 1 flags of chosen blocks; give a \
+             flag of forced per reachable block, and a score and a flag of chosen per key block"
+        );
     }
 
     #[test]
