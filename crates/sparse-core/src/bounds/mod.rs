@@ -10,7 +10,7 @@ mod xattention;
 pub use attention::{AttentionBounds, attention_bounds};
 pub use compare::{Comparison, compare};
 pub use matmul::{cooperative_matmul_bounds, matmul_bounds};
-pub use xattention::{block_score_bounds, selection_tolerance};
+pub use xattention::{block_score_bounds, selection_rounding, selection_tolerance};
 
 /// Unit roundoff of f32, in which every kernel accumulates.
 pub const UNIT_ROUNDOFF: f64 = 5.960_464_477_539_063e-8;

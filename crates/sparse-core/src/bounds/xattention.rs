@@ -27,13 +27,19 @@ pub fn block_score_bounds(reference: &ScoreReference, layout: &XAttentionLayout)
 /// What selecting from such scores may be off by in each of its comparisons, as a share of the row's mass, per block row
 /// `[batch, q_heads, q_blocks]`: the tolerance of [`crate::xattention::ExactRow::check_choice`].
 pub fn selection_tolerance(reference: &ScoreReference, layout: &XAttentionLayout) -> Vec<f64> {
-    let [_, _, _, k_blocks] = reference.scores.shape();
-    // Masses are cut to multiples of 2^-31 of the row's largest, at most its mass, and so is the threshold's share.
-    let cut = (k_blocks + 2) as f64 * 2.0_f64.powi(-31);
+    let rounding = selection_rounding(layout);
     let rows = 0..reference.logit_magnitude.len();
     // The score that is compared, and the total that the threshold is a share of.
-    rows.map(|row| 2.0 * relative_error(reference, row, layout) + cut)
+    rows.map(|row| 2.0 * relative_error(reference, row, layout) + rounding)
         .collect()
+}
+
+/// What the selection itself may be off by in each of its comparisons, as a share of the row's mass: the tolerance of
+/// [`XAttentionLayout::check_choice`] and of [`crate::xattention::ExactRow::check_choice`] where the scores are those that it was made from.
+pub fn selection_rounding(layout: &XAttentionLayout) -> f64 {
+    let [_, _, _, k_blocks] = layout.score_shape();
+    // Masses are multiples of 2^-31 of the row's largest, at most its mass, and so is the threshold's share.
+    (k_blocks + 2) as f64 * 2.0_f64.powi(-31)
 }
 
 /// Of a score of a block row.

@@ -6,6 +6,20 @@ use super::{ExactRow, Wanted};
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChoiceError {
+    /// Scores and choice of another problem.
+    #[error(
+        "{scores} scores and {chosen} flags of chosen blocks are not of this problem, whose rows have {score_blocks} and {blocks}"
+    )]
+    OtherProblem {
+        /// Scores.
+        scores: usize,
+        /// Flags of chosen blocks.
+        chosen: usize,
+        /// Key blocks of a row of the scores, padding included.
+        score_blocks: usize,
+        /// Key blocks of a row of the mask.
+        blocks: usize,
+    },
     /// The row, its scores and the choice do not fit each other.
     #[error(
         "the row has {reachable} reachable blocks and {forced} flags of forced ones, there are {scores} scores and {chosen} flags of \
@@ -38,6 +52,18 @@ pub enum ChoiceError {
     /// A block is missing though all must be chosen: the threshold is 1, or the row has no mass.
     #[error("block {block} was not chosen, though every block must be")]
     AllWanted {
+        /// The block.
+        block: usize,
+    },
+    /// A block is missing that every right choice has.
+    #[error("block {block} was not chosen, though every right choice has it")]
+    Missing {
+        /// The block.
+        block: usize,
+    },
+    /// A block is chosen that no right choice has.
+    #[error("block {block} was chosen, though no right choice has it")]
+    NotWanted {
         /// The block.
         block: usize,
     },

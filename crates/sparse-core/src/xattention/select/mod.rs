@@ -1,5 +1,6 @@
 //! Which blocks to keep.
 
+mod check;
 mod choice;
 mod exact;
 mod reference;
@@ -57,7 +58,9 @@ pub fn xattention_select(
         match layout.reference() {
             _ if !layout.options().is_sparse(head) => layout.kind_row(head, q_block),
             None => layout.exact_row(item, head, q_block).select(row),
-            Some(reference) => reference::select_row(row, [item, head, q_block], layout, reference),
+            Some(reference) => {
+                reference::select_row(row, [item, head, q_block], layout, reference, 0.0)
+            }
         }
     };
     // Blocks are asked for row by row. A problem without keys has none, however many rows it has.

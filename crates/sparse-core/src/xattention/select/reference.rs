@@ -3,12 +3,14 @@
 use super::by_score;
 use crate::xattention::{ReferenceLayout, XAttentionLayout};
 
-/// Per key block of the padded `scores` of block row `[item, head, query block]`, whether it is selected.
+/// Per key block of the padded `scores` of block row `[item, head, query block]`, whether it is selected, where `more` is added to
+/// the threshold: an error of so much of the row's mass in every comparison. Above 1 every block is wanted.
 pub(super) fn select_row(
     scores: &[f64],
     [item, head, q_block]: [usize; 3],
     layout: &XAttentionLayout,
     reference: &ReferenceLayout,
+    more: f64,
 ) -> Vec<bool> {
     let options = layout.options();
     let [_, _, q_blocks, _] = layout.score_shape();
@@ -30,7 +32,13 @@ pub(super) fn select_row(
     } else {
         scores.len()
     };
-    let wanted = threshold * scores.iter().sum::<f64>();
+    let total: f64 = scores.iter().sum();
+    // Without mass nothing is wanted, whatever the error: an infinite share of nothing would be NaN.
+    let wanted = if total > 0.0 {
+        (threshold + more) * total
+    } else {
+        0.0
+    };
     let mut mass: f64 = (0..scores.len())
         .filter(|&j| selected[j])
         .map(|j| scores[j])
