@@ -1,4 +1,5 @@
 {%- import "shared/grid.wgsl" as grid -%}
+{%- set unit = "top_exponent" if exact else "top_exponent, least" -%}
 {%- if top_k %}
 // Per block row, the key blocks to keep: those that are forced and, by score descending and index ascending, as many more as make a count.
 {%- else %}
@@ -10,7 +11,8 @@
 // Nothing is sorted. Non-negative floats order as their bits do: a bisection over the 31 bits finds the score of the last block taken, a
 // second one over the bits of the index finds which of its equals is the last. {% if top_k %}Every block weighs 1.
 // {% else %}Masses are added as integers, relative to the row's largest
-// score and exact to 2^-31 of it: sums do not depend on their order, and no compiler can reassociate them. {% endif %}{% if row_lanes == 1 %}One invocation owns
+// score and exact to 2^-31 of it: sums do not depend on their order, and no compiler can reassociate them. {% if not exact %}For a threshold of 1 no
+// mass is too small to count. {% endif %}{% endif %}{% if row_lanes == 1 %}One invocation owns
 // a row.{% else %}{{ row_lanes }} invocations own
 // a row and add their parts through workgroup memory.{% endif %}
 
@@ -41,7 +43,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> scores: array<f32>;
-// Per head: {% if top_k %}blocks of a row{% else %}floor(threshold * 2^32), 0xffffffff for 1{% endif %}; its kind; blocks of sinks and recent blocks of a streaming one.
+// Per head: {% if top_k %}blocks of a row{% else %}floor(threshold * 2^32), at least 1 above 0, 0xffffffff for 1{% endif %}; its kind; blocks of sinks and recent blocks of a streaming one.
 @group(0) @binding(2) var<storage, read> head_rules: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> mask_words: array<u32>;
 {%- if forced_mask %}
@@ -199,12 +201,14 @@ fn bits_of(row: Row, j: u32) -> u32 { return bitcast<u32>(max(scores[row.base + 
 // Every block counts the same.
 fn mass_of(bits: u32, top_exponent: u32) -> vec2<u32> { return vec2<u32>(1u, 0u); }
 {%- else -%}
-// A score as a multiple of 2^-31 of the power of two at or below the row's largest, given by its exponent.
-fn mass_of(bits: u32, top_exponent: u32) -> vec2<u32> {
+// A score as a multiple of 2^-31 of the power of two at or below the row's largest, given by its exponent{% if not exact %}; at least `least` where
+// there is any{% endif %}.
+fn mass_of(bits: u32, top_exponent: u32{% if not exact %}, least: u32{% endif %}) -> vec2<u32> {
     let exponent = max(bits >> 23u, 1u);
     let digits = ((bits & 0x7fffffu) | select(0u, 0x800000u, bits >> 23u > 0u)) << 8u;
     let shift = top_exponent - exponent;
-    return vec2<u32>(select(0u, digits >> min(shift, 31u), shift < 32u), 0u);
+    let units = select(0u, digits >> min(shift, 31u), shift < 32u);
+    return vec2<u32>({% if exact %}units{% else %}max(units, min(bits, least)){% endif %}, 0u);
 }
 {%- endif %}
 
@@ -232,12 +236,16 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     for (var j = lane; j < row.counted; j += ROW_LANES) { top = max(top, bits_of(row, j)); }
     top = row_max(top, lane);
     let top_exponent = max(top >> 23u, 1u);
+{%- if not exact %}
+    // All blocks that have mass, however little, make the whole of it.
+    let least = select(0u, 1u, rule.x == NONE);
+{%- endif %}
 
     var total = vec2<u32>(0u);
     var forced_part = vec2<u32>(0u);
     var any_forced = 0u;
     for (var j = lane; j < row.counted; j += ROW_LANES) {
-        let mass = mass_of(bits_of(row, j), top_exponent);
+        let mass = mass_of(bits_of(row, j), {{ unit }});
         total = add64(total, mass);
         if (is_forced(row, j)) {
             forced_part = add64(forced_part, mass);
@@ -254,6 +262,10 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let threshold = rule.x;
     var wanted = share_of(total, threshold);
     if (threshold == NONE) { wanted = total; }
+{%- if not exact %}
+    // A share above 0 of any mass is more than nothing, which is what the next block hangs on.
+    if (threshold > 0u && top > 0u && wanted.x == 0u && wanted.y == 0u) { wanted.x = 1u; }
+{%- endif %}
 {%- endif %}
 
     // The largest score such that the blocks of at least this score, with the forced ones, hold enough. Above all scores where nothing is
@@ -264,7 +276,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         var part = vec2<u32>(0u);
         for (var j = lane; j < row.candidates; j += ROW_LANES) {
             let bits = bits_of(row, j);
-            if (bits >= candidate && !is_forced(row, j)) { part = add64(part, mass_of(bits, top_exponent)); }
+            if (bits >= candidate && !is_forced(row, j)) { part = add64(part, mass_of(bits, {{ unit }})); }
         }
         let mass = add64(forced, row_sum(part, lane));
         if (!less64(mass, wanted)) { cut = candidate; }
@@ -272,7 +284,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     var above = vec2<u32>(0u);
     for (var j = lane; j < row.candidates; j += ROW_LANES) {
         let bits = bits_of(row, j);
-        if (bits > cut && !is_forced(row, j)) { above = add64(above, mass_of(bits, top_exponent)); }
+        if (bits > cut && !is_forced(row, j)) { above = add64(above, mass_of(bits, {{ unit }})); }
     }
     above = add64(forced, row_sum(above, lane));
 
@@ -283,7 +295,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         var part = vec2<u32>(0u);
         for (var j = lane; j < min(candidate, row.candidates); j += ROW_LANES) {
             let bits = bits_of(row, j);
-            if (bits == cut && !is_forced(row, j)) { part = add64(part, mass_of(bits, top_exponent)); }
+            if (bits == cut && !is_forced(row, j)) { part = add64(part, mass_of(bits, {{ unit }})); }
         }
         if (less64(add64(above, row_sum(part, lane)), wanted)) { last_equal = candidate; }
     }

@@ -198,6 +198,66 @@ fn reference_rules_are_those_of_the_reference() {
     }
 }
 
+/// A threshold of 1 takes every block that has mass, one above 0 a block more than 0 does, however little either is.
+#[test]
+fn reference_mode_counts_masses_and_shares_that_round_to_nothing() {
+    // The last row, of blocks of four tokens.
+    let last_row = |q_blocks: usize, chunk: usize, causal, threshold: f64, scores: &[f64]| {
+        let shape = AttentionShape::try_new(1, 1, 1, 4 * q_blocks, 4 * scores.len(), 4).unwrap();
+        let options = XAttentionOptions {
+            block: 4,
+            stride: 2,
+            threshold: threshold.into(),
+            causal,
+            mode: Mode::Reference(ReferenceOptions {
+                chunk: Some(4 * chunk),
+                ..ReferenceOptions::default()
+            }),
+            ..XAttentionOptions::default()
+        };
+        let layout = options.layout(shape).unwrap();
+        let scores = scores.repeat(layout.score_shape()[2]);
+        let expected = block_scores_of(layout.score_shape(), scores.clone());
+        let expected = xattention_select(&expected, &layout).unwrap();
+        for lanes in LANES {
+            let mask = gpu_select(&scores, shape, &options, lanes);
+            let differences = mask_differences(&mask, &expected);
+            assert!(
+                differences.is_empty(),
+                "{options:?} {lanes:?}: {differences:?}"
+            );
+        }
+        expected.row(0, 0, q_blocks - 1).collect::<Vec<_>>()
+    };
+    let least = 2.0_f64.powi(-40);
+    assert_eq!(last_row(1, 1, false, 1.0, &[16.0, least]), [0, 1]);
+    assert_eq!(
+        last_row(1, 1, false, 1.0, &[0.0, least, 16.0, 0.0]),
+        [0, 1, 2]
+    );
+    assert_eq!(
+        last_row(1, 1, true, 1.0, &[16.0, least, 0.0, 16.0]),
+        [0, 1, 3]
+    );
+    // The first chunk takes one more.
+    assert_eq!(
+        last_row(4, 4, true, 1.0, &[16.0, 0.0, least, 0.0]),
+        [0, 1, 2, 3]
+    );
+    assert_eq!(last_row(1, 1, false, 1e-12, &[0.25, 0.5, 0.25]), [0, 1]);
+    assert_eq!(last_row(1, 1, false, 0.0, &[0.25, 0.5, 0.25]), [0]);
+    assert_eq!(
+        last_row(4, 4, true, 1e-12, &[0.25, 0.5, 0.125, 0.125]),
+        [0, 1, 3]
+    );
+    assert_eq!(
+        last_row(4, 4, true, 0.0, &[0.25, 0.5, 0.125, 0.125]),
+        [0, 3]
+    );
+    // Nothing is no share of anything.
+    assert_eq!(last_row(4, 4, true, 1.0, &[0.0; 4]), [0, 3]);
+}
+
 #[test]
 fn each_head_has_its_own_threshold_in_every_item() {
     let shape = AttentionShape::try_new(3, 4, 2, 64, 64, 4).unwrap();

@@ -59,7 +59,7 @@ pub(crate) fn head_rule(options: &XAttentionOptions, head: usize, k_blocks: usiz
     }
 }
 
-/// A share in units of 2^-32, rounded down; all ones for 1.
+/// A share in units of 2^-32, rounded down, but at least one where there is a share; all ones for 1.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -69,7 +69,8 @@ fn fixed(share: f64) -> u32 {
     if share >= 1.0 {
         return u32::MAX;
     }
-    ((share * 4_294_967_296.0) as u32).min(u32::MAX - 1)
+    let least = u32::from(share > 0.0);
+    ((share * 4_294_967_296.0) as u32).clamp(least, u32::MAX - 1)
 }
 
 #[cfg(test)]
@@ -77,8 +78,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_rounded_down_and_one_stands_apart() {
+    fn shares_are_rounded_down_but_not_to_nothing_and_one_stands_apart() {
         assert_eq!([0.0, 0.5, 1.0].map(fixed), [0, 1 << 31, u32::MAX]);
+        assert_eq!([f64::MIN_POSITIVE, 1e-10].map(fixed), [1, 1]);
+        assert_eq!(fixed(2.9 / 4_294_967_296.0), 2);
         assert_eq!(fixed(1.0 - f64::EPSILON), u32::MAX - 1);
     }
 }
