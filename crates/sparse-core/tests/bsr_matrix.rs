@@ -128,9 +128,29 @@ fn each_broken_invariant_has_its_message() {
             vec![],
             vec![]
         )),
-        "a 1048576 x 1048576 matrix in blocks of 1 x 1 is too large: its padded form must be addressable and have \
-         fewer than 2^32 blocks"
+        "a 1048576 x 1048576 matrix in blocks of 1 x 1 is too large: a block and the padded matrix must be addressable, \
+         with fewer than 2^32 blocks"
     );
+    // Nothing is stored of it, but a block must be one that could be.
+    let empty = Matrix::<f32>::zeros(0, 5).unwrap();
+    let block = (1 << 40, 1 << 40);
+    for refused in [
+        message(BsrMatrix::from_dense(&empty, block)),
+        message(BsrMatrix::try_new(
+            0,
+            5,
+            block,
+            vec![0],
+            vec![],
+            Vec::<f32>::new(),
+        )),
+    ] {
+        assert_eq!(
+            refused,
+            "a 0 x 5 matrix in blocks of 1099511627776 x 1099511627776 is too large: a block and the padded matrix must be \
+             addressable, with fewer than 2^32 blocks"
+        );
+    }
     let dense = Matrix::new(3, 5, vec![0.0; 15]);
     // Fewer columns, fewer rows, as many elements.
     for (rows, cols, indptr) in [

@@ -14,10 +14,10 @@ pub enum BsrError {
         /// Block columns asked for.
         cols: usize,
     },
-    /// Sizes whose dense form no memory can hold, or more block columns than `u32` indices reach.
+    /// Sizes whose dense form no memory can hold, blocks that none can hold, or more block columns than `u32` indices reach.
     #[error(
-        "a {rows} x {cols} matrix in blocks of {block_rows} x {block_cols} is too large: its padded form must be \
-         addressable and have fewer than 2^32 blocks"
+        "a {rows} x {cols} matrix in blocks of {block_rows} x {block_cols} is too large: a block and the padded \
+         matrix must be addressable, with fewer than 2^32 blocks"
     )]
     TooLarge {
         /// Rows asked for.

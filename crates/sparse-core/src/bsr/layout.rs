@@ -44,14 +44,15 @@ impl BsrLayout {
         u32::try_from(blocks).ok()?;
         u32::try_from(self.block_rows()).ok()?;
         u32::try_from(self.block_cols()).ok()?;
-        // The padded form bounds everything that is stored; eight bytes are the widest element (f64, references).
+        // The padded form bounds everything that is stored. A block is no larger, unless the matrix is empty.
         let padded_rows = self.block_rows().checked_mul(self.block.0)?;
         let padded_cols = self.block_cols().checked_mul(self.block.1)?;
-        padded_rows
-            .checked_mul(padded_cols)?
-            .checked_mul(size_of::<f64>())
-            .filter(|&bytes| isize::try_from(bytes).is_ok())
-            .map(|_| ())
+        for (rows, cols) in [(padded_rows, padded_cols), self.block] {
+            // Eight bytes are the widest element (f64, references).
+            let bytes = rows.checked_mul(cols)?.checked_mul(size_of::<f64>())?;
+            isize::try_from(bytes).ok()?;
+        }
+        Some(())
     }
 
     pub(crate) fn block_rows(&self) -> usize {
@@ -102,6 +103,10 @@ mod tests {
             (1 << 33, 0, (1, 1)),
             (1 << 16, 1 << 16, (1, 1)),
             (1 << 40, 1 << 40, (1 << 20, 1 << 30)),
+            // Empty, of blocks that cannot be.
+            (0, 0, (1 << 32, 1 << 32)),
+            (0, 5, (1 << 32, 1 << 29)),
+            (5, 0, (usize::MAX, 2)),
         ] {
             assert!(
                 matches!(
@@ -115,8 +120,8 @@ mod tests {
             BsrLayout::try_new(1 << 16, 1 << 16, (1, 1))
                 .unwrap_err()
                 .to_string(),
-            "a 65536 x 65536 matrix in blocks of 1 x 1 is too large: its padded form must be addressable and have \
-             fewer than 2^32 blocks"
+            "a 65536 x 65536 matrix in blocks of 1 x 1 is too large: a block and the padded matrix must be addressable, \
+             with fewer than 2^32 blocks"
         );
         assert_eq!(
             BsrLayout::try_new(4, 4, (0, 2)).unwrap_err().to_string(),
