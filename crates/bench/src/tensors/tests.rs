@@ -135,6 +135,19 @@ fn tensors_that_do_not_fit_say_what_is_possible() {
     );
 }
 
+/// Tensors without a token are empty, however many heads they have.
+#[test]
+fn more_heads_than_any_memory_holds_the_rules_of_are_refused() {
+    let tensor = r#"{"dtype":"F32","shape":[1,4294967295,0,16],"data_offsets":[0,0]}"#;
+    let header = format!(r#"{{"q":{tensor},"k":{tensor},"v":{tensor}}}"#);
+    let (_folder, path) = file_of(&with_header(&header, &[]));
+    let message = Qkv::read(&path).unwrap_err().to_string();
+    assert!(
+        message.starts_with("1 batch items of 4294967295 query heads are more than the 16777216"),
+        "{message}"
+    );
+}
+
 #[test]
 fn a_failed_write_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Errors of attention: one variant per rule.
 
-use super::{AttentionShape, MAX_TOKENS};
+use super::{AttentionShape, MAX_HEADS, MAX_TOKENS};
 
 /// Shapes that do not make an attention problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +77,17 @@ pub enum AttentionShapeError {
     TooLong {
         /// Tokens asked for.
         tokens: usize,
+    },
+    /// More query heads than [`MAX_HEADS`], those of all batch items together.
+    #[error(
+        "{batch} batch items of {q_heads} query heads are more than the {MAX_HEADS} heads in all that attention accepts; split the batch \
+         or the heads"
+    )]
+    TooManyHeads {
+        /// Batch items.
+        batch: usize,
+        /// Query heads of each.
+        q_heads: usize,
     },
     /// The tensors have more elements than this machine can address.
     #[error(

@@ -17,5 +17,5 @@ pub use kinds::{HeadKind, mask_of_kinds};
 pub use options::AttentionOptions;
 pub use packing::{PackedShape, Packing, PackingError};
 pub use reference::{AttentionReference, block_attention, block_attention_of_queries};
-pub use shape::{AttentionShape, MAX_TOKENS};
+pub use shape::{AttentionShape, MAX_HEADS, MAX_TOKENS};
 pub use varlen::varlen_attention;

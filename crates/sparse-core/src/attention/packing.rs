@@ -130,7 +130,7 @@ impl PackedShape {
     /// Checks the sizes. There may be no items, and items may have no queries or no keys.
     ///
     /// # Errors
-    /// `Items`, `Heads`, `EmptyHead`, `TooLong` or `TooLarge` of [`AttentionShapeError`].
+    /// `Items`, `Heads`, `EmptyHead`, `TooLong`, `TooLarge` or `TooManyHeads` of [`AttentionShapeError`].
     pub fn try_new(
         q_heads: usize,
         kv_heads: usize,

@@ -5,6 +5,10 @@ use super::{Alignment, AttentionShapeError};
 /// The longest sequence that attention accepts, in tokens: positions, padded lengths and their sums then fit 32 bits.
 pub const MAX_TOKENS: usize = 1 << 30;
 
+/// The most query heads that attention accepts, those of all batch items together: what is kept for each of them then fits in memory, however
+/// few tokens there are.
+pub const MAX_HEADS: usize = 1 << 24;
+
 /// Sizes of one attention problem: q `[batch, q_heads, q_len, head_dim]`, k and v `[batch, kv_heads, k_len, head_dim]`.
 ///
 /// Query head `h` uses key/value head [`kv_head(h)`](Self::kv_head). In causal attention the sequences end together:
@@ -23,7 +27,7 @@ impl AttentionShape {
     /// Checks the sizes. `batch`, `q_len` and `k_len` may be zero.
     ///
     /// # Errors
-    /// `Heads`, `EmptyHead`, `TooLong` or `TooLarge` of [`AttentionShapeError`].
+    /// `Heads`, `EmptyHead`, `TooLong`, `TooLarge` or `TooManyHeads` of [`AttentionShapeError`].
     pub fn try_new(
         batch: usize,
         q_heads: usize,
@@ -54,8 +58,12 @@ impl AttentionShape {
         [batch, q_heads, tokens, head_dim]
             .iter()
             .try_fold(8_usize, |bytes, &n| bytes.checked_mul(n.max(1)))
-            .map(|_| shape)
-            .ok_or(AttentionShapeError::TooLarge(shape))
+            .ok_or(AttentionShapeError::TooLarge(shape))?;
+        // This does not overflow, as that did not. Without items something may still be kept for each head of one.
+        if batch.max(1) * q_heads > MAX_HEADS {
+            return Err(AttentionShapeError::TooManyHeads { batch, q_heads });
+        }
+        Ok(shape)
     }
 
     /// The problem of q `[batch, q_heads, q_len, head_dim]` and k `[batch, kv_heads, k_len, head_dim]`.
@@ -268,6 +276,21 @@ mod tests {
             )
         );
         assert!(AttentionShape::try_new(1, 1, 1, MAX_TOKENS, MAX_TOKENS, 1).is_ok());
+        // Without tokens all tensors are empty, and any number of heads takes no memory.
+        let heads = usize::try_from(u32::MAX).unwrap();
+        for (batch, q_heads) in [(1, heads), (0, heads), (heads, 1), (1 << 12, (1 << 12) + 1)] {
+            assert_eq!(
+                AttentionShape::of_qk(&[batch, q_heads, 0, 16], &[batch, 1, 0, 16]),
+                Err(E::TooManyHeads { batch, q_heads })
+            );
+        }
+        assert_eq!(
+            AttentionShape::try_new(3, heads, 1, 0, 0, 16)
+                .unwrap_err()
+                .to_string(),
+            "3 batch items of 4294967295 query heads are more than the 16777216 heads in all that attention accepts; split the batch or the heads"
+        );
+        assert!(AttentionShape::try_new(1 << 12, 1 << 12, 1, 0, 0, 16).is_ok());
         // An empty batch does not hide sizes that overflow.
         for (batch, heads) in [(usize::MAX, 1), (0, usize::MAX)] {
             assert!(matches!(

@@ -197,7 +197,7 @@ mod tests {
     /// Rows without a block take no memory, in the scores and in the mask.
     #[test]
     fn without_keys_any_number_of_rows_is_selected_from() {
-        let (batch, heads, q_len) = (1 << 14, 1 << 14, 1 << 28);
+        let (batch, heads, q_len) = (1 << 12, 1 << 12, 1 << 28);
         let shape = AttentionShape::try_new(batch, heads, heads, q_len, 0, 1).unwrap();
         let options = XAttentionOptions {
             block: 1,
