@@ -17,7 +17,7 @@ use crate::{BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, MatrixVi
 /// ```
 ///
 /// # Errors
-/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendLength`], [`MatmulError::TooLarge`] and
+/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendShape`], [`MatmulError::TooLarge`] and
 /// [`MatmulError::OutOfMemory`].
 pub fn bsr_matmul<'a, X: Element, W: Element>(
     x: impl Into<MatrixView<'a, X>>,

@@ -55,6 +55,7 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
         c.extend(values.iter().map(|value| value.to_f64()));
         epilogue.addend = Some(Addend {
             beta: f64::from(beta),
+            shape: (selection.count() * br, bc),
             c,
             dtype: W::DTYPE,
         });

@@ -16,7 +16,7 @@ use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView};
 /// ```
 ///
 /// # Errors
-/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendLength`], [`MatmulError::TooLarge`] and
+/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendShape`], [`MatmulError::TooLarge`] and
 /// [`MatmulError::OutOfMemory`].
 pub fn dense_matmul<'a, X: Element, W: Element>(
     x: impl Into<MatrixView<'a, X>>,

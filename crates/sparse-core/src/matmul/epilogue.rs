@@ -24,15 +24,17 @@ pub struct Epilogue {
     pub activation: Activation,
 }
 
-/// `beta * c`: what a product is added to. With `beta = 0`, as in BLAS, nothing of `c` comes through.
+/// `beta * c`: what a product is added to, made by [`Epilogue::with_addend`]. With `beta = 0`, as in BLAS, nothing of `c` comes through.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Addend {
     /// The factor.
-    pub beta: f64,
-    /// `[tokens, n_out]`, row-major, already widened from its storage type.
-    pub c: Vec<f64>,
+    pub(crate) beta: f64,
+    /// Rows and columns of c, which make its length: `[tokens, n_out]`.
+    pub(crate) shape: (usize, usize),
+    /// Row-major, already widened from its storage type.
+    pub(crate) c: Vec<f64>,
     /// The storage type of c: what is subnormal in it may be read as zero.
-    pub dtype: DType,
+    pub(crate) dtype: DType,
 }
 
 impl Epilogue {
@@ -72,6 +74,7 @@ impl Epilogue {
         Ok(Self {
             addend: Some(Addend {
                 beta: f64::from(beta),
+                shape: (c.rows(), c.cols()),
                 c: widened,
                 dtype: T::DTYPE,
             }),

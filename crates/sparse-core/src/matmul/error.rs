@@ -22,17 +22,18 @@ pub enum MatmulError {
         /// Numbers given.
         actual: usize,
     },
-    /// What is added does not have one number per output.
+    /// What is added does not have the shape of the outputs.
     #[error(
-        "x has {tokens} rows and w has {n_out}, so what is added must have {tokens} x {n_out} numbers, but it has {actual}"
+        "x has {tokens} rows and w has {n_out}, so what is added must be {tokens} x {n_out}, but it is {} x {}",
+        actual.0, actual.1
     )]
-    AddendLength {
+    AddendShape {
         /// Rows of `x`.
         tokens: usize,
         /// Output features.
         n_out: usize,
-        /// Numbers given.
-        actual: usize,
+        /// Rows and columns given.
+        actual: (usize, usize),
     },
     /// Operands of a sampled product that do not fit its blocks, or blocks that differ.
     #[error(

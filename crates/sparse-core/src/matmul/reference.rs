@@ -156,12 +156,11 @@ fn multiply_rows<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
         });
     }
     let addend = epilogue.addend.as_ref();
-    let outputs = x.rows().checked_mul(n_out);
-    if let Some(addend) = addend.filter(|addend| Some(addend.c.len()) != outputs) {
-        return Err(MatmulError::AddendLength {
+    if let Some(addend) = addend.filter(|addend| addend.shape != (x.rows(), n_out)) {
+        return Err(MatmulError::AddendShape {
             tokens: x.rows(),
             n_out,
-            actual: addend.c.len(),
+            actual: addend.shape,
         });
     }
     let token_count = tokens.len();

@@ -17,7 +17,7 @@ use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView, NmMatri
 /// ```
 ///
 /// # Errors
-/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendLength`], [`MatmulError::TooLarge`] and
+/// [`MatmulError::InputFeatures`], [`MatmulError::BiasLength`], [`MatmulError::AddendShape`], [`MatmulError::TooLarge`] and
 /// [`MatmulError::OutOfMemory`].
 pub fn nm_matmul<'a, X: Element, W: Element>(
     x: impl Into<MatrixView<'a, X>>,

@@ -90,11 +90,17 @@ fn an_epilogue_scales_and_adds_and_factors_of_zero_take_nothing() {
     assert_eq!(sampled.y[2..], product.y[..2]);
     let nothing = Epilogue::NONE.with_alpha(0.0).with_addend(0.0, &c).unwrap();
     assert_eq!(dense_matmul(&x, &w, &nothing).unwrap().y, [0.0; 4]);
-    let short = Epilogue::NONE.with_addend(1.0, &x).unwrap();
-    assert_eq!(
-        dense_matmul(&x, &w, &short).unwrap_err().to_string(),
-        "x has 2 rows and w has 2, so what is added must have 2 x 2 numbers, but it has 2"
-    );
+    // Too short, and as many numbers as there are outputs in another shape.
+    for (rows, cols) in [(2, 1), (1, 4), (4, 1)] {
+        let other = Matrix::new(rows, cols, vec![1.0_f32; rows * cols]);
+        let other = Epilogue::NONE.with_addend(1.0, &other).unwrap();
+        assert_eq!(
+            dense_matmul(&x, &w, &other).unwrap_err().to_string(),
+            format!(
+                "x has 2 rows and w has 2, so what is added must be 2 x 2, but it is {rows} x {cols}"
+            )
+        );
+    }
 }
 
 #[test]
