@@ -77,6 +77,11 @@ pub enum XAttentionError {
         /// Shape that the problem has.
         expected: [usize; 4],
     },
+    /// Forced blocks that no head takes.
+    #[error(
+        "blocks are forced and no head is Sparse, so none takes them; leave them out, or make a head Sparse"
+    )]
+    ForcedWithoutSparse,
     /// A softmax scale that is not a positive finite number.
     #[error(
         "softmax scale {scale} is not positive and finite; leave it out for 1 / sqrt(head_dim)"

@@ -55,6 +55,9 @@ impl XAttentionOptions {
             if given != expected {
                 return Err(XAttentionError::ForcedShape { given, expected });
             }
+            if !self.any_sparse() {
+                return Err(XAttentionError::ForcedWithoutSparse);
+            }
         }
         match self.mode {
             Mode::Exact => Ok(XAttentionLayout {

@@ -41,16 +41,16 @@ pub struct XAttentionOptions {
     pub norm: f64,
     /// Default [`Mode::Exact`].
     pub mode: Mode,
-    /// Exact mode: this many first key blocks are always selected (where reachable). Causal attention selects
+    /// Exact mode: this many first key blocks are always selected by sparse heads (where reachable). Causal attention selects
     /// block 0 in any case; for language models without causality 1 is a good choice. Default 0.
     pub sink_blocks: usize,
     /// Exact mode: this many key blocks, ending at the one where the row's last query stands, are always selected
-    /// (where reachable). Causal attention selects the diagonal in any case. Default 0.
+    /// by sparse heads (where reachable). Causal attention selects the diagonal in any case. Default 0.
     pub recent_blocks: usize,
-    /// Blocks that are always selected besides, `[batch, q_heads, q_blocks, k_blocks]` as [`XAttentionLayout::mask_shape`] has it: the union
+    /// Blocks of sparse heads that are always selected besides, `[batch, q_heads, q_blocks, k_blocks]` as [`XAttentionLayout::mask_shape`] has it: the union
     /// of a pattern of the caller's, such as [`BlockMask::sliding_window`], with what the scores select. In Exact mode they are forced blocks
     /// like the others: their mass counts, and those that a row cannot reach are left out. In Reference mode they are added to the finished
-    /// selection, whatever it is. For a pattern alone no scores are needed: give it to the attention as its mask. Default `None`.
+    /// selection, whatever it is. Those of other heads have no effect, and where no head is sparse they are refused. For a pattern alone no scores are needed: give it to the attention as its mask. Default `None`.
     ///
     /// [`XAttentionLayout::mask_shape`]: super::XAttentionLayout::mask_shape
     pub forced: Option<BlockMask>,

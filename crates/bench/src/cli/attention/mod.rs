@@ -65,14 +65,14 @@ pub struct AttentionArgs {
     /// Logits z of the attention become X tanh(z / X) [default: that of the profile, or off]
     #[arg(long, value_name = "X", value_parser = positive, allow_hyphen_values = true)]
     pub soft_cap: Option<f64>,
-    /// Always select the blocks of the first T keys too [default: as the profile says, or none]
+    /// Always select the blocks of the first T keys too, in sparse heads [default: as the profile says, or none]
     #[arg(long, value_name = "T", value_parser = count, allow_hyphen_values = true)]
     pub sinks: Option<usize>,
-    /// Always select the blocks of the last T keys up to each query too [default: as the profile says, or none]
+    /// Always select the blocks of the last T keys up to each query too, in sparse heads [default: as the profile says, or none]
     #[arg(long, value_name = "T", value_parser = count, allow_hyphen_values = true)]
     pub window: Option<usize>,
-    /// Always select every STEP-th block backwards from that of the query too, COUNT of them [default: as the profile says,
-    /// or none]
+    /// Always select every STEP-th block backwards from that of the query too, COUNT of them, in sparse heads [default: as the
+    /// profile says, or none]
     #[arg(long, value_name = "STEPxCOUNT", allow_hyphen_values = true)]
     pub dilated: Option<Dilated>,
     /// What each query head attends to: dense, sparse or streaming:SINKS:RECENT (blocks), comma-separated, or a .json file

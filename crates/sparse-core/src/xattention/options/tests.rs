@@ -126,6 +126,27 @@ fn options_must_fit_the_shape() {
             Err(E::ForcedShape { given, expected })
         );
     }
+    // Forced blocks are for sparse heads.
+    let streaming = HeadKind::Streaming {
+        sink_blocks: 1,
+        recent_blocks: 1,
+    };
+    let [batch, heads, q_blocks, k_blocks] = expected;
+    let forced = |kinds: [HeadKind; 4]| XAttentionOptions {
+        forced: Some(BlockMask::dense(batch, heads, q_blocks, k_blocks).unwrap()),
+        head_kinds: Some(kinds.to_vec()),
+        ..XAttentionOptions::default()
+    };
+    let (dense, sparse) = (HeadKind::Dense, HeadKind::Sparse);
+    assert_eq!(
+        forced([dense, streaming, dense, dense]).layout(shape),
+        Err(E::ForcedWithoutSparse)
+    );
+    assert!(
+        forced([dense, streaming, sparse, dense])
+            .layout(shape)
+            .is_ok()
+    );
     let (q_len, k_len, chunk) = (3000, 2000, 2048);
     assert_eq!(
         with_reference(|_| ()).layout(shape),
