@@ -51,7 +51,12 @@ fn relative_error(reference: &ScoreReference, row: usize, layout: &XAttentionLay
     // Two roundoffs: a unit in the last place.
     let ulp = 2.0 * UNIT_ROUNDOFF;
     // A logit: its products, the scale (rounded, multiplied), a division good to 2.5 units. And what of it a device may have read as zero.
-    let logit = gamma(products + 8) * magnitude + reference.logit_flushed[row] + SMALLEST_NORMAL;
+    // The result of each step may be flushed, and those before the scale are multiplied by it.
+    let steps = products + 8;
+    let gain = (layout.scale() / layout.options().norm).max(1.0);
+    let logit = gamma(steps) * magnitude
+        + reference.logit_flushed[row]
+        + steps as f64 * SMALLEST_NORMAL * gain;
     // The exponents of a chain of differences down from a group's logit to the row's maximum add up to at most this.
     let exponent = 2.0 * magnitude;
     // Exponentials of a chain: one of the logit, one for each tile that raises the maximum, and in the reduction one for each key block
@@ -162,6 +167,38 @@ mod tests {
         let tolerance = |reference| selection_tolerance(reference, &layout)[1];
         let more = tolerance(&expected) - tolerance(&uncounted);
         assert_within(0.1, more, 8.0 * expected.logit_flushed[1]);
+    }
+
+    /// Scores of a device that flushes products, which a large scale would have made count.
+    #[test]
+    fn products_that_are_flushed_are_scaled_and_within_the_bound() {
+        let score = |k: f32, norm: f64| {
+            let q = Tensor::new(vec![1, 1, 1, 1], vec![2.0_f32.powi(-60)]);
+            let k = Tensor::new(vec![1, 1, 2, 1], vec![k, 0.0]);
+            let options = XAttentionOptions {
+                block: 1,
+                stride: 1,
+                causal: false,
+                scale: Some(norm * 2.0_f64.powi(119)),
+                norm,
+                ..XAttentionOptions::default()
+            };
+            let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
+            let reference = xattention_score(&q, &k, &options).unwrap();
+            (reference, options.layout(shape).unwrap())
+        };
+        for norm in [1.0, 4.0] {
+            // A product of 2^-127, and a logit of 2^-8.
+            let (expected, layout) = score(2.0_f32.powi(-67), norm);
+            assert_eq!(expected.logit_flushed, [0.0]);
+            let flushed = score(0.0, norm).0.scores;
+            let bounds = block_score_bounds(&expected, &layout);
+            let scores = expected.scores.data();
+            assert!(compare(flushed.data().iter().copied(), scores, &bounds).holds());
+            // Nine steps of at most 2^-126 that are scaled to 2^-7, on both sides of a division and twice at that.
+            let error = 18.0 * 2.0_f64.powi(-7);
+            assert_within(0.3, bounds[0], 2.0 * error * scores[0]);
+        }
     }
 
     #[test]
