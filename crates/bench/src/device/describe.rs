@@ -7,6 +7,7 @@ use crate::presets::SizeClass;
 
 /// The adapter as every record names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AdapterWords {
     /// Name of the adapter.
     #[serde(rename = "name")]

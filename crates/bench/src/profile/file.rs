@@ -141,6 +141,10 @@ mod tests {
                 ["no profile", "missing field `soft_cap`"],
             ),
             (
+                refusal(|p| p["options"]["scale"] = Value::Null),
+                ["no profile", "the softmax scale is null"],
+            ),
+            (
                 refusal(|p| p["options"]["chunk"] = json!(64)),
                 ["chunk 64", "exact"],
             ),
@@ -171,6 +175,10 @@ mod tests {
             (
                 refusal(|p| p["surprise"] = json!(1)),
                 ["no profile", "surprise"],
+            ),
+            (
+                refusal(|p| p["adapter"]["memory"] = json!(1)),
+                ["no profile", "memory"],
             ),
             (refusal(|p| *p = json!([1])), ["no profile", "p.json"]),
         ] {

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::{Mode, ReferenceOptions, Threshold, XAttentionOptions};
@@ -15,6 +16,13 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Opti
     Option::deserialize(from)
 }
 
+/// A number: calibration writes it out, so that a profile does not depend on what is usual.
+fn written_out<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    let scale = Option::deserialize(from)?;
+    let missing = || D::Error::custom("the softmax scale is null, in a profile it is a number");
+    scale.map(Some).ok_or_else(missing)
+}
+
 /// Options of scores, selection and attention, all but the thresholds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,8 +33,8 @@ pub struct Settings {
     pub stride: usize,
     /// Whether the attention is causal.
     pub causal: bool,
-    /// Softmax scale; none: `1 / sqrt(head_dim)`.
-    #[serde(deserialize_with = "given")]
+    /// Softmax scale; none: `1 / sqrt(head_dim)`. A profile has one.
+    #[serde(deserialize_with = "written_out")]
     pub scale: Option<f64>,
     /// How is scored and selected.
     pub mode: ScoreMode,
