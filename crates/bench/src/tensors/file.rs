@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
-use sparse_core::{Element, Matrix, ShapeError, Tensor};
+use sparse_core::{DType, Element, Matrix, ShapeError, Tensor};
 
 use super::any::{AnyMatrix, AnyTensor, elements};
 use super::error::TensorFileError;
+use super::header::parse_header;
 use super::similar::near_names;
 
 /// The largest header that the format allows, in bytes.
@@ -108,8 +109,8 @@ impl TensorFile {
 
     /// Whether there is a tensor of that name in a storage type that can be read.
     pub fn is_readable(&self, name: &str) -> bool {
-        let dtype = self.metadata.info(name).map(|info| info.dtype);
-        matches!(dtype, Some(Dtype::F32 | Dtype::F16 | Dtype::BF16))
+        let info = self.metadata.info(name);
+        info.is_some_and(|info| readable(info.dtype).is_some())
     }
 
     /// Reads one tensor in its storage type.
@@ -125,16 +126,9 @@ impl TensorFile {
             path: self.path.clone(),
         };
         Ok(match dtype {
-            Dtype::F32 => AnyTensor::F32(fill(shape, &bytes).map_err(shaped)?),
-            Dtype::F16 => AnyTensor::F16(fill(shape, &bytes).map_err(shaped)?),
-            Dtype::BF16 => AnyTensor::Bf16(fill(shape, &bytes).map_err(shaped)?),
-            other => {
-                return Err(TensorFileError::StorageType {
-                    name: name.into(),
-                    dtype: other.to_string(),
-                    path: self.path.clone(),
-                });
-            }
+            DType::F32 => AnyTensor::F32(fill(shape, &bytes).map_err(shaped)?),
+            DType::F16 => AnyTensor::F16(fill(shape, &bytes).map_err(shaped)?),
+            DType::Bf16 => AnyTensor::Bf16(fill(shape, &bytes).map_err(shaped)?),
         })
     }
 
@@ -200,7 +194,7 @@ impl TensorFile {
         }
     }
 
-    fn read(&mut self, name: &str) -> Result<(Dtype, Vec<usize>, Vec<u8>), TensorFileError> {
+    fn read(&mut self, name: &str) -> Result<(DType, Vec<usize>, Vec<u8>), TensorFileError> {
         let Some(info) = self.metadata.info(name) else {
             let names = self.names();
             return Err(TensorFileError::UnknownTensor {
@@ -210,6 +204,12 @@ impl TensorFile {
                 path: self.path.clone(),
             });
         };
+        // Before anything is read, of which there may be much.
+        let dtype = readable(info.dtype).ok_or_else(|| TensorFileError::StorageType {
+            name: name.into(),
+            dtype: info.dtype.to_string(),
+            path: self.path.clone(),
+        })?;
         let (begin, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
         let bytes = end - begin;
         if bytes > LARGEST_TENSOR_BYTES {
@@ -220,7 +220,7 @@ impl TensorFile {
                 path: self.path.clone(),
             });
         }
-        let (dtype, shape) = (info.dtype, info.shape.clone());
+        let shape = info.shape.clone();
         let mut data = Vec::new();
         self.file
             .seek(SeekFrom::Start(self.data_start + begin))
@@ -233,12 +233,14 @@ impl TensorFile {
     }
 }
 
-/// Parses and checks a header: contiguous offsets from 0, sizes that agree with shape and type, no overflow.
-fn parse_header(text: &[u8]) -> Result<Metadata, String> {
-    if text.first() != Some(&b'{') {
-        return Err("it does not start with '{'".into());
+/// The storage type, where it is one that the kernels read.
+fn readable(dtype: Dtype) -> Option<DType> {
+    match dtype {
+        Dtype::F32 => Some(DType::F32),
+        Dtype::F16 => Some(DType::F16),
+        Dtype::BF16 => Some(DType::Bf16),
+        _ => None,
     }
-    serde_json::from_slice(text).map_err(|e| e.to_string())
 }
 
 fn fill<T: Element>(shape: Vec<usize>, bytes: &[u8]) -> Result<Tensor<T>, ShapeError> {

@@ -3,6 +3,7 @@
 mod any;
 mod error;
 mod file;
+mod header;
 mod qkv;
 mod similar;
 mod write;

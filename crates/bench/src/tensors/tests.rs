@@ -94,6 +94,13 @@ fn damaged_and_hostile_files_give_errors() {
     assert!(refusal(&with_header(hole, &[0; 8])).contains("invalid offset for tensor `a`"));
     let backwards = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,-4]}}"#;
     assert!(refusal(&with_header(backwards, &[])).starts_with("damaged header"));
+    let twice = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
+        "\u0061":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
+    let message = refusal(&with_header(twice, &[0; 4]));
+    assert!(
+        message.starts_with("damaged header: the name \"a\" stands twice"),
+        "{message}"
+    );
     let short = r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#;
     assert!(refusal(&with_header(short, &[0; 8])).contains("invalid shape, data type, or offset"));
 }
@@ -146,6 +153,23 @@ fn more_heads_than_any_memory_holds_the_rules_of_are_refused() {
         message.starts_with("1 batch items of 4294967295 query heads are more than the 16777216"),
         "{message}"
     );
+}
+
+/// The data of this file takes no space, and none of it is read.
+#[cfg(unix)]
+#[test]
+fn a_tensor_of_another_type_is_refused_before_it_is_read() {
+    let header = r#"{"a":{"dtype":"F64","shape":[536870913],"data_offsets":[0,4294967304]}}"#;
+    let bytes = with_header(header, &[]);
+    let (_folder, path) = file_of(&bytes);
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(bytes.len() as u64 + 4_294_967_304).unwrap();
+    let message = TensorFile::open(&path)
+        .unwrap()
+        .tensor("a")
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("is stored as F64"), "{message}");
 }
 
 #[test]
