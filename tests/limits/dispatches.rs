@@ -12,7 +12,7 @@ use crate::support::matmul::{Case, Format, check, integers};
 use crate::{dense_equals_the_reference, run};
 
 /// Every sum is `k_in` or the plan is refused; nothing in between.
-fn long_sums_are_whole_or_refused(tokens: usize, k_in: usize) {
+fn long_sums_are_whole_or_refused(tokens: usize, k_in: usize, split_k: Option<usize>) {
     let ones = |rows| Matrix::new(rows, k_in, vec![f16::ONE; rows * k_in]);
     let problem = DenseMatmul {
         types: MatmulTypes {
@@ -20,6 +20,7 @@ fn long_sums_are_whole_or_refused(tokens: usize, k_in: usize) {
             w: DType::F16,
             y: DType::F32,
         },
+        split_k,
         ..DenseMatmul::new(tokens, 2, k_in)
     };
     match gpu().plan_blocking(&problem) {
@@ -30,7 +31,7 @@ fn long_sums_are_whole_or_refused(tokens: usize, k_in: usize) {
             assert_eq!(
                 y,
                 [f64::from(u32::try_from(k_in).unwrap()); 4],
-                "{k_in} columns"
+                "{k_in} columns, parts: {split_k:?}"
             );
         }
         Err(error) => {
@@ -47,10 +48,10 @@ fn long_sums_are_whole_or_refused(tokens: usize, k_in: usize) {
 #[test]
 fn sums_longer_than_a_driver_loops() {
     for k_in in [262_140, 262_141, 300_000] {
-        long_sums_are_whole_or_refused(9, k_in);
+        long_sums_are_whole_or_refused(9, k_in, None);
     }
     for k_in in [2_096_000, 2_097_120, 2_200_000] {
-        long_sums_are_whole_or_refused(1, k_in);
+        long_sums_are_whole_or_refused(1, k_in, None);
     }
     let refused = gpu().plan_blocking(&DenseMatmul::new(9, 2, 300_000));
     if gpu().adapter().name.starts_with("llvmpipe") {
@@ -61,6 +62,28 @@ fn sums_longer_than_a_driver_loops() {
         );
     } else {
         assert!(refused.is_ok());
+    }
+}
+
+/// The second kernel loops over the parts, once for each of the two sums that an invocation adds up.
+#[test]
+fn more_parts_than_a_driver_loops() {
+    for parts in [32_767, 32_768, 40_000, 70_000] {
+        long_sums_are_whole_or_refused(16, 4 * parts, Some(parts));
+    }
+    let parts = |split_k| {
+        gpu().plan_blocking(&DenseMatmul {
+            split_k: Some(split_k),
+            ..DenseMatmul::new(16, 2, 160_000)
+        })
+    };
+    assert!(parts(32_767).is_ok());
+    if gpu().adapter().name.starts_with("llvmpipe") {
+        let error = parts(40_000).unwrap_err().to_string();
+        assert!(
+            error.starts_with("dense_matmul with the sums of 40000 parts of k needs a driver that runs loops of 80000 rounds, "),
+            "{error}"
+        );
     }
 }
 

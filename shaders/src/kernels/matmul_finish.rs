@@ -16,6 +16,11 @@ pub struct MatmulFinishKernel {
 impl MatmulFinishKernel {
     /// Pairs of neighbours in a line of y that a workgroup stores.
     pub const PAIRS: usize = PLAIN_LANES;
+
+    /// Rounds of the loops of one invocation, which adds up `parts` parts for each of its two neighbours.
+    pub const fn loop_rounds(parts: usize) -> usize {
+        parts.saturating_mul(2)
+    }
 }
 
 impl Kernel for MatmulFinishKernel {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use sparse_core::DType;
-use sparse_shaders::{MatvecKernel, Walk};
+use sparse_shaders::{MatmulFinishKernel, MatvecKernel, Walk};
 
 use super::chunks::Chunking;
 use super::output::why_finish;
@@ -53,12 +53,20 @@ impl Schedule {
             packed,
             chunk_tokens,
         };
+        schedule.check_loops(gpu)?;
+        Ok(schedule)
+    }
+
+    /// Refuses sums that a driver would cut short: those of a part, and those of the parts.
+    fn check_loops(&self, gpu: &Gpu) -> Result<(), Error> {
         let MatmulProblem {
             operation, k_in, ..
-        } = schedule.problem;
-        let rounds = schedule.kernel.loop_rounds(walk, schedule.steps_of_part());
+        } = self.problem;
+        let rounds = self.kernel.loop_rounds(self.walk, self.steps_of_part());
         gpu.check_loops(format!("{operation} with k_in = {k_in}"), rounds)?;
-        Ok(schedule)
+        let parts = self.parts.count;
+        let what = format!("{operation} with the sums of {parts} parts of k");
+        gpu.check_loops(what, MatmulFinishKernel::loop_rounds(parts))
     }
 
     /// What there is to say of it.
