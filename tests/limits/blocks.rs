@@ -181,3 +181,27 @@ fn a_block_larger_than_a_binding_is_an_error_that_says_so() {
         "{error}"
     );
 }
+
+#[test]
+fn more_lists_than_a_binding_holds_are_refused_when_planned() {
+    let n = 17_000_000;
+    let rows = BsrMatmul::new(1, n, 4, (1, 4));
+    let columns = BsrMatmul {
+        transposed: Transposed {
+            w: true,
+            ..Transposed::NONE
+        },
+        ..BsrMatmul::new(1, n, 4, (4, 1))
+    };
+    for problem in [rows, columns] {
+        let error = gpu().plan_blocking(&problem).unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "bsr_matmul: the order of 17000000 lists of blocks needs bindings of 136000000 bytes, the device has bindings of "
+            ) && error.ends_with(" or use larger blocks"),
+            "{error}"
+        );
+    }
+    let larger = BsrMatmul::new(1, n, 4, (2, 4));
+    assert!(gpu().plan_blocking(&larger).is_ok());
+}

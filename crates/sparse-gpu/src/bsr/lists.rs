@@ -45,6 +45,11 @@ impl BsrLists {
     }
 }
 
+/// Bytes of the order of so many lists, which is the longest of what is bound whole: two words of each.
+pub(crate) const fn order_bytes(lists: usize) -> u64 {
+    (lists as u64).saturating_mul(8)
+}
+
 /// The lists of the block columns, of those blocks only.
 pub(super) fn of_blocks(columns: &BlockColumns, blocks: &Range<usize>) -> BlockColumns {
     let mut run = columns.clone();
@@ -96,6 +101,8 @@ mod tests {
             assert_eq!(order(&[0, 2, 4, 6], runs), [0, 1, 2, 0, 1, 2]);
             assert_eq!(order(&[0], runs), [0_u32; 0]);
             assert_eq!(order(&[0, 5], runs), [0, 0]);
+            let bytes = 4 * order(&[0, 2, 4, 6], runs).len() as u64;
+            assert_eq!(bytes, order_bytes(3));
         }
     }
 

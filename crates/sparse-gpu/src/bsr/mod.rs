@@ -2,7 +2,7 @@
 
 mod lists;
 
-pub(crate) use lists::BsrLists;
+pub(crate) use lists::{BsrLists, order_bytes};
 
 use sparse_core::{BlockSelection, BsrMatrix, DType, Element};
 

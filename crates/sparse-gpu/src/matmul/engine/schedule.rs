@@ -8,9 +8,11 @@ use sparse_shaders::{MatmulFinishKernel, MatvecKernel, Walk};
 use super::chunks::Chunking;
 use super::output::why_finish;
 use super::parts::Parts;
+use crate::bsr::order_bytes;
 use crate::matmul::MatmulProblem;
 use crate::matmul::choose::{Choice, KernelChoice};
 use crate::matmul::layout::{packed_rows, steps, weight_row_len, weight_unit};
+use crate::window::{too_large_to_bind, window_bytes};
 use crate::{Error, Gpu};
 
 /// Which kernel computes a product, and in which pieces.
@@ -33,6 +35,7 @@ impl Schedule {
     /// The schedule for the kernel that was chosen, or for a smaller one of its kind where that fits bindings and the chosen one does not.
     pub(super) fn plan(gpu: &Gpu, problem: MatmulProblem, choice: Choice) -> Result<Self, Error> {
         let Choice { walk, kernel, .. } = choice;
+        check_lists(gpu, &problem, walk)?;
         let packed_rows = packed_rows(walk, problem.k_in, kernel.step());
         let packed = kernel.packed(problem.types.x, gpu.is_software());
         let parts = Parts::plan(gpu, &problem, walk, kernel)?;
@@ -169,4 +172,23 @@ impl Schedule {
     pub(super) fn sums_of_part(&self) -> usize {
         self.chunk_tokens * self.problem.n_out
     }
+}
+
+/// Refuses block-sparse weights with more lists than can be bound: whichever slice a dispatch works on, it reads where lists start and their order.
+fn check_lists(gpu: &Gpu, problem: &MatmulProblem, walk: Walk) -> Result<(), Error> {
+    let of_a_list = match walk {
+        Walk::Bsr { br, .. } => br,
+        Walk::BsrTransposed { bc, .. } => bc,
+        _ => return Ok(()),
+    };
+    let lists = problem.n_out.div_ceil(of_a_list);
+    let bytes = order_bytes(lists);
+    if bytes <= window_bytes(gpu) {
+        return Ok(());
+    }
+    let what = format!(
+        "{}: the order of {lists} lists of blocks",
+        problem.operation
+    );
+    Err(too_large_to_bind(gpu, what, bytes, "use larger blocks"))
 }
