@@ -71,6 +71,13 @@ fn transposed_operands_larger_than_a_binding() {
     transposed_equals_the_reference::<f16>([70_001, 3, 1000], &[0, 67_071, 67_072, 70_000]);
 }
 
+/// Of a transposed x fewer rows can be bound than the 32 that a workgroup packs, and some tokens of them at a time.
+#[test]
+fn rows_of_a_transposed_x_so_long_that_few_can_be_bound() {
+    transposed_equals_the_reference::<f32>([1_100_000, 2, 40], &[0, 419_424, 838_912, 1_099_999]);
+    transposed_equals_the_reference::<f16>([2_100_001, 2, 34], &[0, 932_064, 2_100_000]);
+}
+
 #[test]
 fn unaligned_dense_weights_larger_than_a_binding() {
     dense_equals_the_reference([1, 8209, 4127], &[0]);

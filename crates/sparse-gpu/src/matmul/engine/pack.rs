@@ -13,7 +13,7 @@ use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::params::PackParams;
-use crate::window::{Window, fit_in_window};
+use crate::window::{Window, fit_in, window_bytes};
 use crate::{Error, Gpu};
 
 /// The kernel that packs, and where to.
@@ -84,19 +84,31 @@ impl Recording<'_> {
         if schedule.packed_rows == 0 {
             return;
         }
-        let problem = &schedule.problem;
-        let (_, tile_k) = pack.tile;
         // Rows of tokens are bound together; of a transposed x as many rows of k as fit.
-        let k_at_once = if problem.transposed.x {
-            let row_bytes = problem.tokens * problem.types.x.bytes();
-            let fit = fit_in_window(self.gpu, row_bytes as u64);
-            (fit / tile_k * tile_k).clamp(tile_k, schedule.packed_rows.next_multiple_of(tile_k))
+        let k_at_once = if schedule.problem.transposed.x {
+            self.k_at_once(pack, chunk)
         } else {
             schedule.packed_rows
         };
         for begin in (0..schedule.packed_rows).step_by(k_at_once) {
             let k = begin..(begin + k_at_once).min(schedule.packed_rows);
             self.pack_rows(pass, pack, chunk, k);
+        }
+    }
+
+    /// Rows of a transposed x that are bound at once: whole tiles of k, or as many as fit where those are fewer. A tile is written whole, so that
+    /// behind its `k` it leaves what it did not find, and the dispatch after it puts that right.
+    fn k_at_once(&self, pack: &Pack, chunk: &Chunk) -> usize {
+        let problem = &self.schedule.problem;
+        let bytes = |tokens: usize| (tokens * problem.types.x.bytes()) as u64;
+        // Of the last row no more than the tokens of the chunk, which is what the plan has room for in any case.
+        let rest = window_bytes(self.gpu).saturating_sub(bytes(chunk.tokens.len()));
+        let rows = fit_in(rest, bytes(problem.tokens)).saturating_add(1);
+        let (_, tile_k) = pack.tile;
+        if rows < tile_k {
+            rows
+        } else {
+            rows / tile_k * tile_k
         }
     }
 
@@ -111,14 +123,22 @@ impl Recording<'_> {
         let (schedule, x, tokens) = (self.schedule, self.operands.x, &chunk.tokens);
         let problem = &schedule.problem;
         let (tile_tokens, tile_k) = pack.tile;
-        let (rows, stride) = if problem.transposed.x {
-            let k_in = problem.k_in;
-            (k.start.min(k_in)..k.end.min(k_in), problem.tokens)
+        let (elements, stride) = if problem.transposed.x {
+            let (k_in, stride) = (problem.k_in, problem.tokens);
+            let rows = k.start.min(k_in)..k.end.min(k_in);
+            // The chunk's tokens of each row.
+            let elements = if rows.is_empty() {
+                0..0
+            } else {
+                rows.start * stride + tokens.start..(rows.end - 1) * stride + tokens.end
+            };
+            (elements, stride)
         } else {
-            (tokens.clone(), problem.k_in)
+            let stride = problem.k_in;
+            (tokens.start * stride..tokens.end * stride, stride)
         };
         let base = (chunk.item * problem.tokens * problem.k_in) as u64;
-        let [begin, end] = [rows.start, rows.end].map(|row| base + (row * stride) as u64);
+        let [begin, end] = [elements.start, elements.end].map(|at| base + at as u64);
         let units = begin / pack.unit..end.div_ceil(pack.unit);
         let unit_bytes = pack.unit * x.dtype().bytes() as u64;
         let window = Window::new(self.gpu, x.buffer(), x.offset(), unit_bytes, units);
