@@ -7,6 +7,7 @@ mod support;
 mod blocks;
 mod dense_weights;
 mod dispatches;
+mod long_strips;
 mod nm_weights;
 mod refusals;
 mod rounding;

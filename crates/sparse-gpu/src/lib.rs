@@ -11,7 +11,7 @@
 //! Every operation goes *problem -> plan -> record*. A problem ([`DenseMatmul`], [`NmMatmul`], [`NmMatvec`], [`BsrMatmul`], [`BlockAttention`], [`XAttention`], ...) is plain
 //! data. [`Gpu::plan`] chooses a kernel and a tile, compiles it once per device, and allocates scratch memory; it may fail, and says why.
 //! Recording a plan goes into the caller's pass, any number of times; it fails only for operands that the plan was not made for, and for
-//! weights of which a single strip exceeds the binding limit.
+//! block-sparse weights of which a single strip exceeds the binding limit.
 //! `plan.explain()` tells which kernel, which tile, and why.
 //!
 //! Planning, opening a device and reading back are async, because browsers allow nothing else; those that most programs need have a `_blocking`

@@ -49,6 +49,8 @@ pub(super) fn why_finish(schedule: &Schedule) -> Option<String> {
         Some(format!(
             "k is split in {parts} parts, whose f32 sums a second kernel adds in their order"
         ))
+    } else if schedule.long_strips_of_y {
+        Some("the rows of y that belong together cannot be bound at once: sums are kept in f32 and stored some rows at a time by a second kernel".to_owned())
     } else if !stores_whole_words(schedule) {
         Some("rows of y do not start at whole words: sums are kept in f32 and rounded by a second kernel".to_owned())
     } else {

@@ -29,6 +29,8 @@ pub(super) struct Schedule {
     pub(super) packed: DType,
     /// Tokens that are computed at once.
     pub(super) chunk_tokens: usize,
+    /// Whether the rows of a transposed y that one strip makes cannot be bound at once: its sums can, and a second pass stores some rows at a time.
+    pub(super) long_strips_of_y: bool,
 }
 
 impl Schedule {
@@ -47,7 +49,7 @@ impl Schedule {
             packed,
         };
         let (kernel, chunk_tokens) = chunking.fit(kernel)?;
-        let schedule = Self {
+        let mut schedule = Self {
             problem,
             walk,
             kernel,
@@ -55,9 +57,34 @@ impl Schedule {
             packed_rows,
             packed,
             chunk_tokens,
+            long_strips_of_y: false,
         };
+        let rows = schedule.strip_rows().min(schedule.problem.n_out);
+        schedule.long_strips_of_y = schedule.y_bytes(rows) > window_bytes(gpu);
+        schedule.check_strip(gpu)?;
         schedule.check_loops(gpu)?;
         Ok(schedule)
+    }
+
+    /// Refuses weights of which not even one strip can be bound. Of walks over rows of k the parts have seen to that, and how long a strip of blocks
+    /// is, the matrix tells.
+    fn check_strip(&self, gpu: &Gpu) -> Result<(), Error> {
+        let problem = &self.problem;
+        let instead = match self.walk {
+            Walk::DenseTransposed { .. }
+            | Walk::NmTransposed { .. }
+            | Walk::Bsr { .. }
+            | Walk::BsrTransposed { .. } => return Ok(()),
+            Walk::Nm { .. } => "split k, or let fewer rows share a pattern",
+            _ => "split k",
+        };
+        let rows = self.strip_rows().min(problem.n_out);
+        let row_bytes = (self.weight_row_len() * problem.types.w.bytes()) as u64;
+        let bytes = row_bytes.saturating_mul(rows as u64);
+        if bytes <= window_bytes(gpu) {
+            return Ok(());
+        }
+        Err(too_long_strip(gpu, problem, rows, bytes, instead))
     }
 
     /// Refuses sums that a driver would cut short: those of a part, and those of the parts.
@@ -159,6 +186,16 @@ impl Schedule {
         }
     }
 
+    /// Bytes, at most, that have to be bound of so many rows of w in y, and of its residual, where it is transposed. Else the chunks see to it that
+    /// their tokens fit.
+    pub(super) fn y_bytes(&self, rows: usize) -> u64 {
+        if self.problem.transposed.y {
+            (4 * self.problem.tokens as u64).saturating_mul(rows as u64)
+        } else {
+            0
+        }
+    }
+
     /// Elements from one row of the f32 sums to the next.
     pub(super) fn sums_stride(&self) -> usize {
         if self.problem.transposed.y {
@@ -191,4 +228,16 @@ fn check_lists(gpu: &Gpu, problem: &MatmulProblem, walk: Walk) -> Result<(), Err
         problem.operation
     );
     Err(too_large_to_bind(gpu, what, bytes, "use larger blocks"))
+}
+
+/// `bytes` of weights, or of what becomes of them, that belong to one strip of `rows` rows cannot be bound.
+pub(super) fn too_long_strip(
+    gpu: &Gpu,
+    problem: &MatmulProblem,
+    rows: usize,
+    bytes: u64,
+    instead: &str,
+) -> Error {
+    let what = format!("{}: one strip of {rows} rows of w", problem.operation);
+    too_large_to_bind(gpu, what, bytes, instead)
 }

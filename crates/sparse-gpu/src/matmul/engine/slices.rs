@@ -5,10 +5,11 @@ use std::ops::Range;
 use sparse_shaders::Walk;
 
 use super::record::Recording;
+use super::schedule::too_long_strip;
 use crate::Error;
 use crate::bsr::GpuBsr;
 use crate::matmul::weights::Weights;
-use crate::window::{longest_that_fits, too_large_to_bind, window_bytes};
+use crate::window::{longest_that_fits, window_bytes};
 
 /// What one dispatch computes: these strips, over these parts of k.
 #[derive(Clone, Debug)]
@@ -109,15 +110,13 @@ impl Recording<'_> {
         values.max(indices)
     }
 
-    /// Bytes, at most, that have to be bound of a y that is written at once, and of its residual: its rows, where it is transposed. Else the plan
-    /// saw to it that the tokens of a chunk fit.
+    /// Bytes, at most, that have to be bound of a y that is written at once, and of its residual.
     fn y_bytes(&self, slice: &Slice) -> u64 {
-        let problem = &self.schedule.problem;
-        if self.passes.finish.is_some() || !problem.transposed.y {
+        if self.passes.finish.is_some() {
             return 0;
         }
         let rows = self.extent.rows(&slice.strips).len();
-        rows as u64 * 4 * problem.tokens as u64
+        self.schedule.y_bytes(rows)
     }
 
     /// Whether so many rows of y are multiplied by weights that are expanded at once; a transposed w always is, its plan saw to that.
@@ -127,10 +126,16 @@ impl Recording<'_> {
             || expansion.is_none_or(|expansion| expansion.holds(self.gpu, rows))
     }
 
+    /// Of blocks: the plan has seen to all other strips, and to y.
     fn too_long_strip(&self, strip: &Slice) -> Error {
-        let (operation, rows) = (self.schedule.problem.operation, self.extent.strip_rows);
-        let what = format!("{operation}: one strip of {rows} rows of w");
-        let bytes = self.weights_bytes(strip).max(self.y_bytes(strip));
-        too_large_to_bind(self.gpu, what, bytes, "split k")
+        let rows = self.extent.rows(&strip.strips).len();
+        let bytes = self.weights_bytes(strip);
+        too_long_strip(
+            self.gpu,
+            &self.schedule.problem,
+            rows,
+            bytes,
+            "split k, or use blocks of fewer rows",
+        )
     }
 }
