@@ -64,14 +64,29 @@ fn what_is_not_possible_is_refused() {
         }),
         "dense_matmul: x is 1073741824 x 4 x 4; an operand has at most 2^32 - 1 elements, split the problem"
     );
-    let bsr = sparse_gpu::BsrMatmul {
-        batch: Batch::PerItem(2),
-        ..sparse_gpu::BsrMatmul::new(4, 4, 4, (4, 4))
-    };
-    assert_eq!(
-        gpu().plan_blocking(&bsr).unwrap_err().to_string(),
-        "bsr_matmul: a batch of 2 items with a w each; that is for dense weights, sparse ones are shared (Batch::Shared)"
-    );
+    // Even of one: sparse weights have no leading dimension.
+    for items in [1, 2] {
+        let batch = Batch::PerItem(items);
+        let bsr = sparse_gpu::BsrMatmul {
+            batch,
+            ..sparse_gpu::BsrMatmul::new(4, 4, 4, (4, 4))
+        };
+        let nm = sparse_gpu::NmMatmul {
+            batch,
+            ..sparse_gpu::NmMatmul::new(4, 4, 4, sparse_core::Nm::TWO_FOUR)
+        };
+        let reason = format!(
+            "a batch of {items} item(s) with a w each; that is for dense weights, sparse ones are shared (Batch::Shared)"
+        );
+        assert_eq!(
+            gpu().plan_blocking(&bsr).unwrap_err().to_string(),
+            format!("bsr_matmul: {reason}")
+        );
+        assert_eq!(
+            gpu().plan_blocking(&nm).unwrap_err().to_string(),
+            format!("nm_matmul: {reason}")
+        );
+    }
 }
 
 #[test]

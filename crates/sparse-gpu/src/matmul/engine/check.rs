@@ -60,15 +60,15 @@ fn check_sizes(problem: &MatmulProblem) -> Result<(), Error> {
     } = *problem;
     let items = batch.items().unwrap_or(1);
     let w_items = match batch {
+        Batch::PerItem(items) if problem.format != Format::Dense => {
+            let reason = format!(
+                "a batch of {items} item(s) with a w each; that is for dense weights, sparse ones are shared (Batch::Shared)"
+            );
+            return Err(Error::invalid(operation, reason));
+        }
         Batch::PerItem(items) => items,
         _ => 1,
     };
-    if w_items != 1 && problem.format != Format::Dense {
-        let reason = format!(
-            "a batch of {w_items} items with a w each; that is for dense weights, sparse ones are shared (Batch::Shared)"
-        );
-        return Err(Error::invalid(operation, reason));
-    }
     let operand = |name, items, rows, cols| {
         let shape = [items, rows, cols];
         let shape = if items == 1 { &shape[1..] } else { &shape };
