@@ -2,7 +2,7 @@
 
 use half::f16;
 use sparse_core::{DType, Nm, Tensor};
-use sparse_gpu::{DenseMatmul, Error, Gpu, MatmulTypes, Tier, Tile, Transposed, wgpu};
+use sparse_gpu::{DenseMatmul, Error, Gpu, MatmulTypes, NmVariant, Tier, Tile, Transposed, wgpu};
 
 use crate::support::gpu::{gpu, matrices, read, submit};
 
@@ -69,6 +69,13 @@ fn what_is_not_for_matrices_is_refused_by_its_rule() {
             gpu.plan_blocking(&DenseMatmul { tile, ..dense }),
             "one of portable kernels",
         ),
+        (
+            gpu.plan_blocking(&sparse_gpu::NmMatmul {
+                variant: Some(NmVariant::ExpandFirst),
+                ..nm(16)
+            }),
+            "variant ExpandFirst is one of portable kernels",
+        ),
         (gpu.plan_blocking(&nm(4)), "V is to be a multiple of"),
         (
             gpu.plan_blocking(&bsr((4, 16))),
@@ -100,6 +107,22 @@ fn what_is_not_for_matrices_is_refused_by_its_rule() {
     let note = &portable.explain().notes[0];
     assert!(note.contains("not on cooperative matrices"), "{note}");
     assert_eq!(note.contains("x is stored as f32"), enabled, "{note}");
+    // So does a variant that was asked for.
+    let expanded = gpu
+        .plan_blocking(&sparse_gpu::NmMatmul {
+            tier: Tier::Best,
+            variant: Some(NmVariant::ExpandFirst),
+            ..nm(16)
+        })
+        .unwrap();
+    assert_eq!(expanded.explain().tier, Tier::Portable);
+    let text = expanded.explain().to_string();
+    assert!(text.contains("expanding first was asked for"), "{text}");
+    assert_eq!(
+        text.contains("variant ExpandFirst is one of portable"),
+        enabled,
+        "{text}"
+    );
 }
 
 #[test]

@@ -53,8 +53,8 @@ pub enum Tier {
     #[default]
     Portable,
     /// Those on cooperative matrices (tensor cores and their like), or an error: f16 times f16, added up in f32. x and w are stored as f16; w is
-    /// dense, N:M with a V that is a multiple of the device's matrix size, or of blocks whose both sides are; w is not transposed. Wants
-    /// [`crate::Gpu::enable_cooperative_matrices`] first.
+    /// dense, N:M with a V that is a multiple of the device's matrix size, or of blocks whose both sides are; w is not transposed, and neither a tile
+    /// nor an [`NmVariant`] is asked for, which are of portable kernels. Wants [`crate::Gpu::enable_cooperative_matrices`] first.
     CooperativeMatrix,
     /// Cooperative matrices where they are enabled and the problem is made for them, portable kernels otherwise: [`crate::Explanation`] says
     /// which, and why not the others.

@@ -74,6 +74,11 @@ fn unfit(problem: &MatmulProblem, size: MatrixSize) -> Option<String> {
     if problem.tile.is_some() {
         return Some("the tile given is one of portable kernels; leave it to the plan".to_owned());
     }
+    if let Some(variant) = problem.nm_variant {
+        return Some(format!(
+            "variant {variant:?} is one of portable kernels; leave it to the plan with None"
+        ));
+    }
     match problem.format {
         Format::Dense => None,
         Format::Nm { pattern } => (!pattern.v().is_multiple_of(side)).then(|| {
