@@ -4,7 +4,8 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BsrMatrix, Nm, NmMatrix};
 use sparse_gpu::{
-    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, Tile, XAttentionScore,
+    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, Tile, Transposed,
+    XAttentionScore,
 };
 
 use crate::support::attention::attention_shape;
@@ -84,6 +85,30 @@ fn tiles_that_no_kernel_has_are_refused() {
             "{error}"
         );
     }
+    // Tiles that some products have, and these have not.
+    let problem = DenseMatmul {
+        tile: tile(4, 12, 4),
+        ..DenseMatmul::new(16, 16, 16)
+    };
+    assert_eq!(
+        gpu().plan_blocking(&problem).unwrap_err().to_string(),
+        "dense_matmul: tile 4x12x4 takes 48 tokens at once; x is packed in panels of a power of two of tokens, or of a multiple of 32: take 4, 8 \
+         or 16 columns, or 8 lanes or more"
+    );
+    let problem = DenseMatmul {
+        tile: tile(2, 8, 8),
+        transposed: Transposed {
+            w: true,
+            ..Transposed::NONE
+        },
+        ..DenseMatmul::new(16, 16, 16)
+    };
+    let error = gpu().plan_blocking(&problem).unwrap_err().to_string();
+    assert!(
+        error.starts_with("dense_matmul: ")
+            && error.ends_with(": rows is 2, possible is 4, 8 or 16 where w is transposed"),
+        "{error}"
+    );
     let attention = BlockAttention::new(attention_shape(1, 1, 1, 64, 64, 16));
     let direct = |lanes, keys, dims| AttentionTile::Direct {
         lanes,

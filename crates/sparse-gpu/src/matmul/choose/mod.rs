@@ -15,7 +15,7 @@ pub use split_k::MOST_PARTS;
 pub(super) use split_k::split_k;
 pub(crate) use tile::{matvec_tile, tile};
 
-use sparse_shaders::{MatvecKernel, Walk};
+use sparse_shaders::{Kernel as _, MatmulKernel, MatvecKernel, PackKernel, Tile, Walk};
 
 use super::MatmulProblem;
 use super::layout::steps;
@@ -51,6 +51,9 @@ fn portable(gpu: &Gpu, problem: &MatmulProblem, notes: &mut Vec<String>) -> Resu
         || (problem.tile.is_none() && problem.nm_variant.is_none() && problem.tokens <= FEW_TOKENS);
     let (walk, why) = walk::walk(problem, few, gpu.class(), expansion_bytes(gpu))?;
     notes.extend(why);
+    if let Some(tile) = problem.tile {
+        check_tile(problem.operation, walk, tile)?;
+    }
     let (weights, tokens) = ((walk, problem.types.w), problem.tokens);
     let (kernel, origin) = if few {
         let sizes = (problem.n_out, steps(walk, problem.k_in));
@@ -66,4 +69,20 @@ fn portable(gpu: &Gpu, problem: &MatmulProblem, notes: &mut Vec<String>) -> Resu
         kernel,
         origin: Some(origin),
     })
+}
+
+/// Refuses a tile of the caller's that the kernel of `walk` cannot have.
+fn check_tile(operation: &'static str, walk: Walk, tile: Tile) -> Result<(), Error> {
+    MatmulKernel::new(walk, tile)
+        .check()
+        .map_err(|e| Error::tile(operation, &e))?;
+    let panel = tile.panel();
+    if PackKernel::takes_panel(panel) {
+        return Ok(());
+    }
+    let reason = format!(
+        "tile {tile} takes {panel} tokens at once; x is packed in panels of a power of two of tokens, or of a multiple of 32: take 4, 8 or 16 \
+         columns, or 8 lanes or more"
+    );
+    Err(Error::invalid(operation, reason))
 }
