@@ -4,7 +4,7 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BsrMatrix, Nm, NmMatrix};
 use sparse_gpu::{
-    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, Tile, Transposed,
+    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, NmVariant, Tile, Transposed,
     XAttentionScore,
 };
 
@@ -24,6 +24,43 @@ fn strips_and_blocks_longer_than_the_weights_cost_nothing() {
     let expected = alone(20);
     for v in [21, 1 << 20, u32::MAX as usize, usize::MAX] {
         assert_eq!(alone(v), expected, "{v} rows a strip");
+    }
+    // Where w is transposed a strip is of its k.
+    let dense = matrix(16, 20);
+    let turned = |v, variant| {
+        let nm = NmMatrix::prune(&dense, Nm::new(2, 4, v)).unwrap();
+        let plan = NmMatmul {
+            transposed: Transposed {
+                w: true,
+                ..Transposed::NONE
+            },
+            variant,
+            ..NmMatmul::new(9, 20, 16, nm.pattern())
+        };
+        let plan = gpu().plan_blocking(&plan).unwrap();
+        product(&plan, &gpu().upload_nm(&nm).unwrap(), &x, 20)
+    };
+    let first = |v| {
+        let nm = NmMatrix::prune(&w, Nm::new(2, 4, v)).unwrap();
+        let plan = NmMatmul {
+            variant: Some(NmVariant::ExpandFirst),
+            ..NmMatmul::new(9, 20, 16, nm.pattern())
+        };
+        let plan = gpu().plan_blocking(&plan).unwrap();
+        product(&plan, &gpu().upload_nm(&nm).unwrap(), &x, 20)
+    };
+    let [expand, expand_first] = [NmVariant::Expand, NmVariant::ExpandFirst];
+    for v in [21, 1 << 32, usize::MAX] {
+        assert_eq!(first(v), first(20), "{v} rows a strip");
+        for variant in [None, Some(expand), Some(expand_first)] {
+            let expected = turned(16, variant);
+            assert!(expected.iter().any(|&y| y != 0.0));
+            assert_eq!(
+                turned(v, variant),
+                expected,
+                "{v} rows a strip, {variant:?}"
+            );
+        }
     }
     let bsr = BsrMatrix::try_new(20, 16, (1 << 28, 4), vec![0, 0], vec![], Vec::<f32>::new());
     let plan = BsrMatmul::new(9, 20, 16, (1 << 28, 4));

@@ -16,6 +16,11 @@ const fn stored_weights(columns: usize, n: usize, m: usize) -> usize {
     columns.div_ceil(m) * n
 }
 
+/// Rows of so many that share a pattern, as kernels count them: a strip longer than w is the only one, and no more of it is computed than there is.
+pub(super) fn rows_of_a_pattern(v: usize, rows: usize) -> usize {
+    v.min(rows.next_multiple_of(8).max(8))
+}
+
 /// Elements of what the walk loads weights in.
 pub(super) fn weight_unit(walk: Walk) -> usize {
     match walk {

@@ -4,7 +4,7 @@ use sparse_core::Nm;
 use sparse_shaders::Walk;
 
 use super::nm_walk::MANY_TOKENS;
-use crate::matmul::layout::dense_bytes;
+use crate::matmul::layout::{dense_bytes, rows_of_a_pattern};
 use crate::matmul::problem::{MatmulProblem, NmVariant};
 use crate::window::window_bytes;
 use crate::{AdapterClass, Error, Gpu};
@@ -50,7 +50,7 @@ pub(super) fn nm_transposed_walk(
     let walk = Walk::NmTransposed {
         n: pattern.n(),
         m: pattern.m(),
-        v: pattern.v(),
+        v: rows_of_a_pattern(pattern.v(), problem.k_in),
         index_bits: pattern.index_bits(),
         whole_steps,
     };

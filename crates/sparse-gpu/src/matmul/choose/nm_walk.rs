@@ -8,7 +8,7 @@ use sparse_shaders::Walk;
 
 use super::{FEW_TOKENS, tile};
 use crate::AdapterClass;
-use crate::matmul::layout::select_columns;
+use crate::matmul::layout::{rows_of_a_pattern, select_columns};
 use crate::matmul::problem::{MatmulProblem, NmVariant};
 use crate::matmul::tiles;
 
@@ -49,8 +49,7 @@ struct NmWalks {
 impl NmWalks {
     fn new(pattern: Nm, n_out: usize) -> Self {
         let (n, m, index_bits) = (pattern.n(), pattern.m(), pattern.index_bits());
-        // A strip longer than w is the only one, and no more of it is computed than there is.
-        let v = pattern.v().min(n_out.next_multiple_of(8).max(8));
+        let v = rows_of_a_pattern(pattern.v(), n_out);
         Self {
             n,
             m,

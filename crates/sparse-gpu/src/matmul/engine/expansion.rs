@@ -12,7 +12,7 @@ use crate::dispatch::dispatch;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::matmul::choose::expansion_bytes;
-use crate::matmul::layout::{dense_bytes, weight_row_len, weight_unit};
+use crate::matmul::layout::{dense_bytes, rows_of_a_pattern, weight_row_len, weight_unit};
 use crate::matmul::params::ExpandParams;
 use crate::matmul::weights::Format;
 use crate::nm::GpuNm;
@@ -48,7 +48,7 @@ impl Expansion {
         let kernel = ExpandWeightsKernel {
             n: pattern.n(),
             m: pattern.m(),
-            v: pattern.v(),
+            v: rows_of_a_pattern(pattern.v(), rows),
             index_bits: pattern.index_bits(),
             weight: storage(dtype),
         };
