@@ -4,16 +4,55 @@ use half::f16;
 use sparse_core::matmul::dense_matmul_tokens;
 use sparse_core::synthetic::integer_matrix;
 use sparse_core::{Element, Epilogue};
-use sparse_gpu::{DenseMatmul, MatmulTypes, Transposed};
+use sparse_gpu::{DenseMatmul, MatmulTypes, Tile, TileOrigin, Transposed};
 
 use crate::support::gpu::{gpu, poisoned, submit};
 use crate::support::matmul::integers;
-use crate::{LARGE, assert_equal, dense_equals_the_reference};
+use crate::{LARGE, assert_equal, dense_equals_the_reference, multiply};
 
 #[test]
 fn few_tokens_go_in_smaller_panels_where_rows_are_long() {
     // 8 tokens of sums do not fit a binding, 4 do.
     dense_equals_the_reference([8, 5_000_000, 4], &[0, 3, 4, 7]);
+}
+
+/// A panel of 512 tokens of the caller's tile does not fit a binding, one of 256 does; and of rows that are longer still, one of 16.
+#[test]
+fn tiles_are_made_smaller_where_rows_are_long_and_plans_say_so() {
+    let tile = Some(Tile {
+        rows: 8,
+        cols: 8,
+        lanes: 64,
+    });
+    let problem = DenseMatmul {
+        tile,
+        ..DenseMatmul::new(512, 8, 70_000)
+    };
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let explanation = plan.explain();
+    assert_eq!(explanation.tile, "8 rows x 8 tokens x 32 lanes");
+    assert_eq!(explanation.tile_origin, None);
+    let note = "the tile 8 rows x 8 tokens x 64 lanes, of the caller, takes more tokens at once than can be bound: a smaller one is in its place";
+    assert!(explanation.notes.iter().any(|n| n == note), "{explanation}");
+    let fits = DenseMatmul {
+        tile,
+        ..DenseMatmul::new(512, 8, 50_000)
+    };
+    let plan = gpu().plan_blocking(&fits).unwrap();
+    assert_eq!(plan.explain().tile_origin, Some(TileOrigin::Caller));
+
+    let (tokens, n_out, k_in) = (9, 2, 2_000_000);
+    let (x, w) = (integers(tokens, k_in, 1), integers(n_out, k_in, 2));
+    let (gx, gw) = (gpu().upload(&x).unwrap(), gpu().upload(&w).unwrap());
+    let problem = DenseMatmul {
+        split_k: Some(16),
+        ..DenseMatmul::new(tokens, n_out, k_in)
+    };
+    let actual = multiply(&problem, &gw, &gx, n_out, &[0, 8]);
+    assert_equal(
+        actual,
+        &dense_matmul_tokens(&x, &w, &Epilogue::default(), &[0, 8]).unwrap(),
+    );
 }
 
 #[test]

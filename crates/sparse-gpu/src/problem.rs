@@ -25,7 +25,8 @@ pub struct Explanation {
     pub kernel: String,
     /// Its tile.
     pub tile: String,
-    /// Whose tile that is; none where there is nothing to choose, and where several steps have a tile each.
+    /// Whose tile that is; none where there is nothing to choose, where several steps have a tile each, and where the tile was made smaller so that
+    /// its operands can be bound, which a note says.
     pub tile_origin: Option<TileOrigin>,
     /// What the kernel needs of a device: [`Tier::Portable`] or [`Tier::CooperativeMatrix`].
     pub tier: Tier,

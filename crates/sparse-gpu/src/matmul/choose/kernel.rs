@@ -99,6 +99,11 @@ impl KernelChoice {
                 ..tile
             })),
             Self::Tiled(tile) if tile.cols > 4 => Some(Self::Tiled(Tile { cols: 4, ..tile })),
+            // Idle lanes are better than no product.
+            Self::Tiled(tile) if tile.lanes > 1 => Some(Self::Tiled(Tile {
+                lanes: tile.lanes / 2,
+                ..tile
+            })),
             Self::Cooperative { tile, padded } if tile.token_matrices > 1 => {
                 let token_matrices = tile.token_matrices / 2;
                 let tile = CooperativeTile {

@@ -63,7 +63,6 @@ fn portable(gpu: &Gpu, problem: &MatmulProblem, notes: &mut Vec<String>) -> Resu
         let Chosen { tile, origin } = gpu.matmul_tile(problem.tile, weights, tokens);
         (KernelChoice::Tiled(tile), origin)
     };
-    notes.extend(gpu.note_of_origin(origin));
     Ok(Choice {
         walk,
         kernel,
