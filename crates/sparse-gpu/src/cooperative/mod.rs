@@ -53,8 +53,10 @@ pub(crate) enum State {
     NotAsked,
     /// They passed.
     Enabled(CooperativeReport),
-    /// They were asked for, and this came in the way.
-    Refused(String),
+    /// They were asked for, and the device or the adapter lacks something: whoever asks again may bring another adapter's shapes.
+    Lacking(Error),
+    /// The self-test failed, which it does once and for all.
+    Failed(Error),
 }
 
 impl Gpu {
@@ -63,7 +65,8 @@ impl Gpu {
     /// equal to those of the CPU. Takes some seconds, most of them compiling.
     ///
     /// For devices of [`Gpu::open`] with [`crate::GpuOptions::cooperative_matrix`]; a program's own device needs
-    /// [`Gpu::enable_cooperative_matrices_of`]. Clones of this `Gpu` are enabled too. A second call reports what the first found.
+    /// [`Gpu::enable_cooperative_matrices_of`]. Clones of this `Gpu` are enabled too. The self-test runs once: a later call
+    /// reports what it found, a failure too.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), sparse_gpu::Error> {
@@ -127,7 +130,7 @@ impl Gpu {
     pub fn cooperative_matrices(&self) -> Option<CooperativeReport> {
         match self.state() {
             State::Enabled(report) => Some(report),
-            State::NotAsked | State::Refused(_) => None,
+            State::NotAsked | State::Lacking(_) | State::Failed(_) => None,
         }
     }
 
@@ -135,21 +138,24 @@ impl Gpu {
         &self,
         shapes: &[wgpu::CooperativeMatrixProperties],
     ) -> Result<CooperativeReport, Error> {
-        if let Some(report) = self.cooperative_matrices() {
-            return Ok(report);
+        match self.state() {
+            State::Enabled(report) => return Ok(report),
+            State::Failed(error) => return Err(error),
+            State::NotAsked | State::Lacking(_) => {}
         }
-        let result = self.examine(shapes).await;
+        let size = self
+            .testable(shapes)
+            .inspect_err(|error| self.set_state(State::Lacking(error.clone())))?;
+        let result = self_test::run(self, size).await;
         self.set_state(match &result {
             Ok(report) => State::Enabled(report.clone()),
-            Err(error) => State::Refused(error.to_string()),
+            Err(error) => State::Failed(error.clone()),
         });
         result
     }
 
-    async fn examine(
-        &self,
-        shapes: &[wgpu::CooperativeMatrixProperties],
-    ) -> Result<CooperativeReport, Error> {
+    /// The size to be tested, where the adapter lists one and the device has what it needs.
+    fn testable(&self, shapes: &[wgpu::CooperativeMatrixProperties]) -> Result<MatrixSize, Error> {
         let has = self.device().features();
         let size = usable(shapes);
         // That an adapter has no such matrices is the better answer than that they were not asked for.
@@ -164,13 +170,15 @@ impl Gpu {
                 hint: "open it with GpuOptions { cooperative_matrix: true, .. }, or create it with Gpu::cooperative_matrix_features()".to_owned(),
             });
         }
-        self_test::run(self, size).await
+        Ok(size)
     }
 
     /// Why plans cannot have them.
     pub(crate) fn why_not_enabled(&self) -> String {
         match self.state() {
-            State::Refused(reason) => format!("they were refused: {reason}"),
+            State::Lacking(error) | State::Failed(error) => {
+                format!("they were refused: {error}")
+            }
             State::NotAsked | State::Enabled(_) => {
                 "they are not enabled (Gpu::enable_cooperative_matrices)".to_owned()
             }

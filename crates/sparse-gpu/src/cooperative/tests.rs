@@ -137,6 +137,20 @@ fn kernels_that_do_not_compile_are_refused_too() {
 }
 
 #[test]
+fn a_failed_self_test_is_not_run_again() {
+    let mut gpu = open(Some(|text| text.replace("coopMultiplyAdd", "coopDivide")));
+    let error = gpu.enable_cooperative_matrices_blocking().unwrap_err();
+    // The kernels would be right now, and compile.
+    gpu.mutation = None;
+    let clone = gpu.clone();
+    for gpu in [gpu, clone] {
+        let again = gpu.enable_cooperative_matrices_blocking().unwrap_err();
+        assert_eq!(again, error);
+        assert_eq!(gpu.cooperative_matrices(), None);
+    }
+}
+
+#[test]
 fn plans_ask_for_the_self_test_first() {
     let gpu = open(None);
     let error = plan(&gpu).unwrap_err();
