@@ -23,7 +23,7 @@ impl GpuTensor {
         .union(wgpu::BufferUsages::COPY_DST);
 
     /// A tensor in a buffer that the program already has; nothing is copied. `offset` is in bytes. A half-width result with an odd number of
-    /// elements is written in whole words: the two bytes after it become zero.
+    /// elements is written in whole words: the two bytes after it stay as they are or become zero.
     ///
     /// The buffer has to be one of the [`Gpu`]'s device, which nothing here can check. wgpu itself reports another device's, where both devices
     /// come from one `wgpu::Instance`, as all that [`Gpu::open`] opens do; those of different instances it cannot tell apart.

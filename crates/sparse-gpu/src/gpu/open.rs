@@ -40,8 +40,8 @@ impl Gpu {
     /// A device of the adapter that `options` choose.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`], [`Error::NoSuchAdapter`] with the names there are, [`Error::Device`], [`Error::Unavailable`] where the adapter lacks
-    /// what the options ask for or has less than WebGPU's default limits.
+    /// [`Error::NoAdapter`], [`Error::NoSuchAdapter`] with the names there are, [`Error::Device`] where the adapter gives no device, as where it
+    /// has less than WebGPU's default limits, [`Error::Unavailable`] where it lacks what the options ask for.
     pub async fn open(options: &GpuOptions) -> Result<Self, Error> {
         let adapter = choose(options.adapter.as_deref()).await?;
         let mut limits = wgpu::Limits::defaults();

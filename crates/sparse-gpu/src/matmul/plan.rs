@@ -10,8 +10,9 @@ use crate::{Error, GpuTensor, KernelTile};
 ///
 /// Which kernel runs, the first that fits; [`MatmulPlan::explain`] names it and says why:
 ///
+/// - `matmul_cooperative.wgsl` where [`Tier::CooperativeMatrix`](crate::Tier) is asked for, or [`Tier::Best`](crate::Tier), with more than 8 tokens,
+///   on a device whose cooperative matrices are enabled and for a problem that they can take,
 /// - `matvec.wgsl` for up to 8 tokens, where neither a tile nor an N:M variant is asked for,
-/// - `matmul_cooperative.wgsl` where the device's cooperative matrices are enabled and pay, or [`Tier::CooperativeMatrix`](crate::Tier) is asked for,
 /// - `matmul.wgsl`.
 ///
 /// How it goes through the weights is the template's *walk*, from `shaders/walks/`: `dense`; `nm` where rows share their pattern, `nm_select` or
@@ -32,7 +33,8 @@ impl MatmulPlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::PatternMismatch`], [`Error::OperandMismatch`],
-    /// [`Error::Aliased`]: nothing has been recorded then. [`Error::Unavailable`] where a single strip of w exceeds the binding limit.
+    /// [`Error::Aliased`]: nothing has been recorded then. [`Error::Unavailable`] where a single strip of block-sparse weights exceeds
+    /// the binding limit.
     pub fn record<'a>(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

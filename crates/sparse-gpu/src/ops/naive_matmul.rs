@@ -73,7 +73,7 @@ impl NaiveMatmulPlan {
     /// Records the product into the caller's pass.
     ///
     /// # Errors
-    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`]: nothing has been recorded then.
+    /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

@@ -11,8 +11,9 @@ use crate::{Error, Gpu};
 /// `y = act(alpha * x w^T + beta * c + bias)` with N:M weights and at most 8 tokens.
 ///
 /// `x [tokens, k_in]`, `w [n_out, k_in]`, `y [tokens, n_out]`, all row-major; any sizes, 0 included. Accumulates in f32.
-/// The kernel is `matvec.wgsl` with the walk `nm`, `nm_gather`, `nm_select` or, where w is transposed, `nm_transposed`; the CPU twin is
-/// [`sparse_core::nm::nm_matmul`].
+/// The kernel is `matvec.wgsl` with the walk `nm`, `nm_gather`, `nm_select` or, where w is transposed, `nm_transposed`. A shared batch has as many
+/// tokens as its items together: on processors, a transposed w is expanded first where those are many (`expand_weights.wgsl`), and its walk is
+/// `dense_transposed`. The CPU twin is [`sparse_core::nm::nm_matmul`].
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::{DType, Matrix, Nm, NmMatrix};
