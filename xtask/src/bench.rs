@@ -2,8 +2,9 @@
 
 use crate::{cargo, setup};
 use anyhow::{Context, Result};
-use std::io::ErrorKind;
 use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -30,16 +31,6 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("the report's folder cannot be made: {}", folder.display()))?;
     let ours = report_arguments(&folder, &arguments.compare_arguments);
-    for (_, path) in &ours {
-        // So that a report named at the end is of this run and not of an earlier one.
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error)
-                    .with_context(|| format!("an old report cannot be removed: {path}"));
-            }
-            _ => {}
-        }
-    }
 
     let manifest = root.join("Cargo.toml").display().to_string();
     let mut command = cargo::cargo(["run", "--release", "--manifest-path", manifest.as_str()])?;
@@ -57,13 +48,32 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     command.args(&arguments.compare_arguments);
     // Ctrl-C reaches the comparison, too, which then writes what it has measured: we wait for that, and tell where it lies.
     ctrlc::set_handler(|| {}).context("cannot leave Ctrl-C to the comparison")?;
-    let finished = cargo::run(&mut command);
-
-    // A comparison that found a result outside of its error bound fails after writing: that report is wanted most.
-    for (_, path) in ours.iter().filter(|(_, path)| Path::new(path).is_file()) {
+    let paths: Vec<_> = ours.iter().map(|(_, path)| path.as_str()).collect();
+    let (finished, written) = run_and_list(&mut command, &paths);
+    for path in written {
         println!("report: {path}");
     }
     finished
+}
+
+/// Runs `command`, and lists those of `paths` that it wrote. Reports of an earlier run stay where this one writes none, and are not listed.
+/// A comparison that found a result outside of its error bound fails after writing: that report is wanted most.
+fn run_and_list<'a>(command: &mut Command, paths: &[&'a str]) -> (Result<()>, Vec<&'a str>) {
+    let earlier: Vec<_> = paths.iter().map(|path| modified(path)).collect();
+    let finished = cargo::run(command);
+    let written = paths.iter().zip(earlier).filter(|(path, earlier)| {
+        let now = modified(path);
+        now.is_some() && now != *earlier
+    });
+    let written = written.map(|(path, _)| *path).collect();
+    (finished, written)
+}
+
+/// When the file was written, where there is one.
+fn modified(path: &str) -> Option<SystemTime> {
+    std::fs::metadata(path)
+        .and_then(|file| file.modified())
+        .ok()
 }
 
 /// Option and path of each report that the user has not placed.
@@ -108,6 +118,42 @@ mod tests {
     fn a_report_that_the_user_places_is_left_to_the_user() {
         assert_eq!(options(&["--json", "mine.json"]), ["--csv", "--html"]);
         assert_eq!(options(&["--csv=mine.csv", "--html=mine.html"]), ["--json"]);
+    }
+
+    fn cargo_with(argument: &str) -> Command {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.arg(argument);
+        cargo
+    }
+
+    #[test]
+    fn a_run_that_writes_nothing_leaves_earlier_reports_and_names_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("compare.json");
+        std::fs::write(&path, "an hour of measuring").unwrap();
+        let paths = [path.to_str().unwrap()];
+        let (finished, written) = run_and_list(&mut cargo_with("--no-such-option"), &paths);
+        assert!(finished.is_err() && written.is_empty(), "{written:?}");
+        let (finished, written) = run_and_list(&mut cargo_with("--version"), &paths);
+        assert!(finished.is_ok() && written.is_empty(), "{written:?}");
+        let kept = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(kept, "an hour of measuring");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn reports_that_a_run_wrote_are_named_even_where_it_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (replaced, new, missing) = (path("a"), path("b"), path("c"));
+        let old = SystemTime::now() - std::time::Duration::from_secs(3600);
+        let file = std::fs::File::create(&replaced).unwrap();
+        file.set_modified(old).unwrap();
+        let mut writer = Command::new("sh");
+        writer.args(["-c", "echo > $0; echo > $1; exit 1", &replaced, &new]);
+        let (finished, written) = run_and_list(&mut writer, &[&replaced, &new, &missing]);
+        assert!(finished.is_err());
+        assert_eq!(written, [&replaced, &new]);
     }
 
     #[test]
