@@ -10,7 +10,7 @@ use std::process::Command;
 /// Dawn for Node: Tint and a backend that needs no driver.
 const TINT: &str = "webgpu@0.6.2";
 
-/// The package of `PyPI` whose source carries DXC's library for Linux, Windows and macOS, as `pip` wants it pinned.
+/// The package of `PyPI` whose source carries DXC's libraries, of which [`dxc_library()`] takes that of this machine, as `pip` wants it pinned.
 const DXC: &str = "compushady==0.17.5 --hash=sha256:5052caf9e955d8e7a48e22f536e82b44b72e83af46e824a9e99157c7809de691\n";
 
 /// The folder of what [`install()`] fetches, in the user's cache.
@@ -34,7 +34,7 @@ fn folder_in(environment: &dyn Fn(&str) -> Option<OsString>) -> Result<PathBuf> 
     Ok(cache.join("sparse-shader-compilers"))
 }
 
-/// The name of DXC's library for this machine in its package.
+/// The name of DXC's library for this machine in its package: on Linux and Windows. On macOS a program `dxc` is used where there is one.
 fn dxc_library() -> Option<&'static str> {
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Some("libdxcompiler_x86_64.so.3.7"),
@@ -75,7 +75,7 @@ impl Missing {
                 "apt-get",
                 "install SPIRV-Tools of the Khronos group, which every Vulkan SDK has",
             ),
-            Self::Tint => needs("npm", "install Node.js with npm (on Debian: apt-get install nodejs npm)"),
+            Self::Tint => needs(npm(), "install Node.js with npm (on Debian: apt-get install nodejs npm)"),
             Self::Dxc if dxc_library().is_none() => {
                 Err("the package has no library for this machine; a program dxc of the Vulkan SDK is used where there is one".to_owned())
             }
@@ -90,6 +90,11 @@ impl Missing {
             Self::Dxc => dxc(&folder.join("dxc")),
         }
     }
+}
+
+/// As Windows starts it: there it is a script.
+fn npm() -> &'static str {
+    if cfg!(windows) { "npm.cmd" } else { "npm" }
 }
 
 fn python() -> &'static str {
@@ -148,9 +153,8 @@ pub(crate) fn install(folder: &Path, yes: bool) -> Result<()> {
 /// Nothing of the package runs: what it would do after installing is to pick the program of this system, which it does again when it is used.
 fn tint(folder: &Path) -> Result<()> {
     make(folder)?;
-    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     cargo::run(
-        Command::new(npm)
+        Command::new(npm())
             .args([
                 "install",
                 "--ignore-scripts",
