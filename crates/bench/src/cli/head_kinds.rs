@@ -168,9 +168,12 @@ mod tests {
                 "{text}: {message}"
             );
         }
-        let message = HeadKindsOption::parse("/no/such.json")
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("No such file") && message.contains("/no/such.json"));
+        let missing = HeadKindsOption::parse("/no/such.json").unwrap_err();
+        let HeadKindsError::File { reason, path } = missing else {
+            panic!("{missing}");
+        };
+        // In the words of the system.
+        let system = std::fs::File::open("/no/such.json").unwrap_err();
+        assert_eq!((reason, path), (system.to_string(), "/no/such.json".into()));
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::tensors::check_out;
+use crate::tensors::{check_out, is_same_out};
 
 /// Prints a line. Where nobody reads any more, as behind `| head`, the command goes on without: its files are still written.
 ///
@@ -35,7 +35,7 @@ pub(super) fn check_outs(
     for &(option, out) in outs {
         let Some(out) = out else { continue };
         check_out(out, &inputs)?;
-        if let Some((other, _)) = checked.iter().find(|(_, other)| is_same_file(out, other)) {
+        if let Some((other, _)) = checked.iter().find(|(_, other)| is_same_out(out, other)) {
             anyhow::bail!(
                 "{other} and {option} are the same file, choose two: {}",
                 out.display()
@@ -44,14 +44,6 @@ pub(super) fn check_outs(
         checked.push((option, out));
     }
     Ok(())
-}
-
-/// Whether both are one file, by whatever path. Devices and pipes take what several write.
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b && a.is_file(),
-        _ => a == b,
-    }
 }
 
 #[cfg(test)]
@@ -81,15 +73,24 @@ mod tests {
             same.starts_with("--json and --csv are the same file, choose two: "),
             "{same}"
         );
-        std::fs::write(&b, "").unwrap();
-        let dotted = path(".").join("b");
+        // By another path, before the file is there and after.
+        std::fs::create_dir(path("inner")).unwrap();
+        let dotted = path("inner").join("..").join("b");
         assert!(check(&b, &dotted).is_err());
+        std::fs::write(&b, "").unwrap();
+        assert!(check(&b, &dotted).is_err());
+        assert_eq!(check(&a, &dotted), Ok(()));
         let replaced = check(&a, &input).unwrap_err();
         assert!(
             replaced.starts_with("cannot write: it is an input of this command"),
             "{replaced}"
         );
-        let null = Path::new("/dev/null");
-        assert_eq!(check(null, null), Ok(()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_takes_several_reports() {
+        let null = Some(Path::new("/dev/null"));
+        check_outs(&[("--json", null), ("--csv", null)], &[]).unwrap();
     }
 }

@@ -186,9 +186,8 @@ mod tests {
         }
         let missing = Profile::read(Path::new("/no/such/profile.json")).unwrap_err();
         assert!(
-            missing
-                .to_string()
-                .starts_with("cannot read the profile: No such file")
+            matches!(&missing, ProfileError::Read { reason, .. } if reason.kind() == std::io::ErrorKind::NotFound),
+            "{missing}"
         );
     }
 

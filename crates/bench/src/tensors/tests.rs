@@ -208,3 +208,45 @@ fn links_are_followed_and_what_is_no_file_is_not_replaced() {
     assert!(write_file(&socket, b"new").is_err());
     assert!(std::fs::metadata(&socket).unwrap().file_type().is_socket());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_written_to_although_its_folder_takes_no_files() {
+    use std::io::Read as _;
+    use std::os::fd::AsRawFd as _;
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    // What a shell hands over for `>(jq .)`.
+    let path = format!("/dev/fd/{}", writer.as_raw_fd());
+    check_out(path.as_ref(), &[]).unwrap();
+    write_file(path.as_ref(), b"report").unwrap();
+    drop(writer);
+    let mut written = String::new();
+    reader.read_to_string(&mut written).unwrap();
+    assert_eq!(written, "report");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_nobody_reads_yet_is_checked_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    check_out(&path, &[]).unwrap();
+    assert!(std::fs::metadata(&path).is_ok());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_link_is_checked_where_its_file_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    // Its folder takes no new file, whoever asks.
+    std::os::unix::fs::symlink("/proc/self/status", &link).unwrap();
+    let message = check_out(&link, &[]).unwrap_err().to_string();
+    assert!(
+        message.starts_with("cannot write: ")
+            && message.ends_with(&format!(": {}", link.display())),
+        "{message}"
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, View};
 use sparse_core::{DType, Element, Matrix, Tensor};
@@ -71,8 +71,8 @@ impl View for &OutTensor {
     }
 }
 
-/// Checks before any work is done that `out` is no folder, that its own folder takes new files, and that it is none of `inputs`, by
-/// whatever path.
+/// Checks before any work is done that `out` is no folder, that the folder of the file that is written takes new files, and that it is none
+/// of `inputs`, by whatever path. A device or a pipe is not opened: one that nobody reads yet would wait.
 ///
 /// # Errors
 /// [`TensorFileError::Write`], [`TensorFileError::ReplacesInput`].
@@ -84,7 +84,11 @@ pub fn check_out(out: &Path, inputs: &[&Path]) -> Result<(), TensorFileError> {
     if out.is_dir() {
         return Err(refused(ErrorKind::IsADirectory.into()));
     }
-    let folder = folder(out);
+    if is_special(out) {
+        return Ok(());
+    }
+    let target = target(out);
+    let folder = folder(&target);
     if !folder.exists() {
         let missing = format!(
             "the folder {} does not exist, create it first",
@@ -94,11 +98,7 @@ pub fn check_out(out: &Path, inputs: &[&Path]) -> Result<(), TensorFileError> {
     }
     // The file is gone when it goes out of scope.
     temporary_file(folder).map_err(refused)?;
-    // A file that does not exist yet is no input.
-    let Ok(real) = out.canonicalize() else {
-        return Ok(());
-    };
-    let is_input = |input: &&Path| input.canonicalize().is_ok_and(|input| input == real);
+    let is_input = |input: &&Path| input.canonicalize().is_ok_and(|input| input == target);
     if inputs.iter().any(is_input) {
         return Err(TensorFileError::ReplacesInput { path: out.into() });
     }
@@ -124,16 +124,13 @@ pub fn write_tensors(path: &Path, tensors: &[(&str, OutTensor)]) -> Result<(), T
 /// # Errors
 /// Where the folder is missing or closed, or the disk full; an existing file stays as it was.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
-    let followed = std::fs::canonicalize(path);
-    let target = followed.as_deref().unwrap_or(path);
-    let is_special = std::fs::metadata(target).is_ok_and(|found| !found.is_file());
-    let written = if is_special {
+    let written = if is_special(path) {
         std::fs::OpenOptions::new()
             .write(true)
-            .open(target)
+            .open(path)
             .and_then(|mut file| file.write_all(bytes))
     } else {
-        replace(target, bytes)
+        replace(&target(path), bytes)
     };
     written.map_err(|reason| TensorFileError::Write {
         reason,
@@ -145,6 +142,31 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = temporary_file(folder(path))?;
     file.write_all(bytes)?;
     file.persist(path).map(drop).map_err(|e| e.error)
+}
+
+/// Whether both paths are written to one file, by whatever way they lead there, also where it does not exist yet. Devices and pipes take what
+/// several write.
+pub fn is_same_out(a: &Path, b: &Path) -> bool {
+    !is_special(a) && place(a) == place(b)
+}
+
+/// The file that is written for `path`, by one name however it is given: where there is none yet, its folder has one.
+fn place(path: &Path) -> PathBuf {
+    let target = target(path);
+    match (folder(&target).canonicalize(), target.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => target,
+    }
+}
+
+/// Whether `path` exists and is no file, but a device, a pipe or a folder. Its folder, such as `/dev`, need not take new files.
+fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file())
+}
+
+/// The file that is written for `path`: where it is a link, what it leads to.
+fn target(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.into())
 }
 
 fn folder(path: &Path) -> &Path {
