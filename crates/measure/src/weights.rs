@@ -80,6 +80,16 @@ impl<T: Element> PrunedWeights<T> {
         }
     }
 
+    /// Whether all stored values are finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        let values = match self {
+            Self::Dense(w) => w.data(),
+            Self::Nm(w) => w.values(),
+            Self::Bsr(w) => w.values(),
+        };
+        values.iter().all(|x| x.to_f32().is_finite())
+    }
+
     /// Bytes of values and index arrays.
     pub fn bytes(&self) -> usize {
         let values = |count: usize| count * T::DTYPE.bytes();

@@ -50,7 +50,8 @@ impl Probe {
         let dense = dense.read(gpu)?;
         let scores = run.read_scores(gpu)?;
         let ratio = check::attention(&inputs, None, &options.attention(), &dense)?
-            .max(check::scores(&inputs, &layout, scores.data())?);
+            .worse(check::scores(&inputs, &layout, scores.data())?)
+            .ratio();
         if ratio > 1.0 {
             let path = path.into();
             return Err(CalibrateError::Wrong { ratio, path }.into());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sparse_core::DType;
 use sparse_gpu::{Error, Explanation, Gpu, GpuTensor, TileOrigin, wgpu};
-use sparse_measure::{Budget, Runs, Shape, Timing, Work};
+use sparse_measure::{Budget, OutputAndLse, Runs, Shape, Timing, Work};
 
 use crate::ceilings::{CeilingError, Ceilings, Roofline};
 use crate::cli::Operation;
@@ -298,12 +298,28 @@ fn baseline_and_own(runs: &[Runs]) -> anyhow::Result<(Option<&Runs>, &Runs)> {
     }
 }
 
-/// What is said of a contender where what the `timed` runs left is not the result that was `checked`: a device that fails under load, or copies of an operand
-/// that differ.
-pub(crate) fn changed<R: PartialEq>(contender: &str, checked: &R, timed: &R) -> Option<String> {
-    (checked != timed).then(|| {
+/// What is said of a contender where what the timed runs left is not to the bit the result that was checked, in one of the pairs of
+/// `checked_and_timed`: a device that fails under load, or copies of an operand that differ. The same NaN is the same result.
+pub(crate) fn changed(contender: &str, checked_and_timed: &[[&[f32]; 2]]) -> Option<String> {
+    let is_same = |[checked, timed]: &[&[f32]; 2]| {
+        let timed = timed.iter().map(|x| x.to_bits());
+        checked.iter().map(|x| x.to_bits()).eq(timed)
+    };
+    (!checked_and_timed.iter().all(is_same)).then(|| {
         format!("{contender}: the timed runs left another result than the one that was checked")
     })
+}
+
+/// The same of attention.
+pub(crate) fn attention_changed(
+    contender: &str,
+    checked: &OutputAndLse,
+    timed: &OutputAndLse,
+) -> Option<String> {
+    changed(
+        contender,
+        &[[&checked.out, &timed.out], [&checked.lse, &timed.lse]],
+    )
 }
 
 /// The ideal speed-up and the share of it that was reached; none where nothing is left to do, of which an infinite speed-up would be a share.
@@ -315,6 +331,21 @@ fn against_ideal(speedup: f64, ideal: f64) -> (Option<f64>, Option<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nan_that_stays_is_no_change() {
+        let of = |lse: f32| OutputAndLse {
+            out: vec![1.0, f32::NAN],
+            lse: vec![lse],
+        };
+        let changed = |timed| attention_changed("ours", &of(0.5), &of(timed));
+        assert_eq!(changed(0.5), None);
+        for timed in [0.25, f32::NAN] {
+            let fault = "ours: the timed runs left another result than the one that was checked";
+            assert_eq!(changed(timed).as_deref(), Some(fault));
+        }
+        assert!(super::changed("ours", &[[&[1.0], &[1.0, 2.0]]]).is_some());
+    }
 
     #[test]
     fn of_an_infinite_ideal_nothing_is_a_share() {

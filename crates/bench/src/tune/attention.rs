@@ -116,7 +116,7 @@ impl<T: Element> TunedOperation for Attention<T> {
         };
         let is_written = out.iter().chain(lse).all(|x| x.is_finite());
         let error = check::attention(&self.inputs, None, &self.options, &attended)?;
-        Ok(is_written && error <= 1.0)
+        Ok(is_written && error.ratio() <= 1.0)
     }
 }
 
@@ -193,6 +193,6 @@ impl<T: Element> TunedOperation for Scores<T> {
             anyhow::bail!("{} results of scores", results.len());
         };
         let is_written = scores.iter().all(|x| x.is_finite());
-        Ok(is_written && check::scores(&self.inputs, &self.layout, scores)? <= 1.0)
+        Ok(is_written && check::scores(&self.inputs, &self.layout, scores)?.ratio() <= 1.0)
     }
 }

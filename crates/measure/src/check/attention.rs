@@ -1,19 +1,23 @@
 //! Attention against the CPU reference, at queries spread over the sequence.
 
+use std::cell::LazyCell;
+
 use sparse_core::attention::{AttentionOptions, block_attention_of_queries};
 use sparse_core::bounds::{attention_bounds, compare};
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::{BlockMask, DType, Element, Tensor};
 
-use super::CheckError;
+use super::finite::{NotFinite, are_finite, place_of};
 use super::samples::{REFERENCE_TERMS, spread_out};
 use super::sizes::expect_size;
+use super::{CheckError, CheckedAttention};
 use crate::OutputAndLse;
 
 /// Samples that are taken whatever they cost.
 const LEAST_SAMPLES: usize = 4;
 
-/// Error over bound of output and log-sum-exp, at as many evenly spread queries as the CPU can take.
+/// Error over bound of output and log-sum-exp, at as many evenly spread queries as the CPU can take. At the others no number may be NaN or
+/// infinite where queries, keys and values are finite; a log-sum-exp may be minus infinity, that of no key.
 ///
 /// # Errors
 /// Where the operands make no attention problem, or `actual` is of another size.
@@ -22,7 +26,7 @@ pub fn attention<T: Element>(
     mask: Option<&BlockMask>,
     options: &AttentionOptions,
     actual: &OutputAndLse,
-) -> Result<f64, CheckError> {
+) -> Result<CheckedAttention, CheckError> {
     sampled(inputs, mask, options, &actual.out, Some(&actual.lse))
 }
 
@@ -32,11 +36,8 @@ fn sampled<T: Element>(
     options: &AttentionOptions,
     out: &[f32],
     lse: Option<&[f32]>,
-) -> Result<f64, CheckError> {
-    let &[batch, heads, q_len, head_dim] = inputs.q.shape() else {
-        let shape = inputs.q.shape().to_vec();
-        return Err(CheckError::QuerySizes { shape });
-    };
+) -> Result<CheckedAttention, CheckError> {
+    let [batch, heads, q_len, head_dim] = query_sizes(inputs)?;
     expect_size("an output", out, &[batch, heads, q_len, head_dim])?;
     if let Some(lse) = lse {
         expect_size("a log-sum-exp", lse, &[batch, heads, q_len])?;
@@ -44,21 +45,94 @@ fn sampled<T: Element>(
     let k_len = inputs.k.shape().get(2).copied().unwrap_or(0);
     let terms = batch * heads * k_len.max(1) * 2 * head_dim;
     let affordable = (REFERENCE_TERMS / terms.max(1)).max(LEAST_SAMPLES);
-    let queries = spread_out(q_len, affordable);
+    at_queries(
+        inputs,
+        mask,
+        options,
+        out,
+        lse,
+        &spread_out(q_len, affordable),
+    )
+}
+
+/// `batch`, `heads`, `q_len`, `head_dim`.
+fn query_sizes<T: Element>(inputs: &AttentionInputs<T>) -> Result<[usize; 4], CheckError> {
+    let shape = inputs.q.shape();
+    shape.try_into().map_err(|_| CheckError::QuerySizes {
+        shape: shape.to_vec(),
+    })
+}
+
+/// The result at these queries, and whether all of it is finite; the sizes of `out` and `lse` have been checked.
+fn at_queries<T: Element>(
+    inputs: &AttentionInputs<T>,
+    mask: Option<&BlockMask>,
+    options: &AttentionOptions,
+    out: &[f32],
+    lse: Option<&[f32]>,
+    queries: &[usize],
+) -> Result<CheckedAttention, CheckError> {
+    let shape = query_sizes(inputs)?;
+    let [batch, heads, q_len, head_dim] = shape;
     let AttentionInputs { q, k, v } = inputs;
-    let reference = block_attention_of_queries(q, k, v, mask, options, &queries)?;
+    let reference = block_attention_of_queries(q, k, v, mask, options, queries)?;
     let bounds = attention_bounds(&reference, largest(v), DType::F32);
     let rows = (0..batch * heads).flat_map(|head| queries.iter().map(move |t| head * q_len + t));
     let numbers = rows
         .clone()
         .flat_map(|row| &out[row * head_dim..(row + 1) * head_dim])
         .map(|&x| f64::from(x));
-    let ratio = compare(numbers, &reference.out, &bounds.out).ratio;
-    let Some(lse) = lse else {
-        return Ok(ratio);
-    };
-    let lse = rows.map(|row| f64::from(lse[row]));
-    Ok(ratio.max(compare(lse, &reference.lse, &bounds.lse).ratio))
+    let mut ratio = compare(numbers, &reference.out, &bounds.out).ratio;
+    if let Some(lse) = lse {
+        let lse = rows.map(|row| f64::from(lse[row]));
+        ratio = ratio.max(compare(lse, &reference.lse, &bounds.lse).ratio);
+    }
+    let not_finite = not_finite(inputs, shape, out, lse.unwrap_or_default());
+    Ok(CheckedAttention::new(ratio, not_finite))
+}
+
+/// The first number that is not finite where the query and all keys and values of its head are. `lse` may be empty.
+fn not_finite<T: Element>(
+    inputs: &AttentionInputs<T>,
+    [batch, heads, q_len, head_dim]: [usize; 4],
+    out: &[f32],
+    lse: &[f32],
+) -> Option<NotFinite> {
+    let AttentionInputs { q, k, v } = inputs;
+    let is_odd_out = |(_, x): &(usize, &f32)| !x.is_finite();
+    let is_odd_lse = |(_, x): &(usize, &f32)| !x.is_finite() && **x != f32::NEG_INFINITY;
+    let odd_outs = out.iter().enumerate().filter(is_odd_out);
+    let odd_lses = lse.iter().enumerate().filter(is_odd_lse);
+    let odd_outs = odd_outs.map(|(at, &value)| NotFinite {
+        what: "out",
+        place: place_of(at, [batch, heads, q_len, head_dim]),
+        dimensions: 4,
+        value,
+    });
+    let odd_lses = odd_lses.map(|(at, &value)| {
+        let [_, item, head, query] = place_of(at, [1, batch, heads, q_len]);
+        NotFinite {
+            what: "lse",
+            place: [item, head, query, 0],
+            dimensions: 3,
+            value,
+        }
+    });
+    // Most results have no such number, and nobody looks through the operands.
+    let kv_heads = k.shape().get(1).copied().unwrap_or(0).max(1);
+    let kv_len = k.data().len() / (batch * kv_heads).max(1);
+    let finite_kv = LazyCell::new(|| {
+        let of = |row: usize| row * kv_len..(row + 1) * kv_len;
+        let rows = 0..batch * kv_heads;
+        rows.map(|row| are_finite(&k.data()[of(row)]) && are_finite(&v.data()[of(row)]))
+            .collect::<Vec<bool>>()
+    });
+    odd_outs.chain(odd_lses).find(|found| {
+        let [item, head, query, _] = found.place;
+        let start = ((item * heads + head) * q_len + query) * head_dim;
+        let kv_row = item * kv_heads + head * kv_heads / heads;
+        finite_kv[kv_row] && are_finite(&q.data()[start..start + head_dim])
+    })
 }
 
 /// Error over bound of the output of dense attention alone, for those who give no log-sum-exp.
@@ -69,7 +143,7 @@ pub fn attention_output<T: Element>(
     inputs: &AttentionInputs<T>,
     options: &AttentionOptions,
     out: &[f32],
-) -> Result<f64, CheckError> {
+) -> Result<CheckedAttention, CheckError> {
     sampled(inputs, None, options, out, None)
 }
 
@@ -96,8 +170,9 @@ mod tests {
             out: rounded(&whole.attention.out),
             lse: rounded(&whole.attention.lse),
         };
-        let ratio =
-            |mask, actual: &OutputAndLse| attention(&inputs, mask, &options, actual).unwrap();
+        let ratio = |mask, actual: &OutputAndLse| {
+            attention(&inputs, mask, &options, actual).unwrap().ratio()
+        };
         assert!(ratio(Some(&whole.mask), &right) <= 1.0);
         // Without its mask it is another problem.
         assert!(ratio(None, &right) > 1.0);
@@ -112,6 +187,52 @@ mod tests {
         wrong.lse[49] = right.lse[49];
         wrong.out[0] = f32::NAN;
         assert_eq!(ratio(None, &wrong), f64::INFINITY);
+    }
+
+    /// Queries 0, 24 and 49 of 50 are sampled.
+    #[test]
+    fn a_number_that_is_not_finite_is_wrong_wherever_it_is() {
+        let (mut inputs, options) = (inputs(), options().attention());
+        let AttentionInputs { q, k, v } = &inputs;
+        let whole = block_attention(q, k, v, None, &options).unwrap();
+        let right = OutputAndLse {
+            out: rounded(&whole.out),
+            lse: rounded(&whole.lse),
+        };
+        let check = |inputs: &_, actual: &OutputAndLse| {
+            let OutputAndLse { out, lse } = actual;
+            at_queries(inputs, None, &options, out, Some(lse), &[0, 24, 49]).unwrap()
+        };
+        assert!(check(&inputs, &right).ratio() <= 1.0);
+        // Head 3, query 17.
+        let row = 3 * 50 + 17;
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut wrong = right.clone();
+            wrong.out[row * 16 + 5] = value;
+            let checked = check(&inputs, &wrong);
+            let fault = format!(
+                "dense: out[0, 3, 17, 5] is {value}, although all that it is computed from is finite"
+            );
+            assert_eq!(checked.fault("dense"), Some(fault));
+            assert_eq!(checked.ratio(), f64::INFINITY);
+        }
+        let mut wrong = right.clone();
+        wrong.lse[row] = f32::NAN;
+        let fault = check(&inputs, &wrong).fault("dense").unwrap();
+        assert!(fault.starts_with("dense: lse[0, 3, 17] is NaN"), "{fault}");
+        // What a query without keys has.
+        wrong.lse[row] = f32::NEG_INFINITY;
+        assert!(check(&inputs, &wrong).ratio() <= 1.0);
+
+        // What an infinite key of the second head may give to query heads 2 and 3, and not to the others.
+        wrong.out[row * 16 + 5] = f32::NAN;
+        let mut keys = inputs.k.data().to_vec();
+        keys[(50 + 49) * 16] = f32::INFINITY;
+        inputs.k = Tensor::new(vec![1, 2, 50, 16], keys);
+        let found = |actual: &OutputAndLse| not_finite(&inputs, [1, 4, 50, 16], &actual.out, &[]);
+        assert_eq!(found(&wrong), None);
+        wrong.out[(50 + 17) * 16] = f32::NAN;
+        assert_eq!(found(&wrong).unwrap().place, [0, 1, 17, 0]);
     }
 
     #[test]

@@ -2,19 +2,20 @@
 
 use serde::Serialize;
 
+use super::CheckedAttention;
 use crate::counted;
 
 /// Largest errors over their bounds; right where all are at most 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Checks {
     /// Output and log-sum-exp of dense attention.
-    pub dense: Option<f64>,
+    pub dense: Option<CheckedAttention>,
     /// Output and log-sum-exp over the mask.
-    pub sparse: Option<f64>,
+    pub sparse: Option<CheckedAttention>,
     /// Output and log-sum-exp of the plan that may go dense.
-    pub policy: Option<f64>,
+    pub policy: Option<CheckedAttention>,
     /// Block scores.
-    pub scores: Option<f64>,
+    pub scores: Option<CheckedAttention>,
     /// Rows of the mask that are no right choice by the scores that the device made it from.
     pub wrong_mask_rows: Option<usize>,
 }
@@ -24,7 +25,8 @@ impl Checks {
     pub fn worst(&self) -> f64 {
         let errors = [self.dense, self.sparse, self.policy, self.scores]
             .into_iter()
-            .flatten();
+            .flatten()
+            .map(CheckedAttention::ratio);
         match self.wrong_mask_rows {
             Some(rows) if rows > 0 => f64::INFINITY,
             _ => errors.fold(0.0, f64::max),
@@ -41,9 +43,7 @@ impl Checks {
         ];
         let mut faults: Vec<String> = errors
             .into_iter()
-            .filter_map(|(what, ratio)| Some((what, ratio?)))
-            .filter(|(_, ratio)| ratio.is_nan() || *ratio > 1.0)
-            .map(|(what, ratio)| format!("{what}: the largest error is {ratio} times its bound"))
+            .filter_map(|(what, checked)| checked?.fault(what))
             .collect();
         if let Some(rows @ 1..) = self.wrong_mask_rows {
             let rows = counted(rows, "row");
@@ -60,10 +60,10 @@ mod tests {
     #[test]
     fn the_worst_check_counts() {
         let checks = Checks {
-            dense: Some(0.2),
-            sparse: Some(0.4),
+            dense: Some(0.2.into()),
+            sparse: Some(0.4.into()),
             policy: None,
-            scores: Some(0.1),
+            scores: Some(0.1.into()),
             wrong_mask_rows: Some(0),
         };
         assert_eq!(checks.worst(), 0.4);
@@ -74,8 +74,8 @@ mod tests {
         };
         assert_eq!(wrong.worst(), f64::INFINITY);
         let all = Checks {
-            dense: Some(1.5),
-            policy: Some(f64::NAN),
+            dense: Some(1.5.into()),
+            policy: Some(f64::NAN.into()),
             ..wrong
         };
         assert_eq!(

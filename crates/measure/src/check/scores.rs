@@ -1,19 +1,21 @@
 //! Block scores against the CPU reference, at block rows spread over all heads.
 
-use sparse_core::Element;
 use sparse_core::bounds::{block_score_bounds, compare};
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::{XAttentionError, XAttentionLayout, xattention_score};
+use sparse_core::{Element, Tensor};
 
-use super::CheckError;
+use super::finite::{NotFinite, are_finite, place_of};
 use super::samples::{REFERENCE_TERMS, spread_out};
 use super::score_rows::ScoreRow;
 use super::sizes::{expect_shape, expect_size};
+use super::{CheckError, CheckedAttention};
 
 /// Samples that are taken whatever they cost.
 const LEAST_SAMPLES: usize = 4;
 
-/// Error over bound of the block scores in [`XAttentionLayout::score_shape`], at as many evenly spread block rows as the CPU can take.
+/// Error over bound of the block scores in [`XAttentionLayout::score_shape`], at as many evenly spread block rows as the CPU can take. In the
+/// others no score may be NaN or infinite where queries and keys are finite.
 ///
 /// # Errors
 /// Where `inputs` are not those of `layout`, `actual` is of another size, or a reference is no mass.
@@ -21,7 +23,7 @@ pub fn scores<T: Element>(
     inputs: &AttentionInputs<T>,
     layout: &XAttentionLayout,
     actual: &[f32],
-) -> Result<f64, CheckError> {
+) -> Result<CheckedAttention, CheckError> {
     let [batch, heads, q_blocks, _] = layout.mask_shape();
     let [_, _, score_rows, k_blocks] = layout.score_shape();
     let (shape, options) = (layout.shape(), layout.options());
@@ -54,7 +56,39 @@ pub fn scores<T: Element>(
         }
         worst = worst.max(compare(actual, &expected, &bounds).ratio);
     }
-    Ok(worst)
+    let not_finite = not_finite(inputs, layout, actual);
+    Ok(CheckedAttention::new(worst, not_finite))
+}
+
+/// The first score that is not finite where all queries and keys of its head are.
+fn not_finite<T: Element>(
+    inputs: &AttentionInputs<T>,
+    layout: &XAttentionLayout,
+    actual: &[f32],
+) -> Option<NotFinite> {
+    let shape = layout.shape();
+    let is_finite = |tensor: &Tensor<T>, head: usize, heads: usize| {
+        let len = tensor.data().len() / (shape.batch() * heads).max(1);
+        are_finite(&tensor.data()[head * len..(head + 1) * len])
+    };
+    // Whether a head is, once somebody asks.
+    let mut known = vec![None; shape.batch() * shape.q_heads()];
+    let odd = actual.iter().enumerate().filter(|(_, x)| !x.is_finite());
+    odd.map(|(at, &value)| NotFinite {
+        what: "scores",
+        place: place_of(at, layout.score_shape()),
+        dimensions: 4,
+        value,
+    })
+    .find(|found| {
+        let [item, head, ..] = found.place;
+        let q_head = item * shape.q_heads() + head;
+        let kv_head = item * shape.kv_heads() + shape.kv_head(head);
+        *known[q_head].get_or_insert_with(|| {
+            is_finite(&inputs.q, q_head, shape.q_heads())
+                && is_finite(&inputs.k, kv_head, shape.kv_heads())
+        })
+    })
 }
 
 /// The error of a row that was cut out, with the place that the row has in the whole.
@@ -71,7 +105,6 @@ fn at_place(error: XAttentionError, place: [usize; 3]) -> XAttentionError {
 
 #[cfg(test)]
 mod tests {
-    use sparse_core::Tensor;
     use sparse_core::attention::AttentionShape;
     use sparse_core::xattention::xattention;
 
@@ -85,14 +118,40 @@ mod tests {
         let shape = AttentionShape::of_qk(inputs.q.shape(), inputs.k.shape()).unwrap();
         let layout = options.layout(shape).unwrap();
         let mut actual = rounded(whole.scores.scores.data());
-        assert!(scores(&inputs, &layout, &actual).unwrap() <= 1.0);
+        let ratio = |actual: &[f32]| scores(&inputs, &layout, actual).unwrap().ratio();
+        assert!(ratio(&actual) <= 1.0);
         // A block above the diagonal, and one below.
         for at in [1, 7 * 6] {
             let before = actual[at];
             actual[at] += 0.01;
-            assert!(scores(&inputs, &layout, &actual).unwrap() > 1.0, "{at}");
+            assert!(ratio(&actual) > 1.0, "{at}");
             actual[at] = before;
         }
+    }
+
+    #[test]
+    fn a_score_that_is_not_finite_is_wrong_unless_a_query_or_a_key_is_not() {
+        let (mut inputs, options) = (inputs(), options());
+        let shape = AttentionShape::of_qk(inputs.q.shape(), inputs.k.shape()).unwrap();
+        let layout = options.layout(shape).unwrap();
+        let mut actual = vec![0.0; 4 * 7 * 7];
+        assert_eq!(not_finite(&inputs, &layout, &actual), None);
+        // Head 2, row 3, block 1.
+        actual[(2 * 7 + 3) * 7 + 1] = f32::NAN;
+        let found = not_finite(&inputs, &layout, &actual).unwrap();
+        let words = "scores[0, 2, 3, 1] is NaN, although all that it is computed from is finite";
+        assert_eq!(found.to_string(), words);
+        let checked = scores(&inputs, &layout, &actual).unwrap();
+        assert_eq!(checked.ratio(), f64::INFINITY);
+        assert_eq!(
+            checked.fault("block scores").unwrap(),
+            format!("block scores: {words}")
+        );
+        // The second head of keys, which query heads 2 and 3 read.
+        let mut k = inputs.k.data().to_vec();
+        k[(50 + 40) * 16] = f32::NAN;
+        inputs.k = Tensor::new(vec![1, 2, 50, 16], k);
+        assert_eq!(not_finite(&inputs, &layout, &actual), None);
     }
 
     #[test]

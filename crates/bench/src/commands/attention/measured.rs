@@ -3,7 +3,7 @@
 use sparse_core::Element;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_gpu::Policy;
-use sparse_measure::check::Checks;
+use sparse_measure::check::{CheckedAttention, Checks};
 
 use crate::cli::AttentionArgs;
 use crate::compare::attention::{
@@ -86,7 +86,7 @@ fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResul
         dense: [sparse.checks.dense, chosen.checks.dense]
             .into_iter()
             .flatten()
-            .reduce(f64::max),
+            .reduce(CheckedAttention::worse),
         policy: chosen.checks.policy,
         ..sparse.checks
     };

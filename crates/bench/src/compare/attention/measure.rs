@@ -15,7 +15,7 @@ use super::quality::{Quality, reachable};
 use super::words::{explain, pattern};
 use super::work::{ideal, looked_at, work};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords, Times, changed, is_tuned};
+use crate::compare::bench::{Bench, Recorder, RowWords, Times, attention_changed, is_tuned};
 use crate::device::{AttendRun, GpuQkv, XAttentionRun};
 use crate::peers::Finalists;
 use crate::progress::Progress;
@@ -185,7 +185,7 @@ fn measure_uploaded<T: Element>(
             let all = peers.attention(inputs, options.causal);
             let candidates = Finalists::named(all, &bench.strategies);
             Finalists::of(candidates, &bench.interrupt, &|out| {
-                Ok(check::attention_output(inputs, &attention, out)?)
+                Ok(check::attention_output(inputs, &attention, out)?.ratio())
             })
         }
         _ => Finalists::default(),
@@ -199,10 +199,14 @@ fn measure_uploaded<T: Element>(
         finalists,
         after_round,
     )?;
-    let mut differing = changed("dense attention", &dense_result, &dense.read(gpu)?);
+    let mut differing = attention_changed("dense attention", &dense_result, &dense.read(gpu)?);
     if !is_dense {
         let after = sparse.attend().read(gpu)?;
-        differing = differing.or(changed("attention over the mask", &attended, &after));
+        differing = differing.or(attention_changed(
+            "attention over the mask",
+            &attended,
+            &after,
+        ));
     }
     let scored = matches!(contest, Contest::Whole | Contest::WholeAndParts);
     let ideal = ideal(shape, options, scored);

@@ -13,7 +13,7 @@ use super::quality::{Quality, reachable};
 use super::words::selection;
 use super::work::{ideal, looked_at, work};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords, changed, is_tuned};
+use crate::compare::bench::{Bench, Recorder, RowWords, attention_changed, is_tuned};
 use crate::device::{AttendRun, GpuQkv, PolicyRun};
 use crate::progress::Progress;
 use crate::record::Record;
@@ -145,11 +145,9 @@ fn measure_uploaded<T: Element>(
         &mut [&mut |pass| dense.record(pass), &mut |pass| own.record(pass)];
     let after_round = &mut |done, all| progress(Progress::Rounds(done, all));
     let times = bench.time(recorders, after_round)?;
-    let differing = changed("dense attention", &dense_result, &dense.read(gpu)?).or(changed(
-        "attention as the policy decided",
-        &attended,
-        &own.read(gpu)?,
-    ));
+    let own_name = "attention as the policy decided";
+    let differing = attention_changed("dense attention", &dense_result, &dense.read(gpu)?)
+        .or(attention_changed(own_name, &attended, &own.read(gpu)?));
     let ideal = ideal(shape, options, is_sparse);
     let [kept, all] = looked_at(shape, options, [&mask, &reachable]);
     let words = RowWords {

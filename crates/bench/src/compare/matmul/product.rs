@@ -141,10 +141,11 @@ impl<T: Element> Product<T> {
                 bench.time_beside(&mut [baseline, own], finalists, after_round)?
             }
         };
-        let mut differing = changed(&explanation.kernel, &y, &read(bench, self.own.y())?);
+        let after = read(bench, self.own.y())?;
+        let mut differing = changed(&explanation.kernel, &[[&y, &after]]);
         if let Some(baseline) = &self.baseline {
             let after = read(bench, baseline.y())?;
-            differing = differing.or(changed(&baseline.words(), &baseline_y, &after));
+            differing = differing.or(changed(&baseline.words(), &[[&baseline_y, &after]]));
         }
         if let Some(fault) = differing {
             faults.push(fault);
