@@ -1,21 +1,27 @@
-//! Copies of an operand that runs take by turns, so that none of them finds it in a cache.
+//! Copies of an operand that runs take by turns, so that none of them finds in a cache what a cache has no room for.
 
 use std::cell::Cell;
 
-/// Most tokens of products whose weights no run finds in a cache: those of a mat-vec, which reads each weight for a few multiply-adds.
+/// Most tokens of products whose runs take copies of the weights by turns: those of a mat-vec, which reads each weight for a few multiply-adds.
 pub const COLD_TOKENS: usize = 8;
 /// What runs read before they come back to the first copy: twice what the largest last-level caches of graphics cards hold, and those of a processor, core complex by core complex.
-const COLD_BYTES: usize = 256 << 20;
-/// Most copies: operands below 4 MiB, whose copies do not fill a cache then, are bound by other things than bytes.
-const MOST_COPIES: usize = 64;
+pub const COLD_BYTES: usize = 256 << 20;
+/// Most copies. Operands from 512 KiB on pass [`COLD_BYTES`] with them: sparse weights as well as the dense ones of the same layer, whatever the layer's size is.
+/// The copies of smaller ones may stay in a cache, as may the operand itself in a model.
+pub const MOST_COPIES: usize = 512;
 
 /// How many copies of `bytes` of weights a product of so many tokens takes by turns. In a model the weights of all other layers are read between
 /// two runs of one, which decides the time of a product that is bound by bytes; one of more than [`COLD_TOKENS`] is bound by arithmetic and takes one.
 pub fn cold_copies(tokens: usize, bytes: usize) -> usize {
+    cold_copies_of(COLD_BYTES, tokens, bytes)
+}
+
+/// The same where runs read `cold_bytes` before they come back to the first copy, which is what all copies take of the device's memory.
+pub fn cold_copies_of(cold_bytes: usize, tokens: usize, bytes: usize) -> usize {
     if tokens > COLD_TOKENS {
         return 1;
     }
-    COLD_BYTES.div_ceil(bytes.max(1)).clamp(1, MOST_COPIES)
+    cold_bytes.div_ceil(bytes.max(1)).clamp(1, MOST_COPIES)
 }
 
 /// Copies of one operand.
@@ -94,7 +100,23 @@ mod tests {
         assert_eq!(cold_copies(1, 32 * mib), 8);
         assert_eq!(cold_copies(COLD_TOKENS, 9 * mib), 29);
         assert_eq!(cold_copies(1, 500 * mib), 1);
-        assert_eq!((cold_copies(1, 8), cold_copies(1, 0)), (64, 64));
+        let most = [cold_copies(1, 8), cold_copies(1, 0)];
+        assert_eq!(most, [MOST_COPIES; 2]);
         assert_eq!(cold_copies(COLD_TOKENS + 1, mib), 1);
+        assert_eq!(cold_copies_of(64 * mib, 1, 32 * mib), 2);
+    }
+
+    /// Weights of f16, and eight-row patterns of them with their lists, in the smallest layer that is measured.
+    #[test]
+    fn sparse_weights_come_from_memory_where_dense_ones_do() {
+        let dense = 2 * 3072 * 768;
+        for kept in [2, 4, 8] {
+            let values = dense / kept;
+            for bytes in [dense, values, values + values / 16] {
+                let read = bytes * cold_copies(1, bytes);
+                let range = COLD_BYTES..COLD_BYTES + bytes;
+                assert!(range.contains(&read), "{bytes}: {read}");
+            }
+        }
     }
 }

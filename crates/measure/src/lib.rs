@@ -25,7 +25,7 @@ mod words;
 mod work;
 
 pub use budget::{Budget, repeats_to_fill, turns};
-pub use copies::{COLD_TOKENS, Copies, cold_copies};
+pub use copies::{COLD_BYTES, COLD_TOKENS, Copies, MOST_COPIES, cold_copies, cold_copies_of};
 pub use ideal::Ideal;
 pub use milliseconds::milliseconds;
 pub use output::OutputAndLse;

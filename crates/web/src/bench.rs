@@ -81,7 +81,7 @@ impl Bench {
     async fn dense_product(&self, side: usize) -> anyhow::Result<Duration> {
         let w = PrunedWeights::Dense(normal_matrix::<f32>(side, side, 1)?);
         let x = self.gpu.upload(&normal_matrix::<f32>(side, side, 2)?)?;
-        let mut product = product::Product::plan(&self.gpu, &w, &x, side).await?;
+        let mut product = product::Product::plan(&self.gpu, &w, 1, &x).await?;
         // The first run may compile.
         self.timer.time(1, &mut |pass| product.record(pass)).await?;
         self.timer.time(1, &mut |pass| product.record(pass)).await

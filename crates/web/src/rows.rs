@@ -5,7 +5,7 @@ use std::time::Duration;
 use sparse_core::attention::{AttentionShape, AttentionShapeError};
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{DType, Nm};
-use sparse_measure::{Pattern, Shape};
+use sparse_measure::{COLD_BYTES, Pattern, Shape};
 
 /// A dense product of the square layer takes at most about this long.
 const LONGEST_PRODUCT: Duration = Duration::from_millis(50);
@@ -33,6 +33,16 @@ impl Sizes {
     pub fn next_side(side: usize, took: Duration) -> Option<usize> {
         let next = 2 * side;
         (next <= SIDES[1] && took * 8 <= LONGEST_PRODUCT).then_some(next)
+    }
+
+    /// What runs of one token read of their weights before they come back to the first copy. The copies of a row, of dense and of sparse weights, take twice that of
+    /// the device's memory. Slow adapters, those of phones among them, have little of it, and caches that hold a small part of what they read here.
+    pub fn cold_bytes(&self) -> usize {
+        if self.side >= SIDES[1] {
+            COLD_BYTES
+        } else {
+            COLD_BYTES / 2
+        }
     }
 
     /// All sizes that go with a side. Attention has about as many multiply-adds as two to four products.
@@ -71,6 +81,8 @@ pub struct ProductRow {
     pub dtype: DType,
     /// What w is pruned to.
     pub pattern: Pattern,
+    /// What runs read before they come back to the first copy of the weights, where tokens are few.
+    pub cold_bytes: usize,
 }
 
 /// Causal self-attention with q `[1, heads, tokens, 64]` and k, v `[1, kv_heads, tokens, 64]`, f32.
@@ -174,6 +186,7 @@ pub fn rows(sizes: Sizes) -> Vec<Row> {
             k_in: sizes.side,
             dtype,
             pattern,
+            cold_bytes: sizes.cold_bytes(),
         })
     };
     let one_token = |pattern| {
@@ -184,6 +197,7 @@ pub fn rows(sizes: Sizes) -> Vec<Row> {
             k_in: sizes.vector,
             dtype: DType::F16,
             pattern,
+            cold_bytes: sizes.cold_bytes(),
         })
     };
     let attention = |scope| {
@@ -227,6 +241,8 @@ const fn bsr(side: usize, density: f64) -> Pattern {
 
 #[cfg(test)]
 mod tests {
+    use sparse_measure::MOST_COPIES;
+
     use super::*;
 
     /// The side that an adapter of so many multiply-adds a second gets.
@@ -263,6 +279,16 @@ mod tests {
                 };
                 assert!(shape.contains(&tokens), "{shape}");
             }
+        }
+    }
+
+    /// No copy is left out for their number: the smallest weights are those of 8:2:8, a quarter of the dense ones and their lists.
+    #[test]
+    fn both_sides_of_a_row_of_one_token_read_as_much() {
+        for side in [256, 512, 1024, 2048] {
+            let sizes = Sizes::of_side(side);
+            let smallest = sizes.vector * sizes.vector * 2 / 4;
+            assert!(smallest * MOST_COPIES >= sizes.cold_bytes(), "{side}");
         }
     }
 

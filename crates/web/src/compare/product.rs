@@ -7,7 +7,7 @@ use sparse_gpu::{
     NaiveMatmul, NaiveMatmulPlan, NmMatmul, NmMatvec, wgpu,
 };
 use sparse_measure::check::{CheckError, Kernels, ProductReference};
-use sparse_measure::{Copies, Ideal, Pattern, PrunedWeights, cold_copies};
+use sparse_measure::{Copies, Ideal, Pattern, PrunedWeights, cold_copies_of};
 use sparse_shaders::MatvecKernel;
 
 use super::poison;
@@ -38,16 +38,17 @@ enum Uploaded {
 }
 
 impl Product {
-    /// Plans `y [tokens, n_out] = x [tokens, k_in] w [n_out, k_in]^T`, in the operation that takes such weights and so many tokens.
+    /// Plans `y [tokens, n_out] = x [tokens, k_in] w [n_out, k_in]^T` with so many copies of w, in the operation that takes such weights and so many tokens.
     ///
     /// # Errors
     /// Where planning fails or the operands do not fit into GPU memory.
     pub async fn plan<T: Element>(
         gpu: &Gpu,
         w: &PrunedWeights<T>,
+        copies: usize,
         x: &GpuTensor,
-        tokens: usize,
     ) -> Result<Self, Error> {
+        let tokens = x.shape().first().copied().unwrap_or(0);
         let upload = || {
             Ok::<_, Error>(match w {
                 PrunedWeights::Dense(w) => Uploaded::Dense(gpu.upload(w)?),
@@ -57,7 +58,7 @@ impl Product {
         };
         Ok(Self {
             plan: plan(gpu, w, tokens).await?,
-            w: Copies::upload(cold_copies(tokens, w.bytes()), upload)?,
+            w: Copies::upload(copies, upload)?,
             x: x.clone(),
             y: gpu.empty_tensor(&[tokens, w.shape().0], DType::F32)?,
         })
@@ -121,9 +122,10 @@ impl Naive {
     async fn plan<T: Element>(
         gpu: &Gpu,
         w: &PrunedWeights<T>,
+        copies: usize,
         x: &GpuTensor,
-        tokens: usize,
     ) -> anyhow::Result<Self> {
+        let tokens = x.shape().first().copied().unwrap_or(0);
         let (n_out, k_in) = w.shape();
         let problem = NaiveMatmul {
             tokens,
@@ -134,7 +136,7 @@ impl Naive {
         let dense = w.to_dense()?;
         Ok(Self {
             plan: gpu.plan(&problem).await?,
-            w: Copies::upload(cold_copies(tokens, w.bytes()), || gpu.upload(&dense))?,
+            w: Copies::upload(copies, || gpu.upload(&dense))?,
             x: x.clone(),
             y: gpu.empty_tensor(&[tokens, n_out], DType::F32)?,
         })
@@ -185,6 +187,7 @@ pub async fn measure<T: Element>(
         n_out,
         k_in,
         pattern,
+        cold_bytes,
         ..
     } = *row;
     go_on(watch, Progress::Step("make and prune weights")).await?;
@@ -195,13 +198,14 @@ pub async fn measure<T: Element>(
 
     go_on(watch, Progress::Step("compile and run once")).await?;
     let x_on_gpu = gpu.upload(&x)?;
-    let mut own = Product::plan(gpu, &pruned, &x_on_gpu, tokens).await?;
+    let copies = |w: &PrunedWeights<T>| cold_copies_of(cold_bytes, tokens, w.bytes());
+    let mut own = Product::plan(gpu, &pruned, copies(&pruned), &x_on_gpu).await?;
     let is_dense = pattern == Pattern::Dense;
     let mut baseline = if is_dense {
-        let naive = Naive::plan(gpu, &dense, &x_on_gpu, tokens).await?;
+        let naive = Naive::plan(gpu, &dense, copies(&dense), &x_on_gpu).await?;
         Baseline::Naive(Box::new(naive))
     } else {
-        let dense = Product::plan(gpu, &dense, &x_on_gpu, tokens).await?;
+        let dense = Product::plan(gpu, &dense, copies(&dense), &x_on_gpu).await?;
         Baseline::Dense(Box::new(dense))
     };
     poison(gpu, &own.y);
