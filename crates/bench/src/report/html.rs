@@ -3,7 +3,7 @@
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
-use sparse_measure::{COLD_TOKENS, milliseconds};
+use sparse_measure::{COLD_BYTES, COLD_TOKENS, MOST_COPIES, milliseconds};
 
 use super::heatmap::{MaskMap, Picture, picture};
 use super::plot::{Plot, plots};
@@ -60,6 +60,8 @@ pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
             .and_then(|ceilings| roofline(&report.records, ceilings)),
         peers: &report.peers,
         cold_tokens: COLD_TOKENS,
+        cold_mib: COLD_BYTES >> 20,
+        most_copies: MOST_COPIES,
         contenders: report.records.iter().filter_map(Contenders::of).collect(),
     };
     environment
@@ -92,6 +94,8 @@ struct Contenders {
     title: String,
     lines: Vec<String>,
 }
+    cold_mib: usize,
+    most_copies: usize,
 
 impl Contenders {
     fn of(record: &Record) -> Option<Self> {
@@ -306,14 +310,17 @@ mod tests {
     }
 
     #[test]
-    fn weights_from_memory_are_told_where_ours_ran_alone() {
-        let cold = "products of at most 8 tokens read another copy of their weights";
-        assert!(!to_html(&example()).unwrap().contains(cold));
+    fn weights_from_memory_are_told_and_what_other_libraries_change() {
+        let cold = "products of at most 8 tokens read another copy of their weights in each run, 256 MiB before the first comes again (512 copies at most)";
+        let one_copy = ", but for rows beside other libraries, which keep one copy</dd>";
+        let beside = to_html(&example()).unwrap();
+        assert!(beside.contains(&format!("{cold}{one_copy}")));
         let alone = Report {
             peers: String::new(),
             ..example()
         };
-        assert!(to_html(&alone).unwrap().contains(cold));
+        let alone = to_html(&alone).unwrap();
+        assert!(alone.contains(&format!("{cold}</dd>")));
     }
 
     #[test]

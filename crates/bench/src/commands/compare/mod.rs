@@ -126,6 +126,10 @@ const FRESH: Duration = Duration::from_secs(20);
 /// the others hides.
 fn errors(results: &Results, unwritten: &[anyhow::Error]) -> Vec<String> {
     let failures = results.failures.iter().chain(unwritten);
+/// What is otherwise about rows with other libraries.
+const ONE_COPY: &str = "rows beside other libraries have one copy of the weights, as those have: \
+                        with few tokens runs may find it in a cache, those of other rows read their weights from memory";
+
     let failures = failures.map(|failure| format!("{failure:#}"));
     failures.chain(complaints(&results.records)).collect()
 }
@@ -182,6 +186,7 @@ fn tell(args: &CompareArgs, bench: &Bench, rows: &[Row], results: &Results) -> a
         print(shares)?;
     }
     if let Some(ceilings) = &bench.ceilings {
+        print(ONE_COPY)?;
         print(format_args!("ceilings: {}", ceilings.words()))?;
     }
     if let Some(peers) = &bench.peers {

@@ -10,7 +10,7 @@ use super::{Baseline, MatmulJob, MatmulResult};
 use crate::cli::{Operation, Pattern};
 use crate::compare::bench::{Bench, Recorder, RowWords, changed, is_tuned};
 use crate::device::MatmulRun;
-use crate::peers::Finalists;
+use crate::peers::{Candidate, Finalists};
 
 /// A job that is planned, with its operands on the host and in GPU memory.
 pub(super) struct Product<T> {
@@ -23,6 +23,8 @@ pub(super) struct Product<T> {
     pruned: PrunedWeights<T>,
     own: MatmulRun,
     own_copies: usize,
+    /// Strategies of other libraries that run beside ours.
+    candidates: Vec<Box<dyn Candidate>>,
     against: Baseline,
     /// None where the product is compared with itself.
     baseline: Option<BaselineRun>,
@@ -48,11 +50,14 @@ impl<T: Element> Product<T> {
             activation: in_shader_words(job.activation),
             ..sparse_gpu::Epilogue::default()
         };
-        // Other libraries run on one copy of their weights, and so do ours beside them.
-        let copies = |w: &PrunedWeights<T>| match &bench.peers {
-            Some(_) => 1,
-            None => cold_copies(job.x.rows(), w.bytes()),
+        let candidates = match &bench.peers {
+            // The other libraries multiply; nothing else is fused into their products.
+            Some(peers) if !has_epilogue => {
+                Finalists::named(peers.matmul(&pruned, &job.x), &bench.strategies)
+            }
+            _ => Vec::new(),
         };
+        let copies = |w: &PrunedWeights<T>| copies(&candidates, job.x.rows(), w.bytes());
         let run = |w: &PrunedWeights<T>, tier| {
             MatmulRun::plan(gpu, w, copies(w), &x, bias.clone(), on_gpu, tier)
         };
@@ -74,6 +79,7 @@ impl<T: Element> Product<T> {
         Ok(Self {
             own,
             own_copies: copies(&pruned),
+            candidates,
             operation: job.operation,
             pattern: job.pattern,
             epilogue,
@@ -115,17 +121,10 @@ impl<T: Element> Product<T> {
             max_err_over_bound = max_err_over_bound.max(checked.ratio());
         }
 
-        let finalists = match &bench.peers {
-            // The other libraries multiply; nothing else is fused into their products.
-            Some(peers) if self.epilogue == Epilogue::NONE => {
-                let all = peers.matmul(&self.pruned, &self.x);
-                let candidates = Finalists::named(all, &bench.strategies);
-                Finalists::of(candidates, &bench.interrupt, &|y| {
-                    Ok(reference.check(y, Kernels::Portable)?.ratio())
-                })
-            }
-            _ => Finalists::default(),
-        };
+        let candidates = std::mem::take(&mut self.candidates);
+        let finalists = Finalists::of(candidates, &bench.interrupt, &|y| {
+            Ok(reference.check(y, Kernels::Portable)?.ratio())
+        });
         let is_tuned =
             is_tuned([&explanation]) || self.baseline.as_ref().is_some_and(BaselineRun::is_tuned);
         // What the timed runs leave is seen then.
@@ -186,6 +185,15 @@ impl<T: Element> Product<T> {
             w: self.pruned,
             notes: explanation.notes,
         })
+    }
+}
+
+/// How many copies of `bytes` of weights runs take by turns. Other libraries run on one copy of theirs, and so do ours beside them.
+fn copies(beside: &[Box<dyn Candidate>], tokens: usize, bytes: usize) -> usize {
+    if beside.is_empty() {
+        cold_copies(tokens, bytes)
+    } else {
+        1
     }
 }
 
@@ -324,6 +332,30 @@ mod tests {
             assert_eq!(fault.starts_with("the dense baseline"), of_baseline);
             assert!(fault.contains("left another result"), "{fault}");
         }
+    }
+
+    struct Nobody;
+
+    impl Candidate for Nobody {
+        fn name(&self) -> String {
+            String::new()
+        }
+        fn prepare(&mut self) -> anyhow::Result<()> {
+            anyhow::bail!("nobody")
+        }
+        fn run(&mut self, _repeats: u32) -> anyhow::Result<()> {
+            self.prepare()
+        }
+        fn result(&mut self) -> anyhow::Result<Vec<f32>> {
+            anyhow::bail!("nobody")
+        }
+    }
+
+    #[test]
+    fn only_rows_beside_other_libraries_have_one_copy() {
+        let mib = 1 << 20;
+        assert_eq!(copies(&[], 1, 32 * mib), 8);
+        assert_eq!(copies(&[Box::new(Nobody)], 1, 32 * mib), 1);
     }
 
     #[test]
