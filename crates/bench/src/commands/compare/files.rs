@@ -1,12 +1,16 @@
-//! Whether the files of real tensors are for anything that is measured.
+//! Whether the files of real tensors, and the lengths that they are cut to, are for anything that is measured.
 
 use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
 
-/// Checks that no file would be left unread without a word.
+/// Checks that no file would be left unread, and no list of lengths unused, without a word.
 ///
 /// # Errors
-/// Where no operation of `operations`, or none of the preset, uses a file that is given: which do, and what to do.
+/// Where no operation of `operations`, or none of the preset, uses what is given: which do, and what to do.
 pub(super) fn check_use(args: &CompareArgs, operations: &OperationList) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.lengths.is_none() || args.preset == PresetName::Attention,
+        "--lengths has no meaning in this preset; add --preset attention or leave it out"
+    );
     if args.weights.is_some() {
         check_option("--weights", operations, Operation::takes_weights)?;
         anyhow::ensure!(
@@ -16,6 +20,20 @@ pub(super) fn check_use(args: &CompareArgs, operations: &OperationList) -> anyho
     }
     if args.qkv.is_some() {
         check_option("--qkv", operations, Operation::takes_qkv)?;
+    }
+    // The rows of the other operation have patterns of their own, planted in generated tensors.
+    let has_real_rows = operations.contains(Operation::Xattention);
+    if args.preset == PresetName::Attention && !has_real_rows {
+        let given = [
+            ("--qkv", args.qkv.is_some()),
+            ("--lengths", args.lengths.is_some()),
+        ];
+        if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            anyhow::bail!(
+                "{option} has no meaning for these operations in --preset attention: the layer that takes --qkv and --lengths is in the rows of \
+                 xattention, those of block_attention are of planted layers; add xattention to --ops, or leave {option} out"
+            );
+        }
     }
     Ok(())
 }
@@ -90,6 +108,27 @@ mod tests {
             preset.contains("no meaning in --preset attention"),
             "{preset}"
         );
+        let preset = checked("--lengths 64").unwrap_err();
+        assert!(preset.contains("add --preset attention"), "{preset}");
+    }
+
+    #[test]
+    fn the_planted_rows_of_the_preset_take_no_tensors_and_no_lengths() {
+        for option in ["--qkv", "--lengths"] {
+            let value = if option == "--qkv" { "f" } else { "64" };
+            let line = format!("--preset attention {option} {value} --ops");
+            let refused = checked(&format!("{line} block_attention")).unwrap_err();
+            assert!(
+                refused.starts_with(&format!("{option} has no meaning for these operations"))
+                    && refused.contains("in the rows of xattention")
+                    && refused
+                        .ends_with(&format!("add xattention to --ops, or leave {option} out")),
+                "{refused}"
+            );
+            for operations in ["xattention", "block_attention,xattention"] {
+                assert_eq!(checked(&format!("{line} {operations}")), Ok(()));
+            }
+        }
     }
 
     #[test]

@@ -38,10 +38,6 @@ const fn row_time(preset: PresetName) -> Duration {
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     check_reports(args)?;
-    anyhow::ensure!(
-        args.lengths.is_none() || args.preset == PresetName::Attention,
-        "--lengths has no meaning in this preset; add --preset attention or leave it out"
-    );
     let operations = args.ops.clone().unwrap_or_default();
     files::check_use(args, &operations)?;
     let real_weights = args.weights.as_deref().map(rows_of_weights).transpose()?;
@@ -126,13 +122,13 @@ const FRESH: Duration = Duration::from_secs(20);
 /// the others hides.
 fn errors(results: &Results, unwritten: &[anyhow::Error]) -> Vec<String> {
     let failures = results.failures.iter().chain(unwritten);
-/// What is otherwise about rows with other libraries.
-const ONE_COPY: &str = "rows beside other libraries have one copy of the weights, as those have: \
-                        with few tokens runs may find it in a cache, those of other rows read their weights from memory";
-
     let failures = failures.map(|failure| format!("{failure:#}"));
     failures.chain(complaints(&results.records)).collect()
 }
+
+/// What is otherwise about rows with other libraries.
+const ONE_COPY: &str = "rows beside other libraries have one copy of the weights, as those have: \
+                        with few tokens runs may find it in a cache, those of other rows read their weights from memory";
 
 /// The names of all strategies of other libraries for these rows.
 fn strategies(peers: &Peers, rows: &[Row]) -> anyhow::Result<Vec<String>> {
@@ -186,11 +182,11 @@ fn tell(args: &CompareArgs, bench: &Bench, rows: &[Row], results: &Results) -> a
         print(shares)?;
     }
     if let Some(ceilings) = &bench.ceilings {
-        print(ONE_COPY)?;
         print(format_args!("ceilings: {}", ceilings.words()))?;
     }
     if let Some(peers) = &bench.peers {
         print(peers.words())?;
+        print(ONE_COPY)?;
         print(contenders(&results.records).trim_end())?;
     }
     Ok(())
