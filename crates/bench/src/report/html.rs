@@ -38,7 +38,7 @@ pub struct Report {
 pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.add_template("report.html", include_str!("report.html"))?;
-    let most_speedup = report.records.iter().map(|r| r.speedup).fold(1.0, f64::max);
+    let most_speedup = longest_bar(&report.records);
     let page = Page {
         date: &report.date,
         command_line: &report.command_line,
@@ -69,6 +69,15 @@ pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
         .render(Serde(&page))
 }
 
+/// The speed-up whose bar is the longest: of the right rows that skip work and have an ideal. A selection is hundreds of times as fast as the attention that it is
+/// told against, and beside its bar there were no others; those above the longest are cut.
+fn longest_bar(records: &[Record]) -> f64 {
+    let rows = records.iter().filter(|r| r.is_right() && r.density < 1.0);
+    rows.filter(|r| r.ideal_speedup.is_some())
+        .map(|r| r.speedup)
+        .fold(1.0, f64::max)
+}
+
 /// The values of the template.
 #[derive(Debug, Serialize)]
 struct Page<'a> {
@@ -85,6 +94,8 @@ struct Page<'a> {
     roofline: Option<RooflinePlot>,
     peers: &'a str,
     cold_tokens: usize,
+    cold_mib: usize,
+    most_copies: usize,
     contenders: Vec<Contenders>,
 }
 
@@ -94,8 +105,6 @@ struct Contenders {
     title: String,
     lines: Vec<String>,
 }
-    cold_mib: usize,
-    most_copies: usize,
 
 impl Contenders {
     fn of(record: &Record) -> Option<Self> {
@@ -274,6 +283,34 @@ mod tests {
         assert!(html.contains("another library&gt;") && html.contains("4.38x"));
         assert!(html.contains("GPU timestamps") && html.contains("2026-11-22 17:05 UTC"));
         assert!(html.contains("prefers-color-scheme: dark"));
+    }
+
+    #[test]
+    fn a_row_without_an_ideal_does_not_flatten_the_bars_of_the_others() {
+        let half = Record {
+            speedup: 3.0,
+            ..fixture::nm_matmul()
+        };
+        let whole = Record {
+            speedup: 6.0,
+            ..half.clone()
+        };
+        let selection = Record {
+            speedup: 1000.0,
+            density: 1.0,
+            ideal_speedup: None,
+            ..half.clone()
+        };
+        let wrong = Record {
+            speedup: 50.0,
+            max_err_over_bound: 2.0,
+            ..half.clone()
+        };
+        let records = [half, whole, selection, wrong];
+        let longest = longest_bar(&records);
+        let bars = records.map(|record| Row::of(&record, longest).bar);
+        assert_eq!(bars, [50.0, 100.0, 100.0, 100.0]);
+        assert_eq!(longest_bar(&[]), 1.0);
     }
 
     #[test]
