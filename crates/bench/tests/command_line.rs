@@ -34,6 +34,17 @@ fn help_names_every_command_and_shows_examples() {
     }
 }
 
+/// By the names that `attention.rs` reads them by.
+#[test]
+fn help_names_the_tensors_that_attention_writes() {
+    let help = sparse_bench("attention --help").assert().success();
+    help.stdout(
+        contains("Writes block_scores f32 and mask u8")
+            .and(contains("out f32 [batch"))
+            .and(contains("lse f32 [batch")),
+    );
+}
+
 #[test]
 fn an_unknown_pattern_lists_the_forms() {
     refused(
