@@ -57,12 +57,12 @@ function addRows() {
 
 function show(row, shown) {
   row.className = "";
-  row.title = shown.kernel();
-  const gain = (label, words) => label === "speed-up" && parseFloat(words) > 1;
+  row.title = [shown.kernel(), ...shown.faults()].join("\n");
+  const gain = (label) => label === "speed-up" && shown.is_gain();
   const wrong = (label) => label === "error/bound" && !shown.is_right();
   shown.cells().forEach((words, i) => {
     const label = labels[FIRST_NUMBER + i];
-    cell(row, FIRST_NUMBER + i, words, gain(label, words) ? "gain" : wrong(label) ? "wrong" : "");
+    cell(row, FIRST_NUMBER + i, words, gain(label) ? "gain" : wrong(label) ? "wrong" : "");
   });
   shown.free();
 }
@@ -85,7 +85,7 @@ async function measureAll() {
     const row = element("rows").rows[at];
     try {
       const shown = await run.measure(at, watch(`Row ${at + 1} of ${rows}: `));
-      if (!shown) return `Stopped at row ${at + 1} of ${rows}.`;
+      if (!shown) return ended(`Stopped at row ${at + 1} of ${rows}.`);
       show(row, shown);
       element("json").disabled = element("csv").disabled = false;
     } catch (error) {
@@ -94,7 +94,12 @@ async function measureAll() {
     }
   }
   progress.value = rows;
-  return errors ? `Done; ${errors} of ${rows} rows could not be measured.` : `Done: ${rows} rows.`;
+  return ended(errors ? `Done; ${errors} of ${rows} rows could not be measured.` : `Done: ${rows} rows.`);
+}
+
+// A run with wrong rows does not end as if all were well.
+function ended(words) {
+  return [words, run.wrong_rows()].filter(Boolean).join(" ");
 }
 
 async function start() {

@@ -44,6 +44,8 @@ pub struct Measured {
     pub peer: Option<&'static str>,
     /// Largest ratio of error to error bound over the checked elements, those of the baseline among them.
     pub max_err_over_bound: f64,
+    /// What is wrong with which contender, in words; empty where the row is right.
+    pub faults: Vec<String>,
     /// Runs of the baseline, and of the measured operation.
     pub runs: Vec<Runs>,
 }

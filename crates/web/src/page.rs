@@ -11,7 +11,7 @@ use sparse_gpu::AdapterClass;
 
 use crate::bench::Bench;
 use crate::device::{open, timing_words};
-use crate::record::{Origin, Record, to_csv, to_json};
+use crate::record::{Origin, Record, to_csv, to_json, wrong_rows};
 use crate::rounds::{Progress, Stopped};
 use crate::rows::{Row, rows};
 
@@ -47,7 +47,9 @@ pub struct Run {
 pub struct Shown {
     cells: Vec<String>,
     is_right: bool,
+    is_gain: bool,
     kernel: String,
+    faults: Vec<String>,
 }
 
 #[wasm_bindgen]
@@ -62,9 +64,19 @@ impl Shown {
         self.is_right
     }
 
+    /// Whether the sparse side is right and the faster one.
+    pub fn is_gain(&self) -> bool {
+        self.is_gain
+    }
+
     /// Kernel and tile.
     pub fn kernel(&self) -> String {
         self.kernel.clone()
+    }
+
+    /// What is wrong with which contender; nothing where the row is right.
+    pub fn faults(&self) -> Vec<String> {
+        self.faults.clone()
     }
 }
 
@@ -150,10 +162,17 @@ impl Run {
         let shown = Shown {
             cells: record.cells(),
             is_right: record.is_right(),
+            is_gain: record.is_gain(),
+            faults: record.faults.clone(),
             kernel: format!("{}, tile {}", record.kernel, record.tile),
         };
         self.records.borrow_mut().push(record);
         Ok(Some(shown))
+    }
+
+    /// How many of the rows so far are wrong, and what that means; nothing where all are right.
+    pub fn wrong_rows(&self) -> Option<String> {
+        wrong_rows(&self.records.borrow())
     }
 
     /// The records so far as JSON.

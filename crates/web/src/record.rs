@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde::Serialize;
-use sparse_measure::{Shape, Timing, milliseconds};
+use sparse_measure::{Shape, Timing, counted, milliseconds};
 
 use crate::bench::Measured;
 use crate::rows::Row;
@@ -42,6 +42,9 @@ pub struct Record {
     pub peer: Option<Peer>,
     /// Largest ratio of error to error bound over the checked elements, those of the dense twin among them; right where it is at most 1.
     pub max_err_over_bound: f64,
+    /// What is wrong with which contender, in words; empty where the row is right. Shown, and not in downloads, which have `max_err_over_bound`.
+    #[serde(skip)]
+    pub faults: Vec<String>,
     /// Runs of each contender.
     pub runs: usize,
     /// `(p75 - p25) / median` of the rounds' speed-ups.
@@ -118,6 +121,7 @@ impl Record {
                 speedup: speedup.median,
             }),
             max_err_over_bound: measured.max_err_over_bound,
+            faults: measured.faults,
             runs: own.summary().runs,
             spread: speedup.spread,
             origin,
@@ -127,6 +131,11 @@ impl Record {
     /// Whether every checked element lies within its bound.
     pub fn is_right(&self) -> bool {
         self.max_err_over_bound <= 1.0
+    }
+
+    /// Whether the sparse side is right and the faster one: a wrong result may be fast for being wrong.
+    pub fn is_gain(&self) -> bool {
+        self.is_right() && self.speedup > 1.0
     }
 
     /// Density, dense ms, sparse ms, speed-up, ideal, share of it, error over bound and spread, as the table shows them.
@@ -181,6 +190,15 @@ impl Record {
     }
 }
 
+/// How many of these rows are wrong, and what that means; nothing where all are right.
+pub fn wrong_rows(records: &[Record]) -> Option<String> {
+    let wrong = records.iter().filter(|record| !record.is_right()).count();
+    (wrong > 0).then(|| {
+        let measured = counted(records.len(), "measured row");
+        format!("Wrong results in {wrong} of {measured}: times of wrong results mean nothing.")
+    })
+}
+
 /// The records as a JSON array.
 ///
 /// # Errors
@@ -223,6 +241,7 @@ mod tests {
             tile: "64x64x16".into(),
             peer: (density == 1.0).then_some("naive"),
             max_err_over_bound: 0.21,
+            faults: Vec::new(),
             runs: vec![runs([120, 60, 120]), runs([40, 20, 30])],
         };
         let origin = Origin {
@@ -270,6 +289,27 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_row_is_counted_and_gains_nothing() {
+        let right = record(3, 0.25);
+        let wrong = Record {
+            max_err_over_bound: f64::INFINITY,
+            ..right.clone()
+        };
+        let slow = Record {
+            speedup: 1.0,
+            ..right.clone()
+        };
+        assert!(right.is_gain() && !wrong.is_gain() && !slow.is_gain());
+        assert_eq!(wrong_rows(&[right.clone(), slow]), None);
+        let words = |records: &[Record]| wrong_rows(records).unwrap();
+        assert_eq!(
+            words(&[wrong.clone(), right]),
+            "Wrong results in 1 of 2 measured rows: times of wrong results mean nothing."
+        );
+        assert!(words(&[wrong]).starts_with("Wrong results in 1 of 1 measured row: "));
+    }
+
+    #[test]
     fn a_row_without_its_twin_is_an_error() {
         let row = &rows(Sizes::of_side(512))[0];
         let measured = Measured {
@@ -280,6 +320,7 @@ mod tests {
             tile: String::new(),
             peer: None,
             max_err_over_bound: 0.0,
+            faults: Vec::new(),
             runs: Vec::new(),
         };
         let origin = record(0, 1.0).origin;

@@ -153,6 +153,7 @@ pub async fn measure(
         tier: explanation.tier.to_string(),
         peer: None,
         max_err_over_bound: checks.worst(),
+        faults: checks.faults(),
         runs,
     })
 }

@@ -219,9 +219,12 @@ pub async fn measure<T: Element>(
     let (_, baseline_y) = gpu.read::<f32>(baseline.y()).await?.into_parts();
 
     go_on(watch, Progress::Step("check against the CPU reference")).await?;
-    let max_err_over_bound = worst([(&pruned, &y), (&dense, &baseline_y)], &x)?;
-
     let explanation = own.plan.explain().clone();
+    let products = [
+        (&*explanation.kernel, &pruned, &*y),
+        ("the baseline", &dense, &*baseline_y),
+    ];
+    let (max_err_over_bound, faults) = worst(products, &x)?;
     let run_own: Recorder<'_> = &mut |pass| own.record(pass);
     let run_baseline: Recorder<'_> = &mut |pass| baseline.record(pass);
     let contenders = &mut [run_baseline, run_own];
@@ -235,21 +238,23 @@ pub async fn measure<T: Element>(
         tile: explanation.tile,
         peer: is_dense.then_some("naive"),
         max_err_over_bound,
+        faults,
         runs,
     })
 }
 
-/// The largest error over its bound of products `y [tokens, n_out] = x w^T`, each of weights of its own.
+/// The largest error over its bound of products `y [tokens, n_out] = x w^T`, each named and with weights of its own, and what is wrong with which.
 fn worst<T: Element>(
-    products: [(&PrunedWeights<T>, &[f32]); 2],
+    products: [(&str, &PrunedWeights<T>, &[f32]); 2],
     x: &Matrix<T>,
-) -> Result<f64, CheckError> {
-    let mut worst = 0.0_f64;
-    for (w, y) in products {
-        let reference = ProductReference::of(w, x, &Epilogue::NONE)?;
-        worst = worst.max(reference.check(y, Kernels::Portable)?.ratio());
+) -> Result<(f64, Vec<String>), CheckError> {
+    let (mut worst, mut faults) = (0.0_f64, Vec::new());
+    for (name, w, y) in products {
+        let checked = ProductReference::of(w, x, &Epilogue::NONE)?.check(y, Kernels::Portable)?;
+        worst = worst.max(checked.ratio());
+        faults.extend(checked.fault(name));
     }
-    Ok(worst)
+    Ok((worst, faults))
 }
 
 #[cfg(test)]
@@ -276,14 +281,22 @@ mod tests {
             .collect()
         };
         let right = [product(&pruned), product(&dense)];
-        let ratio = |y: &[Vec<f32>; 2]| worst([(&pruned, &y[0]), (&dense, &y[1])], &x).unwrap();
-        assert_eq!(ratio(&right), 0.0);
+        let worst = |y: &[Vec<f32>; 2]| {
+            worst([("ours", &pruned, &y[0]), ("theirs", &dense, &y[1])], &x).unwrap()
+        };
+        assert_eq!(worst(&right), (0.0, Vec::new()));
         for side in [0, 1] {
             let mut wrong = right.clone();
             wrong[side][37] += 1.0;
-            assert!(ratio(&wrong) > 1.0, "{side}");
+            let (ratio, faults) = worst(&wrong);
+            assert!(ratio > 1.0, "{side}");
+            let place = format!("{}: y[2, 5] is ", ["ours", "theirs"][side]);
+            assert!(
+                faults.len() == 1 && faults[0].starts_with(&place),
+                "{faults:?}"
+            );
             wrong[side][37] = f32::NAN;
-            assert_eq!(ratio(&wrong), f64::INFINITY, "{side}");
+            assert_eq!(worst(&wrong).0, f64::INFINITY, "{side}");
         }
     }
 }
