@@ -68,7 +68,7 @@ impl ProductReference {
         epilogue: &Epilogue,
         sampled: Vec<usize>,
     ) -> Result<Self, CheckError> {
-        let others_are_finite = w.is_finite() && is_finite(epilogue);
+        let others_are_finite = w.is_finite() && epilogue.is_finite();
         let finite = (0..x.rows()).map(|token| others_are_finite && are_finite(x.row(token)));
         Ok(Self {
             reference: w.reference(x, epilogue, &sampled)?,
@@ -129,16 +129,6 @@ impl ProductReference {
                 value,
             })
     }
-}
-
-fn is_finite(epilogue: &Epilogue) -> bool {
-    let are_finite = |numbers: &[f64]| numbers.iter().all(|x| x.is_finite());
-    epilogue.alpha.is_finite()
-        && epilogue.bias.as_deref().is_none_or(are_finite)
-        && epilogue
-            .addend
-            .as_ref()
-            .is_none_or(|added| added.beta.is_finite() && are_finite(&added.c))
 }
 
 impl CheckedProduct {

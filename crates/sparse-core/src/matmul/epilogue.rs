@@ -47,6 +47,15 @@ impl Epilogue {
         activation: Activation::None,
     };
 
+    /// Whether all numbers that enter a result are finite; of an addend with `beta = 0` none does.
+    pub fn is_finite(&self) -> bool {
+        let are_finite = |numbers: &[f64]| numbers.iter().all(|x| x.is_finite());
+        let added = self.addend.as_ref().filter(|added| added.beta != 0.0);
+        self.alpha.is_finite()
+            && self.bias.as_deref().is_none_or(are_finite)
+            && added.is_none_or(|added| added.beta.is_finite() && are_finite(&added.c))
+    }
+
     /// This epilogue with the sum multiplied by `alpha`.
     #[must_use]
     pub fn with_alpha(self, alpha: f32) -> Self {

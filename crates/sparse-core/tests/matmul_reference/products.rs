@@ -232,3 +232,17 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn an_epilogue_is_finite_where_all_is_that_enters_a_result() {
+    let with = |beta, x: f32| {
+        let c = Matrix::new(1, 2, vec![0.0_f32, x]);
+        Epilogue::NONE.with_addend(beta, &c).unwrap()
+    };
+    assert!(Epilogue::NONE.is_finite());
+    assert!(with(2.0, 1.0).is_finite());
+    assert!(!with(2.0, f32::NAN).is_finite());
+    assert!(!with(f32::INFINITY, 1.0).is_finite());
+    assert!(with(0.0, f32::NAN).is_finite(), "beta = 0 reads nothing");
+    assert!(!Epilogue::NONE.with_bias(&[f32::INFINITY]).is_finite());
+}
