@@ -4,8 +4,8 @@ use std::f64::consts::LOG2_E;
 
 use crate::Error;
 
-/// Numbers that are positive and finite in f32, their products with `log2(e)` too.
-const POSSIBLE: &str = "give 1e-45 to 2e38";
+/// Numbers that are positive, finite and not subnormal in f32, their products with `log2(e)` too.
+const POSSIBLE: &str = "give 1e-38 to 2e38";
 
 /// The two factors of a score, in powers of two.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,7 +17,8 @@ pub(crate) struct ScoreFactors {
 }
 
 impl ScoreFactors {
-    /// Both numbers must be positive and finite in f32, in which the kernels compute, and so must be what they multiply by.
+    /// Both numbers must be positive and finite in f32, in which the kernels compute, and so must be what they multiply by; not subnormal either,
+    /// which a device may take for 0, and every score with it.
     pub(crate) fn try_new(
         operation: &'static str,
         scale: f64,
@@ -44,7 +45,7 @@ impl ScoreFactors {
         let inner = 2.0 * LOG2_E * scale / cap;
         if !usable(inner) {
             let reason = format!(
-                "softmax scale {scale:?} over soft cap {cap:?} is beyond what the kernels multiply by in f32: it may be 1e-45 to 1e38; \
+                "softmax scale {scale:?} over soft cap {cap:?} is beyond what the kernels multiply by in f32: it may be 1e-38 to 1e38; \
                  models use caps of 20 to 50"
             );
             return Err(Error::invalid(operation, reason));
@@ -56,9 +57,9 @@ impl ScoreFactors {
     }
 }
 
-/// A finite number may be infinite in f32, or 0.
+/// A finite number may be infinite in f32, 0, or subnormal.
 fn usable(x: f64) -> bool {
-    rounded(x).is_finite() && rounded(x) > 0.0
+    rounded(x).is_finite() && rounded(x) >= f32::MIN_POSITIVE
 }
 
 #[expect(
@@ -92,10 +93,10 @@ mod tests {
 
     #[test]
     fn numbers_that_f32_does_not_hold_are_refused_by_name() {
-        for scale in [0.0, -1.0, f64::NAN, 1e-50, 1e39, 3e38] {
+        for scale in [0.0, -1.0, f64::NAN, 1e-50, 1e-40, 1e39, 3e38] {
             assert!(refused(scale, None).contains("softmax scale"), "{scale}");
         }
-        for cap in [0.0, -1.0, f64::NAN, 1e-50, 1e39, 3e38] {
+        for cap in [0.0, -1.0, f64::NAN, 1e-50, 1e-40, 1e39, 3e38] {
             assert!(refused(1.0, Some(cap)).contains("soft cap"), "{cap}");
         }
         // Not three hundred digits.
@@ -108,17 +109,19 @@ mod tests {
     fn a_refusal_says_what_is_possible_and_that_is() {
         assert_eq!(
             refused(3e38, None),
-            "test: softmax scale 3e38 is beyond what the kernels multiply by in f32; give 1e-45 to 2e38, or leave it out for \
+            "test: softmax scale 3e38 is beyond what the kernels multiply by in f32; give 1e-38 to 2e38, or leave it out for \
              1 / sqrt(head_dim)"
         );
-        for number in [1e-45, 2e38] {
+        for number in [1.2e-38, 2e38] {
             assert!(ScoreFactors::try_new("test", number, None).is_ok());
             assert!(ScoreFactors::try_new("test", number, Some(number)).is_ok());
         }
-        assert!(refused(2e38, Some(1.0)).contains("it may be 1e-45 to 1e38"));
-        // Quotients of 1e-45 and 1e38.
-        for cap in [1e38, 1e-45] {
-            assert!(ScoreFactors::try_new("test", 1e-7, Some(cap)).is_ok());
+        assert!(refused(2e38, Some(1.0)).contains("it may be 1e-38 to 1e38"));
+        // Quotients of 1e-37 and 1e38.
+        for (scale, cap) in [(1.0, 1e37), (1.0, 1e-38 * 1.2)] {
+            assert!(ScoreFactors::try_new("test", scale, Some(cap)).is_ok());
         }
+        // A cap to switch caps off makes every score 0 on a device that flushes.
+        assert!(refused(0.125, Some(1e38)).contains("over soft cap"));
     }
 }

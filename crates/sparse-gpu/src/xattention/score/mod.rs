@@ -5,6 +5,7 @@ mod record;
 mod work;
 
 use sparse_core::DType;
+use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::XAttentionScoreKernel;
 
 use self::work::Work;
@@ -31,12 +32,16 @@ pub(crate) struct ScoreEngine {
     explanation: Explanation,
 }
 
-/// Refuses a scale that is a number in f64 and none, or 0, in f32.
-fn check_scale(scale: f32) -> Result<(), Error> {
-    if scale.is_finite() && scale > 0.0 {
+/// Refuses a scale that is a number in f64 and none, 0, or one that a device may take for 0, in f32.
+fn check_scale(scale: f32, layout: &XAttentionLayout) -> Result<(), Error> {
+    if scale.is_finite() && scale >= f32::MIN_POSITIVE {
         return Ok(());
     }
-    let reason = format!("scale / norm is {scale} in f32, in which the kernels compute");
+    let reason = format!(
+        "softmax scale {:?} over norm {:?} is beyond what the kernels multiply by in f32; it may be 1e-38 to 3e38, and a norm of 1 is usual",
+        layout.scale(),
+        layout.options().norm
+    );
     Err(Error::invalid(OPERATION, reason))
 }
 
@@ -61,7 +66,7 @@ impl ScoreEngine {
             reason = "rounding to the nearest f32 is the purpose"
         )]
         let scale = (layout.scale() / problem.options.norm) as f32;
-        check_scale(scale)?;
+        check_scale(scale, &layout)?;
         let sizes = Sizes::new(layout, kernel);
         let mut explanation = Explanation {
             operation: OPERATION,
