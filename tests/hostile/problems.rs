@@ -4,8 +4,8 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BsrMatrix, Nm, NmMatrix};
 use sparse_gpu::{
-    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, NmVariant, Tile, Transposed,
-    XAttentionScore,
+    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, NmVariant, Policy, Tile,
+    Transposed, XAttention, XAttentionScore,
 };
 
 use crate::support::attention::attention_shape;
@@ -146,6 +146,19 @@ fn tiles_that_no_kernel_has_are_refused() {
             && error.ends_with(": rows is 2, possible is 4, 8 or 16 where w is transposed"),
         "{error}"
     );
+    // Before a row is looked at for each of a million blocks.
+    let shape = AttentionShape::try_new(1, 1, 1, 1 << 20, 1 << 20, 16).unwrap();
+    let options = XAttentionOptions {
+        block: 1,
+        stride: 1,
+        ..XAttentionOptions::default()
+    };
+    let problem = XAttention {
+        policy: Policy::auto(gpu()),
+        ..XAttention::new(shape, options)
+    };
+    let error = gpu().plan_blocking(&problem).err().unwrap().to_string();
+    assert!(error.contains("multiples of 16"), "{error}");
     let attention = BlockAttention::new(attention_shape(1, 1, 1, 64, 64, 16));
     let direct = |lanes, keys, dims| AttentionTile::Direct {
         lanes,

@@ -109,7 +109,7 @@ impl Costs {
             * layout.options().stride as f64
             * scored_pairs(layout, tile);
         let pack = model.pack_per_element * heads * (shape.q_len() * shape.head_dim()) as f64;
-        let select = model.select_per_block * heads * (q_blocks * k_blocks) as f64;
+        let select = model.select_per_block * heads * q_blocks as f64 * k_blocks as f64;
         let dispatches = model.dispatch * f64::from(CostModel::DISPATCHES);
         let estimate = if dense > 0.0 {
             (scores + pack + select + dispatches) / dense
@@ -164,51 +164,121 @@ fn scored_pairs(layout: &XAttentionLayout, tile: Tile) -> f64 {
 
 impl Bounds {
     fn of(layout: &XAttentionLayout) -> Self {
-        let [batch, q_heads, q_blocks, _] = layout.mask_shape();
+        let [batch, q_heads, ..] = layout.mask_shape();
         let options = layout.options();
-        let (mut least, mut largest, mut reachable) = (0_usize, 0_usize, 0_usize);
-        // Without a mask of the caller's, all items and heads have the same forced blocks.
-        let items = if options.forced.is_some() { batch } else { 1 };
-        for (item, head) in (0..items).flat_map(|item| (0..q_heads).map(move |head| (item, head))) {
-            if !options.is_sparse(head) {
-                continue;
+        let sparse: Vec<usize> = (0..q_heads).filter(|&h| options.is_sparse(h)).collect();
+        let mut all = Counts::default();
+        if options.forced.is_some() {
+            for item in 0..batch {
+                for &head in &sparse {
+                    all.add(Counts::of_head(layout, item, head));
+                }
             }
-            for q_block in 0..q_blocks {
-                let blocks = layout.reachable_blocks(q_block);
-                reachable += blocks;
-                if options.mode != Mode::Exact {
-                    // At least block 0 or the diagonal.
-                    least += blocks.min(1);
-                    largest += blocks;
-                    continue;
-                }
-                let row = layout.exact_row(item, head, q_block);
-                let forced = row.forced.iter().filter(|&&forced| forced).count();
-                let forced = forced.max(blocks.min(1));
-                match row.wanted {
-                    Wanted::Count(count) => {
-                        least += forced.max(count.min(blocks));
-                        largest += forced.max(count.min(blocks));
+        } else {
+            // All items have the same forced blocks, and all heads that want alike: long inputs have millions of blocks a head.
+            let mut known: Vec<(Want, Counts)> = Vec::new();
+            for &head in &sparse {
+                let want = Want::of(layout, head);
+                let counts = match known.iter().find(|(of, _)| *of == want) {
+                    Some((_, counts)) => *counts,
+                    None => {
+                        let counts = Counts::of_head(layout, 0, head);
+                        known.push((want, counts));
+                        counts
                     }
-                    Wanted::Share(share) => {
-                        least += if share >= 1.0 { blocks } else { forced };
-                        largest += if share <= 0.0 { forced } else { blocks };
-                    }
-                }
+                };
+                all.add(counts);
             }
         }
-        let share = |blocks: usize| blocks as f64 / reachable.max(1) as f64;
+        let share = |blocks: u64| blocks as f64 / all.reachable.max(1) as f64;
         Self {
-            least: share(least),
-            largest: share(largest),
+            least: share(all.least),
+            largest: share(all.largest),
         }
+    }
+}
+
+/// What a head wants, as far as it bounds how many blocks that takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Nothing,
+    Share,
+    Everything,
+    /// As many as every other head.
+    Count,
+}
+
+impl Want {
+    fn of(layout: &XAttentionLayout, head: usize) -> Self {
+        match layout.exact_row(0, head, 0).wanted {
+            Wanted::Count(_) => Self::Count,
+            Wanted::Share(share) if share >= 1.0 => Self::Everything,
+            Wanted::Share(share) if share <= 0.0 => Self::Nothing,
+            Wanted::Share(_) => Self::Share,
+        }
+    }
+}
+
+/// Blocks of a head: those that are selected at least and at most, and those that can be.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    least: u64,
+    largest: u64,
+    reachable: u64,
+}
+
+impl Counts {
+    const fn add(&mut self, other: Self) {
+        self.least += other.least;
+        self.largest += other.largest;
+        self.reachable += other.reachable;
+    }
+
+    fn of_head(layout: &XAttentionLayout, item: usize, head: usize) -> Self {
+        let [_, _, q_blocks, _] = layout.mask_shape();
+        let mut counts = Self::default();
+        for q_block in 0..q_blocks {
+            let blocks = layout.reachable_blocks(q_block);
+            let (least, largest) = selected(layout, (item, head, q_block), blocks);
+            counts.add(Self {
+                least: least as u64,
+                largest: largest as u64,
+                reachable: blocks as u64,
+            });
+        }
+        counts
+    }
+}
+
+/// Blocks that a row selects at least and at most, of `blocks`.
+fn selected(
+    layout: &XAttentionLayout,
+    (item, head, q_block): (usize, usize, usize),
+    blocks: usize,
+) -> (usize, usize) {
+    if layout.options().mode != Mode::Exact {
+        // At least block 0 or the diagonal.
+        return (blocks.min(1), blocks);
+    }
+    let row = layout.exact_row(item, head, q_block);
+    let forced = row.forced.iter().filter(|&&forced| forced).count();
+    let forced = forced.max(blocks.min(1));
+    match row.wanted {
+        Wanted::Count(count) => {
+            let count = forced.max(count.min(blocks));
+            (count, count)
+        }
+        Wanted::Share(share) => (
+            if share >= 1.0 { blocks } else { forced },
+            if share <= 0.0 { forced } else { blocks },
+        ),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use sparse_core::attention::AttentionShape;
-    use sparse_core::xattention::XAttentionOptions;
+    use sparse_core::xattention::{Threshold, XAttentionOptions};
 
     use super::*;
     use crate::AdapterClass;
@@ -294,5 +364,12 @@ mod tests {
         let counted = Bounds::of(&layout(1024, |o| o.top_k = Some(4)));
         assert_eq!(counted.least, f64::from(1 + 2 + 3 + 4 * 5) / 36.0);
         assert_eq!(counted.least, counted.largest);
+        // Heads that want different shares: two select one block to all of 36, one exactly what is forced, one everything.
+        let shares = Bounds::of(&layout(1024, |o| {
+            o.threshold = Threshold::PerHead(vec![0.5, 0.0, 1.0, 0.9]);
+        }));
+        let forced = f64::from(1 + 7 * 2);
+        assert_eq!(shares.least, (3.0 * forced + 36.0) / (4.0 * 36.0));
+        assert_eq!(shares.largest, (forced + 3.0 * 36.0) / (4.0 * 36.0));
     }
 }
