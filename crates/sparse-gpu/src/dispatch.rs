@@ -42,9 +42,15 @@ pub(crate) use params;
 /// Workgroups of one row of a dispatch; WebGPU's limit per dimension, and what the kernels fold at.
 const FOLD: u32 = 65_535;
 
-/// Multiply-adds of one dispatch, unless [`Gpu::with_longest_dispatch`] says otherwise. At 1 TFLOP/s this takes 0.1 s: long dispatches
-/// are cut, because operating systems take a device away from a program whose single dispatch runs for seconds.
-pub(crate) const FMAS_PER_DISPATCH: u64 = 50_000_000_000;
+/// Multiply-adds of one dispatch, unless [`Gpu::with_longest_dispatch`] says otherwise. Long dispatches are cut, because operating systems take a
+/// device away from a program whose single dispatch runs for seconds: at 1 TFLOP/s, which any GPU with memory of its own reaches, these take 0.4 s there and
+/// 0.1 s elsewhere. The pieces run one after the other, so that many small ones leave a large GPU idle at the end of each.
+pub(crate) const fn default_longest_dispatch(device_type: wgpu::DeviceType) -> u64 {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => 200_000_000_000,
+        _ => 50_000_000_000,
+    }
+}
 
 /// What dispatches are recorded into: a pass, a list of their grids, or a pass whose grids the device writes.
 pub(crate) trait Recorder {

@@ -7,7 +7,7 @@ use sparse_shaders::Words;
 use super::limits::check_limits;
 use super::{Gpu, Inner};
 use crate::adapter::{AdapterSummary, choose};
-use crate::dispatch::FMAS_PER_DISPATCH;
+use crate::dispatch::default_longest_dispatch;
 use crate::kernel_cache::KernelCache;
 use crate::{AdapterClass, Error, cooperative};
 
@@ -132,7 +132,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         Ok(Self {
-            longest_dispatch: FMAS_PER_DISPATCH,
+            longest_dispatch: default_longest_dispatch(summary.device_type),
             class: None,
             tiles: None,
             pipeline_cache: None,
