@@ -10,7 +10,7 @@ use sparse_core::DType;
 use sparse_core::attention::HeadKind;
 use sparse_core::bounds::compare;
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention};
-use support::attention::{Case, DIRECT, TILED, attention_shape, scattered};
+use support::attention::{Case, DIRECT, TILED, TILES, attention_shape, scattered};
 use support::gpu::gpu;
 
 const fn streaming(sink_blocks: usize, recent_blocks: usize) -> HeadKind {
@@ -37,7 +37,7 @@ fn heads_of_every_kind_at_once() {
         HeadKind::Sparse,
         streaming(2, 1),
     ];
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         for causal in [false, true] {
             // Rows that stand before all keys, between them, in the middle of a block, and at its end.
             for (q_len, k_len) in [(0, 9), (9, 0), (1, 1), (100, 100), (33, 150), (150, 33)] {
@@ -60,7 +60,7 @@ fn streaming_heads_need_no_mask() {
         HeadKind::Dense,
         streaming(usize::MAX, 1),
     ];
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         for causal in [false, true] {
             for (q_len, k_len) in [(100, 100), (33, 150), (150, 33)] {
                 let problem = BlockAttention {
@@ -132,7 +132,7 @@ fn capped(soft_cap: f64, scale: f64, tile: AttentionTile) -> BlockAttention {
 
 #[test]
 fn capped_logits_small_large_and_huge() {
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         // Logits far below the cap, around it, and so far above that tanh would overflow.
         for (soft_cap, scale) in [
             (50.0, 0.25),
@@ -155,7 +155,7 @@ fn capped_logits_small_large_and_huge() {
 
 #[test]
 fn infinite_logits_lie_at_the_cap() {
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         let mut case = Case::new(&capped(2.0, 0.25, tile), None);
         // All of a key has the sign of the query: no infinity meets its opposite.
         case.q.data_mut().fill(1.0);
@@ -171,7 +171,7 @@ fn infinite_logits_lie_at_the_cap() {
 
 #[test]
 fn a_high_cap_changes_nothing() {
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         let case = Case::new(&capped(1e6, 0.25, tile), None);
         let (outcome, _) = case.run();
         let plain = BlockAttention {

@@ -9,7 +9,7 @@ mod support;
 use sparse_core::attention::HeadKind;
 use sparse_core::{BlockMask, DType};
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, GpuTensor, RowOrder, TokenLayout};
-use support::attention::{Case, DIRECT, TILED, attention_shape, scattered};
+use support::attention::{Case, DIRECT, TILES, attention_shape, scattered};
 use support::gpu::{gpu, poisoned, submit};
 
 /// Six query heads in two items, two key heads each, blocks of 32.
@@ -23,7 +23,7 @@ fn problem(q_len: usize, k_len: usize, tile: AttentionTile) -> BlockAttention {
 
 #[test]
 fn results_do_not_depend_on_the_order() {
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         for (q_len, k_len) in [(1, 1), (33, 150), (150, 33), (161, 161)] {
             for layout in [TokenLayout::HeadMajor, TokenLayout::TokenMajor] {
                 let by = |order| {
@@ -220,7 +220,7 @@ fn more_tiles_than_can_be_numbered_are_refused() {
 
 #[test]
 fn heads_side_by_side_in_every_token() {
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         // Rows of vec4s, of whole words, and of halves of words.
         for (head_dim, dtype) in [
             (8, DType::F16),

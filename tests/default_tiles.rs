@@ -113,6 +113,24 @@ fn attention_as_every_class_computes_it() {
 }
 
 #[test]
+fn attention_of_few_queries_as_every_class_computes_it() {
+    for class in AdapterClass::ALL {
+        for (q_len, masked) in [(1, false), (5, true)] {
+            let problem = BlockAttention {
+                block: 64,
+                ..BlockAttention::new(attention::attention_shape(1, 4, 2, q_len, 700, 40))
+            };
+            let mask = masked.then(|| attention::scattered(&problem, 60));
+            let case = attention::Case {
+                class: Some(class),
+                ..attention::Case::new(&problem, mask)
+            };
+            case.check();
+        }
+    }
+}
+
+#[test]
 fn the_class_that_the_program_says_decides() {
     let pattern = Nm::new(2, 4, 1);
     let kernels = [AdapterClass::Amd, AdapterClass::Software].map(|class| {

@@ -11,7 +11,7 @@ use sparse_core::attention::{HeadKind, PackedShape, Packing};
 use sparse_gpu::{
     AttentionTile, AttentionTypes, BlockAttention, Error, GpuTensor, VarlenAttention,
 };
-use support::attention::{Case, DIRECT, TILED, attention_shape};
+use support::attention::{Case, DIRECT, TILES, attention_shape};
 use support::gpu::{gpu, submit};
 use support::varlen::{VarlenCase, scattered};
 
@@ -45,7 +45,7 @@ fn problem(lengths: &[(usize, usize)], tile: AttentionTile) -> VarlenAttention {
 
 #[test]
 fn items_of_every_length_dense_and_masked() {
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         for causal in [false, true] {
             let problem = VarlenAttention {
                 causal,
@@ -68,7 +68,7 @@ fn no_items_and_items_without_tokens() {
 
 #[test]
 fn storage_types_and_rows_that_share_words() {
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         // An odd number of halves before most items: 3 heads of 5 elements.
         for (heads, dim, dtype) in [(4, 8, DType::F16), (3, 5, DType::Bf16), (3, 6, DType::F16)] {
             let problem = VarlenAttention {
@@ -93,13 +93,35 @@ fn the_tile_of_the_plan() {
     );
 }
 
+/// A mask has room for the longest item in each: more blocks than can be counted or bound, where none is given.
+#[test]
+fn without_a_mask_its_size_is_of_no_account() {
+    let lengths: Vec<_> = std::iter::once((131_072, 131_072))
+        .chain((0..127).map(|_| (1, 1)))
+        .collect();
+    let problem = VarlenAttention::new(shape(&lengths, 32, 1, 4));
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let explanation = plan.explain().to_string();
+    assert!(!explanation.contains("slices"), "{explanation}");
+    let masked = VarlenAttention {
+        block: 16,
+        masked: true,
+        ..problem
+    };
+    let error = gpu().plan_blocking(&masked).unwrap_err().to_string();
+    assert!(
+        error.contains("words of the mask is 128 x 32 x 8192 x 256"),
+        "{error}"
+    );
+}
+
 #[test]
 fn heads_of_several_kinds_under_a_soft_cap() {
     let window = HeadKind::Streaming {
         sink_blocks: 1,
         recent_blocks: 1,
     };
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         let problem = VarlenAttention {
             soft_cap: Some(2.0),
             head_kinds: Some(vec![window, HeadKind::Sparse, HeadKind::Dense, window]),
@@ -111,7 +133,7 @@ fn heads_of_several_kinds_under_a_soft_cap() {
 
 #[test]
 fn items_are_independent() {
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         let problem = problem(&LENGTHS, tile);
         let case = VarlenCase::new(&problem, None);
         let (before, _) = case.run();
@@ -143,7 +165,7 @@ fn items_are_independent() {
 #[test]
 fn equal_items_are_a_batch() {
     // One head, so that packed items are the items of a batch.
-    for tile in [DIRECT, TILED] {
+    for tile in TILES {
         let batch = BlockAttention {
             block: 32,
             tile: Some(tile),

@@ -25,6 +25,7 @@ struct Params {
     words_per_row: u32,    // of the mask
     list_first: u32,       // of the work list, where the slice's begins
     alternate: u32,        // 1: tiles of a head with many and with few keys take turns; 0: those with most keys come first
+    parts: u32,            // that the keys of a query are divided into, each of a workgroup
 }
 {%- endmacro %}
 
@@ -55,7 +56,7 @@ const BLOCK = {{ c.block }}u;    // tokens of a mask block
 
 // The queries of a workgroup, and where their head begins in each operand, in units.
 struct Work {
-    head: u32,          // query head, counted through all items
+    head: u32,          // query head, counted through all items{% if c.heads > 1 %}; the first of {{ c.heads }}, whose queries are numbered one head after the other{% endif %}
     first_query: u32,
     q_len: u32,
     k_len: u32,
@@ -75,6 +76,11 @@ fn keys_until(work: Work, query: u32) -> u32 {
 fn keys_seen(work: Work, query: u32) -> u32 { return {{ "keys_until(work, query)" if c.causal else "work.k_len" }}; }
 {%- endmacro %}
 
+{#- Heads are numbered by those that a workgroup takes together. -#}
+{% macro times_heads(c) -%}
+{% if c.heads > 1 %} * {{ c.heads }}u{% endif %}
+{%- endmacro %}
+
 {#- Tiles of queries, numbered. -#}
 {% macro computed_order(c) -%}
 // (query head of the slice, tile of queries) of a workgroup. Heads go in batches of heads_together, whose keys and values fit a cache. In
@@ -92,7 +98,7 @@ fn work_item(group: u32) -> vec2<u32> {
 
 fn work_of(group: u32) -> Work {
     let item = work_item(group);
-    return work_at(params.first_head + item.x, item.y * TILE);
+    return work_at(params.first_head + item.x{{ times_heads(c) }}, item.y * TILE);
 }
 {%- endmacro %}
 
@@ -123,8 +129,8 @@ struct Tile {
 @group(0) @binding(8) var<storage, read> work_list: array<Tile>;
 
 fn work_of(group: u32) -> Work {
-    let tile = work_list[params.list_first + group / {{ c.q_heads }}u];
-    let head = group % {{ c.q_heads }}u;
+    let tile = work_list[params.list_first + group / {{ c.q_heads // c.heads }}u];
+    let head = group % {{ c.q_heads // c.heads }}u{{ times_heads(c) }};
     let row = (tile.q_start * {{ c.q_heads }}u + head) * ROW;
     let key_row = (tile.k_start * {{ c.kv_heads }}u + head / {{ c.q_heads // c.kv_heads }}u) * ROW;
     return Work(
@@ -178,6 +184,10 @@ fn capped(r: vec4<f32>) -> vec4<f32> {
 }
 {%- endif %}
 
+{{ lse_writer() }}
+{%- endmacro %}
+
+{% macro lse_writer() -%}
 // Writes the natural logarithm of the sum of exp(score): max and sum are in powers of two.
 fn store_lse(at: u32, highest: f32, sum: f32, empty: bool) {
     lse[at] = select(bitcast<u32>((highest + log2(sum)) * LN_2), 0xff800000u, empty);
@@ -209,13 +219,18 @@ store2_out(({{ base }}{{ " * 4u" if c.vectors else "" }} + {{ i }}u) / 2u, {{ va
 {%- endmacro %}
 
 {#- The same with a `d` that is not known before it runs. row_q, row_k: zeros past the end of the row, untested where pieces fit it evenly;
-    row_v, store_row: inside of the row; tail_v, store_tail: perhaps past its end, where zeros are read and nothing is written. -#}
+    row_v: inside of the row; tail_v: perhaps past its end, where zeros are read. -#}
 {% macro row_functions(c, even_pieces) -%}
 {{ row_reader("row_q", "q", c, even_pieces) }}
 {{ row_reader("row_k", "k", c, even_pieces) }}
 {{ row_reader("row_v", "v", c, true) }}
 {{ row_reader("tail_v", "v", c, false) }}
 
+{{ row_writer(c) }}
+{%- endmacro %}
+
+{#- store_row writes inside of the row of out, store_tail perhaps past its end, where nothing is written. -#}
+{% macro row_writer(c) -%}
 fn store_row(base: u32, d: u32, value: vec4<f32>) {
 {%- if c.out == "f32" and c.vectors %}
     store4_out(base + d, value);

@@ -8,9 +8,11 @@ macro_rules! templates {
 
 /// `(file, text)` of every template.
 pub(crate) const TEMPLATES: &[(&str, &str)] = templates![
+    "attention_merge.wgsl",
     "attention_row_order.wgsl",
     "attention_row_weights.wgsl",
     "block_attention.wgsl",
+    "block_attention_few.wgsl",
     "block_attention_tiled.wgsl",
     "bsr_sddmm.wgsl",
     "ceiling_fma.wgsl",

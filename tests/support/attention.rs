@@ -28,8 +28,14 @@ pub(crate) const TILED: AttentionTile = AttentionTile::Tiled {
     split: 4,
 };
 
+/// Half of the default of processors for few queries, so that there are several tiles of them.
+pub(crate) const FEW: AttentionTile = AttentionTile::Few {
+    queries: 4,
+    lanes: 8,
+};
+
 /// One of each kernel.
-pub(crate) const TILES: [AttentionTile; 2] = [DIRECT, TILED];
+pub(crate) const TILES: [AttentionTile; 3] = [DIRECT, TILED, FEW];
 
 /// What is attended. Numbers are held in f32 and rounded to the storage types before anything is computed from them.
 #[derive(Clone, Debug)]
@@ -242,6 +248,7 @@ pub(crate) fn tiles(block: usize) -> Vec<AttentionTile> {
         dims: if queries == 1 { 128 } else { 16 },
     };
     let tiled = |queries, split| AttentionTile::Tiled { queries, split };
+    let few = |queries, lanes| AttentionTile::Few { queries, lanes };
     let all = [
         direct(8, 2, 8),
         direct(16, 1, 16),
@@ -250,9 +257,11 @@ pub(crate) fn tiles(block: usize) -> Vec<AttentionTile> {
         tiled(16, 4),
         tiled(32, 8),
         tiled(64, 8),
+        few(1, 8),
+        few(2, 32),
         tiled(32, 16),
     ];
     all.into_iter()
-        .filter(|tile| block.is_multiple_of(tile.queries()) && block.is_multiple_of(tile.keys()))
+        .filter(|tile| tile.check(block, &|| tile.to_string()).is_ok())
         .collect()
 }

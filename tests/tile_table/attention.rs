@@ -69,6 +69,32 @@ fn attention_takes_the_tile_of_the_table_within_the_bound() {
 }
 
 #[test]
+fn few_queries_and_many_have_tiles_of_their_own() {
+    let few = AttentionTile::Few {
+        queries: 2,
+        lanes: 16,
+    };
+    let many = AttentionTile::Direct {
+        lanes: 4,
+        queries: 1,
+        keys: 8,
+        dims: 16,
+    };
+    for (tile, q_len, is_taken) in [
+        (few, 1, true),
+        (few, 100, false),
+        (many, 1, false),
+        (many, 100, true),
+    ] {
+        let kernel = KernelTile::BlockAttention { head_dim: 40, tile };
+        let problem = BlockAttention::new(attention_shape(1, 2, 1, q_len, 100, 40));
+        let [default, tuned] = both(&only(kernel), &problem);
+        assert_eq!(tuned.kernel_tile() == kernel, is_taken, "{tile}, {q_len}");
+        assert_ne!(default.kernel_tile(), kernel);
+    }
+}
+
+#[test]
 fn packed_attention_and_scores_look_into_the_table_too() {
     let tile_64 = AttentionTile::Direct {
         lanes: 4,

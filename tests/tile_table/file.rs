@@ -33,7 +33,7 @@ fn a_table_of_the_first_version_means_loops_over_128_dimensions() {
     };
     let mut expected = full_table();
     let mut older: Value = serde_json::from_str(&expected.to_json().unwrap()).unwrap();
-    assert_eq!(older["version"], json!(2));
+    assert_eq!(older["version"], json!(3));
     older["version"] = json!(1);
     let direct = &mut older["entries"][6]["kernel"]["block_attention"]["tile"]["direct"];
     assert_eq!(
@@ -52,13 +52,20 @@ fn a_table_of_the_first_version_means_loops_over_128_dimensions() {
 }
 
 #[test]
-fn a_table_of_the_second_version_names_the_dimensions_of_a_loop() {
-    let error = refusal(|v| {
-        let direct = &mut v["entries"][6]["kernel"]["block_attention"]["tile"]["direct"];
-        direct.as_object_mut().unwrap().remove("dims");
-    });
-    let message = error.to_string();
-    assert!(message.contains("missing field `dims`"), "{message}");
+fn a_table_of_a_later_version_names_the_dimensions_of_a_loop() {
+    for version in [2, 3] {
+        let error = refusal(|v| {
+            v["version"] = json!(version);
+            let direct = &mut v["entries"][6]["kernel"]["block_attention"]["tile"]["direct"];
+            direct.as_object_mut().unwrap().remove("dims");
+        });
+        let message = error.to_string();
+        assert!(message.contains("missing field `dims`"), "{message}");
+    }
+    let mut second: Value = serde_json::from_str(&full_table().to_json().unwrap()).unwrap();
+    second["version"] = json!(2);
+    let read = TileTable::from_json(&second.to_string()).unwrap();
+    assert_eq!(read, full_table());
 }
 
 #[test]
@@ -75,9 +82,9 @@ fn damaged_and_foreign_files_are_refused() {
     }
     let error = refusal(|v| v["format"] = json!("sparse-bench profile")).to_string();
     assert!(error.contains("sparse-bench profile"), "{error}");
-    let error = refusal(|v| v["version"] = json!(3)).to_string();
+    let error = refusal(|v| v["version"] = json!(4)).to_string();
     assert!(
-        error.contains("version 3") && error.contains("newer"),
+        error.contains("version 4") && error.contains("newer"),
         "{error}"
     );
     let error = refusal(|v| v["version"] = json!(0)).to_string();

@@ -101,6 +101,18 @@ fn full_table() -> TileTable {
             1,
             4096,
         ),
+        // Another kernel: for few queries of the same keys.
+        entry(
+            KernelTile::BlockAttention {
+                head_dim: 128,
+                tile: AttentionTile::Few {
+                    queries: 2,
+                    lanes: 16,
+                },
+            },
+            1,
+            4096,
+        ),
         TileEntry {
             measured: Some(TileMeasurement {
                 problem: "8192 tokens".into(),

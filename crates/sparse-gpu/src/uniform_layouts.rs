@@ -1,15 +1,16 @@
 //! Host structs against WGSL structs, through naga: names, order, offsets and size of every uniform.
 
 use sparse_shaders::{
-    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, CooperativeKernel,
-    CooperativeTile, ExpandWeightsKernel, Kernel, MatmulFinishKernel, MatmulKernel, MatrixSize,
-    MatvecKernel, NaiveMatmulKernel, Output, PackHalvesKernel, PackKernel, RowOrderKernel,
-    RowWeightsKernel, SddmmKernel, Source, Storage, Tile, TokenHeads, Walk, XAttentionCountKernel,
-    XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules,
-    XAttentionScoreKernel, XAttentionSelectKernel, expand, naga_for,
+    AttentionKernel, AttentionMergeKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel,
+    CooperativeKernel, CooperativeTile, ExpandWeightsKernel, Kernel, MatmulFinishKernel,
+    MatmulKernel, MatrixSize, MatvecKernel, NaiveMatmulKernel, Output, PackHalvesKernel,
+    PackKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage, Tile, TokenHeads,
+    Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
+    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
+    naga_for,
 };
 
-use crate::attention::params::{AttentionParams, ConvertParams, RowOrderParams};
+use crate::attention::params::{AttentionParams, ConvertParams, MergeParams, RowOrderParams};
 use crate::attention::varlen::PackedTile;
 use crate::dispatch::Params;
 use crate::matmul::params::{
@@ -184,6 +185,8 @@ fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
             keys: 4,
             dims: 16,
         },
+        heads: 1,
+        in_parts: false,
         q: Storage::F32,
         k: Storage::F32,
         v: Storage::F32,
@@ -195,6 +198,13 @@ fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
         causal: true,
     });
     assert_same_layout::<RowOrderParams>(&RowOrderKernel::DEFAULT);
+    for head_dim in [8, 5] {
+        assert_same_layout::<MergeParams>(&AttentionMergeKernel {
+            head_dim,
+            token_major: true,
+            out: Storage::F32,
+        });
+    }
 }
 
 #[test]
@@ -213,6 +223,8 @@ fn the_tiles_of_packed_items_have_the_layout_of_their_wgsl() {
             keys: 4,
             dims: 16,
         },
+        heads: 1,
+        in_parts: false,
         q: Storage::F32,
         k: Storage::F32,
         v: Storage::F32,

@@ -28,6 +28,7 @@ impl Serialize for RowWeightsKernel {
         struct Config {
             block: usize,
             causal: bool,
+            heads: usize,
         }
         #[derive(Serialize)]
         struct Variables {
@@ -39,6 +40,7 @@ impl Serialize for RowWeightsKernel {
             config: Config {
                 block: self.block,
                 causal: self.causal,
+                heads: 1,
             },
         }
         .serialize(serializer)

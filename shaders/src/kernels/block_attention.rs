@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::ser::Error;
 
-use crate::attention_tile::{AttentionTile, PIECE, STEP};
+use crate::attention_tile::{AttentionTile, NEIGHBOURS, PIECE, STEP, few_unroll};
 use crate::block_walk::BlockWalk;
 use crate::config_error::{ConfigError, require};
 use crate::kernel::Kernel;
@@ -61,6 +61,11 @@ pub struct AttentionKernel {
     pub token_heads: Option<TokenHeads>,
     /// The division of the work.
     pub tile: AttentionTile,
+    /// Query heads that a workgroup takes together, which share their keys: more than one with [`AttentionTile::Few`] and [`BlockWalk::All`] only.
+    pub heads: usize,
+    /// Whether the keys of a query are divided among workgroups, with [`AttentionTile::Few`] only: each writes the f32 sums of its part, which
+    /// [`super::AttentionMergeKernel`] puts together.
+    pub in_parts: bool,
     /// Storage of q.
     pub q: Storage,
     /// Storage of k.
@@ -83,6 +88,25 @@ impl AttentionKernel {
     }
 }
 
+impl AttentionKernel {
+    /// What only the kernel for few queries can do.
+    fn check_few(&self, name: &dyn Fn() -> String) -> Result<(), ConfigError> {
+        let few = matches!(self.tile, AttentionTile::Few { .. });
+        let together = self.heads == 1 || (few && self.walk == BlockWalk::All);
+        let possible = "1, or more with a tile for few queries that visits all blocks";
+        require(together, name, "heads of a workgroup", self.heads, possible)?;
+        let of_token = self
+            .token_heads
+            .is_none_or(|token| (token.q / token.kv.max(1)).is_multiple_of(self.heads.max(1)));
+        let possible = "a divisor of the query heads of a key/value head";
+        let shared = self.heads > 0 && of_token;
+        require(shared, name, "heads of a workgroup", self.heads, possible)?;
+        let parts = !self.in_parts || (few && self.out == Storage::F32);
+        let possible = "0, or 1 with a tile for few queries and sums in f32";
+        require(parts, name, "in_parts", self.in_parts.into(), possible)
+    }
+}
+
 impl Serialize for AttentionKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // The variables are quotients of numbers that are not 0 then.
@@ -98,6 +122,9 @@ impl Serialize for AttentionKernel {
             /// Heads of a token, 0 where each head is a matrix of its own.
             q_heads: usize,
             kv_heads: usize,
+            /// Of a workgroup.
+            heads: usize,
+            in_parts: bool,
             /// Units of a row, from a token of q to the next, of k.
             row: usize,
             q_step: usize,
@@ -116,8 +143,9 @@ impl Serialize for AttentionKernel {
             /// Groups of four elements of a row.
             row4: usize,
             lanes: usize,
-            /// Of an invocation (direct) or of a workgroup (tiled).
+            /// Of an invocation (direct) or of a workgroup (tiled, few).
             queries: usize,
+            /// Of a round of the loop (direct) or of a step.
             keys: usize,
             split: usize,
             piece: usize,
@@ -125,18 +153,28 @@ impl Serialize for AttentionKernel {
             step: usize,
             /// The groups of four elements of a row that each loop takes (direct).
             pieces: Vec<Vec<usize>>,
-            /// Groups of four dimensions of the output that an invocation owns (tiled).
+            /// Groups of four dimensions of the output that an invocation owns (tiled, few).
             outs: usize,
             /// Squares of 4 x 4 that an invocation stages at a time, of q and of k (tiled).
             q_rounds: usize,
             k_rounds: usize,
+            /// Invocations side by side along the dimensions, and groups of four dimensions that each owns (few).
+            columns: usize,
+            shares: usize,
+            /// Groups of four dimensions in a round of the scores (few).
+            unroll: usize,
+            /// Invocations whose maxima are compared in a round (few).
+            neighbours: usize,
         }
         let (queries, split, dims) = match self.tile {
             AttentionTile::Direct { queries, dims, .. } => (queries, 1, dims),
             AttentionTile::Tiled { queries, split } => (queries, split, PIECE),
+            AttentionTile::Few { queries, .. } => (queries, 1, PIECE),
         };
         let row = self.head_dim / self.unit();
         let row4 = self.head_dim.div_ceil(4);
+        let lanes = self.tile.lanes();
+        let columns = row4.next_power_of_two().min(lanes);
         Variables {
             walk: self.walk.name(),
             config: Config {
@@ -148,6 +186,8 @@ impl Serialize for AttentionKernel {
                 order: self.order.name(),
                 q_heads: self.token_heads.map_or(0, |heads| heads.q),
                 kv_heads: self.token_heads.map_or(0, |heads| heads.kv),
+                heads: self.heads,
+                in_parts: self.in_parts,
                 row,
                 q_step: row * self.token_heads.map_or(1, |heads| heads.q),
                 k_step: row * self.token_heads.map_or(1, |heads| heads.kv),
@@ -159,7 +199,7 @@ impl Serialize for AttentionKernel {
             head_dim: self.head_dim,
             causal: self.causal,
             row4,
-            lanes: self.tile.lanes(),
+            lanes,
             queries,
             keys: self.tile.keys(),
             split,
@@ -170,9 +210,16 @@ impl Serialize for AttentionKernel {
                 .chunks(dims / 4)
                 .map(<[_]>::to_vec)
                 .collect(),
-            outs: self.head_dim.div_ceil(4).div_ceil(split),
-            q_rounds: (queries / 4 * (PIECE / 4)).div_ceil(self.tile.lanes()),
-            k_rounds: (split * (PIECE / 4)).div_ceil(self.tile.lanes()),
+            outs: row4.div_ceil(match self.tile {
+                AttentionTile::Few { .. } => columns,
+                _ => split,
+            }),
+            q_rounds: (queries / 4 * (PIECE / 4)).div_ceil(lanes),
+            k_rounds: (split * (PIECE / 4)).div_ceil(lanes),
+            columns,
+            shares: lanes / columns,
+            unroll: few_unroll(self.head_dim),
+            neighbours: lanes.min(NEIGHBOURS),
         }
         .serialize(serializer)
     }
@@ -183,6 +230,7 @@ impl Kernel for AttentionKernel {
         match self.tile {
             AttentionTile::Direct { .. } => "block_attention.wgsl",
             AttentionTile::Tiled { .. } => "block_attention_tiled.wgsl",
+            AttentionTile::Few { .. } => "block_attention_few.wgsl",
         }
     }
 
@@ -195,8 +243,13 @@ impl Kernel for AttentionKernel {
         let heads = self.token_heads.map_or_else(String::new, |heads| {
             format!("_token-major-{}-{}", heads.q, heads.kv)
         });
+        let together = match self.heads {
+            1 => String::new(),
+            heads => format!("_heads-{heads}"),
+        };
+        let parts = if self.in_parts { "_in-parts" } else { "" };
         format!(
-            "block_attention_{}_{}{}{order}{heads}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
+            "block_attention_{}_{}{}{order}{heads}{together}{parts}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
             self.walk.name(),
             if self.causal { "causal" } else { "full" },
             if self.soft_cap { "_soft-cap" } else { "" },
@@ -229,6 +282,7 @@ impl Kernel for AttentionKernel {
             let possible = "1: packed items are token-major";
             require(packed == 1, &name, "token-major", packed, possible)?;
         }
+        self.check_few(&name)?;
         let pairs = self.out == Storage::F32 || self.head_dim.is_multiple_of(2);
         require(
             pairs,
@@ -264,6 +318,8 @@ mod tests {
             order: AttentionOrder::Computed,
             token_heads: None,
             tile,
+            heads: 1,
+            in_parts: false,
             q: Storage::F32,
             k: Storage::F32,
             v: Storage::F32,

@@ -1,5 +1,6 @@
-//! The description of each template's kernels, in a file with the template's name; `block_attention.wgsl` and `block_attention_tiled.wgsl` share one.
+//! The description of each template's kernels, in a file with the template's name; the three of block attention share one.
 
+mod attention_merge;
 mod attention_row_order;
 mod attention_row_weights;
 mod block_attention;
@@ -22,6 +23,7 @@ mod xattention_reduce;
 mod xattention_score;
 mod xattention_select;
 
+pub use attention_merge::AttentionMergeKernel;
 pub use attention_row_order::RowOrderKernel;
 pub use attention_row_weights::RowWeightsKernel;
 pub use block_attention::{AttentionKernel, AttentionOrder, MAX_HEAD_DIM, TokenHeads};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::ConfigError;
+use crate::counting::ENTRY;
 use crate::kernel::{Kernel, PLAIN_LANES};
 use crate::xattention_rules::{XAttentionRules, check_groups};
 
@@ -32,9 +33,11 @@ impl XAttentionReduceKernel {
         let width = self.width();
         // Of a chunk of query groups: their key blocks and parts, then whole key blocks.
         let parts = blocks.saturating_mul(width).div_ceil(PLAIN_LANES) + 2 * PLAIN_LANES / width;
-        let whole = blocks.div_ceil(PLAIN_LANES).saturating_mul(width + 1);
+        let whole = blocks
+            .div_ceil(PLAIN_LANES)
+            .saturating_mul(width + 1 + ENTRY);
         self.chunks()
-            .saturating_mul(whole.saturating_add(parts + 1))
+            .saturating_mul(whole.saturating_add(parts + 1 + 4 * ENTRY))
     }
 
     /// Times that a workgroup handles query groups.
@@ -106,9 +109,9 @@ mod tests {
             kernel.loop_rounds(blocks)
         };
         // 16 query groups with 4 invocations each: 25 key blocks, twice 4 parts, 2 whole blocks of 16 groups; one chunk.
-        assert_eq!(rounds(16, 100), (25 + 8 + 2 * 17) + 1);
+        assert_eq!(rounds(16, 100), (25 + 8 + 2 * (17 + 2)) + 1 + 8);
         // 64 of 100 query groups at a time: 10 key blocks, twice 1 part, 1 whole block of 64 groups; two chunks.
-        assert_eq!(rounds(100, 10), 2 * (10 + 2 + 65 + 1));
+        assert_eq!(rounds(100, 10), 2 * (10 + 2 + (65 + 2) + 1 + 8));
         // More than can be counted.
         for groups_per_block in [100, usize::MAX] {
             assert_eq!(rounds(groups_per_block, usize::MAX), usize::MAX);

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::Error;
 
 use crate::config_error::ConfigError;
-use crate::counting::times;
+use crate::counting::{ENTRY, times};
 use crate::kernel::Kernel;
 use crate::tile::Tile;
 use crate::xattention_rules::{XAttentionRules, check_groups};
@@ -41,7 +41,7 @@ impl XAttentionScoreKernel {
 
     /// Rounds of all loops of an invocation together, where a group has `steps` times four k. With a tile of no rows more than any driver runs.
     pub const fn loop_rounds(&self, steps: usize) -> usize {
-        self.tiles().saturating_mul(steps.saturating_add(1))
+        self.tiles().saturating_mul(steps.saturating_add(1 + ENTRY))
     }
 
     /// Rows of a tile: as few as cover the groups of a workgroup in that many tiles; none where there are no groups.
@@ -139,7 +139,7 @@ mod tests {
             kernel.loop_rounds(100)
         };
         let all = [(3, 8), (9, 8), (9, 0)].map(|(groups, rows)| rounds(groups, rows));
-        assert_eq!(all, [101, 2 * 101, usize::MAX]);
+        assert_eq!(all, [103, 2 * 103, usize::MAX]);
         assert_eq!(cover(1), (8, 1, 8));
         assert_eq!(cover(2), (4, 1, 8));
         assert_eq!(cover(3), (2, 1, 6));

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
+use crate::counting::ENTRY;
 use crate::kernel::Kernel;
 use crate::xattention_rules::XAttentionRules;
 
@@ -36,12 +37,12 @@ impl XAttentionSelectKernel {
     }
 
     /// Rounds of all loops together of one of `row_lanes` invocations that share a row of `blocks` key blocks: each pass goes through the
-    /// invocation's blocks and through the other invocations' parts. Without invocations more than any driver runs.
+    /// invocation's blocks and through the other invocations' parts, both loops inside of others. Without invocations more than any driver runs.
     pub const fn loop_rounds(blocks: usize, row_lanes: usize) -> usize {
         if row_lanes == 0 {
             return usize::MAX;
         }
-        let pass = (blocks / row_lanes).saturating_add(row_lanes.saturating_add(2));
+        let pass = (blocks / row_lanes).saturating_add(row_lanes.saturating_add(2 + 2 * ENTRY));
         Self::passes(blocks).saturating_mul(pass)
     }
 }
@@ -105,8 +106,11 @@ mod tests {
     fn every_pass_goes_through_blocks_and_parts() {
         // The index of one of ten blocks has 4 bits.
         assert_eq!(XAttentionSelectKernel::passes(10), 44);
-        assert_eq!(XAttentionSelectKernel::loop_rounds(10, 1), 44 * (10 + 3));
-        assert_eq!(XAttentionSelectKernel::loop_rounds(10, 4), 44 * (2 + 6));
+        assert_eq!(
+            XAttentionSelectKernel::loop_rounds(10, 1),
+            44 * (10 + 3 + 4)
+        );
+        assert_eq!(XAttentionSelectKernel::loop_rounds(10, 4), 44 * (2 + 6 + 4));
         assert_eq!(XAttentionSelectKernel::loop_rounds(10, 0), usize::MAX);
         // More than can be counted.
         for (blocks, row_lanes) in [(usize::MAX, 1), (10, usize::MAX)] {

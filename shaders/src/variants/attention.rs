@@ -2,8 +2,8 @@
 
 use super::Variants;
 use crate::{
-    AttentionKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel, ExpandError,
-    RowOrderKernel, RowWeightsKernel, Storage, TokenHeads,
+    AttentionKernel, AttentionMergeKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel,
+    ExpandError, RowOrderKernel, RowWeightsKernel, Storage, TokenHeads,
 };
 
 const ATTENTION_TILES: [AttentionTile; 7] = [
@@ -52,8 +52,19 @@ pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
         }
         all.add(&ConvertKernel { output: storage })?;
     }
-    for kernel in ordered() {
+    for kernel in ordered().chain(few()) {
         all.add(&kernel)?;
+    }
+    for head_dim in [1, 6, 64] {
+        for out in Storage::ALL {
+            for token_major in [false, true] {
+                all.add(&AttentionMergeKernel {
+                    head_dim,
+                    token_major,
+                    out,
+                })?;
+            }
+        }
     }
     all.add(&RowOrderKernel::DEFAULT)?;
     row_weights(all)
@@ -90,7 +101,7 @@ fn stored_as(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
                 lanes: 8, keys: 4, ..
             }
             | AttentionTile::Tiled { .. } => 256,
-            AttentionTile::Direct { .. } => 80,
+            AttentionTile::Direct { .. } | AttentionTile::Few { .. } => 80,
         };
         [1, 3, 6, 40, 64, widest]
             .into_iter()
@@ -112,6 +123,8 @@ fn stored_as(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
                     causal,
                     soft_cap,
                     tile,
+                    heads: 1,
+                    in_parts: false,
                     q: storage,
                     k: storage,
                     v: storage,
@@ -148,11 +161,65 @@ fn ordered() -> impl Iterator<Item = AttentionKernel> {
                 order,
                 token_heads,
                 tile,
+                heads: 1,
+                in_parts: false,
                 q: Storage::F16,
                 k: Storage::Bf16,
                 v: Storage::F32,
                 out: Storage::F32,
             })
+        })
+    })
+}
+
+/// Few queries: heads together and alone, whole and in parts, more dimensions than invocations and fewer, every way to find the queries.
+fn few() -> impl Iterator<Item = AttentionKernel> {
+    let token_heads = Some(TokenHeads { q: 8, kv: 2 });
+    let tiles = [(1, 8), (8, 8), (2, 32), (4, 64)];
+    tiles.into_iter().flat_map(move |(queries, lanes)| {
+        [1, 6, 40, 64, 256].into_iter().flat_map(move |head_dim| {
+            [
+                (AttentionOrder::Computed, None, BlockWalk::All, 4, true),
+                (AttentionOrder::Computed, None, BlockWalk::Mask, 1, true),
+                (
+                    AttentionOrder::Computed,
+                    token_heads,
+                    BlockWalk::All,
+                    4,
+                    false,
+                ),
+                (AttentionOrder::Rows, None, BlockWalk::Mixed, 1, false),
+                (AttentionOrder::Items, token_heads, BlockWalk::All, 2, true),
+                (
+                    AttentionOrder::Items,
+                    token_heads,
+                    BlockWalk::Streaming,
+                    1,
+                    false,
+                ),
+            ]
+            .map(
+                |(order, token_heads, walk, heads, in_parts)| AttentionKernel {
+                    walk,
+                    head_dim,
+                    block: 128,
+                    causal: true,
+                    soft_cap: heads == 2,
+                    order,
+                    token_heads,
+                    tile: AttentionTile::Few { queries, lanes },
+                    heads,
+                    in_parts,
+                    q: Storage::F32,
+                    k: Storage::F16,
+                    v: Storage::Bf16,
+                    out: if in_parts || head_dim % 2 == 1 {
+                        Storage::F32
+                    } else {
+                        Storage::F16
+                    },
+                },
+            )
         })
     })
 }

@@ -100,6 +100,7 @@ fn numbers(kernel: &KernelTile) -> Vec<usize> {
                 dims,
             } => vec![lanes, queries, keys, dims],
             AttentionTile::Tiled { queries, split } => vec![queries, split],
+            AttentionTile::Few { queries, lanes } => vec![queries, lanes],
         },
         _ => Vec::new(),
     }

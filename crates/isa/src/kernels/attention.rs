@@ -1,9 +1,9 @@
-//! Block attention: every head dimension that models have, dense and masked.
+//! Block attention: every head dimension that models have, dense and masked; of few queries, and what puts their parts together.
 
 use anyhow::Result;
 use sparse_gpu::sparse_core::attention::AttentionShape;
 use sparse_gpu::{AdapterClass, BlockAttention, defaults};
-use sparse_shaders::{AttentionKernel, AttentionOrder, BlockWalk, Storage};
+use sparse_shaders::{AttentionKernel, AttentionMergeKernel, AttentionOrder, BlockWalk, Storage};
 
 use super::{Entry, entry};
 
@@ -24,7 +24,54 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
     for head_dim in [64, 128] {
         entries.push(one(class, head_dim, BlockWalk::Mask, true, Storage::F16)?);
     }
+    for head_dim in [64, 128, 256] {
+        // One query of four heads that share their keys, of a head with a mask, and eight.
+        entries.push(few(class, head_dim, BlockWalk::All, 1, Storage::F32)?);
+        entries.push(few(class, head_dim, BlockWalk::Mask, 1, Storage::F32)?);
+        entries.push(few(class, head_dim, BlockWalk::All, 8, Storage::F16)?);
+    }
+    entries.push(entry(&AttentionMergeKernel {
+        head_dim: 128,
+        token_major: false,
+        out: Storage::F16,
+    })?);
     Ok(entries)
+}
+
+/// Few queries, whose keys are divided into parts.
+fn few(
+    class: AdapterClass,
+    head_dim: usize,
+    walk: BlockWalk,
+    q_len: usize,
+    storage: Storage,
+) -> Result<Entry> {
+    let problem = BlockAttention {
+        block: BLOCK,
+        masked: walk == BlockWalk::Mask,
+        ..BlockAttention::new(AttentionShape::try_new(1, 8, 2, q_len, 8192, head_dim)?)
+    };
+    let kernel = AttentionKernel {
+        walk,
+        head_dim,
+        block: BLOCK,
+        causal: true,
+        soft_cap: false,
+        order: AttentionOrder::Computed,
+        token_heads: None,
+        tile: defaults::attention_tile(&problem, class),
+        heads: if problem.masked { 1 } else { 4 },
+        in_parts: true,
+        q: storage,
+        k: storage,
+        v: storage,
+        out: Storage::F32,
+    };
+    Ok(Entry {
+        waves_matter: head_dim <= STRICT_HEAD_DIM,
+        must_not_spill: head_dim <= STRICT_HEAD_DIM,
+        ..entry(&kernel)?
+    })
 }
 
 fn one(
@@ -53,6 +100,8 @@ fn one(
         },
         token_heads: None,
         tile: defaults::attention_tile(&problem, class),
+        heads: 1,
+        in_parts: false,
         q: storage,
         k: storage,
         v: storage,

@@ -50,6 +50,8 @@ fn attention() -> Result<Vec<Entry>> {
                     order: AttentionOrder::Computed,
                     token_heads: None,
                     tile: AttentionTile::Tiled { queries, split },
+                    heads: 1,
+                    in_parts: false,
                     q: Storage::F32,
                     k: Storage::F32,
                     v: Storage::F32,

@@ -36,6 +36,15 @@ pub(crate) fn numbers(
     Ok(())
 }
 
+/// Words of 32 blocks of a mask of `shape`, as kernels index them; none where no mask is given.
+pub(crate) fn mask_words(masked: bool, [batch, heads, rows, blocks]: [usize; 4]) -> [usize; 4] {
+    if masked {
+        [batch, heads, rows, blocks.div_ceil(32)]
+    } else {
+        [0; 4]
+    }
+}
+
 impl Operands<'_> {
     /// q, k, v, out and lse, of the planned shapes and types.
     pub(crate) fn check_tensors(

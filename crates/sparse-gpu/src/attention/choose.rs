@@ -2,12 +2,15 @@
 
 use sparse_shaders::AttentionTile;
 
-use super::tiles;
+use super::{few, tiles};
 use crate::loops::LLVMPIPE_ROUNDS;
 use crate::{AdapterClass, BlockAttention};
 
 /// The tile for `problem`, whose block is a multiple of 16.
 pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTile {
+    if let Some(few) = few::tile(problem, class) {
+        return few;
+    }
     let (shape, block) = (problem.shape, problem.block);
     let head_dim = shape.head_dim();
     if class.is_software() {
@@ -52,26 +55,28 @@ mod tests {
     use super::*;
     use sparse_core::attention::AttentionShape;
 
-    /// One query.
+    /// A row of blocks of the smallest kind.
     fn shape(k_len: usize, head_dim: usize) -> AttentionShape {
-        AttentionShape::try_new(1, 1, 1, 1, k_len, head_dim).unwrap()
+        AttentionShape::try_new(1, 1, 1, 16, k_len, head_dim).unwrap()
     }
 
     #[test]
     fn loops_on_processors_are_as_short_as_their_rounds_allow() {
         // Head dimension, keys, and then the keys of a step and the dimensions of a loop.
         for (head_dim, k_len, expected) in [
-            (64, 32_000, (4, 16)),
+            (64, 28_000, (4, 16)),
             (64, 32_768, (4, 32)),
             (64, 65_536, (4, 64)),
             // A loop over 128 dimensions has no fewer rounds than one over 64.
             (64, 131_072, (8, 128)),
-            (128, 16_000, (4, 16)),
+            (64, 200_000, (16, 128)),
+            (128, 14_000, (4, 16)),
             (128, 16_384, (4, 32)),
             (128, 32_768, (4, 64)),
             (128, 65_536, (4, 128)),
             (128, 131_072, (8, 128)),
-            (128, 262_144, (16, 128)),
+            (128, 250_000, (16, 128)),
+            (256, 7_000, (4, 16)),
             (256, 8_192, (4, 32)),
             (256, 16_384, (4, 64)),
             (256, 32_768, (4, 128)),
@@ -125,8 +130,8 @@ mod tests {
         for block in [16, 32, 48, 64, 80, 96, 128, 256] {
             for head_dim in [1, 64, 128, 256] {
                 for class in AdapterClass::ALL {
-                    // As many keys as fit one binding.
-                    let k_len = (1 << 25) / head_dim.max(256);
+                    // Nearly as many keys as the longest loops reach in blocks of 16.
+                    let k_len = 50_000;
                     let problem = BlockAttention {
                         block,
                         ..BlockAttention::new(shape(k_len, head_dim))

@@ -3,7 +3,9 @@
 pub(crate) mod check;
 pub(crate) mod choose;
 pub(crate) mod convert;
+pub(crate) mod few;
 pub(crate) mod kinds;
+pub(crate) mod merge;
 pub(crate) mod order;
 pub(crate) mod params;
 mod plan;

@@ -3,7 +3,7 @@
 use crate::dispatch::{Params, params};
 
 params! {
-    /// Of `block_attention.wgsl`, `block_attention_tiled.wgsl` and `attention_row_weights.wgsl`.
+    /// Of `block_attention.wgsl`, `block_attention_tiled.wgsl`, `block_attention_few.wgsl` and `attention_row_weights.wgsl`.
     AttentionParams {
         heads,
         heads_together,
@@ -25,6 +25,7 @@ params! {
         words_per_row,
         list_first,
         alternate,
+        parts,
     }
 }
 
@@ -35,6 +36,21 @@ params! {
         rows_together,
         shift,
         parts,
+    }
+}
+
+params! {
+    /// Of `attention_merge.wgsl`.
+    MergeParams {
+        rows,
+        parts,
+        tokens,
+        first_token,
+        first_head,
+        q_heads,
+        q_len,
+        out_first,
+        lse_first,
     }
 }
 

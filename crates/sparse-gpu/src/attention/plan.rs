@@ -7,6 +7,8 @@ use sparse_shaders::{AttentionTile, BlockWalk, RowOrderKernel, RowWeightsKernel}
 
 use super::check;
 use super::convert::Convert;
+use super::few::is_few;
+use super::merge::Merge;
 use super::order::{FEWEST_ROWS, RowOrder, RowSort};
 use super::slices::HeadBytes;
 use crate::counting::check_countable;
@@ -30,7 +32,10 @@ impl BlockAttention {
             &[
                 ("q", &shape.q_shape()),
                 ("k", &shape.kv_shape()),
-                ("mask", &self.mask_shape()),
+                (
+                    "words of the mask",
+                    &check::mask_words(masked, self.mask_shape()),
+                ),
             ],
         )
     }
@@ -40,16 +45,21 @@ impl BlockAttention {
         self.types.out != DType::F32 && !self.shape.head_dim().is_multiple_of(2)
     }
 
-    pub(crate) fn head_bytes(&self, converts: bool) -> HeadBytes {
+    /// Bytes of one head, whose keys are divided into `parts`.
+    pub(crate) fn head_bytes(&self, converts: bool, parts: usize) -> HeadBytes {
         let shape = self.shape;
         let [q_elements, k_elements] =
             [shape.q_len(), shape.k_len()].map(|tokens| (tokens * shape.head_dim()) as u64);
         let out = if converts { 4 } else { self.types.out.bytes() };
-        let [_, _, q_blocks, k_blocks] = self.mask_shape();
+        let [_, _, q_blocks, words] = check::mask_words(self.masked, self.mask_shape());
         let query = [
             q_elements * self.types.q.bytes().max(out) as u64,
             4 * shape.q_len() as u64,
-            4 * (q_blocks * k_blocks.div_ceil(32)) as u64,
+            4 * (q_blocks * words) as u64,
+            match parts {
+                1 => 0,
+                _ => (shape.q_len() * parts) as u64 * Merge::bytes_of_sums(shape.head_dim()),
+            },
         ];
         HeadBytes {
             query: query.into_iter().max().unwrap_or(0),
@@ -58,7 +68,13 @@ impl BlockAttention {
         }
     }
 
-    pub(crate) fn slices(&self, gpu: &Gpu, bytes: &HeadBytes) -> Result<Vec<Range<usize>>, Error> {
+    /// Ranges of heads that can be bound at once, of whole groups of `together`.
+    pub(crate) fn slices(
+        &self,
+        gpu: &Gpu,
+        bytes: &HeadBytes,
+        together: usize,
+    ) -> Result<Vec<Range<usize>>, Error> {
         let shape = self.shape;
         let (q_heads, q_len) = (shape.q_heads(), shape.q_len());
         let heads = shape.batch() * q_heads;
@@ -66,7 +82,7 @@ impl BlockAttention {
         let (converts, step) = (
             self.converts(),
             match self.layout {
-                TokenLayout::HeadMajor => 1,
+                TokenLayout::HeadMajor => together,
                 TokenLayout::TokenMajor => q_heads,
             },
         );
@@ -124,7 +140,8 @@ impl BlockAttention {
             Some(RowOrder::ByPosition) => return Ok(RowOrder::ByPosition),
             None => {}
         }
-        if walk == BlockWalk::All || rows < FEWEST_ROWS || k_blocks < 2 {
+        // Of few queries the keys are divided, so that no row is long.
+        if walk == BlockWalk::All || rows < FEWEST_ROWS || k_blocks < 2 || is_few(tile) {
             return Ok(RowOrder::ByPosition);
         }
         if let Err(error) = possible() {

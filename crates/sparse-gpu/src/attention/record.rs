@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::params::AttentionParams;
+use super::few::Division;
+use super::params::{AttentionParams, MergeParams};
 use crate::counting::word;
 use crate::dispatch::{Recorder, dispatch};
 use crate::ops::block_attention::{BlockAttentionPlan, OPERATION};
@@ -43,24 +44,23 @@ impl BlockAttentionPlan {
     ) {
         let shape = self.problem.shape;
         let (q_len, k_len, head_dim) = (shape.q_len(), shape.k_len(), shape.head_dim());
+        let Division {
+            heads: together,
+            parts,
+            ..
+        } = self.division;
         let key_heads = self.bytes.key_heads(heads);
-        let row = head_dim / self.unit;
         let q = self.rows(operands.q, heads, q_len);
         let k = self.rows(operands.k, &key_heads, k_len);
         let v = self.rows(operands.v, &key_heads, k_len);
-        let out = match &self.convert {
-            Some(convert) => {
-                Window::whole(&convert.sums).starting_at(word(heads.start * q_len * row))
-            }
-            None => self.rows(operands.out, heads, q_len),
+        let (out, lse) = match &self.merge {
+            // Its rows are numbered as the log-sum-exps of the slice.
+            Some(merge) => (
+                Window::whole(&merge.sums),
+                Window::whole(&merge.statistics).starting_at(word(heads.start * q_len)),
+            ),
+            None => (self.out(operands, heads), self.lse(operands, heads)),
         };
-        let lse = Window::new(
-            &self.gpu,
-            operands.lse.buffer(),
-            operands.lse.offset(),
-            4,
-            elements(heads, q_len),
-        );
         let [_, _, query_blocks, _] = self.problem.mask_shape();
         let words_per_row = operands.mask.map_or(0, GpuMask::words_per_row);
         let mask_words = query_blocks * words_per_row;
@@ -74,10 +74,12 @@ impl BlockAttentionPlan {
         let kinds = self.kinds.as_ref();
         walk.extend(kinds.map(|kinds| ("kinds", kinds.as_entire_binding())));
 
-        let q_tiles = q_len.div_ceil(self.tile.queries());
+        let q_tiles = (together * q_len).div_ceil(self.tile.queries());
+        // As the kernel numbers them: those of a workgroup are one.
+        let (heads_of_slice, cached) = (heads.len() / together, self.heads_together() / together);
         let params = AttentionParams {
-            heads: word(heads.len()),
-            heads_together: word(self.heads_together().min(heads.len())),
+            heads: word(heads_of_slice),
+            heads_together: word(cached.min(heads_of_slice).max(1)),
             first_head: word(heads.start),
             q_heads: word(shape.q_heads()),
             heads_per_key_head: word(self.bytes.heads_per_key_head),
@@ -96,10 +98,11 @@ impl BlockAttentionPlan {
             words_per_row: word(words_per_row),
             // llvmpipe gives each of its threads a contiguous part of a dispatch.
             alternate: self.gpu.is_software().into(),
+            parts: word(parts),
             ..AttentionParams::default()
         };
-        let fmas = 2 * (self.tile.queries() * head_dim) as u64 * k_len as u64;
-        let mut groups = heads.len() * q_tiles;
+        let fmas = 2 * (self.tile.queries() * head_dim) as u64 * self.division.keys(k_len) as u64;
+        let mut groups = heads_of_slice * q_tiles;
         let mut buffers = vec![
             ("q", q.binding()),
             ("k", k.binding()),
@@ -127,10 +130,49 @@ impl BlockAttentionPlan {
             groups = rows * (self.problem.block / self.tile.queries());
         }
         buffers.extend(walk);
-        let groups = word(groups);
+        let groups = word(groups * parts);
         dispatch(
             &self.gpu, recorder, &self.main, params, &buffers, groups, fmas,
         );
+    }
+
+    pub(crate) fn record_merge(
+        &self,
+        recorder: &mut impl Recorder,
+        operands: &Operands<'_>,
+        heads: &Range<usize>,
+    ) {
+        let Some(merge) = &self.merge else { return };
+        let shape = self.problem.shape;
+        let params = MergeParams {
+            rows: word(heads.len() * shape.q_len()),
+            tokens: word(shape.q_len()),
+            first_head: word(heads.start),
+            q_heads: word(shape.q_heads()),
+            q_len: word(shape.q_len()),
+            ..MergeParams::default()
+        };
+        let (out, lse) = (self.out(operands, heads), self.lse(operands, heads));
+        merge.record(&self.gpu, recorder, params, out, lse);
+    }
+
+    /// Where the output of some heads goes: what rounds it, or the tensor.
+    fn out<'a>(&'a self, operands: &Operands<'a>, heads: &Range<usize>) -> Window<'a> {
+        let q_len = self.problem.shape.q_len();
+        let row = self.problem.shape.head_dim() / self.unit;
+        match &self.convert {
+            Some(convert) => {
+                Window::whole(&convert.sums).starting_at(word(heads.start * q_len * row))
+            }
+            None => self.rows(operands.out, heads, q_len),
+        }
+    }
+
+    /// The log-sum-exps of some heads.
+    fn lse<'a>(&'a self, operands: &Operands<'a>, heads: &Range<usize>) -> Window<'a> {
+        let lse = operands.lse;
+        let range = elements(heads, self.problem.shape.q_len());
+        Window::new(&self.gpu, lse.buffer(), lse.offset(), 4, range)
     }
 
     /// The window of some heads of q, k, v or out, in units.

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_core::attention::{AttentionShape, HeadKind};
-use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, TokenHeads};
+use sparse_shaders::{
+    AttentionKernel, AttentionMergeKernel, AttentionOrder, AttentionTile, TokenHeads,
+};
 
 use crate::attention::convert::Convert;
+use crate::attention::few::{self, Division};
 use crate::attention::kinds;
+use crate::attention::merge::Merge;
 use crate::attention::order::{RowOrder, RowSort};
 use crate::attention::record::Operands;
 use crate::attention::scale::ScoreFactors;
@@ -25,8 +29,8 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, Tier, To
 /// q and out `[batch, q_heads, q_len, head_dim]`, k and v `[batch, kv_heads, k_len, head_dim]`, lse `[batch, q_heads, q_len]`, all row-major;
 /// any lengths, 0 included; `layout` has the heads of a token side by side instead, in all but lse. Query head `h` uses key head `h / (q_heads / kv_heads)`; keys and values are never copied for it. A query
 /// without keys gets `out = 0` and `lse = -inf`. Accumulates in f32. Without a mask the same kernel visits all key blocks and reads no
-/// index: the dense baseline. The kernel is `block_attention.wgsl` on processors and `block_attention_tiled.wgsl` on GPUs, as
-/// the tile says; the CPU twin is [`sparse_core::attention::block_attention`].
+/// index: the dense baseline. The kernel is `block_attention.wgsl` on processors and `block_attention_tiled.wgsl` on GPUs, and for at most
+/// eight queries of a head, as in decoding, `block_attention_few.wgsl` on either, as the tile says; the CPU twin is [`sparse_core::attention::block_attention`].
 ///
 /// ```no_run
 /// use sparse_gpu::{BlockAttention, Gpu};
@@ -122,12 +126,15 @@ pub struct BlockAttentionPlan {
     pub(crate) gpu: Gpu,
     pub(crate) problem: BlockAttention,
     pub(crate) tile: AttentionTile,
+    pub(crate) division: Division,
     /// Elements of a unit of the kernel's rows.
     pub(crate) unit: usize,
     pub(crate) factors: ScoreFactors,
     /// Two words per query head, where heads are of several kinds.
     pub(crate) kinds: Option<wgpu::Buffer>,
     pub(crate) main: Arc<CompiledKernel>,
+    /// What puts the parts of the keys together, where they are divided.
+    pub(crate) merge: Option<Merge>,
     pub(crate) convert: Option<Convert>,
     /// What sorts the rows of blocks, where they start by weight.
     pub(crate) sort: Option<RowSort>,
@@ -156,18 +163,23 @@ impl Problem for BlockAttention {
         }
         let Chosen { tile, origin } = gpu.attention_tile(self);
         notes.extend(gpu.note_of_origin(origin));
+        let division = few::division(gpu, self, tile, |heads| {
+            let rows = (heads * shape.q_len()).div_ceil(tile.queries());
+            shape.batch() * shape.q_heads() / heads * rows
+        });
         gpu.check_loops(
             format!("{OPERATION} with k_len = {k_len} and tile {tile}"),
-            tile.loop_rounds(head_dim, k_len, self.block),
+            tile.loop_rounds(head_dim, division.keys(k_len), division.block),
         )?;
-        let bytes = self.head_bytes(self.converts());
-        let slices = self.slices(gpu, &bytes)?;
-        let order = self.choose_order(gpu, (walk, tile), &slices, &mut notes)?;
         let converts = self.converts();
+        let in_parts = division.parts > 1;
+        let bytes = self.head_bytes(converts, division.parts);
+        let slices = self.slices(gpu, &bytes, division.heads)?;
+        let order = self.choose_order(gpu, (walk, tile), &slices, &mut notes)?;
         let kernel = AttentionKernel {
             walk,
             head_dim,
-            block: self.block,
+            block: division.block,
             causal: self.causal,
             soft_cap: self.soft_cap.is_some(),
             order: match order {
@@ -179,10 +191,16 @@ impl Problem for BlockAttention {
                 kv: shape.kv_heads(),
             }),
             tile,
+            heads: division.heads,
+            in_parts,
             q: storage(self.types.q),
             k: storage(self.types.k),
             v: storage(self.types.v),
-            out: storage(if converts { DType::F32 } else { self.types.out }),
+            out: storage(if converts || in_parts {
+                DType::F32
+            } else {
+                self.types.out
+            }),
         };
         if !kernel.vectors() {
             notes.push(format!(
@@ -202,12 +220,27 @@ impl Problem for BlockAttention {
         } else {
             None
         };
+        let merge = if in_parts {
+            notes.push(division.note(k_len));
+            let out = if converts { DType::F32 } else { self.types.out };
+            let description = AttentionMergeKernel {
+                head_dim,
+                token_major: self.layout == TokenLayout::TokenMajor,
+                out: storage(out),
+            };
+            let heads = slices.iter().map(Range::len).max().unwrap_or(0);
+            let rows = heads * shape.q_len();
+            Some(Merge::plan(gpu, description, rows, division.parts).await?)
+        } else {
+            None
+        };
         let sort = match order {
             RowOrder::ByPosition => None,
             RowOrder::ByWeight => Some(self.plan_sort(gpu, walk, &slices).await?),
         };
-        let scratch_bytes =
-            convert.as_ref().map_or(0, |c| c.sums.size()) + sort.as_ref().map_or(0, RowSort::bytes);
+        let scratch_bytes = convert.as_ref().map_or(0, |c| c.sums.size())
+            + merge.as_ref().map_or(0, Merge::bytes)
+            + sort.as_ref().map_or(0, RowSort::bytes);
         let explanation = Explanation {
             operation: OPERATION,
             kernel: main.name().to_owned(),
@@ -222,10 +255,12 @@ impl Problem for BlockAttention {
             gpu: gpu.clone(),
             problem: self.clone(),
             tile,
+            division,
             unit: kernel.unit(),
             factors,
             kinds: gpu.upload_kinds(kinds, walk)?,
             main,
+            merge,
             convert,
             sort,
             bytes,
@@ -276,6 +311,7 @@ impl BlockAttentionPlan {
         }
         for heads in &self.slices {
             self.record_main(recorder, operands, heads);
+            self.record_merge(recorder, operands, heads);
             self.record_convert(recorder, operands.out, heads);
         }
     }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use sparse_core::DType;
 use sparse_core::attention::{HeadKind, PackedShape};
-use sparse_shaders::{AttentionKernel, AttentionOrder, AttentionTile, TokenHeads};
+use sparse_shaders::{
+    AttentionKernel, AttentionMergeKernel, AttentionOrder, AttentionTile, TokenHeads,
+};
 
 use crate::attention::convert::Convert;
+use crate::attention::few::{self, Division};
 use crate::attention::kinds;
+use crate::attention::merge::Merge;
 use crate::attention::order::parts;
 use crate::attention::record::Operands;
 use crate::attention::scale::ScoreFactors;
@@ -21,7 +25,7 @@ use crate::tile_table::Chosen;
 use crate::window::{too_large_to_bind, window_bytes};
 use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
 
-/// [`BlockAttention`](crate::BlockAttention) of items with lengths of their own, packed without padding: one dispatch for all of them.
+/// [`BlockAttention`](crate::BlockAttention) of items with lengths of their own, packed without padding: one list of work for all of them, in as few dispatches as it takes.
 ///
 /// q and out `[total_q, q_heads, head_dim]`, k and v `[total_k, kv_heads, head_dim]`: all heads of a token side by side, all tokens of an item
 /// one after the other, all items one after the other; lse `[q_heads, total_q]`. Item `i` has the queries
@@ -102,12 +106,15 @@ pub struct VarlenAttentionPlan {
     pub(crate) gpu: Gpu,
     pub(crate) problem: VarlenAttention,
     pub(crate) tile: AttentionTile,
+    pub(crate) division: Division,
     /// Elements of a unit of the kernel's rows.
     pub(crate) unit: usize,
     pub(crate) factors: ScoreFactors,
     /// Two words per query head, where heads are of several kinds.
     pub(crate) kinds: Option<wgpu::Buffer>,
     pub(crate) main: Arc<CompiledKernel>,
+    /// What puts the parts of the keys together, where they are divided.
+    pub(crate) merge: Option<Merge>,
     pub(crate) convert: Option<Convert>,
     /// The tiles of all slices.
     pub(crate) list: wgpu::Buffer,
@@ -142,15 +149,19 @@ impl Problem for VarlenAttention {
                 .map_err(|e| Error::tile(OPERATION, &e))?;
         }
         let Chosen { tile, origin } = gpu.attention_tile(&longest);
+        let division = few::division(gpu, &longest, tile, |heads| {
+            let rows = |q: Range<usize>| (heads * q.len()).div_ceil(tile.queries());
+            shape.q_heads() / heads * shape.q().ranges().map(rows).sum::<usize>()
+        });
         gpu.check_loops(
             format!("{OPERATION} with k_len = {k_len} and tile {tile}"),
-            tile.loop_rounds(shape.head_dim(), k_len, self.block),
+            tile.loop_rounds(shape.head_dim(), division.keys(k_len), division.block),
         )?;
-        let converts = longest.converts();
+        let (converts, in_parts) = (longest.converts(), division.parts > 1);
         let kernel = AttentionKernel {
             walk,
             head_dim: shape.head_dim(),
-            block: self.block,
+            block: division.block,
             causal: self.causal,
             soft_cap: self.soft_cap.is_some(),
             order: AttentionOrder::Items,
@@ -159,18 +170,24 @@ impl Problem for VarlenAttention {
                 kv: shape.kv_heads(),
             }),
             tile,
+            heads: division.heads,
+            in_parts,
             q: storage(self.types.q),
             k: storage(self.types.k),
             v: storage(self.types.v),
-            out: storage(if converts { DType::F32 } else { self.types.out }),
+            out: storage(if converts || in_parts {
+                DType::F32
+            } else {
+                self.types.out
+            }),
         };
         let (mut slices, mut list) = (Vec::new(), Vec::new());
-        for items in self.slices(gpu)? {
+        for items in self.slices(gpu, converts)? {
             let begin = list.len();
             list.extend(work_list(
                 shape,
                 &items,
-                tile.queries(),
+                (tile.queries(), division.heads),
                 self.causal,
                 parts(gpu),
             ));
@@ -208,6 +225,19 @@ impl Problem for VarlenAttention {
         } else {
             None
         };
+        let merge = if in_parts {
+            notes.push(division.note(k_len));
+            let out = if converts { DType::F32 } else { self.types.out };
+            let description = AttentionMergeKernel {
+                head_dim: shape.head_dim(),
+                token_major: true,
+                out: storage(out),
+            };
+            let rows = shape.q_heads() * shape.q().total();
+            Some(Merge::plan(gpu, description, rows, division.parts).await?)
+        } else {
+            None
+        };
         let list = gpu.upload_bytes("tiles of queries", list_bytes)?;
         let explanation = Explanation {
             operation: OPERATION,
@@ -216,17 +246,21 @@ impl Problem for VarlenAttention {
             tile_origin: Some(origin),
             tier: Tier::Portable,
             adapter: gpu.adapter().name.clone(),
-            scratch_bytes: convert.as_ref().map_or(0, |c| c.sums.size()) + list.size(),
+            scratch_bytes: convert.as_ref().map_or(0, |c| c.sums.size())
+                + merge.as_ref().map_or(0, Merge::bytes)
+                + list.size(),
             notes,
         };
         Ok(VarlenAttentionPlan {
             gpu: gpu.clone(),
             problem: self.clone(),
             tile,
+            division,
             unit: kernel.unit(),
             factors,
             kinds: gpu.upload_kinds(kinds, walk)?,
             main,
+            merge,
             convert,
             list,
             slices,
@@ -266,6 +300,7 @@ impl VarlenAttentionPlan {
         self.check(&operands)?;
         for slice in &self.slices {
             self.record_main(pass, &operands, slice);
+            self.record_merge(pass, &operands, slice);
             self.record_convert(pass, operands.out, slice);
         }
         Ok(())

@@ -5,6 +5,7 @@ use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::{AttentionTile, Kernel as _, PackKernel, Tile, Walk, XAttentionScoreKernel};
 
 use super::{KernelTile, TileEntry, TileTable, TileWalk};
+use crate::attention::few::is_few;
 use crate::matmul::choose::MatvecTile;
 use crate::xattention::parts::MOST_BYTES;
 use crate::xattention::rules;
@@ -121,9 +122,13 @@ impl Gpu {
     pub(crate) fn attention_tile(&self, problem: &BlockAttention) -> Chosen<AttentionTile> {
         let (shape, block) = (problem.shape, problem.block);
         let (head_dim, k_len) = (shape.head_dim(), shape.k_len());
+        let default = crate::attention::choose::tile(problem, self.class());
         let fits = |tile: &AttentionTile| {
+            // Keys of few queries are divided until their loops run; a tile for few queries computes many slowly, and the other way round.
             let rounds = tile.loop_rounds(head_dim, k_len, block);
-            tile.check(block, &|| tile.to_string()).is_ok() && self.runs_loops(rounds)
+            is_few(*tile) == is_few(default)
+                && tile.check(block, &|| tile.to_string()).is_ok()
+                && (is_few(*tile) || self.runs_loops(rounds))
         };
         let table = self.tiles().and_then(|table| {
             table.find(problem.types.k, k_len, |kernel| match *kernel {
@@ -133,9 +138,7 @@ impl Gpu {
                 _ => None,
             })
         });
-        first(problem.tile, table, || {
-            crate::attention::choose::tile(problem, self.class())
-        })
+        first(problem.tile, table, || default)
     }
 
     /// The tile of the scores of a layout whose keys are stored as `k`.

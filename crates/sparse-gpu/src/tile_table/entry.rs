@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sparse_shaders::{AttentionTile, ConfigError, Kernel, MatmulKernel, MatvecKernel, Tile};
 
 use super::{TileTableError, TileWalk};
+use crate::attention::few::is_few;
 
 /// A kernel and the tile that it is expanded with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,10 +96,16 @@ impl KernelTile {
             (Self::Matmul { walk: a, .. }, Self::Matmul { walk: b, .. })
             | (Self::Matvec { walk: a, .. }, Self::Matvec { walk: b, .. }) => a == b,
             (
-                Self::BlockAttention { head_dim: a, .. },
-                Self::BlockAttention { head_dim: b, .. },
-            )
-            | (
+                Self::BlockAttention {
+                    head_dim: a,
+                    tile: of_a,
+                },
+                Self::BlockAttention {
+                    head_dim: b,
+                    tile: of_b,
+                },
+            ) => a == b && is_few(*of_a) == is_few(*of_b),
+            (
                 Self::XattentionScore {
                     groups_per_block: a,
                     ..
@@ -199,6 +206,7 @@ impl KernelTile {
                     dims,
                 } => [lanes, queries, keys, dims],
                 AttentionTile::Tiled { queries, split } => [queries, split, 0, 0],
+                AttentionTile::Few { queries, lanes } => [queries, lanes, 0, 0],
             },
         }
     }

@@ -20,8 +20,9 @@ pub use walk::TileWalk;
 
 /// What the files say that they are.
 const FORMAT: &str = "sparse-gpu tiles";
-/// Of the fields below. A version that knows more kernels or fields has a higher one; 2 knows `dims` of a direct tile of attention.
-const VERSION: u32 = 2;
+/// Of the fields below. A version that knows more kernels or fields has a higher one; 2 knows `dims` of a direct tile of attention, 3 the tiles of
+/// attention for few queries.
+const VERSION: u32 = 3;
 /// The first whose tables are read; [`older`] gives them what they do not have.
 const OLDEST: u32 = 1;
 
@@ -136,12 +137,7 @@ impl TileTable {
                 found: header.version,
             });
         }
-        let table: Self = if header.version < u64::from(VERSION) {
-            older::read(text)
-        } else {
-            serde_json::from_str(text)
-        }
-        .map_err(json)?;
+        let table = older::read(text, header.version).map_err(json)?;
         table.check()?;
         Ok(table)
     }

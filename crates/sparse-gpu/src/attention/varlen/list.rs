@@ -1,4 +1,4 @@
-//! The work of all items in one list: one dispatch for all of them.
+//! The work of all items in one list: in as few dispatches as it takes.
 
 use std::ops::Range;
 
@@ -32,11 +32,12 @@ impl PackedTile {
     ];
 }
 
-/// The tiles of `tile` queries of some items, those with the most keys first, dealt out to `parts`.
+/// The tiles of `tile` queries of some items, those with the most keys first, dealt out to `parts`. A tile has queries of `heads` heads together,
+/// numbered one head after the other.
 pub(crate) fn work_list(
     shape: &PackedShape,
     items: &Range<usize>,
-    tile: usize,
+    (tile, heads): (usize, usize),
     causal: bool,
     parts: usize,
 ) -> Vec<PackedTile> {
@@ -44,8 +45,9 @@ pub(crate) fn work_list(
     let ranges = shape.q().ranges().zip(shape.k().ranges()).enumerate();
     for (item, (q, k)) in ranges.skip(items.start).take(items.len()) {
         let alone = AttentionShape::try_new(1, 1, 1, q.len(), k.len(), 1);
-        for first in (0..q.len()).step_by(tile) {
-            let last = (first + tile).min(q.len()) - 1;
+        for first in (0..heads * q.len()).step_by(tile) {
+            // Tiles that reach into a second head have its last query, or as good as that.
+            let last = (first % q.len() + tile).min(q.len()) - 1;
             let keys = match &alone {
                 Ok(alone) if causal => alone.causal_keys(last),
                 _ => k.len(),
@@ -102,13 +104,30 @@ mod tests {
         let packing = |lengths: &[usize]| Packing::of_lengths(lengths).unwrap();
         let (q, k) = (packing(&[40, 0, 5, 16]), packing(&[100, 7, 0, 200]));
         let shape = PackedShape::try_new(1, 1, 1, q, k).unwrap();
-        let list = work_list(&shape, &(0..4), 16, true, 1);
+        let list = work_list(&shape, &(0..4), (16, 1), true, 1);
         let places: Vec<_> = list.iter().map(|t| (t.item, t.first_query)).collect();
         // Keys: 200; 100, 92, 76 of item 0; none of item 2.
         assert_eq!(places, [(3, 0), (0, 32), (0, 16), (0, 0), (2, 0)]);
         assert_eq!((list[0].q_start, list[0].q_len), (45, 16));
         assert_eq!((list[0].k_start, list[0].k_len), (107, 200));
-        let one = work_list(&shape, &(2..3), 16, true, 1);
+        let one = work_list(&shape, &(2..3), (16, 1), true, 1);
         assert_eq!(one, [list[4]]);
+        // Three heads of 5 and 16 queries in tiles of 8.
+        let shared = work_list(&shape, &(2..4), (8, 3), true, 1);
+        let mut places: Vec<_> = shared.iter().map(|t| (t.item, t.first_query)).collect();
+        places.sort_unstable();
+        assert_eq!(
+            places,
+            [
+                (2, 0),
+                (2, 8),
+                (3, 0),
+                (3, 8),
+                (3, 16),
+                (3, 24),
+                (3, 32),
+                (3, 40)
+            ]
+        );
     }
 }

@@ -16,6 +16,8 @@ impl VarlenAttention {
             block: self.block,
             causal: self.causal,
             types: self.types,
+            head_kinds: self.head_kinds.clone(),
+            masked: self.masked,
             tile: self.tile,
             ..BlockAttention::new(self.shape.longest())
         }
@@ -32,23 +34,25 @@ impl VarlenAttention {
             &[
                 ("q", &shape.q_shape()),
                 ("k", &shape.kv_shape()),
-                ("mask", &self.mask_shape()),
+                (
+                    "words of the mask",
+                    &check::mask_words(masked, self.mask_shape()),
+                ),
             ],
         )
     }
 
     /// Ranges of items that can be bound at once.
-    pub(crate) fn slices(&self, gpu: &Gpu) -> Result<Vec<Range<usize>>, Error> {
+    pub(crate) fn slices(&self, gpu: &Gpu, converts: bool) -> Result<Vec<Range<usize>>, Error> {
         let shape = &self.shape;
-        let converts = self.longest().converts();
         let out = if converts { 4 } else { self.types.out.bytes() };
         let token = shape.q_heads() * shape.head_dim();
-        let [_, _, q_blocks, k_blocks] = self.mask_shape();
+        let [_, _, q_blocks, words] = check::mask_words(self.masked, self.mask_shape());
         let bytes = ItemBytes {
             query: (token * self.types.q.bytes().max(out)) as u64,
             key: (shape.kv_heads() * shape.head_dim()) as u64
                 * self.types.k.bytes().max(self.types.v.bytes()) as u64,
-            mask: 4 * (shape.q_heads() * q_blocks * k_blocks.div_ceil(32)) as u64,
+            mask: 4 * (shape.q_heads() * q_blocks * words) as u64,
             step: if converts && !token.is_multiple_of(2) {
                 2
             } else {

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::slices::tokens;
-use crate::attention::params::AttentionParams;
+use crate::attention::few::Division;
+use crate::attention::params::{AttentionParams, MergeParams};
 use crate::attention::record::Operands;
 use crate::counting::word;
 use crate::dispatch::{Recorder, dispatch};
@@ -35,21 +36,11 @@ impl VarlenAttentionPlan {
         let q = self.rows(operands.q, &queries, shape.q_heads());
         let k = self.rows(operands.k, &keys, shape.kv_heads());
         let v = self.rows(operands.v, &keys, shape.kv_heads());
-        let out = match &self.convert {
-            Some(convert) => {
-                let row = shape.head_dim() / self.unit;
-                let first = queries.start * shape.q_heads() * row;
-                Window::whole(&convert.sums).starting_at(word(first))
-            }
-            None => self.rows(operands.out, &queries, shape.q_heads()),
+        let (out, lse) = match &self.merge {
+            // Its rows are numbered as the log-sum-exps.
+            Some(merge) => (Window::whole(&merge.sums), Window::whole(&merge.statistics)),
+            None => (self.out(operands, &queries), self.lse(operands)),
         };
-        let lse = Window::new(
-            &self.gpu,
-            operands.lse.buffer(),
-            operands.lse.offset(),
-            4,
-            0..(shape.q_heads() * shape.q().total()) as u64,
-        );
         let [_, q_heads, query_blocks, _] = self.problem.mask_shape();
         let words_per_row = operands.mask.map_or(0, GpuMask::words_per_row);
         let item_words = (q_heads * query_blocks * words_per_row) as u64;
@@ -82,13 +73,57 @@ impl VarlenAttentionPlan {
             query_blocks: word(query_blocks),
             words_per_row: word(words_per_row),
             list_first: word(slice.tiles.start),
+            parts: word(self.division.parts),
             ..AttentionParams::default()
         };
-        let fmas = 2 * (self.tile.queries() * shape.head_dim()) as u64 * shape.k().longest() as u64;
-        let groups = word(slice.tiles.len() * q_heads);
+        let keys = self.division.keys(shape.k().longest());
+        let fmas = 2 * (self.tile.queries() * shape.head_dim()) as u64 * keys as u64;
+        let Division { heads, parts, .. } = self.division;
+        let groups = word(slice.tiles.len() * (q_heads / heads) * parts);
         dispatch(
             &self.gpu, recorder, &self.main, params, &buffers, groups, fmas,
         );
+    }
+
+    pub(crate) fn record_merge(
+        &self,
+        recorder: &mut impl Recorder,
+        operands: &Operands<'_>,
+        slice: &ItemSlice,
+    ) {
+        let Some(merge) = &self.merge else { return };
+        let shape = &self.problem.shape;
+        let queries = tokens(shape.q().offsets(), &slice.items);
+        let params = MergeParams {
+            rows: word(shape.q_heads() * queries.len()),
+            tokens: word(queries.len()),
+            first_token: word(queries.start),
+            q_heads: word(shape.q_heads()),
+            q_len: word(shape.q().total()),
+            ..MergeParams::default()
+        };
+        let (out, lse) = (self.out(operands, &queries), self.lse(operands));
+        merge.record(&self.gpu, recorder, params, out, lse);
+    }
+
+    /// Where the output of some tokens goes: what rounds it, or the tensor.
+    fn out<'a>(&'a self, operands: &Operands<'a>, queries: &Range<usize>) -> Window<'a> {
+        let shape = &self.problem.shape;
+        match &self.convert {
+            Some(convert) => {
+                let row = shape.head_dim() / self.unit;
+                let first = queries.start * shape.q_heads() * row;
+                Window::whole(&convert.sums).starting_at(word(first))
+            }
+            None => self.rows(operands.out, queries, shape.q_heads()),
+        }
+    }
+
+    fn lse<'a>(&'a self, operands: &Operands<'a>) -> Window<'a> {
+        let shape = &self.problem.shape;
+        let all = 0..(shape.q_heads() * shape.q().total()) as u64;
+        let lse = operands.lse;
+        Window::new(&self.gpu, lse.buffer(), lse.offset(), 4, all)
     }
 
     /// The window of some tokens of q, k, v or out, in units.

@@ -1,0 +1,180 @@
+//! Attention of few queries: which problems are, their tile, and how their heads and keys are divided.
+
+use sparse_shaders::{AttentionTile, BlockWalk};
+
+use super::kinds;
+use crate::{AdapterClass, BlockAttention, Gpu};
+
+/// Queries of a head up to which a problem has few: twice as many fill the smallest tile of the other kernels.
+const MOST_QUERIES: usize = 8;
+
+/// Queries of a workgroup, at most; what the tile takes.
+const MOST_ROWS: usize = 8;
+
+/// Keys of a part, at least: a workgroup reads q and leaves sums whatever its keys are.
+const FEWEST_KEYS: usize = 256;
+
+/// Tokens that a kernel without a mask takes as a block: a multiple of every step, and the shortest part.
+const BLOCK_WITHOUT_MASK: usize = 256;
+
+/// Workgroups for which a GPU's keys are divided: several for each of its cores, of which large ones have more than a hundred.
+const GROUPS_OF_A_GPU: usize = 512;
+
+/// Workgroups for each thread of a processor.
+const GROUPS_OF_A_THREAD: usize = 4;
+
+/// How a workgroup of few queries is laid out, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Division {
+    /// Query heads that a workgroup takes together.
+    pub(crate) heads: usize,
+    /// Tokens of a block as the kernel counts them.
+    pub(crate) block: usize,
+    /// Parts that the keys of a query are divided into.
+    pub(crate) parts: usize,
+}
+
+impl Division {
+    /// Of a tile for many queries.
+    pub(crate) const fn of_many(block: usize) -> Self {
+        Self {
+            heads: 1,
+            block,
+            parts: 1,
+        }
+    }
+
+    /// What an explanation says of parts.
+    pub(crate) fn note(&self, k_len: usize) -> String {
+        format!(
+            "few queries: the keys go to {} workgroups, {} to each, and a second kernel puts their sums together",
+            self.parts,
+            self.keys(k_len)
+        )
+    }
+
+    /// Keys of a part, at most.
+    pub(crate) const fn keys(&self, k_len: usize) -> usize {
+        let blocks = k_len.div_ceil(self.block).div_ceil(self.parts);
+        let keys = blocks.saturating_mul(self.block);
+        if keys < k_len { keys } else { k_len }
+    }
+}
+
+/// Whether the tile is one for few queries.
+pub(crate) const fn is_few(tile: AttentionTile) -> bool {
+    matches!(tile, AttentionTile::Few { .. })
+}
+
+/// The tile of a problem that has few queries.
+pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> Option<AttentionTile> {
+    let q_len = problem.shape.q_len();
+    if !(1..=MOST_QUERIES).contains(&q_len) {
+        return None;
+    }
+    let rows = heads_together(problem) * q_len;
+    Some(AttentionTile::Few {
+        queries: rows.next_power_of_two().min(MOST_ROWS),
+        // Of processors one subgroup of 8. GPUs: 4 keys an invocation are one block of 128, and two workgroups of 32 hide what one of 64 waits for.
+        lanes: if class.is_software() { 8 } else { 32 },
+    })
+}
+
+/// Query heads that share their keys and, without a mask, all of them: a workgroup reads a key once for all of these.
+fn heads_together(problem: &BlockAttention) -> usize {
+    match kinds::walk(problem.head_kinds.as_deref(), problem.masked) {
+        BlockWalk::All => problem.shape.q_heads() / problem.shape.kv_heads(),
+        _ => 1,
+    }
+}
+
+/// The division of a problem with `tile`, whose workgroups would be `groups(heads)` with whole keys.
+pub(crate) fn division(
+    gpu: &Gpu,
+    problem: &BlockAttention,
+    tile: AttentionTile,
+    groups: impl Fn(usize) -> usize,
+) -> Division {
+    if !is_few(tile) {
+        return Division::of_many(problem.block);
+    }
+    let heads = heads_together(problem);
+    let block = match kinds::walk(problem.head_kinds.as_deref(), problem.masked) {
+        BlockWalk::All => BLOCK_WITHOUT_MASK,
+        _ => problem.block,
+    };
+    let wanted = if gpu.is_software() {
+        GROUPS_OF_A_THREAD * super::order::parts(gpu)
+    } else {
+        GROUPS_OF_A_GPU
+    };
+    let (head_dim, k_len) = (problem.shape.head_dim(), problem.shape.k_len());
+    let runs = |keys| gpu.runs_loops(tile.loop_rounds(head_dim, keys, block));
+    Division {
+        heads,
+        block,
+        parts: parts(k_len, block, wanted.div_ceil(groups(heads).max(1)), runs),
+    }
+}
+
+/// Parts of `k_len` keys in whole blocks: `wanted` of them, or fewer and longer ones, but none longer than `runs` allows.
+fn parts(k_len: usize, block: usize, wanted: usize, runs: impl Fn(usize) -> bool) -> usize {
+    let blocks = k_len.div_ceil(block).max(1);
+    let mut of_part = blocks
+        .div_ceil(wanted.max(1))
+        .max(FEWEST_KEYS.div_ceil(block))
+        .min(blocks);
+    while of_part > 1 && !runs(of_part.saturating_mul(block)) {
+        of_part = of_part.div_ceil(2);
+    }
+    blocks.div_ceil(of_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sparse_core::attention::AttentionShape;
+
+    #[test]
+    fn parts_are_whole_blocks_of_enough_keys() {
+        let any = |_| true;
+        assert_eq!(parts(8192, 256, 8, any), 8);
+        assert_eq!(parts(8192, 256, 1, any), 1);
+        assert_eq!(parts(8192, 256, 512, any), 32, "256 keys each");
+        assert_eq!(parts(8192, 32, 512, any), 32);
+        assert_eq!(parts(300, 256, 512, any), 2);
+        assert_eq!(parts(0, 256, 512, any), 1);
+        // 64 blocks in 50 parts are 32 parts of two blocks: none is empty.
+        assert_eq!(parts(64 * 256, 256, 50, any), 32);
+        assert_eq!(parts(8192, 256, 1, |keys| keys <= 1024), 8);
+        assert_eq!(parts(8192, 256, 1, |_| false), 32);
+    }
+
+    #[test]
+    fn keys_of_a_part_are_no_more_than_there_are() {
+        let division = |block, parts| Division {
+            heads: 1,
+            block,
+            parts,
+        };
+        assert_eq!(division(256, 4).keys(8192), 2048);
+        assert_eq!(division(256, 1).keys(300), 300);
+        assert_eq!(division(256, 2).keys(300), 256);
+        assert_eq!(division(128, 3).keys(0), 0);
+    }
+
+    #[test]
+    fn heads_that_share_keys_share_a_workgroup_where_they_visit_the_same() {
+        let problem = |q_len, masked| BlockAttention {
+            masked,
+            ..BlockAttention::new(AttentionShape::try_new(1, 8, 2, q_len, 4096, 64).unwrap())
+        };
+        let few = |queries, lanes| Some(AttentionTile::Few { queries, lanes });
+        assert_eq!(tile(&problem(1, false), AdapterClass::Nvidia), few(4, 32));
+        assert_eq!(tile(&problem(1, true), AdapterClass::Software), few(1, 8));
+        assert_eq!(tile(&problem(3, true), AdapterClass::Software), few(4, 8));
+        assert_eq!(tile(&problem(3, false), AdapterClass::Software), few(8, 8));
+        assert_eq!(tile(&problem(9, false), AdapterClass::Software), None);
+        assert_eq!(tile(&problem(0, false), AdapterClass::Software), None);
+    }
+}
