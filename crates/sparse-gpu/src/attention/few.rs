@@ -8,9 +8,6 @@ use crate::{AdapterClass, BlockAttention, Gpu};
 /// Queries of a head up to which a problem has few: twice as many fill the smallest tile of the other kernels.
 const MOST_QUERIES: usize = 8;
 
-/// Queries of a workgroup, at most; what the tile takes.
-const MOST_ROWS: usize = 8;
-
 /// Keys of a part, at least: a workgroup reads q and leaves sums whatever its keys are.
 const FEWEST_KEYS: usize = 256;
 
@@ -73,11 +70,38 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> Option<Atte
         return None;
     }
     let rows = heads_together(problem) * q_len;
+    let most = most_rows(class, problem.shape.head_dim());
     Some(AttentionTile::Few {
-        queries: rows.next_power_of_two().min(MOST_ROWS),
+        queries: rows.next_power_of_two().min(most),
         // Of processors one subgroup of 8. GPUs: 4 keys an invocation are one block of 128, and two workgroups of 32 hide what one of 64 waits for.
         lanes: if class.is_software() { 8 } else { 32 },
     })
+}
+
+/// Queries of a workgroup, at most; more read the keys again. What decides on GPUs: an invocation keeps a row's scores of four keys, and its part of the
+/// output, in registers (`docs/isa`).
+const fn most_rows(class: AdapterClass, head_dim: usize) -> usize {
+    let short = head_dim <= 128;
+    match class {
+        // Sums go to memory in any case.
+        AdapterClass::Software | AdapterClass::SoftwareAvx512 => 8,
+        // No spills, 4 to 8 waves a SIMD, 12 warps a multiprocessor, 4 waves a core; at D = 256 eight leave 3 waves and 8 warps, and spill on Adreno.
+        AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Adreno => {
+            if short {
+                8
+            } else {
+                4
+            }
+        }
+        // Eight spill 335 to 529 registers up to D = 128, four 23 and 27 at D = 256. Makes that were not compiled for likewise.
+        _ => {
+            if short {
+                4
+            } else {
+                2
+            }
+        }
+    }
 }
 
 /// Query heads that share their keys and, without a mask, all of them: a workgroup reads a key once for all of these.
@@ -174,6 +198,8 @@ mod tests {
         assert_eq!(tile(&problem(1, true), AdapterClass::Software), few(1, 8));
         assert_eq!(tile(&problem(3, true), AdapterClass::Software), few(4, 8));
         assert_eq!(tile(&problem(3, false), AdapterClass::Software), few(8, 8));
+        assert_eq!(tile(&problem(3, false), AdapterClass::Amd), few(8, 32));
+        assert_eq!(tile(&problem(3, false), AdapterClass::Intel), few(4, 32));
         assert_eq!(tile(&problem(9, false), AdapterClass::Software), None);
         assert_eq!(tile(&problem(0, false), AdapterClass::Software), None);
     }
