@@ -165,9 +165,15 @@ fn empty_full_and_single_block_masks() {
                 tile: Some(tile),
                 ..problem.clone()
             };
-            let (full, _) = Case::new(&problem, Some(mask(&problem, |_, _, _, _| true))).run();
-            let (dense, _) = Case::new(&problem, None).run();
-            assert_eq!(full, dense);
+            let full = Case::new(&problem, Some(mask(&problem, |_, _, _, _| true)));
+            let dense = Case::new(&problem, None);
+            if matches!(tile, AttentionTile::Few { .. }) {
+                // Its steps end with blocks, and without a mask there are none to end with.
+                full.check();
+                dense.check();
+            } else {
+                assert_eq!(full.run().0, dense.run().0);
+            }
         }
     }
 }
