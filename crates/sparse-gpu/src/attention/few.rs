@@ -104,10 +104,13 @@ const fn most_rows(class: AdapterClass, head_dim: usize) -> usize {
     }
 }
 
-/// Query heads that share their keys and, without a mask, all of them: a workgroup reads a key once for all of these.
+/// Query heads that share their keys and, without a mask, all of them: a workgroup reads a key once for all of these. Not where a caller gives the tile
+/// many queries: a workgroup would have the last of one head and the first of the next, which see other keys.
 fn heads_together(problem: &BlockAttention) -> usize {
     match kinds::walk(problem.head_kinds.as_deref(), problem.masked) {
-        BlockWalk::All => problem.shape.q_heads() / problem.shape.kv_heads(),
+        BlockWalk::All if problem.shape.q_len() <= MOST_QUERIES => {
+            problem.shape.q_heads() / problem.shape.kv_heads()
+        }
         _ => 1,
     }
 }
