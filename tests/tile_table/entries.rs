@@ -79,10 +79,19 @@ fn tiles_that_no_kernel_can_be_made_with_are_refused() {
             "{key} = {value}: {error}"
         );
     }
+    for (key, value) in [("queries", 0), ("queries", 3), ("lanes", 2), ("lanes", 12)] {
+        let error = refusal(move |v| {
+            v["entries"][8]["kernel"]["block_attention"]["tile"]["few"][key] = json!(value);
+        });
+        assert!(
+            matches!(error, TileTableError::Tile { .. }),
+            "{key} = {value}: {error}"
+        );
+    }
     let error = refusal(|v| v["entries"][5]["kernel"]["matvec"]["lanes"] = json!(0));
     assert!(matches!(error, TileTableError::Tile { .. }), "{error}");
     let error =
-        refusal(|v| v["entries"][8]["kernel"]["xattention_score"]["groups_per_block"] = json!(0));
+        refusal(|v| v["entries"][9]["kernel"]["xattention_score"]["groups_per_block"] = json!(0));
     assert!(matches!(error, TileTableError::Tile { .. }), "{error}");
     // Lists of single rows are for few tokens.
     let error = refusal(|v| v["entries"][0]["kernel"]["matmul"]["walk"] = json!("nm_gather 1:2:4"));
