@@ -69,7 +69,6 @@ fn the_longest_loops_that_plans_take_run_to_their_end() {
         (direct(4, 16), 64, 128, false),
         (direct(4, 16), 64, 128, true),
         (direct(4, 16), 64, 16, true),
-        (direct(4, 32), 64, 128, false),
         (direct(4, 64), 64, 128, false),
         (direct(16, 128), 64, 128, false),
         (direct(4, 16), 128, 128, false),

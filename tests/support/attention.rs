@@ -257,8 +257,7 @@ pub(crate) fn tiles(block: usize) -> Vec<AttentionTile> {
         tiled(16, 4),
         tiled(32, 8),
         tiled(64, 8),
-        few(1, 8),
-        few(2, 32),
+        few(2, 16),
         tiled(32, 16),
     ];
     all.into_iter()
