@@ -67,11 +67,7 @@ fn few(
         v: storage,
         out: Storage::F32,
     };
-    Ok(Entry {
-        waves_matter: head_dim <= STRICT_HEAD_DIM,
-        must_not_spill: head_dim <= STRICT_HEAD_DIM,
-        ..entry(&kernel)?
-    })
+    strict_entry(&kernel)
 }
 
 fn one(
@@ -107,9 +103,15 @@ fn one(
         v: storage,
         out: storage,
     };
+    strict_entry(&kernel)
+}
+
+/// The entry of a kernel that may spill beyond [`STRICT_HEAD_DIM`] only.
+fn strict_entry(kernel: &AttentionKernel) -> Result<Entry> {
+    let strict = kernel.head_dim <= STRICT_HEAD_DIM;
     Ok(Entry {
-        waves_matter: head_dim <= STRICT_HEAD_DIM,
-        must_not_spill: head_dim <= STRICT_HEAD_DIM,
-        ..entry(&kernel)?
+        waves_matter: strict,
+        must_not_spill: strict,
+        ..entry(kernel)?
     })
 }

@@ -81,38 +81,31 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> Option<Atte
 /// Queries of a workgroup, at most; more read the keys again. What decides on GPUs: an invocation keeps a row's scores of four keys, and its part of the
 /// output, in registers (`docs/isa`).
 const fn most_rows(class: AdapterClass, head_dim: usize) -> usize {
-    let short = head_dim <= 128;
-    match class {
+    match (class, head_dim) {
         // Sums go to memory in any case.
-        AdapterClass::Software | AdapterClass::SoftwareAvx512 => 8,
+        (AdapterClass::Software | AdapterClass::SoftwareAvx512, _) => 8,
         // No spills, 4 to 8 waves a SIMD, 12 warps a multiprocessor, 4 waves a core; at D = 256 eight leave 3 waves and 8 warps, and spill on Adreno.
-        AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Adreno => {
-            if short {
-                8
-            } else {
-                4
-            }
-        }
-        // Eight spill 335 to 529 registers up to D = 128, four 23 and 27 at D = 256. Makes that were not compiled for likewise.
-        _ => {
-            if short {
-                4
-            } else {
-                2
-            }
-        }
+        (AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Adreno, ..=128) => 8,
+        // Eight spill 335 to 529 registers on Intel, and makes that were not compiled for take what it takes.
+        (AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Adreno, _) | (_, ..=128) => 4,
+        // Four spill 23 and 27 there at D = 256.
+        _ => 2,
     }
 }
 
 /// Query heads that share their keys and, without a mask, all of them: a workgroup reads a key once for all of these. Not where a caller gives the tile
 /// many queries: a workgroup would have the last of one head and the first of the next, which see other keys.
 fn heads_together(problem: &BlockAttention) -> usize {
-    match kinds::walk(problem.head_kinds.as_deref(), problem.masked) {
-        BlockWalk::All if problem.shape.q_len() <= MOST_QUERIES => {
-            problem.shape.q_heads() / problem.shape.kv_heads()
-        }
-        _ => 1,
+    if visits_all(problem) && problem.shape.q_len() <= MOST_QUERIES {
+        problem.shape.q_heads() / problem.shape.kv_heads()
+    } else {
+        1
     }
+}
+
+/// Whether every head visits all blocks, which then need not be those of a mask.
+fn visits_all(problem: &BlockAttention) -> bool {
+    kinds::walk(problem.head_kinds.as_deref(), problem.masked) == BlockWalk::All
 }
 
 /// The division of a problem with `tile`, whose workgroups would be `groups(heads)` with whole keys.
@@ -126,9 +119,10 @@ pub(crate) fn division(
         return Division::of_many(problem.block);
     }
     let heads = heads_together(problem);
-    let block = match kinds::walk(problem.head_kinds.as_deref(), problem.masked) {
-        BlockWalk::All => BLOCK_WITHOUT_MASK,
-        _ => problem.block,
+    let block = if visits_all(problem) {
+        BLOCK_WITHOUT_MASK
+    } else {
+        problem.block
     };
     let wanted = if gpu.is_software() {
         GROUPS_OF_A_THREAD * super::order::parts(gpu)
