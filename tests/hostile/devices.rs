@@ -1,9 +1,14 @@
 //! Adapters and devices: unknown, too small, lost, another than that of an operand.
 
+use sparse_core::attention::{AttentionShape, PackedShape, Packing};
+use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockMask, BsrMatrix, DType, Nm, NmMatrix};
-use sparse_gpu::{BsrMatmul, DenseMatmul, Error, Gpu, GpuOptions, NmMatmul, wgpu};
+use sparse_gpu::{
+    BlockAttention, BsrMatmul, BsrSddmm, DenseMatmul, Error, Gpu, GpuOptions, NaiveMatmul,
+    NmMatmul, Policy, VarlenAttention, XAttention, XAttentionScore, XAttentionSelect, wgpu,
+};
 
-use crate::support::gpu::{gpu, open};
+use crate::support::gpu::{gpu, open, poisoned};
 use crate::{matrix, refused};
 
 #[test]
@@ -99,6 +104,90 @@ fn uploading_to_a_lost_device_is_an_error() {
         another.read_blocking::<f32>(&uploaded).unwrap().data(),
         w.data()
     );
+}
+
+/// Every dispatch takes a buffer of its parameters while it is recorded, and a device may go at any time.
+#[test]
+fn recording_on_a_lost_device_is_an_error() {
+    let gpu = open(None).unwrap();
+    let w = matrix(16, 16);
+    let [a, b, y] = [0, 1, 2].map(|_| gpu.upload(&w).unwrap());
+    let nm = gpu.upload_nm(&NmMatrix::prune(&w, Nm::TWO_FOUR).unwrap());
+    let bsr = gpu.upload_bsr(&BsrMatrix::from_dense(&w, (4, 4)).unwrap());
+    let (nm, bsr) = (nm.unwrap(), bsr.unwrap());
+    let dense_product = gpu.plan_blocking(&DenseMatmul::new(16, 16, 16)).unwrap();
+    let nm_product = NmMatmul::new(16, 16, 16, Nm::TWO_FOUR);
+    let nm_product = gpu.plan_blocking(&nm_product).unwrap();
+    let bsr_product = BsrMatmul::new(16, 16, 16, (4, 4));
+    let bsr_product = gpu.plan_blocking(&bsr_product).unwrap();
+    let sampled = BsrSddmm::new(16, 16, 16, (4, 4));
+    let sampled = gpu.plan_blocking(&sampled).unwrap();
+    let naive = NaiveMatmul {
+        tokens: 16,
+        n_out: 16,
+        k_in: 16,
+        dtype: DType::F32,
+    };
+    let naive = gpu.plan_blocking(&naive).unwrap();
+
+    let shape = AttentionShape::try_new(1, 2, 1, 40, 50, 8).unwrap();
+    let options = XAttentionOptions::default();
+    let [q, out] = [0, 1].map(|_| poisoned::<f32>(&gpu, &shape.q_shape()));
+    let [k, v] = [0, 1].map(|_| poisoned::<f32>(&gpu, &shape.kv_shape()));
+    let lse = poisoned::<f32>(&gpu, &shape.q_shape()[..3]);
+    let attention = gpu.plan_blocking(&BlockAttention::new(shape)).unwrap();
+    let score = XAttentionScore::new(shape, options.clone());
+    let score = gpu.plan_blocking(&score).unwrap();
+    let scores = poisoned::<f32>(&gpu, &score.score_shape());
+    let select = XAttentionSelect::new(shape, options.clone());
+    let select = gpu.plan_blocking(&select).unwrap();
+    let mask = gpu.empty_mask(select.mask_shape()).unwrap();
+    let [sparse, auto] = [Policy::Sparse, Policy::auto(&gpu)].map(|policy| {
+        let problem = XAttention {
+            policy,
+            ..XAttention::new(shape, options.clone())
+        };
+        gpu.plan_blocking(&problem).unwrap()
+    });
+    let [queries, keys] = [vec![0, 5], vec![0, 7]].map(|at| Packing::try_new(at).unwrap());
+    let items = PackedShape::try_new(1, 1, 8, queries, keys).unwrap();
+    let packed = gpu.plan_blocking(&VarlenAttention::new(items)).unwrap();
+    let [packed_q, packed_out] = [0, 1].map(|_| poisoned::<f32>(&gpu, &[5, 1, 8]));
+    let packed_kv = poisoned::<f32>(&gpu, &[7, 1, 8]);
+    let packed_lse = poisoned::<f32>(&gpu, &[1, 5]);
+
+    let mut encoder = gpu
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let pass = &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    gpu.device().destroy();
+    let recorded = [
+        dense_product.record(pass, &a, &b, &mut y.clone()),
+        nm_product.record(pass, &nm, &b, &mut y.clone()),
+        bsr_product.record(pass, &bsr, &b, &mut y.clone()),
+        sampled.record(pass, &a, &b, &mut bsr.clone()),
+        naive.record(pass, &a, &b, &mut y.clone()),
+        attention.record(pass, &q, &k, &v, None, &mut out.clone(), &mut lse.clone()),
+        score.record(pass, &q, &k, &mut scores.clone()),
+        select.record(pass, &scores, &mut mask.clone()),
+        sparse.record(pass, &q, &k, &v, &mut out.clone(), &mut lse.clone()),
+        auto.record(pass, &q, &k, &v, &mut out.clone(), &mut lse.clone()),
+        packed.record(
+            pass,
+            &packed_q,
+            &packed_kv,
+            &packed_kv.clone(),
+            None,
+            &mut packed_out.clone(),
+            &mut packed_lse.clone(),
+        ),
+    ];
+    for (at, result) in recorded.into_iter().enumerate() {
+        assert!(
+            matches!(result, Err(Error::DeviceLost { .. })),
+            "{at}: {result:?}"
+        );
+    }
 }
 
 /// Whether or not the devices come from one wgpu instance, whose buffers wgpu itself tells apart.

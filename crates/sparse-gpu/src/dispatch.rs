@@ -1,9 +1,7 @@
 //! Recording a kernel over a grid of any size.
 
-use wgpu::util::DeviceExt;
-
-use crate::Gpu;
 use crate::kernel::CompiledKernel;
+use crate::{Error, Gpu};
 
 /// A kernel's uniform struct; all of them start with `first_group, group_end`.
 pub(crate) trait Params: bytemuck::Pod {
@@ -58,21 +56,23 @@ pub(crate) trait Recorder {
     fn dispatch(
         &mut self,
         kernel: &CompiledKernel,
-        bind: impl FnOnce() -> wgpu::BindGroup,
+        bind: impl FnOnce() -> Result<wgpu::BindGroup, Error>,
         grid: [u32; 3],
-    );
+    ) -> Result<(), Error>;
 }
 
 impl Recorder for wgpu::ComputePass<'_> {
     fn dispatch(
         &mut self,
         kernel: &CompiledKernel,
-        bind: impl FnOnce() -> wgpu::BindGroup,
+        bind: impl FnOnce() -> Result<wgpu::BindGroup, Error>,
         [x, y, z]: [u32; 3],
-    ) {
+    ) -> Result<(), Error> {
+        let bound = bind()?;
         self.set_pipeline(kernel.pipeline());
-        self.set_bind_group(0, &bind(), &[]);
+        self.set_bind_group(0, &bound, &[]);
         self.dispatch_workgroups(x, y, z);
+        Ok(())
     }
 }
 
@@ -84,10 +84,11 @@ impl Recorder for Grids {
     fn dispatch(
         &mut self,
         _: &CompiledKernel,
-        _: impl FnOnce() -> wgpu::BindGroup,
+        _: impl FnOnce() -> Result<wgpu::BindGroup, Error>,
         grid: [u32; 3],
-    ) {
+    ) -> Result<(), Error> {
         self.0.push(grid);
+        Ok(())
     }
 }
 
@@ -104,14 +105,16 @@ impl Recorder for Indirect<'_, '_> {
     fn dispatch(
         &mut self,
         kernel: &CompiledKernel,
-        bind: impl FnOnce() -> wgpu::BindGroup,
+        bind: impl FnOnce() -> Result<wgpu::BindGroup, Error>,
         _: [u32; 3],
-    ) {
+    ) -> Result<(), Error> {
+        let bound = bind()?;
         self.pass.set_pipeline(kernel.pipeline());
-        self.pass.set_bind_group(0, &bind(), &[]);
+        self.pass.set_bind_group(0, &bound, &[]);
         self.pass
             .dispatch_workgroups_indirect(self.grids, 12 * self.recorded);
         self.recorded += 1;
+        Ok(())
     }
 }
 
@@ -124,7 +127,7 @@ pub(crate) fn dispatch<P: Params>(
     buffers: &[(&str, wgpu::BindingResource<'_>)],
     groups: u32,
     fmas_per_group: u64,
-) {
+) -> Result<(), Error> {
     let most = (gpu.longest_dispatch() / fmas_per_group.max(1)).max(1);
     let most = u32::try_from(most).unwrap_or(u32::MAX).min(FOLD * FOLD);
     let mut first = 0;
@@ -133,18 +136,14 @@ pub(crate) fn dispatch<P: Params>(
         let mut params = params;
         params.set_grid(first, first + count);
         let bind = || {
-            let uniform = gpu
-                .device()
-                .create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                    label: Some(kernel.name()),
-                    contents: bytemuck::bytes_of(&params),
-                    usage: wgpu::BufferUsages::UNIFORM,
-                });
+            let words = bytemuck::cast_slice(std::slice::from_ref(&params));
+            let uniform = gpu.constants(kernel.name(), words, wgpu::BufferUsages::UNIFORM)?;
             let mut all = vec![("params", uniform.as_entire_binding())];
             all.extend_from_slice(buffers);
-            kernel.bind(gpu, &all)
+            Ok(kernel.bind(gpu, &all))
         };
-        recorder.dispatch(kernel, bind, [count.min(FOLD), count.div_ceil(FOLD), 1]);
+        recorder.dispatch(kernel, bind, [count.min(FOLD), count.div_ceil(FOLD), 1])?;
         first += count;
     }
+    Ok(())
 }

@@ -25,43 +25,78 @@ impl Gpu {
                 hint: "request a larger limit in the DeviceDescriptor where the adapter has one, or split the operand".to_owned(),
             });
         }
-        // A lost device gives a buffer that is none, and wgpu tells only whoever uses it: through the device's handler, which ends the program
-        // unless it has set one. To write nothing is a use.
+        self.checked(what, size, || {
+            let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(what),
+                size,
+                usage: usage | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            // A lost device gives a buffer that is none, and wgpu tells only whoever uses it. To write nothing is a use.
+            self.queue().write_buffer(&buffer, 0, &[]);
+            Ok(buffer)
+        })
+    }
+
+    /// A buffer of these words, which are never written again.
+    pub(crate) fn constants(
+        &self,
+        what: &str,
+        words: &[u32],
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, Error> {
+        let bytes: &[u8] = bytemuck::cast_slice(words);
+        let size = bytes.len() as u64;
+        self.checked(what, size, || {
+            let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(what),
+                size,
+                usage,
+                mapped_at_creation: true,
+            });
+            buffer.get_mapped_range_mut(..)?.copy_from_slice(bytes);
+            buffer.unmap();
+            Ok(buffer)
+        })
+    }
+
+    /// What `create` made of `size` bytes, once the device has said that it could. Without asking, its handler of errors would be told, which ends
+    /// the program unless the program has set one.
+    fn checked(
+        &self,
+        what: &str,
+        size: u64,
+        create: impl FnOnce() -> Result<wgpu::Buffer, wgpu::MapRangeError>,
+    ) -> Result<wgpu::Buffer, Error> {
         let refused = self
             .device()
             .push_error_scope(wgpu::ErrorFilter::Validation);
         let exhausted = self
             .device()
             .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(what),
-            size,
-            usage: usage | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        self.queue().write_buffer(&buffer, 0, &[]);
+        let created = create();
         let (exhausted, refused) = (exhausted.pop(), refused.pop());
+        let lost = |message| Error::DeviceLost {
+            what: what.to_owned(),
+            bytes: size,
+            message,
+        };
         // A native device knows at once. A browser tells later, when the first readback fails; waiting for it is not allowed there.
         #[cfg(not(target_arch = "wasm32"))]
         {
-            let what = || what.to_owned();
             if pollster::block_on(exhausted).is_some() {
                 return Err(Error::OutOfMemory {
-                    what: what(),
+                    what: what.to_owned(),
                     bytes: size,
                 });
             }
             if let Some(error) = pollster::block_on(refused) {
-                return Err(Error::DeviceLost {
-                    what: what(),
-                    bytes: size,
-                    message: error.to_string(),
-                });
+                return Err(lost(error.to_string()));
             }
         }
         #[cfg(target_arch = "wasm32")]
         drop((exhausted, refused));
-        Ok(buffer)
+        created.map_err(|error| lost(error.to_string()))
     }
 
     /// Writes `bytes` to the start of `buffer`, padding the last word with zeros.

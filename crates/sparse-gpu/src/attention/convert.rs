@@ -39,7 +39,7 @@ impl Convert {
         recorder: &mut impl Recorder,
         out: &GpuTensor,
         elements: Range<u64>,
-    ) {
+    ) -> Result<(), Error> {
         let (first, len) = (elements.start, elements.end - elements.start);
         let unit = out.dtype().bytes() as u64;
         let window = Window::new(gpu, out.buffer(), out.offset(), unit, elements);
@@ -62,6 +62,6 @@ impl Convert {
             &buffers,
             groups,
             of_group,
-        );
+        )
     }
 }

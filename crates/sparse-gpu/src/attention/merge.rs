@@ -63,7 +63,7 @@ impl Merge {
         params: MergeParams,
         out: Window<'_>,
         lse: Window<'_>,
-    ) {
+    ) -> Result<(), Error> {
         let params = MergeParams {
             parts: word(self.parts),
             out_first: out.first,
@@ -78,6 +78,6 @@ impl Merge {
         ];
         let groups = word(self.description.groups(params.rows as usize));
         let fmas = 256 * self.parts as u64;
-        dispatch(gpu, recorder, &self.kernel, params, &buffers, groups, fmas);
+        dispatch(gpu, recorder, &self.kernel, params, &buffers, groups, fmas)
     }
 }

@@ -69,7 +69,7 @@ impl RowSort {
         walk: &[(&str, wgpu::BindingResource<'_>)],
         rows: u32,
         rows_together: u32,
-    ) {
+    ) -> Result<(), Error> {
         let mut buffers = vec![("weights", self.weights.as_entire_binding())];
         buffers.extend_from_slice(walk);
         let group = word(RowWeightsKernel::ROWS);
@@ -83,7 +83,7 @@ impl RowSort {
             &buffers,
             rows.div_ceil(group),
             fmas,
-        );
+        )?;
         let bins = RowOrderKernel::DEFAULT.bins;
         let order = RowOrderParams {
             rows,
@@ -100,7 +100,7 @@ impl RowSort {
         ];
         let groups = rows.div_ceil(rows_together.max(1));
         let fmas = 64 * u64::from(rows_together);
-        dispatch(gpu, recorder, &self.sort, order, &buffers, groups, fmas);
+        dispatch(gpu, recorder, &self.sort, order, &buffers, groups, fmas)
     }
 }
 

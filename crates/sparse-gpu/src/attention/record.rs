@@ -41,7 +41,7 @@ impl BlockAttentionPlan {
         recorder: &mut impl Recorder,
         operands: &Operands<'_>,
         heads: &Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let shape = self.problem.shape;
         let (q_len, k_len, head_dim) = (shape.q_len(), shape.k_len(), shape.head_dim());
         let Division {
@@ -125,7 +125,7 @@ impl BlockAttentionPlan {
                 &walk,
                 word(rows),
                 word(together),
-            );
+            )?;
             buffers.push(("work_list", sort.list.as_entire_binding()));
             groups = rows * (self.problem.block / self.tile.queries());
         }
@@ -133,7 +133,7 @@ impl BlockAttentionPlan {
         let groups = word(groups * parts);
         dispatch(
             &self.gpu, recorder, &self.main, params, &buffers, groups, fmas,
-        );
+        )
     }
 
     pub(crate) fn record_merge(
@@ -141,8 +141,10 @@ impl BlockAttentionPlan {
         recorder: &mut impl Recorder,
         operands: &Operands<'_>,
         heads: &Range<usize>,
-    ) {
-        let Some(merge) = &self.merge else { return };
+    ) -> Result<(), Error> {
+        let Some(merge) = &self.merge else {
+            return Ok(());
+        };
         let shape = self.problem.shape;
         let params = MergeParams {
             rows: word(heads.len() * shape.q_len()),
@@ -153,7 +155,7 @@ impl BlockAttentionPlan {
             ..MergeParams::default()
         };
         let (out, lse) = (self.out(operands, heads), self.lse(operands, heads));
-        merge.record(&self.gpu, recorder, params, out, lse);
+        merge.record(&self.gpu, recorder, params, out, lse)
     }
 
     /// Where the output of some heads goes: what rounds it, or the tensor.
@@ -209,11 +211,13 @@ impl BlockAttentionPlan {
         recorder: &mut impl Recorder,
         out: &GpuTensor,
         heads: &Range<usize>,
-    ) {
-        let Some(convert) = &self.convert else { return };
+    ) -> Result<(), Error> {
+        let Some(convert) = &self.convert else {
+            return Ok(());
+        };
         let shape = self.problem.shape;
         let range = elements(heads, shape.q_len() * shape.head_dim());
-        convert.record(&self.gpu, recorder, out, range);
+        convert.record(&self.gpu, recorder, out, range)
     }
 }
 

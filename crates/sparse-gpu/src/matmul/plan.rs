@@ -34,7 +34,8 @@ impl MatmulPlan {
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::PatternMismatch`], [`Error::OperandMismatch`],
     /// [`Error::Aliased`]: nothing has been recorded then. [`Error::Unavailable`] where a single strip of block-sparse weights exceeds
-    /// the binding limit.
+    /// the binding limit. [`Error::OutOfMemory`] and [`Error::DeviceLost`] where the parameters of a dispatch find no memory:
+    /// dispatches before it have been recorded.
     pub fn record<'a>(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

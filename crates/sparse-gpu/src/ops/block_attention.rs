@@ -277,6 +277,7 @@ impl BlockAttentionPlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::OperandMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`] where the parameters of a dispatch find no memory: dispatches before it have been recorded.
     #[expect(
         clippy::too_many_arguments,
         reason = "attention has these operands, and a struct of them would only move the list"
@@ -300,20 +301,24 @@ impl BlockAttentionPlan {
             lse,
         };
         self.check(&operands)?;
-        self.record_checked(pass, &operands);
-        Ok(())
+        self.record_checked(pass, &operands)
     }
 
     /// Records what [`BlockAttentionPlan::check`] has let pass.
-    pub(crate) fn record_checked(&self, recorder: &mut impl Recorder, operands: &Operands<'_>) {
+    pub(crate) fn record_checked(
+        &self,
+        recorder: &mut impl Recorder,
+        operands: &Operands<'_>,
+    ) -> Result<(), Error> {
         if self.problem.shape.q_len() == 0 {
-            return;
+            return Ok(());
         }
         for heads in &self.slices {
-            self.record_main(recorder, operands, heads);
-            self.record_merge(recorder, operands, heads);
-            self.record_convert(recorder, operands.out, heads);
+            self.record_main(recorder, operands, heads)?;
+            self.record_merge(recorder, operands, heads)?;
+            self.record_convert(recorder, operands.out, heads)?;
         }
+        Ok(())
     }
 
     /// Where rows of blocks start by weight: their numbers, u32, in the order of the last slice that was recorded, once that has run. Rows

@@ -74,6 +74,7 @@ impl NaiveMatmulPlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`] where the parameters of a dispatch find no memory: dispatches before it have been recorded.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -115,8 +116,7 @@ impl NaiveMatmulPlan {
             &buffers,
             groups,
             (NaiveMatmulKernel::OUTPUTS * k_in) as u64,
-        );
-        Ok(())
+        )
     }
 
     fn bind<'a>(&'a self, tensor: &'a GpuTensor) -> wgpu::BindingResource<'a> {

@@ -275,6 +275,7 @@ impl VarlenAttentionPlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::OperandMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`] where the parameters of a dispatch find no memory: dispatches before it have been recorded.
     #[expect(
         clippy::too_many_arguments,
         reason = "attention has these operands, and a struct of them would only move the list"
@@ -299,9 +300,9 @@ impl VarlenAttentionPlan {
         };
         self.check(&operands)?;
         for slice in &self.slices {
-            self.record_main(pass, &operands, slice);
-            self.record_merge(pass, &operands, slice);
-            self.record_convert(pass, operands.out, slice);
+            self.record_main(pass, &operands, slice)?;
+            self.record_merge(pass, &operands, slice)?;
+            self.record_convert(pass, operands.out, slice)?;
         }
         Ok(())
     }

@@ -101,6 +101,7 @@ impl XAttentionScorePlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`] where the parameters of a dispatch find no memory: dispatches before it have been recorded.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

@@ -156,6 +156,7 @@ impl XAttentionSelectPlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`] where the parameters of a dispatch find no memory: dispatches before it have been recorded.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -180,7 +181,7 @@ impl XAttentionSelectPlan {
             return Ok(());
         }
         for rows in self.slices() {
-            self.record_rows(pass, scores, mask, &rows);
+            self.record_rows(pass, scores, mask, &rows)?;
         }
         Ok(())
     }
@@ -223,7 +224,7 @@ impl XAttentionSelectPlan {
         scores: &GpuTensor,
         mask: &GpuMask,
         rows: &Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let layout = &self.layout;
         let [_, heads, q_blocks, k_blocks] = self.mask_shape();
         let [_, _, score_rows, score_blocks] = layout.score_shape();
@@ -274,6 +275,6 @@ impl XAttentionSelectPlan {
         let passes = XAttentionSelectKernel::passes(score_blocks) as u64;
         let work = passes * (self.rows * score_blocks) as u64;
         let count = word(rows.len().div_ceil(self.rows));
-        dispatch(&self.gpu, pass, &self.kernel, params, &buffers, count, work);
+        dispatch(&self.gpu, pass, &self.kernel, params, &buffers, count, work)
     }
 }

@@ -114,6 +114,7 @@ impl XAttentionPlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`] where the parameters of a dispatch find no memory: dispatches before it have been recorded.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -133,9 +134,8 @@ impl XAttentionPlan {
         };
         self.check(&with(None))?;
         let Some(steps) = &self.sparse else {
-            let dense = self.dense.iter();
-            dense.for_each(|dense| dense.record_checked(pass, &with(None)));
-            return Ok(());
+            let mut dense = self.dense.iter();
+            return dense.try_for_each(|dense| dense.record_checked(pass, &with(None)));
         };
         // Clones share the buffers.
         let (mut scores, mut mask) = (steps.scores.clone(), steps.mask.clone());
@@ -145,11 +145,10 @@ impl XAttentionPlan {
         match (&self.switch, &self.dense) {
             (Some(switch), Some(dense)) => {
                 let both = [(&steps.attention, &sparse), (dense, &with(None))];
-                switch.record(pass, &mask, both);
+                switch.record(pass, &mask, both)
             }
             _ => steps.attention.record_checked(pass, &sparse),
         }
-        Ok(())
     }
 
     /// Everything that a step would refuse, before the first is recorded.

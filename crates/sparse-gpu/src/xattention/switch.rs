@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::{XAttentionCountKernel, XAttentionDecideKernel};
-use wgpu::util::DeviceExt;
 
 use super::OPERATION;
 use super::params::{CountParams, DecideParams};
@@ -33,20 +32,19 @@ pub(crate) struct Switch {
     limit: u32,
 }
 
+/// What a buffer of grids is for: the device writes them, and reads them when it dispatches.
+const GRIDS: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::INDIRECT);
+
 /// Whether the device can read the grid of a dispatch from a buffer: a buffer for that purpose is refused where it cannot.
 pub(crate) async fn is_indirect_possible(gpu: &Gpu) -> bool {
     let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
-    let _ = grids_buffer(gpu, 12);
-    scope.pop().await.is_none()
-}
-
-fn grids_buffer(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
-    gpu.device().create_buffer(&wgpu::BufferDescriptor {
+    let _ = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: Some("grids"),
-        size: bytes.next_multiple_of(16),
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::INDIRECT,
+        size: 16,
+        usage: GRIDS,
         mapped_at_creation: false,
-    })
+    });
+    scope.pop().await.is_none()
 }
 
 impl Switch {
@@ -98,24 +96,25 @@ impl Switch {
         pass: &mut wgpu::ComputePass<'_>,
         mask: &GpuMask,
         [sparse, dense]: [(&BlockAttentionPlan, &Operands<'_>); 2],
-    ) {
+    ) -> Result<(), Error> {
         let mut planned = Grids::default();
-        sparse.0.record_checked(&mut planned, sparse.1);
+        sparse.0.record_checked(&mut planned, sparse.1)?;
         let sparse_dispatches = planned.0.len();
-        dense.0.record_checked(&mut planned, dense.1);
-        let grids = grids_buffer(&self.gpu, 12 * planned.0.len() as u64);
-        self.record_count(pass, mask);
-        self.record_decide(pass, &planned, sparse_dispatches, &grids);
+        dense.0.record_checked(&mut planned, dense.1)?;
+        let bytes = 12 * planned.0.len() as u64;
+        let grids = self.gpu.allocate("grids", bytes, GRIDS)?;
+        self.record_count(pass, mask)?;
+        self.record_decide(pass, &planned, sparse_dispatches, &grids)?;
         let mut indirect = Indirect {
             pass,
             grids: &grids,
             recorded: 0,
         };
-        sparse.0.record_checked(&mut indirect, sparse.1);
-        dense.0.record_checked(&mut indirect, dense.1);
+        sparse.0.record_checked(&mut indirect, sparse.1)?;
+        dense.0.record_checked(&mut indirect, dense.1)
     }
 
-    fn record_count(&self, pass: &mut impl Recorder, mask: &GpuMask) {
+    fn record_count(&self, pass: &mut impl Recorder, mask: &GpuMask) -> Result<(), Error> {
         let [batch, q_heads, q_blocks, k_blocks] = self.layout.mask_shape();
         let words_per_row = mask.words_per_row();
         let words = q_blocks * words_per_row;
@@ -149,8 +148,9 @@ impl Switch {
                 &buffers,
                 groups,
                 words as u64,
-            );
+            )?;
         }
+        Ok(())
     }
 
     fn record_decide(
@@ -159,35 +159,29 @@ impl Switch {
         planned: &Grids,
         sparse_dispatches: usize,
         grids: &wgpu::Buffer,
-    ) {
-        let words: Vec<[u32; 4]> = planned
+    ) -> Result<(), Error> {
+        let words: Vec<u32> = planned
             .0
             .iter()
             .enumerate()
-            .map(|(at, &[x, y, z])| [x, y, z, u32::from(at >= sparse_dispatches)])
+            .flat_map(|(at, &[x, y, z])| [x, y, z, u32::from(at >= sparse_dispatches)])
             .collect();
-        let planned = self
-            .gpu
-            .device()
-            .create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some("planned grids"),
-                contents: bytemuck::cast_slice(&words),
-                usage: wgpu::BufferUsages::STORAGE,
-            });
+        let storage = wgpu::BufferUsages::STORAGE;
+        let grids_of_all = self.gpu.constants("planned grids", &words, storage)?;
         let params = DecideParams {
             heads: word(self.head_count),
             limit: self.limit,
-            dispatches: word(words.len()),
+            dispatches: word(planned.0.len()),
             ..DecideParams::default()
         };
         let buffers = [
             ("counts", self.counts.as_entire_binding()),
             ("counted_heads", self.heads.as_entire_binding()),
-            ("planned", planned.as_entire_binding()),
+            ("planned", grids_of_all.as_entire_binding()),
             ("grids", grids.as_entire_binding()),
             ("decision", self.decision.as_entire_binding()),
         ];
-        dispatch(&self.gpu, pass, &self.decide, params, &buffers, 1, 1);
+        dispatch(&self.gpu, pass, &self.decide, params, &buffers, 1, 1)
     }
 }
 

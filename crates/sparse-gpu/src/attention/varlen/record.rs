@@ -29,7 +29,7 @@ impl VarlenAttentionPlan {
         recorder: &mut impl Recorder,
         operands: &Operands<'_>,
         slice: &ItemSlice,
-    ) {
+    ) -> Result<(), Error> {
         let shape = &self.problem.shape;
         let queries = tokens(shape.q().offsets(), &slice.items);
         let keys = tokens(shape.k().offsets(), &slice.items);
@@ -82,7 +82,7 @@ impl VarlenAttentionPlan {
         let groups = word(slice.tiles.len() * (q_heads / heads) * parts);
         dispatch(
             &self.gpu, recorder, &self.main, params, &buffers, groups, fmas,
-        );
+        )
     }
 
     pub(crate) fn record_merge(
@@ -90,8 +90,10 @@ impl VarlenAttentionPlan {
         recorder: &mut impl Recorder,
         operands: &Operands<'_>,
         slice: &ItemSlice,
-    ) {
-        let Some(merge) = &self.merge else { return };
+    ) -> Result<(), Error> {
+        let Some(merge) = &self.merge else {
+            return Ok(());
+        };
         let shape = &self.problem.shape;
         let queries = tokens(shape.q().offsets(), &slice.items);
         let params = MergeParams {
@@ -103,7 +105,7 @@ impl VarlenAttentionPlan {
             ..MergeParams::default()
         };
         let (out, lse) = (self.out(operands, &queries), self.lse(operands));
-        merge.record(&self.gpu, recorder, params, out, lse);
+        merge.record(&self.gpu, recorder, params, out, lse)
     }
 
     /// Where the output of some tokens goes: what rounds it, or the tensor.
@@ -150,12 +152,14 @@ impl VarlenAttentionPlan {
         recorder: &mut impl Recorder,
         out: &GpuTensor,
         slice: &ItemSlice,
-    ) {
-        let Some(convert) = &self.convert else { return };
+    ) -> Result<(), Error> {
+        let Some(convert) = &self.convert else {
+            return Ok(());
+        };
         let shape = &self.problem.shape;
         let token = (shape.q_heads() * shape.head_dim()) as u64;
         let queries = tokens(shape.q().offsets(), &slice.items);
         let range = queries.start as u64 * token..queries.end as u64 * token;
-        convert.record(&self.gpu, recorder, out, range);
+        convert.record(&self.gpu, recorder, out, range)
     }
 }

@@ -82,7 +82,7 @@ impl Expansion {
         nm: &GpuNm,
         rows: &Range<usize>,
         indices: Range<u64>,
-    ) {
+    ) -> Result<(), Error> {
         let fours = self.columns.div_ceil(4);
         let groups_per_row = self.columns.div_ceil(ExpandWeightsKernel::COLUMNS);
         let row_units = (self.row / self.unit) as u64;
@@ -119,6 +119,6 @@ impl Expansion {
             &buffers,
             word(rows.len() * groups_per_row),
             1024,
-        );
+        )
     }
 }

@@ -52,9 +52,14 @@ impl Finish {
 
 impl Recording<'_> {
     /// Makes y of the sums of `parts` parts, where the main kernel has not stored it.
-    pub(super) fn finish(&self, pass: &mut wgpu::ComputePass<'_>, chunk: &Chunk, parts: usize) {
+    pub(super) fn finish(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        chunk: &Chunk,
+        parts: usize,
+    ) -> Result<(), Error> {
         let Some(finish) = &self.passes.finish else {
-            return;
+            return Ok(());
         };
         let problem = &self.schedule.problem;
         let rows_at_once = if problem.transposed.y {
@@ -64,8 +69,9 @@ impl Recording<'_> {
         };
         for begin in (0..problem.n_out).step_by(rows_at_once) {
             let rows = begin..(begin + rows_at_once).min(problem.n_out);
-            self.finish_rows(pass, finish, chunk, parts, &rows);
+            self.finish_rows(pass, finish, chunk, parts, &rows)?;
         }
+        Ok(())
     }
 
     fn finish_rows(
@@ -75,7 +81,7 @@ impl Recording<'_> {
         chunk: &Chunk,
         parts: usize,
         rows: &Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let (schedule, problem) = (self.schedule, &self.schedule.problem);
         let lines = self.lines(rows, chunk);
         let BoundY {
@@ -117,7 +123,7 @@ impl Recording<'_> {
             &buffers,
             groups,
             work,
-        );
+        )
     }
 
     /// The lines of `rows` of w and the tokens of `chunk`: all of the chunk, or its part of each row of a transposed y.

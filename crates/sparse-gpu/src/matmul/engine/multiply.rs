@@ -80,7 +80,12 @@ impl<'a> Dispatch<'a> {
 
 impl<'a> Recording<'a> {
     /// Multiplies the weights of `slice` with the tokens of `chunk`.
-    pub(super) fn multiply(&self, pass: &mut wgpu::ComputePass<'_>, slice: &Slice, chunk: &Chunk) {
+    pub(super) fn multiply(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        slice: &Slice,
+        chunk: &Chunk,
+    ) -> Result<(), Error> {
         let mut dispatched = Dispatch {
             params: self.sizes(slice, chunk),
             buffers: Vec::new(),
@@ -103,7 +108,7 @@ impl<'a> Recording<'a> {
             &buffers,
             word(params.row_tiles as usize * params.panels as usize * slice.parts.len()),
             fmas,
-        );
+        )
     }
 
     /// The numbers of the problem, of the slice and of the chunk.

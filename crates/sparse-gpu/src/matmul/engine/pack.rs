@@ -76,13 +76,17 @@ impl Pack {
 
 impl Recording<'_> {
     /// Packs the tokens of `chunk`, in as many dispatches as it takes to bind x.
-    pub(super) fn pack(&self, pass: &mut wgpu::ComputePass<'_>, chunk: &Chunk) {
+    pub(super) fn pack(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        chunk: &Chunk,
+    ) -> Result<(), Error> {
         let Some(pack) = &self.passes.pack else {
-            return;
+            return Ok(());
         };
         let schedule = self.schedule;
         if schedule.packed_rows == 0 {
-            return;
+            return Ok(());
         }
         // Rows of tokens are bound together; of a transposed x as many rows of k as fit.
         let k_at_once = if schedule.problem.transposed.x {
@@ -92,8 +96,9 @@ impl Recording<'_> {
         };
         for begin in (0..schedule.packed_rows).step_by(k_at_once) {
             let k = begin..(begin + k_at_once).min(schedule.packed_rows);
-            self.pack_rows(pass, pack, chunk, k);
+            self.pack_rows(pass, pack, chunk, k)?;
         }
+        Ok(())
     }
 
     /// Rows of a transposed x that are bound at once: whole tiles of k, or as many as fit where those are fewer. A tile is written whole, so that
@@ -119,7 +124,7 @@ impl Recording<'_> {
         pack: &Pack,
         chunk: &Chunk,
         k: Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let (schedule, x, tokens) = (self.schedule, self.operands.x, &chunk.tokens);
         let problem = &schedule.problem;
         let (tile_tokens, tile_k) = pack.tile;
@@ -160,6 +165,6 @@ impl Recording<'_> {
         ];
         let slots = tokens.len().next_multiple_of(schedule.kernel.panel());
         let groups = word(k_tiles * (slots / tile_tokens));
-        dispatch(self.gpu, pass, &pack.kernel, params, &buffers, groups, 1024);
+        dispatch(self.gpu, pass, &pack.kernel, params, &buffers, groups, 1024)
     }
 }

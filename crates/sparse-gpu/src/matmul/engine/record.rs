@@ -46,13 +46,12 @@ impl Engine {
             extent: Extent::new(&self.schedule, operands.weights),
         };
         let slices = recording.slices()?;
-        recording.record(pass, &slices);
-        Ok(())
+        recording.record(pass, &slices)
     }
 }
 
 impl Recording<'_> {
-    fn record(&self, pass: &mut wgpu::ComputePass<'_>, slices: &[Slice]) {
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>, slices: &[Slice]) -> Result<(), Error> {
         // A matrix has as many runs of blocks as its values need, the plan knows only how many they may be.
         let parts = if self.schedule.runs_apart() {
             slices.len()
@@ -61,17 +60,18 @@ impl Recording<'_> {
         };
         let mut expanded = 0..0;
         for chunk in self.chunks() {
-            self.pack(pass, &chunk);
+            self.pack(pass, &chunk)?;
             for slice in slices {
                 let rows = self.stored_rows(slice);
                 if rows != expanded {
-                    self.expand(pass, &rows, slice);
+                    self.expand(pass, &rows, slice)?;
                     expanded = rows;
                 }
-                self.multiply(pass, slice, &chunk);
+                self.multiply(pass, slice, &chunk)?;
             }
-            self.finish(pass, &chunk, parts);
+            self.finish(pass, &chunk, parts)?;
         }
+        Ok(())
     }
 
     fn chunks(&self) -> impl Iterator<Item = Chunk> {
@@ -95,10 +95,17 @@ impl Recording<'_> {
     }
 
     /// `rows` as dense weights, where the kernel wants those of N:M ones.
-    fn expand(&self, pass: &mut wgpu::ComputePass<'_>, rows: &Range<usize>, slice: &Slice) {
-        if let (Some(expansion), Weights::Nm(nm)) = (&self.passes.expansion, self.operands.weights)
-        {
-            expansion.record(self.gpu, pass, nm, rows, slice.indices.clone());
+    fn expand(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        rows: &Range<usize>,
+        slice: &Slice,
+    ) -> Result<(), Error> {
+        match (&self.passes.expansion, self.operands.weights) {
+            (Some(expansion), Weights::Nm(nm)) => {
+                expansion.record(self.gpu, pass, nm, rows, slice.indices.clone())
+            }
+            _ => Ok(()),
         }
     }
 }

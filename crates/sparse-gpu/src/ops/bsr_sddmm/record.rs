@@ -24,6 +24,7 @@ impl BsrSddmmPlan {
     ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::PatternMismatch`], [`Error::Aliased`]: nothing has been recorded then.
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`] where the parameters of a dispatch find no memory: dispatches before it have been recorded.
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -43,7 +44,7 @@ impl BsrSddmmPlan {
         }
         for first in (0..out.nnz_blocks()).step_by(fit) {
             let blocks = first..first.saturating_add(fit).min(out.nnz_blocks());
-            self.record_blocks(pass, [dy, x], out, blocks);
+            self.record_blocks(pass, [dy, x], out, blocks)?;
         }
         Ok(())
     }
@@ -54,22 +55,21 @@ impl BsrSddmmPlan {
         operands: [&GpuTensor; 2],
         out: &GpuBsr,
         blocks: Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let problem = &self.problem;
         let stride = out.block_stride();
         let units = (blocks.start * stride) as u64..(blocks.end * stride) as u64;
         let values = Window::new(&self.gpu, &out.values, 0, out.dtype().bytes() as u64, units);
         let Some(sums) = &self.sums else {
             let all = 0..problem.tokens;
-            self.record_tokens(pass, &self.kernel, operands, all, out, &blocks, values);
-            return;
+            return self.record_tokens(pass, &self.kernel, operands, all, out, &blocks, values);
         };
         let begin = word(blocks.start * stride);
         let scratch = Window::whole(&sums.buffer).starting_at(begin);
         for first in (0..problem.tokens).step_by(self.chunk_tokens) {
             let tokens = first..(first + self.chunk_tokens).min(problem.tokens);
             let kernel = if first == 0 { &self.kernel } else { &sums.more };
-            self.record_tokens(pass, kernel, operands, tokens, out, &blocks, scratch);
+            self.record_tokens(pass, kernel, operands, tokens, out, &blocks, scratch)?;
         }
         let elements = blocks.len() * stride;
         let params = FinishParams {
@@ -99,7 +99,7 @@ impl BsrSddmmPlan {
             &buffers,
             groups,
             work,
-        );
+        )
     }
 
     /// The sums of `tokens`, which are all or have to start where a binding may.
@@ -112,7 +112,7 @@ impl BsrSddmmPlan {
         out: &GpuBsr,
         blocks: &Range<usize>,
         values: Window<'_>,
-    ) {
+    ) -> Result<(), Error> {
         let problem = &self.problem;
         let units = blocks.start as u64..blocks.end as u64;
         let places = Window::new(&self.gpu, &out.places, 0, PLACE_BYTES, units);
@@ -148,7 +148,7 @@ impl BsrSddmmPlan {
         let items = blocks.len() * self.description.items_per_block();
         let work = (4 * rows * lanes * tokens.len()) as u64;
         let groups = word(items.div_ceil(lanes));
-        dispatch(&self.gpu, pass, kernel, params, &buffers, groups, work);
+        dispatch(&self.gpu, pass, kernel, params, &buffers, groups, work)
     }
 
     fn check_operands(&self, dy: &GpuTensor, x: &GpuTensor, out: &GpuBsr) -> Result<(), Error> {

@@ -142,16 +142,16 @@ impl ScoreEngine {
             let mut packed_slice = None;
             for rows in &work.parts.strips {
                 if !self.sizes.query_groups(rows).is_empty() {
-                    self.record_pack_queries(pass, work, q, heads, rows);
+                    self.record_pack_queries(pass, work, q, heads, rows)?;
                     for units in &work.parts.slices {
                         if packed_slice != Some(units) {
-                            self.record_pack_keys(pass, work, k, heads, units);
+                            self.record_pack_keys(pass, work, k, heads, units)?;
                             packed_slice = Some(units);
                         }
-                        self.record_score(pass, work, k, heads, rows, units);
+                        self.record_score(pass, work, k, heads, rows, units)?;
                     }
                 }
-                self.record_reduce(pass, work, scores, heads, rows);
+                self.record_reduce(pass, work, scores, heads, rows)?;
             }
         }
         Ok(())

@@ -6,11 +6,11 @@ use sparse_shaders::XAttentionPackKernel;
 
 use super::ScoreEngine;
 use super::work::{Packed, Work};
-use crate::GpuTensor;
 use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::window::Window;
 use crate::xattention::params::{PackGroupsParams, ReduceParams, ScoreParams};
+use crate::{Error, GpuTensor};
 
 impl ScoreEngine {
     pub(super) fn record_pack_queries(
@@ -20,7 +20,7 @@ impl ScoreEngine {
         q: &GpuTensor,
         heads: &Range<usize>,
         rows: &Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let sizes = &self.sizes;
         let len = sizes.layout.shape().q_len();
         let groups = sizes.query_groups(rows);
@@ -36,7 +36,7 @@ impl ScoreEngine {
             len,
             heads,
             (groups, panels, workgroups),
-        );
+        )
     }
 
     pub(super) fn record_pack_keys(
@@ -46,7 +46,7 @@ impl ScoreEngine {
         k: &GpuTensor,
         heads: &Range<usize>,
         units: &Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let groups = self.sizes.key_groups(units);
         if let Some(keys) = work.keys.as_ref().filter(|_| !groups.is_empty()) {
             let key_heads = self.sizes.key_heads(heads);
@@ -54,8 +54,9 @@ impl ScoreEngine {
             let rows = groups.len();
             let workgroups =
                 (key_heads.len() * rows * self.sizes.steps).div_ceil(XAttentionPackKernel::MOVES);
-            self.record_pack(pass, keys, k, len, &key_heads, (groups, rows, workgroups));
+            self.record_pack(pass, keys, k, len, &key_heads, (groups, rows, workgroups))?;
         }
+        Ok(())
     }
 
     /// Packs some token groups of some heads of `x` into `rows` rows or panels a head.
@@ -67,7 +68,7 @@ impl ScoreEngine {
         len: usize,
         heads: &Range<usize>,
         (groups, rows, workgroups): (Range<usize>, usize, usize),
-    ) {
+    ) -> Result<(), Error> {
         let layout = &self.sizes.layout;
         let (head_dim, stride) = (layout.shape().head_dim(), layout.options().stride);
         let tokens = groups.start * stride..(groups.end * stride).min(len);
@@ -104,7 +105,7 @@ impl ScoreEngine {
             &buffers,
             count,
             1024,
-        );
+        )
     }
 
     pub(super) fn record_score(
@@ -115,7 +116,7 @@ impl ScoreEngine {
         heads: &Range<usize>,
         rows: &Range<usize>,
         units: &Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let sizes = &self.sizes;
         let layout = &sizes.layout;
         let shape = layout.shape();
@@ -127,7 +128,7 @@ impl ScoreEngine {
             .div_ceil(unit_groups);
         let units = units.start..units.end.min(reachable);
         if units.is_empty() {
-            return;
+            return Ok(());
         }
         let key_heads = sizes.key_heads(heads);
         let (window, bound, stride, lead) = match &work.keys {
@@ -182,7 +183,7 @@ impl ScoreEngine {
         let count = word(heads.len() * panels * units.len());
         let per_step = 4 * sizes.kernel.rows() * sizes.kernel.tile.panel();
         let fmas = (per_step * sizes.kernel.tiles()) as u64 * sizes.steps as u64;
-        dispatch(&self.gpu, pass, &work.score, params, &buffers, count, fmas);
+        dispatch(&self.gpu, pass, &work.score, params, &buffers, count, fmas)
     }
 
     /// Key groups of a head that were packed together with these units.
@@ -199,7 +200,7 @@ impl ScoreEngine {
         scores: &GpuTensor,
         heads: &Range<usize>,
         rows: &Range<usize>,
-    ) {
+    ) -> Result<(), Error> {
         let sizes = &self.sizes;
         let layout = &sizes.layout;
         let shape = layout.shape();
@@ -236,6 +237,6 @@ impl ScoreEngine {
         ];
         let count = word(heads.len() * rows.len());
         let fmas = 2 * (layout.groups_per_block() as u64).saturating_mul(sizes.blocks as u64);
-        dispatch(&self.gpu, pass, &work.reduce, params, &buffers, count, fmas);
+        dispatch(&self.gpu, pass, &work.reduce, params, &buffers, count, fmas)
     }
 }
