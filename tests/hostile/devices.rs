@@ -106,7 +106,7 @@ fn uploading_to_a_lost_device_is_an_error() {
     );
 }
 
-/// Every dispatch takes a buffer of its parameters while it is recorded, and a device may go at any time.
+/// The first recording takes a buffer for the parameters of each dispatch, and a device may go at any time.
 #[test]
 fn recording_on_a_lost_device_is_an_error() {
     let gpu = open(None).unwrap();

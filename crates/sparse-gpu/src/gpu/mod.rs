@@ -13,6 +13,7 @@ use crate::adapter::AdapterSummary;
 use crate::cooperative;
 use crate::kernel_cache::KernelCache;
 use crate::problem::Problem;
+use crate::uniforms::UniformCache;
 use crate::{AdapterClass, Error, TileTable};
 
 /// A device and its queue, with the kernels compiled so far. Clones share them.
@@ -43,6 +44,7 @@ struct Inner {
     /// In which kernels move vectors of elements.
     words: Words,
     kernels: KernelCache,
+    uniforms: UniformCache,
     /// What is bound where an operand has no elements.
     empty: wgpu::Buffer,
     /// Shapes of cooperative matrices that the adapter lists, where it is known.
@@ -155,6 +157,11 @@ impl Gpu {
     /// The kernels compiled so far; clones share them.
     pub(crate) fn kernels(&self) -> &KernelCache {
         &self.inner.kernels
+    }
+
+    /// The uniform buffers of dispatches recorded so far; clones share them.
+    pub(crate) fn uniforms(&self) -> &UniformCache {
+        &self.inner.uniforms
     }
 
     pub(crate) fn tiles(&self) -> Option<&TileTable> {

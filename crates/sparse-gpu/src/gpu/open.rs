@@ -9,6 +9,7 @@ use super::{Gpu, Inner};
 use crate::adapter::{AdapterSummary, choose};
 use crate::dispatch::default_longest_dispatch;
 use crate::kernel_cache::KernelCache;
+use crate::uniforms::UniformCache;
 use crate::{AdapterClass, Error, cooperative};
 
 /// How [`Gpu::open`] chooses an adapter and what it asks of it.
@@ -146,6 +147,7 @@ impl Gpu {
                 limits,
                 words,
                 kernels: KernelCache::default(),
+                uniforms: UniformCache::default(),
                 empty,
                 listed_matrices,
                 cooperative: Mutex::default(),
