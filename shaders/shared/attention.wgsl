@@ -12,6 +12,7 @@ struct Params {
     heads_per_key_head: u32,
     q_len: u32,            // of packed items: of all together
     k_len: u32,
+    k_capacity: u32,       // tokens that a head of k and v has room for
     q_tiles: u32,          // workgroups of a head
     scale_bits: u32,       // the bits of an f32: softmax scale * log2(e), or with a soft cap softmax scale / cap * 2 log2(e)
     cap_bits: u32,         // the bits of an f32: soft cap * log2(e)
@@ -148,10 +149,10 @@ fn work_at(head: u32, first_query: u32) -> Work {
     let item = head / {{ c.q_heads }}u;
     let place = head % {{ c.q_heads }}u;
     let row = (item * params.q_len * {{ c.q_heads }}u + place) * ROW;
-    let key_row = (item * params.k_len * {{ c.kv_heads }}u + place / {{ c.q_heads // c.kv_heads }}u) * ROW;
+    let key_row = (item * params.k_capacity * {{ c.kv_heads }}u + place / {{ c.q_heads // c.kv_heads }}u) * ROW;
 {%- else %}
     let row = head * params.q_len * ROW;
-    let key_row = head / params.heads_per_key_head * params.k_len * ROW;
+    let key_row = head / params.heads_per_key_head * params.k_capacity * ROW;
 {%- endif %}
     return Work(
         head, first_query, params.q_len, params.k_len,

@@ -47,6 +47,8 @@ pub(crate) struct Case {
     pub(crate) mask: Option<BlockMask>,
     /// Whose defaults; none: those of the adapter.
     pub(crate) class: Option<AdapterClass>,
+    /// Keys that the plan is for, where it is recorded over a prefix of them.
+    pub(crate) planned_keys: Option<usize>,
 }
 
 /// Both results of the GPU, widened.
@@ -88,6 +90,7 @@ impl Case {
             v: tensor(shape.kv_shape(), types.v, 3),
             mask,
             class: None,
+            planned_keys: None,
         }
     }
 
@@ -112,14 +115,34 @@ impl Case {
         attention_bounds(reference, largest_v, self.problem.types.out)
     }
 
+    /// The problem that is planned.
+    fn planned(&self) -> BlockAttention {
+        let shape = self.problem.shape;
+        let keys = self.planned_keys.unwrap_or(shape.k_len());
+        BlockAttention {
+            shape: attention_shape(
+                shape.batch(),
+                shape.q_heads(),
+                shape.kv_heads(),
+                shape.q_len(),
+                keys,
+                shape.head_dim(),
+            ),
+            ..self.problem.clone()
+        }
+    }
+
     /// Runs the problem. Results start as NaN: what is not written stays visible.
     pub(crate) fn run(&self) -> (Outcome, Explanation) {
         let gpu = &of_class(self.class);
-        let AttentionTypes { q, k, v, out } = self.problem.types;
+        let out = self.problem.types.out;
+        let planned = self.planned();
         let plan = gpu
-            .plan_blocking(&self.problem)
-            .unwrap_or_else(|e| panic!("{:?}: {e}", self.problem));
+            .plan_blocking(&planned)
+            .unwrap_or_else(|e| panic!("{planned:?}: {e}"));
         let token_major = self.problem.layout == TokenLayout::TokenMajor;
+        let room = planned.k_capacity.unwrap_or(planned.shape.k_len());
+        let [k, v] = [&self.k, &self.v].map(|x| with_room(x, room));
         let upload = |x: &Tensor<f32>, dtype| {
             if token_major {
                 upload_as(&heads_and_tokens_swapped(x), dtype)
@@ -127,17 +150,27 @@ impl Case {
                 upload_as(x, dtype)
             }
         };
-        let (q, k, v) = (upload(&self.q, q), upload(&self.k, k), upload(&self.v, v));
+        let types = self.problem.types;
+        let (q, k, v) = (
+            upload(&self.q, types.q),
+            upload(&k, types.k),
+            upload(&v, types.v),
+        );
         let mask = self
             .mask
             .as_ref()
-            .map(|mask| gpu.upload_mask(mask).unwrap_or_else(|e| panic!("{e}")));
+            .map(|mask| with_columns(mask, planned.mask_shape()))
+            .map(|mask| gpu.upload_mask(&mask).unwrap_or_else(|e| panic!("{e}")));
         let shape = self.q.shape();
         let mut result = poisoned_as(q.shape(), out);
         let mut lse = poisoned::<f32>(gpu, &shape[..3]);
+        let (mask, keys) = (mask.as_ref(), self.problem.shape.k_len());
         submit(gpu, |pass| {
-            plan.record(pass, &q, &k, &v, mask.as_ref(), &mut result, &mut lse)
-                .unwrap_or_else(|e| panic!("{e}"));
+            let recorded = match self.planned_keys {
+                None => plan.record(pass, &q, &k, &v, mask, &mut result, &mut lse),
+                Some(_) => plan.record_prefix(pass, keys, &q, &k, &v, mask, &mut result, &mut lse),
+            };
+            recorded.unwrap_or_else(|e| panic!("{e}"));
         });
         let mut out = read_as(&result, out);
         if token_major {
@@ -170,6 +203,28 @@ impl Case {
             comparison.ratio
         })
     }
+}
+
+/// Heads with room for `tokens` each, NaN where there are none: what is read from there stays visible.
+fn with_room(x: &Tensor<f32>, tokens: usize) -> Tensor<f32> {
+    let &[batch, heads, len, dim] = x.shape() else {
+        panic!("{:?} is not of rank 4", x.shape());
+    };
+    let mut data = Vec::new();
+    for head in 0..batch * heads {
+        data.extend_from_slice(&x.data()[head * len * dim..(head + 1) * len * dim]);
+        data.resize((head + 1) * tokens * dim, f32::NAN);
+    }
+    Tensor::new(vec![batch, heads, tokens, dim], data)
+}
+
+/// A mask of more key blocks, which are selected: what is read of them stays visible.
+fn with_columns(mask: &BlockMask, [batch, heads, rows, columns]: [usize; 4]) -> BlockMask {
+    let [_, _, _, known] = mask.shape();
+    BlockMask::from_fn(batch, heads, rows, columns, |b, h, i, j| {
+        j >= known || mask.get(b, h, i, j)
+    })
+    .unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// `[batch, a, b, dim]` as `[batch, b, a, dim]`.

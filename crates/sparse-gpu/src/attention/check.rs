@@ -36,6 +36,23 @@ pub(crate) fn numbers(
     Ok(())
 }
 
+/// Room for keys, where it is not that of the keys there are.
+pub(crate) fn capacity(
+    operation: &'static str,
+    k_capacity: Option<usize>,
+    k_len: usize,
+) -> Result<(), Error> {
+    match k_capacity {
+        Some(capacity) if capacity < k_len => {
+            let reason = format!(
+                "k_capacity is {capacity} where k_len is {k_len}; k and v have room for k_len tokens or more"
+            );
+            Err(Error::invalid(operation, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Words of 32 blocks of a mask of `shape`, as kernels index them; none where no mask is given.
 pub(crate) fn mask_words(masked: bool, [batch, heads, rows, blocks]: [usize; 4]) -> [usize; 4] {
     if masked {

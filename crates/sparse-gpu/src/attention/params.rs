@@ -12,6 +12,7 @@ params! {
         heads_per_key_head,
         q_len,
         k_len,
+        k_capacity,
         q_tiles,
         scale_bits,
         cap_bits,

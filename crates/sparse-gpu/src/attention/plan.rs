@@ -27,11 +27,13 @@ impl BlockAttention {
         let kinds = self.head_kinds.as_deref();
         let (block, masked) = (self.block, self.masked);
         check::numbers(OPERATION, head_dim, block, kinds, q_heads, masked)?;
+        check::capacity(OPERATION, self.k_capacity, shape.k_len())?;
+        let [q_shape, kv_shape] = self.tensor_shapes();
         check_countable(
             OPERATION,
             &[
-                ("q", &shape.q_shape()),
-                ("k", &shape.kv_shape()),
+                ("q", &q_shape),
+                ("k", &kv_shape),
                 (
                     "words of the mask",
                     &check::mask_words(masked, self.mask_shape()),
@@ -49,7 +51,7 @@ impl BlockAttention {
     pub(crate) fn head_bytes(&self, converts: bool, parts: usize) -> HeadBytes {
         let shape = self.shape;
         let [q_elements, k_elements] =
-            [shape.q_len(), shape.k_len()].map(|tokens| (tokens * shape.head_dim()) as u64);
+            [shape.q_len(), self.k_capacity()].map(|tokens| (tokens * shape.head_dim()) as u64);
         let out = if converts { 4 } else { self.types.out.bytes() };
         let [_, _, q_blocks, words] = check::mask_words(self.masked, self.mask_shape());
         let query = [

@@ -41,9 +41,11 @@ impl BlockAttentionPlan {
         recorder: &mut impl Recorder,
         operands: &Operands<'_>,
         heads: &Range<usize>,
+        k_len: usize,
     ) -> Result<(), Error> {
         let shape = self.problem.shape;
-        let (q_len, k_len, head_dim) = (shape.q_len(), shape.k_len(), shape.head_dim());
+        let (q_len, head_dim, k_capacity) =
+            (shape.q_len(), shape.head_dim(), self.problem.k_capacity());
         let Division {
             heads: together,
             parts,
@@ -51,8 +53,8 @@ impl BlockAttentionPlan {
         } = self.division;
         let key_heads = self.bytes.key_heads(heads);
         let q = self.rows(operands.q, heads, q_len);
-        let k = self.rows(operands.k, &key_heads, k_len);
-        let v = self.rows(operands.v, &key_heads, k_len);
+        let k = self.rows(operands.k, &key_heads, k_capacity);
+        let v = self.rows(operands.v, &key_heads, k_capacity);
         let (out, lse) = match &self.merge {
             // Its rows are numbered as the log-sum-exps of the slice.
             Some(merge) => (
@@ -85,6 +87,7 @@ impl BlockAttentionPlan {
             heads_per_key_head: word(self.bytes.heads_per_key_head),
             q_len: word(q_len),
             k_len: word(k_len),
+            k_capacity: word(k_capacity),
             q_tiles: word(q_tiles),
             scale_bits: self.factors.scale.to_bits(),
             cap_bits: self.factors.cap.to_bits(),
@@ -101,7 +104,8 @@ impl BlockAttentionPlan {
             parts: word(parts),
             ..AttentionParams::default()
         };
-        let fmas = 2 * (self.tile.queries() * head_dim) as u64 * self.division.keys(k_len) as u64;
+        let fmas =
+            2 * (self.tile.queries() * head_dim) as u64 * self.division.keys(shape.k_len()) as u64;
         let mut groups = heads_of_slice * q_tiles;
         let mut buffers = vec![
             ("q", q.binding()),

@@ -1,6 +1,7 @@
 //! How the operands of attention are stored.
 
 use sparse_core::DType;
+use sparse_core::attention::AttentionShape;
 
 /// Storage types of the operands of attention; each may be any. Log-sum-exps are always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,4 +42,22 @@ pub enum TokenLayout {
     HeadMajor,
     /// `[batch, tokens, heads, head_dim]`: all heads of a token lie side by side, as projections write them.
     TokenMajor,
+}
+
+impl TokenLayout {
+    /// Shapes of q and out, and of k and v with room for `k_capacity` tokens.
+    pub(crate) fn tensor_shapes(
+        self,
+        shape: &AttentionShape,
+        k_capacity: usize,
+    ) -> [[usize; 4]; 2] {
+        let [batch, kv_heads, _, head_dim] = shape.kv_shape();
+        [shape.q_shape(), [batch, kv_heads, k_capacity, head_dim]].map(|head_major| {
+            let [batch, heads, tokens, head_dim] = head_major;
+            match self {
+                Self::HeadMajor => head_major,
+                Self::TokenMajor => [batch, tokens, heads, head_dim],
+            }
+        })
+    }
 }

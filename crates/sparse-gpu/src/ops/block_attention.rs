@@ -79,6 +79,8 @@ pub struct BlockAttention {
     pub types: AttentionTypes,
     /// Where the heads of a token lie, in q, k, v and out.
     pub layout: TokenLayout,
+    /// Tokens that each item of k and v has room for, as in a cache that fills; what lies behind `k_len` is not read. None: `k_len`.
+    pub k_capacity: Option<usize>,
     /// In which order rows of blocks start; none: by weight where a mask or head kinds make rows differ and there are enough of them.
     pub order: Option<RowOrder>,
     /// How a workgroup divides its queries; none: chosen by the plan.
@@ -98,6 +100,7 @@ impl BlockAttention {
             masked: false,
             types: AttentionTypes::default(),
             layout: TokenLayout::HeadMajor,
+            k_capacity: None,
             order: None,
             tile: None,
         }
@@ -108,15 +111,14 @@ impl BlockAttention {
         self.shape.mask_shape(self.block)
     }
 
+    /// Tokens that each item of k and v has room for.
+    pub(crate) fn k_capacity(&self) -> usize {
+        self.k_capacity.unwrap_or_else(|| self.shape.k_len())
+    }
+
     /// Shapes of q and out, and of k and v.
     pub(crate) fn tensor_shapes(&self) -> [[usize; 4]; 2] {
-        [self.shape.q_shape(), self.shape.kv_shape()].map(|shape| {
-            let [batch, heads, tokens, head_dim] = shape;
-            match self.layout {
-                TokenLayout::HeadMajor => shape,
-                TokenLayout::TokenMajor => [batch, tokens, heads, head_dim],
-            }
-        })
+        self.layout.tensor_shapes(&self.shape, self.k_capacity())
     }
 }
 
@@ -301,20 +303,84 @@ impl BlockAttentionPlan {
             lse,
         };
         self.check(&operands)?;
-        self.record_checked(pass, &operands)
+        self.record_checked(pass, &operands, self.problem.shape.k_len())
     }
 
-    /// Records what [`BlockAttentionPlan::check`] has let pass.
+    /// As [`BlockAttentionPlan::record`], over the first `keys` of the keys that the plan is for: one plan for all tokens that are generated, made for as
+    /// many as the cache holds. Shapes stay those of the plan; nothing behind `keys` is read, nor are blocks of the mask. Where causal, query `t` sees
+    /// keys `<= t + keys - q_len`.
+    ///
+    /// ```no_run
+    /// use sparse_gpu::{BlockAttention, Gpu};
+    /// use sparse_gpu::sparse_core::attention::AttentionShape;
+    /// use sparse_gpu::sparse_core::DType;
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// // 32 query heads on 8 of keys, one query, at most 8192 keys.
+    /// let plan = gpu.plan_blocking(&BlockAttention::new(AttentionShape::try_new(1, 32, 8, 1, 8192, 128)?))?;
+    /// let [k, v] = [gpu.empty_tensor(&[1, 8, 8192, 128], DType::F32)?, gpu.empty_tensor(&[1, 8, 8192, 128], DType::F32)?];
+    /// let q = gpu.empty_tensor(&[1, 32, 1, 128], DType::F32)?;
+    /// let mut out = gpu.empty_tensor(&[1, 32, 1, 128], DType::F32)?;
+    /// let mut lse = gpu.empty_tensor(&[1, 32, 1], DType::F32)?;
+    /// for keys in 1000..1010 {
+    ///     let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    ///     let mut pass = encoder.begin_compute_pass(&Default::default());
+    ///     // The layers before write q, and the new token's row of k and v.
+    ///     plan.record_prefix(&mut pass, keys, &q, &k, &v, None, &mut out, &mut lse)?;
+    ///     drop(pass);
+    ///     gpu.queue().submit([encoder.finish()]);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`BlockAttentionPlan::record`], and [`Error::InvalidProblem`] where the plan is for fewer keys.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "attention has these operands, and a struct of them would only move the list"
+    )]
+    pub fn record_prefix(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        keys: usize,
+        q: &GpuTensor,
+        k: &GpuTensor,
+        v: &GpuTensor,
+        mask: Option<&GpuMask>,
+        out: &mut GpuTensor,
+        lse: &mut GpuTensor,
+    ) -> Result<(), Error> {
+        let planned = self.problem.shape.k_len();
+        if keys > planned {
+            let reason = format!(
+                "a prefix of {keys} keys of a plan for {planned}; plan for as many as the cache holds"
+            );
+            return Err(Error::invalid(OPERATION, reason));
+        }
+        let operands = Operands {
+            q,
+            k,
+            v,
+            mask,
+            out,
+            lse,
+        };
+        self.check(&operands)?;
+        self.record_checked(pass, &operands, keys)
+    }
+
+    /// Records over the first `keys` keys what [`BlockAttentionPlan::check`] has let pass.
     pub(crate) fn record_checked(
         &self,
         recorder: &mut impl Recorder,
         operands: &Operands<'_>,
+        keys: usize,
     ) -> Result<(), Error> {
         if self.problem.shape.q_len() == 0 {
             return Ok(());
         }
         for heads in &self.slices {
-            self.record_main(recorder, operands, heads)?;
+            self.record_main(recorder, operands, heads, keys)?;
             self.record_merge(recorder, operands, heads)?;
             self.record_convert(recorder, operands.out, heads)?;
         }

@@ -135,7 +135,8 @@ impl XAttentionPlan {
         self.check(&with(None))?;
         let Some(steps) = &self.sparse else {
             let mut dense = self.dense.iter();
-            return dense.try_for_each(|dense| dense.record_checked(pass, &with(None)));
+            return dense
+                .try_for_each(|dense| dense.record_checked(pass, &with(None), self.shape.k_len()));
         };
         // Clones share the buffers.
         let (mut scores, mut mask) = (steps.scores.clone(), steps.mask.clone());
@@ -147,7 +148,9 @@ impl XAttentionPlan {
                 let both = [(&steps.attention, &sparse), (dense, &with(None))];
                 switch.record(pass, &mask, both)
             }
-            _ => steps.attention.record_checked(pass, &sparse),
+            _ => steps
+                .attention
+                .record_checked(pass, &sparse, self.shape.k_len()),
         }
     }
 

@@ -97,10 +97,11 @@ impl Switch {
         mask: &GpuMask,
         [sparse, dense]: [(&BlockAttentionPlan, &Operands<'_>); 2],
     ) -> Result<(), Error> {
+        let keys = self.layout.shape().k_len();
         let mut planned = Grids::default();
-        sparse.0.record_checked(&mut planned, sparse.1)?;
+        sparse.0.record_checked(&mut planned, sparse.1, keys)?;
         let sparse_dispatches = planned.0.len();
-        dense.0.record_checked(&mut planned, dense.1)?;
+        dense.0.record_checked(&mut planned, dense.1, keys)?;
         let bytes = 12 * planned.0.len() as u64;
         let grids = self.gpu.allocate("grids", bytes, GRIDS)?;
         self.record_count(pass, mask)?;
@@ -110,8 +111,8 @@ impl Switch {
             grids: &grids,
             recorded: 0,
         };
-        sparse.0.record_checked(&mut indirect, sparse.1)?;
-        dense.0.record_checked(&mut indirect, dense.1)
+        sparse.0.record_checked(&mut indirect, sparse.1, keys)?;
+        dense.0.record_checked(&mut indirect, dense.1, keys)
     }
 
     fn record_count(&self, pass: &mut impl Recorder, mask: &GpuMask) -> Result<(), Error> {
