@@ -14,12 +14,14 @@ struct Params {
     first_group: u32,
     group_end: u32,     // one past the last workgroup of this dispatch
     heads: u32,
+    first_head: u32,    // heads are counted through all items
     len: u32,           // tokens of a head
+    capacity: u32,      // tokens that a head has room for
     stride: u32,        // tokens of a group
     first_row: u32,     // the first token group to pack
     rows: u32,          // {% if panel %}panels of a head{% else %}token groups of a head to pack{% endif %}
     steps: u32,         // k of a row, in fours
-    x_lead: u32,        // added to the index of an element of head 0: where it is in the bound window, in units of the binding
+    x_first: u32,       // where the bound window starts, in units of the binding
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,6 +34,9 @@ struct Params {
 
 // Divisions by a constant: a device divides u32 vectors slowly.
 const HEAD_DIM = {{ head_dim }}u;
+{%- if token_heads > 1 %}
+const TOKEN_HEADS = {{ token_heads }}u;    // heads that lie side by side in a token
+{%- endif %}
 
 {{ grid.index() }}
 
@@ -43,23 +48,33 @@ fn token_of(group: u32, s: u32) -> u32 {
 {%- endif %}
 }
 
+// The number of an element of x. Heads are counted from the first that is packed.
+fn element_of(head: u32, token: u32, d: u32) -> u32 {
+    let place = params.first_head + head;
+{%- if token_heads > 1 %}
+    return ((place / TOKEN_HEADS * params.capacity + token) * TOKEN_HEADS + place % TOKEN_HEADS) * HEAD_DIM + d;
+{%- else %}
+    return (place * params.capacity + token) * HEAD_DIM + d;
+{%- endif %}
+}
+
 {% if vectors -%}
 // Four k of a group. Heads have a multiple of four elements: they belong to one token.
 fn load_k(head: u32, group: u32, step: u32) -> vec4<f32> {
     let k = 4u * step;
     let token = token_of(group, k / HEAD_DIM);
     let exists = token < params.len;
-    let element = (head * params.len + select(0u, token, exists)) * HEAD_DIM + k % HEAD_DIM;
+    let element = element_of(head, select(0u, token, exists), k % HEAD_DIM);
     // The first token of a split head may lie outside of the window; the device clamps the index, and the value is not used.
-    return select(vec4<f32>(0.0), load4_x(params.x_lead + element / 4u), exists);
+    return select(vec4<f32>(0.0), load4_x(element / 4u - params.x_first), exists);
 }
 {%- else -%}
 fn load_one(head: u32, group: u32, k: u32) -> f32 {
     let s = k / HEAD_DIM;
     let token = token_of(group, s);
     let exists = s < params.stride && token < params.len;
-    let element = (head * params.len + select(0u, token, exists)) * HEAD_DIM + k % HEAD_DIM;
-    return select(0.0, load_x(params.x_lead + element), exists);
+    let element = element_of(head, select(0u, token, exists), k % HEAD_DIM);
+    return select(0.0, load_x(element - params.x_first), exists);
 }
 
 fn load_k(head: u32, group: u32, step: u32) -> vec4<f32> {

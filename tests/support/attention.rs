@@ -6,10 +6,9 @@ use sparse_core::attention::{
 };
 use sparse_core::bounds::{AttentionBounds, attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
-use sparse_core::{BlockMask, DType, Element, Tensor};
+use sparse_core::{BlockMask, DType, Tensor};
 use sparse_gpu::{
-    AdapterClass, AttentionTile, AttentionTypes, BlockAttention, Explanation, GpuTensor,
-    TokenLayout,
+    AdapterClass, AttentionTile, BlockAttention, Explanation, GpuTensor, TokenLayout,
 };
 
 use super::gpu::{gpu, of_class, poisoned, read, submit};
@@ -206,7 +205,7 @@ impl Case {
 }
 
 /// Heads with room for `tokens` each, NaN where there are none: what is read from there stays visible.
-fn with_room(x: &Tensor<f32>, tokens: usize) -> Tensor<f32> {
+pub(crate) fn with_room(x: &Tensor<f32>, tokens: usize) -> Tensor<f32> {
     let &[batch, heads, len, dim] = x.shape() else {
         panic!("{:?} is not of rank 4", x.shape());
     };
@@ -240,7 +239,7 @@ pub(crate) fn swapped<T: Copy>(x: &[T], shape: &[usize]) -> Vec<T> {
     .collect()
 }
 
-fn heads_and_tokens_swapped(x: &Tensor<f32>) -> Tensor<f32> {
+pub(crate) fn heads_and_tokens_swapped(x: &Tensor<f32>) -> Tensor<f32> {
     let shape = x.shape();
     let data = swapped(x.data(), shape);
     Tensor::new(vec![shape[0], shape[2], shape[1], shape[3]], data)

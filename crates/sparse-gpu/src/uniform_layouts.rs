@@ -131,6 +131,7 @@ fn uniforms_of_xattention_have_the_layout_of_their_wgsl() {
         assert_same_layout::<PackGroupsParams>(&XAttentionPackKernel {
             input: Storage::F16,
             head_dim: 64,
+            token_heads: 8,
             panel,
             reversed: true,
         });

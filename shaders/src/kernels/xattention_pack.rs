@@ -13,6 +13,8 @@ pub struct XAttentionPackKernel {
     pub input: Storage,
     /// Elements of a token in one head.
     pub head_dim: usize,
+    /// Heads that lie side by side in a token; 1 where each is a matrix of its own.
+    pub token_heads: usize,
     /// Groups of a panel, a multiple of 4; 0 for rows.
     pub panel: usize,
     /// The tokens of a group in reverse.
@@ -35,6 +37,7 @@ impl Serialize for XAttentionPackKernel {
         struct Variables {
             input: Storage,
             head_dim: usize,
+            token_heads: usize,
             vectors: bool,
             panel: usize,
             reversed: bool,
@@ -42,6 +45,7 @@ impl Serialize for XAttentionPackKernel {
         Variables {
             input: self.input,
             head_dim: self.head_dim,
+            token_heads: self.token_heads,
             vectors: self.vectors(),
             panel: self.panel,
             reversed: self.reversed,
@@ -57,9 +61,13 @@ impl Kernel for XAttentionPackKernel {
 
     fn name(&self) -> String {
         format!(
-            "xattention_pack_{}_d{}_panel-{}{}",
+            "xattention_pack_{}_d{}{}_panel-{}{}",
             self.input.name(),
             self.head_dim,
+            match self.token_heads {
+                1 => String::new(),
+                heads => format!("_token-heads-{heads}"),
+            },
             self.panel,
             if self.reversed { "_reversed" } else { "" },
         )
@@ -69,7 +77,20 @@ impl Kernel for XAttentionPackKernel {
         let ok = self.panel.is_multiple_of(4);
         let name = || self.name();
         require(ok, &name, "panel", self.panel, "a multiple of 4")?;
-        let ok = (1..=1 << 30).contains(&self.head_dim);
-        require(ok, &name, "head_dim", self.head_dim, "1 to 2^30")
+        let ok = |number| (1..=1 << 30).contains(&number);
+        require(
+            ok(self.head_dim),
+            &name,
+            "head_dim",
+            self.head_dim,
+            "1 to 2^30",
+        )?;
+        require(
+            ok(self.token_heads),
+            &name,
+            "token_heads",
+            self.token_heads,
+            "1 to 2^30",
+        )
     }
 }

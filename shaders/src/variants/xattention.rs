@@ -20,16 +20,17 @@ pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
 
 fn packing(all: &mut Variants) -> Result<(), ExpandError> {
     for input in Storage::ALL {
-        for (head_dim, panel, reversed) in [
-            (64, 64, true),
-            (33, 64, true),
-            (128, 128, false),
-            (5, 0, false),
-            (64, 0, false),
+        for (head_dim, token_heads, panel, reversed) in [
+            (64, 1, 64, true),
+            (33, 6, 64, true),
+            (128, 8, 128, false),
+            (5, 1, 0, false),
+            (64, 2, 0, false),
         ] {
             all.add(&XAttentionPackKernel {
                 input,
                 head_dim,
+                token_heads,
                 panel,
                 reversed,
             })?;

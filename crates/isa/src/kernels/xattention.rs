@@ -36,6 +36,7 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         entries.push(entry(&XAttentionPackKernel {
             input,
             head_dim: 128,
+            token_heads: 1,
             panel,
             reversed: panel > 0,
         })?);

@@ -8,13 +8,14 @@ use crate::attention::AttentionTile;
 use crate::matmul::Tile;
 use crate::problem::Problem;
 use crate::xattention::{Policy, XAttentionPlan};
-use crate::{AttentionTypes, Error, Gpu};
+use crate::{AttentionTypes, Error, Gpu, TokenLayout};
 
 /// Attention over the key blocks that an estimate says matter: [`XAttentionScore`], [`XAttentionSelect`] and [`BlockAttention`] in one plan,
 /// without reading anything back in between.
 ///
 /// q and out `[batch, q_heads, q_len, head_dim]`, k and v `[batch, kv_heads, k_len, head_dim]`, lse f32 `[batch, q_heads, q_len]` (natural
-/// logarithm; `-inf` for a query without keys, whose output is 0), all row-major. The attention is exact over the selected blocks and,
+/// logarithm; `-inf` for a query without keys, whose output is 0), all row-major; `layout` has the heads of a token side by side instead, in all but lse.
+/// The attention is exact over the selected blocks and,
 /// where causal, exactly causal. The CPU twin is [`sparse_core::xattention::xattention`].
 ///
 /// ```no_run
@@ -54,6 +55,10 @@ pub struct XAttention {
     pub policy: Policy,
     /// Storage types.
     pub types: AttentionTypes,
+    /// Where the heads of a token lie, in q, k, v and out.
+    pub layout: TokenLayout,
+    /// Tokens that each item of k and v has room for, as in a cache that fills; what lies behind `k_len` is not read. None: `k_len`.
+    pub k_capacity: Option<usize>,
     /// The register tile of the scores; none: chosen by the plan.
     pub score_tile: Option<Tile>,
     /// How a workgroup of the attention divides its queries; none: chosen by the plan.
@@ -68,6 +73,8 @@ impl XAttention {
             options,
             policy: Policy::default(),
             types: AttentionTypes::default(),
+            layout: TokenLayout::default(),
+            k_capacity: None,
             score_tile: None,
             attention_tile: None,
         }
@@ -83,6 +90,8 @@ impl XAttention {
         XAttentionScore {
             q: self.types.q,
             k: self.types.k,
+            layout: self.layout,
+            k_capacity: self.k_capacity,
             tile: self.score_tile,
             ..XAttentionScore::new(self.shape, options)
         }
@@ -103,6 +112,8 @@ impl XAttention {
             head_kinds: self.options.head_kinds.clone(),
             masked: self.options.any_sparse(),
             types: self.types,
+            layout: self.layout,
+            k_capacity: self.k_capacity,
             tile: self.attention_tile,
             ..BlockAttention::new(self.shape)
         }

@@ -7,13 +7,15 @@ use sparse_core::xattention::XAttentionOptions;
 use crate::matmul::Tile;
 use crate::problem::{Explanation, Problem};
 use crate::xattention::score::ScoreEngine;
-use crate::{Error, Gpu, GpuTensor, KernelTile};
+use crate::xattention::source::Source;
+use crate::{Error, Gpu, GpuTensor, KernelTile, TokenLayout};
 
 /// Block scores of q against k: `scores[b, h, I, J]` is the sum over the query groups `i` of block `I` and the key groups `j` of block `J` of
 /// `softmax_j(A[i, j])`, where a group is `stride` consecutive tokens and `A[i, j]` the mean of the scaled logits on the antidiagonal of
 /// the two groups.
 ///
-/// q `[batch, q_heads, q_len, head_dim]`, k `[batch, kv_heads, k_len, head_dim]`, scores f32 of [`XAttentionScore::score_shape`], all row-major.
+/// q `[batch, q_heads, q_len, head_dim]`, k `[batch, kv_heads, k_len, head_dim]`, scores f32 of [`XAttentionScore::score_shape`], all row-major;
+/// `layout` has the heads of a token side by side instead, in q and k.
 /// Query head `h` uses key head `h / (q_heads / kv_heads)`; k is never copied for it. Accumulates in f32; `A` is never stored. Both modes of
 /// [`XAttentionOptions`]. Heads that are not [sparse](sparse_core::attention::HeadKind::Sparse) are not scored: their scores stay what they
 /// are. The kernels are `xattention_score.wgsl` and, around it, `xattention_pack.wgsl` and `xattention_reduce.wgsl`; the CPU
@@ -51,6 +53,10 @@ pub struct XAttentionScore {
     pub q: DType,
     /// Storage of k.
     pub k: DType,
+    /// Where the heads of a token lie, in q and k.
+    pub layout: TokenLayout,
+    /// Tokens that each item of k has room for, as in a cache that fills; what lies behind `k_len` is not read. None: `k_len`.
+    pub k_capacity: Option<usize>,
     /// The register tile: rows are key groups (at most so many), columns and lanes query groups. None: chosen by the plan.
     pub tile: Option<Tile>,
     /// Most bytes of each of the three scratch buffers, unless a single row of query blocks needs more. None: 32 MiB. The result does not
@@ -66,6 +72,8 @@ impl XAttentionScore {
             options,
             q: DType::F32,
             k: DType::F32,
+            layout: TokenLayout::default(),
+            k_capacity: None,
             tile: None,
             most_scratch: None,
         }
@@ -77,6 +85,24 @@ impl XAttentionScore {
     /// [`Error::XAttention`] where options and shape do not fit together.
     pub fn score_shape(&self) -> Result<[usize; 4], Error> {
         Ok(self.options.layout(self.shape)?.score_shape())
+    }
+
+    fn k_capacity(&self) -> usize {
+        self.k_capacity.unwrap_or_else(|| self.shape.k_len())
+    }
+
+    /// Shapes of q and k.
+    pub(crate) fn tensor_shapes(&self) -> [[usize; 4]; 2] {
+        self.layout.tensor_shapes(&self.shape, self.k_capacity())
+    }
+
+    /// Where the tokens of q and k lie.
+    pub(crate) fn sources(&self) -> [Source; 2] {
+        let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
+        [
+            Source::new(q_shape, self.layout, self.shape.q_len(), self.q),
+            Source::new(kv_shape, self.layout, self.k_capacity(), self.k),
+        ]
     }
 }
 

@@ -4,7 +4,6 @@ use sparse_core::xattention::{Mode, Wanted, XAttentionLayout};
 use sparse_shaders::{Tile, XAttentionScoreKernel};
 
 use super::cost::{CostModel, Costs};
-use super::parts::Sizes;
 use super::rules;
 
 /// Which attention a plan records.
@@ -151,12 +150,12 @@ fn scored_pairs(layout: &XAttentionLayout, tile: Tile) -> f64 {
     };
     let panel = kernel.tile.panel();
     let unit = kernel.unit_blocks() * kernel.groups_per_block;
-    let sizes = Sizes::new(layout.clone(), kernel);
+    let real_key_groups = layout.shape().k_len().div_ceil(layout.options().stride);
     (0..layout.q_groups())
         .step_by(panel)
         .map(|first| {
             let last = (first + panel).min(layout.q_groups()) - 1;
-            let keys = layout.allowed_k_groups(last).min(sizes.real_key_groups);
+            let keys = layout.allowed_k_groups(last).min(real_key_groups);
             (panel * keys.next_multiple_of(unit)) as f64
         })
         .sum()

@@ -10,6 +10,7 @@ pub(crate) mod parts;
 mod plan;
 pub(crate) mod score;
 pub(crate) mod select;
+pub(crate) mod source;
 mod steps;
 mod switch;
 

@@ -6,13 +6,15 @@ params! {
     /// Of `xattention_pack.wgsl`.
     PackGroupsParams {
         heads,
+        first_head,
         len,
+        capacity,
         stride,
         first_row,
         /// Rows of a head, or panels.
         rows,
         steps,
-        x_lead,
+        x_first,
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::Range;
 use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::XAttentionScoreKernel;
 
+use super::source::Source;
+
 /// What each of the three scratch buffers (packed queries, packed keys, maxima and sums) is kept below where the caller does not say, and
 /// where a single panel of queries, or a single unit of key blocks, does not need more. Beyond it the problem goes in parts.
 pub(crate) const MOST_BYTES: u64 = 32 << 20;
@@ -14,6 +16,8 @@ pub(crate) const MOST_BYTES: u64 = 32 << 20;
 pub(crate) struct Sizes {
     pub(crate) layout: XAttentionLayout,
     pub(crate) kernel: XAttentionScoreKernel,
+    pub(crate) queries: Source,
+    pub(crate) keys: Source,
     /// k of a group, in fours.
     pub(crate) steps: usize,
     /// Key groups with at least one key.
@@ -28,7 +32,11 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn new(layout: XAttentionLayout, kernel: XAttentionScoreKernel) -> Self {
+    pub(crate) fn new(
+        layout: XAttentionLayout,
+        kernel: XAttentionScoreKernel,
+        [queries, keys]: [Source; 2],
+    ) -> Self {
         let shape = layout.shape();
         let [batch, q_heads, rows, blocks] = layout.score_shape();
         let stride = layout.options().stride;
@@ -41,6 +49,8 @@ impl Sizes {
             blocks,
             layout,
             kernel,
+            queries,
+            keys,
         }
     }
 
@@ -94,8 +104,29 @@ impl Sizes {
         product(&[heads as u64, rows.len() as u64, self.blocks as u64, 4])
     }
 
+    /// The queries of some block rows.
+    pub(crate) fn query_tokens(&self, rows: &Range<usize>) -> Range<usize> {
+        self.tokens(&self.query_groups(rows), self.queries.len)
+    }
+
+    /// The keys of some units.
+    pub(crate) fn key_tokens(&self, units: &Range<usize>) -> Range<usize> {
+        self.tokens(&self.key_groups(units), self.keys.len)
+    }
+
+    fn tokens(&self, groups: &Range<usize>, len: usize) -> Range<usize> {
+        let edge = |group: usize| group.saturating_mul(self.layout.options().stride).min(len);
+        edge(groups.start)..edge(groups.end)
+    }
+
+    fn fits_keys(&self, key_heads: usize, units: &Range<usize>, limit: u64, window: u64) -> bool {
+        self.key_bytes(key_heads, units) <= limit
+            && self.keys.bytes(key_heads, self.key_tokens(units).len()) <= window
+    }
+
     fn fits(&self, heads: usize, rows: &Range<usize>, limit: u64, window: u64) -> bool {
-        self.query_bytes(heads, rows) <= limit
+        self.queries.bytes(heads, self.query_tokens(rows).len()) <= window
+            && self.query_bytes(heads, rows) <= limit
             && self.maxima_bytes(heads, rows) <= limit
             && self.sums_bytes(heads, rows) <= window
     }
@@ -132,7 +163,7 @@ impl Parts {
         let shared = sizes.shared;
         let fits_heads = |heads: usize| {
             sizes.fits(heads, &all_rows, limit, window)
-                && sizes.key_bytes(heads.div_ceil(shared), &all_units) <= key_limit
+                && sizes.fits_keys(heads.div_ceil(shared), &all_units, key_limit, window)
         };
         let most = most(sizes.heads, fits_heads);
         if most >= shared {
@@ -160,7 +191,8 @@ impl Parts {
             let most_of_panel = || self::most(of_panel.max(1), fits(window));
             ranges(sizes.rows, if rows > 0 { rows } else { most_of_panel() })
         };
-        let fits_units = |limit: u64| move |units: usize| sizes.key_bytes(1, &(0..units)) <= limit;
+        let fits_units =
+            |limit: u64| move |units: usize| sizes.fits_keys(1, &(0..units), limit, window);
         let units = self::most(sizes.units(), fits_units(key_limit));
         let units = if units > 0 {
             units

@@ -20,6 +20,8 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
 pub struct XAttentionPlan {
     gpu: Gpu,
     shape: AttentionShape,
+    /// Of q and out, and of k and v.
+    tensor_shapes: [[usize; 4]; 2],
     layout: XAttentionLayout,
     types: AttentionTypes,
     costs: Costs,
@@ -67,6 +69,7 @@ impl XAttentionPlan {
         let mut plan = Self {
             gpu: gpu.clone(),
             shape: problem.shape,
+            tensor_shapes: problem.attention().tensor_shapes(),
             layout,
             types: problem.types,
             costs,
@@ -156,8 +159,9 @@ impl XAttentionPlan {
 
     /// Everything that a step would refuse, before the first is recorded.
     fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
-        let (q_shape, kv_shape) = (self.shape.q_shape(), self.shape.kv_shape());
-        let shapes: [&[usize]; 3] = [&q_shape, &kv_shape, &q_shape[..3]];
+        let [q_shape, kv_shape] = &self.tensor_shapes;
+        let lse_shape = &self.shape.q_shape()[..3];
+        let shapes: [&[usize]; 3] = [q_shape, kv_shape, lse_shape];
         operands.check_tensors(&self.gpu, OPERATION, self.types, shapes)?;
         let scores = self
             .scores()
@@ -246,7 +250,8 @@ impl XAttentionPlan {
     /// # Errors
     /// Those of [`Gpu::empty_tensor`].
     pub fn new_out(&self, gpu: &Gpu) -> Result<GpuTensor, Error> {
-        gpu.empty_tensor(&self.shape.q_shape(), self.types.out)
+        let [q_shape, _] = &self.tensor_shapes;
+        gpu.empty_tensor(q_shape, self.types.out)
     }
 
     /// A tensor for the log-sum-exps.

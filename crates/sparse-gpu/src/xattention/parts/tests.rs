@@ -1,11 +1,17 @@
 //! Parts cover a problem and stay within the bound on scratch memory.
 
 use super::*;
+use crate::TokenLayout;
+use sparse_core::DType;
 use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_shaders::{Tile, XAttentionRules};
 
 fn sizes(heads: usize, kv_heads: usize, len: usize) -> Sizes {
+    sizes_in(TokenLayout::HeadMajor, heads, kv_heads, len)
+}
+
+fn sizes_in(tokens: TokenLayout, heads: usize, kv_heads: usize, len: usize) -> Sizes {
     let shape = AttentionShape::try_new(1, heads, kv_heads, len, len, 64).unwrap();
     let options = XAttentionOptions {
         stride: 16,
@@ -23,7 +29,9 @@ fn sizes(heads: usize, kv_heads: usize, len: usize) -> Sizes {
             causal: true,
         },
     };
-    Sizes::new(options.layout(shape).unwrap(), kernel)
+    let source = |shape| Source::new(shape, tokens, len, DType::F32);
+    let sources = [shape.q_shape(), shape.kv_shape()].map(source);
+    Sizes::new(options.layout(shape).unwrap(), kernel, sources)
 }
 
 fn scratch(sizes: &Sizes, parts: &Parts) -> u64 {
@@ -94,4 +102,33 @@ fn a_single_row_may_exceed_the_cap_but_not_the_binding() {
     let parts = Parts::new(&long, false, MOST_BYTES, (128 << 20) + 1024).unwrap();
     assert_eq!(parts.strips.len(), long.rows / 16);
     assert_eq!(Parts::new(&long, false, MOST_BYTES, 100 << 20), None);
+}
+
+/// A part of a head reaches over the tokens of all heads, where they lie side by side.
+#[test]
+fn parts_of_tokens_can_be_bound() {
+    let window = 16 << 20;
+    let sizes = sizes_in(TokenLayout::TokenMajor, 32, 8, 16384);
+    let parts = Parts::new(&sizes, false, MOST_BYTES, window).unwrap();
+    for heads in &parts.heads {
+        for rows in &parts.strips {
+            let elements = sizes.queries.elements(heads, &sizes.query_tokens(rows));
+            assert!(
+                4 * (elements.end - elements.start) <= window,
+                "{heads:?} {rows:?}"
+            );
+        }
+        for units in &parts.slices {
+            let key_heads = sizes.key_heads(heads);
+            let elements = sizes.keys.elements(&key_heads, &sizes.key_tokens(units));
+            assert!(
+                4 * (elements.end - elements.start) <= window,
+                "{heads:?} {units:?}"
+            );
+        }
+    }
+    assert!(
+        parts.strips.len() > 1 && parts.slices.len() > 1,
+        "{parts:?}"
+    );
 }

@@ -13,7 +13,9 @@ use crate::{Error, Gpu};
 pub(super) fn keys_in_place(problem: &XAttentionScore, sizes: &Sizes, window: u64) -> bool {
     let (shape, stride) = (problem.shape, problem.options.stride);
     problem.k == DType::F32
+        && sizes.keys.token_heads == 1
         && (stride * shape.head_dim()).is_multiple_of(4)
+        && (sizes.keys.capacity * shape.head_dim()).is_multiple_of(4)
         && shape.k_len().is_multiple_of(stride)
         && sizes.key_bytes(1, &(0..sizes.units())) <= window
 }

@@ -11,6 +11,7 @@ use sparse_shaders::XAttentionScoreKernel;
 use self::work::Work;
 use super::parts::Sizes;
 use super::rules;
+use crate::attention::check;
 use crate::counting::{check_countable, word};
 use crate::operand::refuse_aliases;
 use crate::ops::XAttentionScore;
@@ -25,6 +26,8 @@ const OPERATION: &str = "xattention_score";
 pub(crate) struct ScoreEngine {
     gpu: Gpu,
     sizes: Sizes,
+    /// Of q and k.
+    tensor_shapes: [[usize; 4]; 2],
     types: [DType; 2],
     /// None where there is nothing to score.
     work: Option<Work>,
@@ -48,11 +51,13 @@ fn check_scale(scale: f32, layout: &XAttentionLayout) -> Result<(), Error> {
 impl ScoreEngine {
     pub(crate) async fn plan(gpu: &Gpu, problem: &XAttentionScore) -> Result<Self, Error> {
         let layout = problem.options.layout(problem.shape)?;
-        let (q_shape, kv_shape) = (problem.shape.q_shape(), problem.shape.kv_shape());
+        check::capacity(OPERATION, problem.k_capacity, problem.shape.k_len())?;
+        let tensor_shapes = problem.tensor_shapes();
+        let [q_shape, kv_shape] = &tensor_shapes;
         let score_shape = layout.score_shape();
         check_countable(
             OPERATION,
-            &[("q", &q_shape), ("k", &kv_shape), ("scores", &score_shape)],
+            &[("q", q_shape), ("k", kv_shape), ("scores", &score_shape)],
         )?;
         Error::check_tile(OPERATION, problem.tile)?;
         let Chosen { tile, origin } = gpu.score_tile(problem.tile, &layout, problem.k);
@@ -67,7 +72,7 @@ impl ScoreEngine {
         )]
         let scale = (layout.scale() / problem.options.norm) as f32;
         check_scale(scale, &layout)?;
-        let sizes = Sizes::new(layout, kernel);
+        let sizes = Sizes::new(layout, kernel, problem.sources());
         let mut explanation = Explanation {
             operation: OPERATION,
             kernel: "none".to_owned(),
@@ -92,6 +97,7 @@ impl ScoreEngine {
         Ok(Self {
             gpu: gpu.clone(),
             sizes,
+            tensor_shapes,
             types: [problem.q, problem.k],
             work,
             scale,
@@ -123,9 +129,9 @@ impl ScoreEngine {
         k: &GpuTensor,
         scores: &GpuTensor,
     ) -> Result<(), Error> {
-        let shape = self.sizes.layout.shape();
-        q.expect(&self.gpu, OPERATION, "q", &shape.q_shape(), self.types[0])?;
-        k.expect(&self.gpu, OPERATION, "k", &shape.kv_shape(), self.types[1])?;
+        let [q_shape, kv_shape] = &self.tensor_shapes;
+        q.expect(&self.gpu, OPERATION, "q", q_shape, self.types[0])?;
+        k.expect(&self.gpu, OPERATION, "k", kv_shape, self.types[1])?;
         scores.expect(
             &self.gpu,
             OPERATION,

@@ -10,6 +10,7 @@ use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::window::Window;
 use crate::xattention::params::{PackGroupsParams, ReduceParams, ScoreParams};
+use crate::xattention::source::Source;
 use crate::{Error, GpuTensor};
 
 impl ScoreEngine {
@@ -22,7 +23,6 @@ impl ScoreEngine {
         rows: &Range<usize>,
     ) -> Result<(), Error> {
         let sizes = &self.sizes;
-        let len = sizes.layout.shape().q_len();
         let groups = sizes.query_groups(rows);
         let panels = sizes.panels(rows);
         // An invocation moves 4 groups by 4 k.
@@ -32,8 +32,7 @@ impl ScoreEngine {
         self.record_pack(
             pass,
             &work.queries,
-            q,
-            len,
+            (q, &sizes.queries),
             heads,
             (groups, panels, workgroups),
         )
@@ -50,11 +49,11 @@ impl ScoreEngine {
         let groups = self.sizes.key_groups(units);
         if let Some(keys) = work.keys.as_ref().filter(|_| !groups.is_empty()) {
             let key_heads = self.sizes.key_heads(heads);
-            let len = self.sizes.layout.shape().k_len();
             let rows = groups.len();
             let workgroups =
                 (key_heads.len() * rows * self.sizes.steps).div_ceil(XAttentionPackKernel::MOVES);
-            self.record_pack(pass, keys, k, len, &key_heads, (groups, rows, workgroups))?;
+            let source = (k, &self.sizes.keys);
+            self.record_pack(pass, keys, source, &key_heads, (groups, rows, workgroups))?;
         }
         Ok(())
     }
@@ -64,32 +63,31 @@ impl ScoreEngine {
         &self,
         pass: &mut wgpu::ComputePass<'_>,
         packed: &Packed,
-        x: &GpuTensor,
-        len: usize,
+        (x, source): (&GpuTensor, &Source),
         heads: &Range<usize>,
         (groups, rows, workgroups): (Range<usize>, usize, usize),
     ) -> Result<(), Error> {
-        let layout = &self.sizes.layout;
-        let (head_dim, stride) = (layout.shape().head_dim(), layout.options().stride);
-        let tokens = groups.start * stride..(groups.end * stride).min(len);
-        let element = |head: usize, token: usize| (head * len + token) * head_dim / packed.unit;
-        let units = element(heads.start, tokens.start)..element(heads.end - 1, tokens.end);
+        let stride = self.sizes.layout.options().stride;
+        let tokens = groups.start * stride..(groups.end * stride).min(source.len);
+        let elements = source.elements(heads, &tokens);
+        let unit = packed.unit as u64;
         let window = Window::new(
             &self.gpu,
             x.buffer(),
             x.offset(),
-            (packed.unit * x.dtype().bytes()) as u64,
-            units.start as u64..units.end as u64,
+            unit * x.dtype().bytes() as u64,
+            elements.start / unit..elements.end / unit,
         );
         let params = PackGroupsParams {
             heads: word(heads.len()),
-            len: word(len),
+            first_head: word(heads.start),
+            len: word(source.len),
+            capacity: word(source.capacity),
             stride: word(stride),
             first_row: word(groups.start),
             rows: word(rows),
             steps: word(self.sizes.steps),
-            // Below zero, as the kernel adds it, where the window starts after the head does.
-            x_lead: word(element(heads.start, 0)).wrapping_sub(window.first),
+            x_first: window.first,
             ..PackGroupsParams::default()
         };
         let buffers = [
@@ -138,16 +136,13 @@ impl ScoreEngine {
                 (Window::whole(&keys.buffer), bound, stride, 0)
             }
             None => {
-                let stride = sizes.real_key_groups * sizes.steps;
-                let range = key_heads.start * stride..key_heads.end * stride;
-                let window = Window::new(
-                    &self.gpu,
-                    k.buffer(),
-                    k.offset(),
-                    16,
-                    range.start as u64..range.end as u64,
-                );
-                let lead = word(range.start) - window.first;
+                // In vec4s, as is the distance from one key head to the next.
+                let elements = sizes.keys.elements(&key_heads, &(0..shape.k_len()));
+                let range = elements.start / 4..elements.end / 4;
+                let stride = sizes.keys.capacity * shape.head_dim() / 4;
+                let lead = key_heads.start * stride;
+                let window = Window::new(&self.gpu, k.buffer(), k.offset(), 16, range);
+                let lead = word(lead) - window.first;
                 (window, 0..sizes.real_key_groups, stride, lead)
             }
         };

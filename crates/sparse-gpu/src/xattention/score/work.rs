@@ -15,6 +15,7 @@ use crate::problem::Explanation;
 use crate::window::window_bytes;
 use crate::xattention::parts::{MOST_BYTES, Parts, Sizes};
 use crate::xattention::rules;
+use crate::xattention::source::Source;
 use crate::{Error, Gpu};
 
 /// Kernels, scratch memory, and the division of the problem.
@@ -80,20 +81,21 @@ impl Work {
         let key_heads = parts.heads.iter().map(|h| sizes.key_heads(h).len());
         let key_heads = key_heads.max().unwrap_or(0);
         let head_dim = problem.shape.head_dim();
-        let pack = |input: DType, panel: usize, reversed: bool| XAttentionPackKernel {
+        let pack = |input: DType, of: &Source, panel: usize, reversed: bool| XAttentionPackKernel {
             input: storage(input),
             head_dim,
+            token_heads: of.token_heads,
             panel,
             reversed,
         };
         let bytes = Parts::largest(&parts.strips, |rows| sizes.query_bytes(heads, rows));
-        let kernel = pack(problem.q, sizes.kernel.tile.panel(), !slash);
+        let kernel = pack(problem.q, &sizes.queries, sizes.kernel.tile.panel(), !slash);
         let queries = Packed::new(gpu, "packed queries", kernel, bytes).await?;
         let keys = if in_place {
             None
         } else {
             let bytes = Parts::largest(&parts.slices, |units| sizes.key_bytes(key_heads, units));
-            let kernel = pack(problem.k, 0, false);
+            let kernel = pack(problem.k, &sizes.keys, 0, false);
             Some(Packed::new(gpu, "packed keys", kernel, bytes).await?)
         };
         let bytes = Parts::largest(&parts.strips, |rows| sizes.maxima_bytes(heads, rows));
