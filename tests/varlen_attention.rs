@@ -57,6 +57,33 @@ fn items_of_every_length_dense_and_masked() {
     }
 }
 
+/// Sequences that are generated together, each in a slot of a cache.
+#[test]
+fn keys_with_room_behind_them() {
+    for (queries, keys) in [
+        ([1, 1, 1], [600, 33, 1]),
+        ([20, 0, 5], [64, 7, 600]),
+        ([1, 3, 2], [0, 600, 0]),
+    ] {
+        let packed = PackedShape::try_new(
+            4,
+            2,
+            8,
+            Packing::of_lengths(&queries).unwrap(),
+            Packing::in_slots(640, &keys).unwrap(),
+        );
+        for tile in TILES {
+            let problem = VarlenAttention {
+                block: 32,
+                tile: Some(tile),
+                ..VarlenAttention::new(packed.clone().unwrap())
+            };
+            VarlenCase::new(&problem, None).check();
+            VarlenCase::new(&problem, Some(scattered(&problem, 50))).check();
+        }
+    }
+}
+
 #[test]
 fn no_items_and_items_without_tokens() {
     for lengths in [&[][..], &[(0, 0)], &[(0, 7), (0, 0)], &[(3, 0), (1, 0)]] {

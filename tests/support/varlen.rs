@@ -1,7 +1,7 @@
 //! One attention over packed sequences on the GPU, compared with the CPU reference.
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
-use sparse_core::attention::{AttentionOptions, varlen_attention};
+use sparse_core::attention::{AttentionOptions, Packing, varlen_attention};
 use sparse_core::bounds::{attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::{BlockMask, DType, Tensor};
@@ -20,6 +20,22 @@ pub(crate) struct VarlenCase {
     pub(crate) mask: Option<BlockMask>,
 }
 
+/// NaN where no item has a token: what is read from there stays visible.
+fn with_empty_rooms(x: Tensor<f32>, packing: &Packing) -> Tensor<f32> {
+    let (shape, mut data) = x.into_parts();
+    let token = shape[1] * shape[2];
+    let mut is_used = vec![false; shape[0]];
+    packing.ranges().for_each(|item| is_used[item].fill(true));
+    for (token, _) in data
+        .chunks_mut(token)
+        .zip(is_used)
+        .filter(|(_, used)| !used)
+    {
+        token.fill(f32::NAN);
+    }
+    Tensor::new(shape, data)
+}
+
 impl VarlenCase {
     /// Normal numbers; with a mask where one is given.
     pub(crate) fn new(problem: &VarlenAttention, mask: Option<BlockMask>) -> Self {
@@ -35,8 +51,8 @@ impl VarlenCase {
                 ..problem.clone()
             },
             q: tensor(q_shape, types.q, 1),
-            k: tensor(kv_shape, types.k, 2),
-            v: tensor(kv_shape, types.v, 3),
+            k: with_empty_rooms(tensor(kv_shape, types.k, 2), problem.shape.k()),
+            v: with_empty_rooms(tensor(kv_shape, types.v, 3), problem.shape.k()),
             mask,
         }
     }

@@ -60,6 +60,9 @@ pub enum AttentionShapeError {
         /// Items of k.
         k: usize,
     },
+    /// Queries that do not fill the room of their item.
+    #[error("queries do not fill the rooms of their items; only keys may have room behind them")]
+    RoomForQueries,
     /// A packed tensor is not `[tokens, heads, head_dim]` of its packing.
     #[error("{tensor} has shape {shape:?}; these packed sequences need {expected:?}")]
     Packed {

@@ -1,13 +1,16 @@
-//! Sequences of different lengths, packed one after the other.
+//! Sequences of different lengths, packed one after the other, or each in a room of its own.
 
 use std::ops::Range;
 
 use super::{AttentionShape, AttentionShapeError};
 
-/// Where packed sequences begin: item `i` has the tokens `offsets[i]..offsets[i + 1]` (what other libraries call `cu_seqlens`).
+/// Where packed sequences begin: item `i` has the tokens `offsets[i]..offsets[i + 1]` (what other libraries call `cu_seqlens`), or the first of them where
+/// it has more room than it fills, as in a cache of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packing {
     offsets: Vec<usize>,
+    /// Tokens of each item, where they do not fill their room.
+    lengths: Option<Vec<usize>>,
 }
 
 /// Offsets that do not describe packed sequences.
@@ -32,6 +35,24 @@ pub enum PackingError {
         begin: usize,
         /// One past its last token.
         end: usize,
+    },
+    /// Not one length for each item.
+    #[error("there are {lengths} lengths of {items} items; give one for each")]
+    Lengths {
+        /// Lengths.
+        lengths: usize,
+        /// Items.
+        items: usize,
+    },
+    /// More tokens than an item has room for.
+    #[error("item {item} has {length} tokens and room for {room}")]
+    Room {
+        /// The item.
+        item: usize,
+        /// Its tokens.
+        length: usize,
+        /// Those that it has room for.
+        room: usize,
     },
     /// More tokens than this machine can count.
     #[error("the lengths of the first {items} items have a sum that this machine cannot count")]
@@ -67,7 +88,10 @@ impl Packing {
                 return Err(PackingError::Falling { item, begin, end });
             }
         }
-        Ok(Self { offsets })
+        Ok(Self {
+            offsets,
+            lengths: None,
+        })
     }
 
     /// Items of these lengths, one after the other.
@@ -83,12 +107,61 @@ impl Packing {
                 .ok_or(PackingError::TooLong { items: item + 1 })?;
             offsets.push(end);
         }
-        Ok(Self { offsets })
+        Ok(Self {
+            offsets,
+            lengths: None,
+        })
     }
 
-    /// The offsets, one more than items.
+    /// Items of these lengths, each with room for `capacity` tokens: a cache `[items, capacity, heads, head_dim]`.
+    ///
+    /// # Errors
+    /// [`PackingError::Room`], [`PackingError::TooLong`].
+    ///
+    /// ```
+    /// use sparse_core::attention::Packing;
+    /// let packing = Packing::in_slots(10, &[4, 0, 7])?;
+    /// assert_eq!(packing.ranges().collect::<Vec<_>>(), [0..4, 10..10, 20..27]);
+    /// assert_eq!((packing.items(), packing.total(), packing.longest()), (3, 30, 7));
+    /// # Ok::<(), sparse_core::attention::PackingError>(())
+    /// ```
+    pub fn in_slots(capacity: usize, lengths: &[usize]) -> Result<Self, PackingError> {
+        Self::of_lengths(&vec![capacity; lengths.len()])?.with_lengths(lengths)
+    }
+
+    /// The same rooms, of which the items fill the first `lengths` tokens.
+    ///
+    /// # Errors
+    /// [`PackingError::Lengths`], [`PackingError::Room`].
+    pub fn with_lengths(self, lengths: &[usize]) -> Result<Self, PackingError> {
+        if lengths.len() != self.items() {
+            return Err(PackingError::Lengths {
+                lengths: lengths.len(),
+                items: self.items(),
+            });
+        }
+        let mut full = true;
+        for (item, (room, &length)) in self.rooms().zip(lengths).enumerate() {
+            let room = room.len();
+            if length > room {
+                return Err(PackingError::Room { item, length, room });
+            }
+            full &= length == room;
+        }
+        Ok(Self {
+            lengths: (!full).then(|| lengths.to_vec()),
+            offsets: self.offsets,
+        })
+    }
+
+    /// Where the rooms of the items begin, and where the last ends: one more than items.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
+    }
+
+    /// Whether every item fills its room.
+    pub fn is_full(&self) -> bool {
+        self.lengths.is_none()
     }
 
     /// Number of items.
@@ -98,14 +171,21 @@ impl Packing {
 
     /// Tokens of each item, in order.
     pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
-        let ends = self.offsets.iter().skip(1);
-        self.offsets
-            .iter()
-            .zip(ends)
-            .map(|(&begin, &end)| begin..end)
+        self.rooms().enumerate().map(|(item, room)| {
+            let length = self.lengths.as_ref().and_then(|lengths| lengths.get(item));
+            let end = length.map_or(room.end, |length| room.start + length);
+            room.start..end
+        })
     }
 
-    /// Tokens of all items together.
+    /// Tokens that each item has room for.
+    fn rooms(&self) -> impl Iterator<Item = Range<usize>> {
+        let ends = self.offsets.iter().skip(1);
+        let begins = self.offsets.iter();
+        begins.zip(ends).map(|(&begin, &end)| begin..end)
+    }
+
+    /// Tokens that all items together have room for.
     pub fn total(&self) -> usize {
         self.offsets.last().copied().unwrap_or(0)
     }
@@ -116,7 +196,8 @@ impl Packing {
     }
 }
 
-/// Sizes of attention over packed sequences: q `[q.total(), q_heads, head_dim]`, k and v `[k.total(), kv_heads, head_dim]`.
+/// Sizes of attention over packed sequences: q `[q.total(), q_heads, head_dim]`, k and v `[k.total(), kv_heads, head_dim]`. Keys need not fill their room,
+/// queries do.
 ///
 /// Items are independent; each is an [`AttentionShape`] of batch 1, with its own lengths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +211,7 @@ impl PackedShape {
     /// Checks the sizes. There may be no items, and items may have no queries or no keys.
     ///
     /// # Errors
-    /// `Items`, `Heads`, `EmptyHead`, `TooLong`, `TooLarge` or `TooManyHeads` of [`AttentionShapeError`].
+    /// `Items`, `RoomForQueries`, `Heads`, `EmptyHead`, `TooLong`, `TooLarge` or `TooManyHeads` of [`AttentionShapeError`].
     pub fn try_new(
         q_heads: usize,
         kv_heads: usize,
@@ -143,6 +224,9 @@ impl PackedShape {
                 q: q.items(),
                 k: k.items(),
             });
+        }
+        if !q.is_full() {
+            return Err(AttentionShapeError::RoomForQueries);
         }
         // The totals bound every item and every tensor.
         let of_lengths =
@@ -244,6 +328,34 @@ mod tests {
                 kv_heads: 2
             })
         );
+    }
+
+    #[test]
+    fn rooms_are_of_keys_and_large_enough() {
+        use PackingError as E;
+        let slots = Packing::in_slots(4, &[1, 4]).unwrap();
+        assert_eq!(slots.offsets(), [0, 4, 8]);
+        assert!(!slots.is_full());
+        let (item, length, room) = (1, 5, 4);
+        assert_eq!(
+            Packing::in_slots(4, &[1, 5]),
+            Err(E::Room { item, length, room })
+        );
+        let (lengths, items) = (1, 2);
+        assert_eq!(
+            slots.clone().with_lengths(&[1]),
+            Err(E::Lengths { lengths, items })
+        );
+        let (capacity, two) = (usize::MAX, [0, 0]);
+        assert_eq!(
+            Packing::in_slots(capacity, &two),
+            Err(E::TooLong { items: 2 })
+        );
+        // Full rooms are what lengths alone say.
+        let full = Packing::of_lengths(&[4, 4]).unwrap();
+        assert_eq!(slots.clone().with_lengths(&[4, 4]), Ok(full.clone()));
+        let queries = |q| PackedShape::try_new(1, 1, 1, q, full.clone());
+        assert_eq!(queries(slots), Err(AttentionShapeError::RoomForQueries));
     }
 
     #[test]

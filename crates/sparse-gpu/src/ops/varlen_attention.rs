@@ -29,9 +29,11 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
 ///
 /// q and out `[total_q, q_heads, head_dim]`, k and v `[total_k, kv_heads, head_dim]`: all heads of a token side by side, all tokens of an item
 /// one after the other, all items one after the other; lse `[q_heads, total_q]`. Item `i` has the queries
-/// `q_offsets[i]..q_offsets[i + 1]` and the keys `k_offsets[i]..k_offsets[i + 1]`; either may be none. Items are independent: what one
+/// `q_offsets[i]..q_offsets[i + 1]` and the keys `k_offsets[i]..k_offsets[i + 1]`, or the first of those where its keys lie in a cache with room behind them
+/// ([`Packing::in_slots`](sparse_core::attention::Packing::in_slots)); either may be none. Items are independent: what one
 /// holds has no influence on another. Causality and blocks count from an item's own tokens, causality from their ends: query `t` sees the
-/// item's keys `<= t + k_len - q_len`. The lengths are part of the plan. The CPU twin is [`sparse_core::attention::varlen_attention`].
+/// item's keys `<= t + k_len - q_len`. The lengths are part of the plan; plans for
+/// other lengths find the kernels compiled. The CPU twin is [`sparse_core::attention::varlen_attention`].
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::attention::{PackedShape, Packing};
