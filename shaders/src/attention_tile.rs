@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config_error::{ConfigError, require};
-use crate::counting::{ENTRY, times};
+use crate::counting::{LOOP_ENTRY, times};
 use crate::kernels::MAX_HEAD_DIM;
 
 /// Dimensions of q and k that a workgroup of a tiled kernel stages at a time.
@@ -90,23 +90,29 @@ impl AttentionTile {
     /// where a step of nothing would never end.
     pub const fn loop_rounds(self, head_dim: usize, keys: usize, block: usize) -> usize {
         let blocks = times(keys, block);
+        // A block longer than the keys ends with them.
+        let block = if block > keys && keys > 0 {
+            keys
+        } else {
+            block
+        };
         let of_step = match self {
             // A loop of scores and one of output for each part of the dimensions.
             Self::Direct { keys, dims, .. } => {
                 let loops = times(head_dim, dims).saturating_mul(2);
                 let longest = if block < STEP { block } else { STEP };
-                loops.saturating_mul(times(longest, keys).saturating_add(ENTRY))
+                loops.saturating_mul(times(longest, keys).saturating_add(LOOP_ENTRY))
             }
             // A loop over pieces of the dimensions and one over fours of keys.
             Self::Tiled { split, .. } => head_dim
                 .div_ceil(PIECE)
                 .saturating_add(split)
-                .saturating_add(2 * ENTRY),
+                .saturating_add(2 * LOOP_ENTRY),
             // Loops over pieces of the dimensions, maxima, and fours of keys.
             Self::Few { lanes, .. } => times(head_dim.div_ceil(4), few_unroll(head_dim))
                 .saturating_add(lanes.div_ceil(NEIGHBOURS))
                 .saturating_add(lanes)
-                .saturating_add(3 * ENTRY),
+                .saturating_add(3 * LOOP_ENTRY),
         };
         // A step ends with its block.
         let steps_of_block = match self {
@@ -115,11 +121,11 @@ impl AttentionTile {
         };
         let of_block = steps_of_block.saturating_mul(of_step.saturating_add(1));
         // The walk takes a round for each block, and its search at most two.
-        let walk = 3 + 2 * ENTRY;
+        let walk = 3 + 2 * LOOP_ENTRY;
         let ends = match self {
             // q, and in the end sums and shares of the output.
             Self::Few { queries, lanes } => {
-                let of_query = lanes.saturating_add(ENTRY).saturating_mul(2);
+                let of_query = lanes.saturating_add(LOOP_ENTRY).saturating_mul(2);
                 queries.saturating_mul(of_query.saturating_add(head_dim.div_ceil(4)))
             }
             _ => 0,
@@ -247,6 +253,12 @@ mod tests {
             DIRECT.loop_rounds(64, 1024, 128),
             8 * (2 * (8 * (16 + 2) + 1) + 7) + 7
         );
+        // A block that is longer than the keys ends with them.
+        assert_eq!(
+            DIRECT.loop_rounds(64, 100, 1 << 30),
+            DIRECT.loop_rounds(64, 100, 100)
+        );
+        assert_eq!(DIRECT.loop_rounds(64, 0, 128), 7);
         let tiled = AttentionTile::Tiled {
             queries: 32,
             split: 8,

@@ -10,4 +10,4 @@ pub(crate) const fn times(count: usize, step: usize) -> usize {
 
 /// Rounds that a loop inside of another is charged each time it is entered, besides its own: llvmpipe counts them together and leaves all loops after
 /// 65 535, and of its versions some count the way out too (Mesa 22.3 about one and a half rounds, 26.1 none).
-pub(crate) const ENTRY: usize = 2;
+pub const LOOP_ENTRY: usize = 2;

@@ -36,6 +36,7 @@ pub use attention_tile::AttentionTile;
 pub use block_walk::BlockWalk;
 pub use ceiling::CEILING_LANES;
 pub use config_error::ConfigError;
+pub use counting::LOOP_ENTRY;
 pub use expand::{ExpandError, expand, expand_in, naga_for};
 pub use kernel::{Extensions, Kernel};
 pub use kernels::*;

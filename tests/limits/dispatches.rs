@@ -3,8 +3,8 @@
 use half::f16;
 use sparse_core::{BsrMatrix, DType, Matrix, Nm, NmMatrix};
 use sparse_gpu::{
-    BsrMatmul, DenseMatmul, GpuTensor, MatmulPlan, MatmulTypes, NmMatmul, Problem, Transposed,
-    Weights,
+    BsrMatmul, DenseMatmul, GpuTensor, MatmulPlan, MatmulTypes, NmMatmul, NmMatvec, Problem,
+    Transposed, Weights,
 };
 
 use crate::support::gpu::gpu;
@@ -63,6 +63,33 @@ fn sums_longer_than_a_driver_loops() {
     } else {
         assert!(refused.is_ok());
     }
+}
+
+/// 2:4 with a pattern per row has a loop inside of the one over k. The sum of the longest k that is planned is whole.
+#[test]
+fn sums_of_sparse_rows_longer_than_a_driver_loops() {
+    let problem = |k_in| NmMatvec::new(1, 8, k_in, Nm::TWO_FOUR);
+    let is_planned = |k_in| gpu().plan_blocking(&problem(k_in)).is_ok();
+    // In steps of whole words of codes; f32 counts to 2^24.
+    let (mut planned, mut refused) = (1_usize, (1 << 24) / 128);
+    while refused - planned > 1 {
+        let middle = planned.midpoint(refused);
+        if is_planned(128 * middle) {
+            planned = middle;
+        } else {
+            refused = middle;
+        }
+    }
+    let k_in = 128 * planned;
+    let llvmpipe = gpu().adapter().name.starts_with("llvmpipe");
+    assert_eq!(llvmpipe, k_in < 1 << 23, "{k_in} columns");
+    let plan = gpu().plan_blocking(&problem(k_in)).unwrap();
+    let w = Matrix::new(8, k_in, vec![1.0_f32; 8 * k_in]);
+    let w = gpu().upload_nm(&NmMatrix::prune(&w, Nm::TWO_FOUR).unwrap());
+    let x = gpu().upload(&Matrix::new(1, k_in, vec![1.0_f32; k_in]));
+    let y = run::<f32>(gpu(), &plan, &w.unwrap(), &x.unwrap(), 8, &[0]);
+    let half = f64::from(u32::try_from(k_in / 2).unwrap());
+    assert_eq!(y, [half; 8], "{k_in} columns");
 }
 
 /// The second kernel loops over the parts, once for each of the two sums that an invocation adds up.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::ConfigError;
-use crate::counting::ENTRY;
+use crate::counting::LOOP_ENTRY;
 use crate::kernel::{Kernel, PLAIN_LANES};
 use crate::xattention_rules::{XAttentionRules, check_groups};
 
@@ -35,9 +35,9 @@ impl XAttentionReduceKernel {
         let parts = blocks.saturating_mul(width).div_ceil(PLAIN_LANES) + 2 * PLAIN_LANES / width;
         let whole = blocks
             .div_ceil(PLAIN_LANES)
-            .saturating_mul(width + 1 + ENTRY);
+            .saturating_mul(width + 1 + LOOP_ENTRY);
         self.chunks()
-            .saturating_mul(whole.saturating_add(parts + 1 + 4 * ENTRY))
+            .saturating_mul(whole.saturating_add(parts + 1 + 4 * LOOP_ENTRY))
     }
 
     /// Times that a workgroup handles query groups.

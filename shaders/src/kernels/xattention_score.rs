@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::Error;
 
 use crate::config_error::ConfigError;
-use crate::counting::{ENTRY, times};
+use crate::counting::{LOOP_ENTRY, times};
 use crate::kernel::Kernel;
 use crate::tile::Tile;
 use crate::xattention_rules::{XAttentionRules, check_groups};
@@ -41,7 +41,8 @@ impl XAttentionScoreKernel {
 
     /// Rounds of all loops of an invocation together, where a group has `steps` times four k. With a tile of no rows more than any driver runs.
     pub const fn loop_rounds(&self, steps: usize) -> usize {
-        self.tiles().saturating_mul(steps.saturating_add(1 + ENTRY))
+        self.tiles()
+            .saturating_mul(steps.saturating_add(1 + LOOP_ENTRY))
     }
 
     /// Rows of a tile: as few as cover the groups of a workgroup in that many tiles; none where there are no groups.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config_error::{ConfigError, require};
-use crate::counting::ENTRY;
+use crate::counting::LOOP_ENTRY;
 use crate::kernel::Kernel;
 use crate::xattention_rules::XAttentionRules;
 
@@ -42,7 +42,8 @@ impl XAttentionSelectKernel {
         if row_lanes == 0 {
             return usize::MAX;
         }
-        let pass = (blocks / row_lanes).saturating_add(row_lanes.saturating_add(2 + 2 * ENTRY));
+        let pass =
+            (blocks / row_lanes).saturating_add(row_lanes.saturating_add(2 + 2 * LOOP_ENTRY));
         Self::passes(blocks).saturating_mul(pass)
     }
 }

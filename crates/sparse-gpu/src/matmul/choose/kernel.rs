@@ -1,7 +1,7 @@
 //! The kernels that a plan may run, each with its tile.
 
 use sparse_core::DType;
-use sparse_shaders::{CooperativeTile, MatvecKernel, Tile, Walk};
+use sparse_shaders::{CooperativeTile, LOOP_ENTRY, MatvecKernel, Tile, Walk};
 
 use crate::matmul::layout::WORD_WEIGHTS;
 use crate::matmul::problem::Tier;
@@ -35,13 +35,13 @@ impl MatvecTile {
     /// a round.
     pub(crate) fn loop_rounds(self, walk: Walk, steps: usize) -> usize {
         let rounds_of_step = match walk {
-            // Itself, and four stored weights a round.
-            Walk::NmSelect { .. } => 1 + WORD_WEIGHTS / 4,
+            // Itself, and a loop that takes four stored weights a round.
+            Walk::NmSelect { .. } => 1 + WORD_WEIGHTS / 4 + LOOP_ENTRY,
             _ => 1,
         };
         let slices = self.kernel(walk).slices();
         steps.div_ceil(slices) * rounds_of_step
-            + (self.rows * self.panel).div_ceil(self.lanes) * (slices + 1)
+            + (self.rows * self.panel).div_ceil(self.lanes) * (slices + 1 + LOOP_ENTRY)
     }
 }
 
