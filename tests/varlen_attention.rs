@@ -241,6 +241,26 @@ fn operands_above_a_binding_go_in_slices_of_items() {
     );
 }
 
+/// One long item among thousands of short ones: where its keys have to be divided, every query has sums of every part.
+#[test]
+fn sums_that_cannot_be_bound_are_refused() {
+    let mut lengths = vec![(1, 1); 20_000];
+    lengths[7] = (1, 200_000);
+    let problem = VarlenAttention::new(shape(&lengths, 8, 1, 64));
+    let planned = gpu().plan_blocking(&problem);
+    if gpu().adapter().name.starts_with("llvmpipe") {
+        let error = planned.unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "sums of varlen_attention with 20000 queries in all, whose keys are divided, needs bindings of "
+            ) && error.ends_with("or split the items over several plans"),
+            "{error}"
+        );
+    } else {
+        assert!(planned.is_ok());
+    }
+}
+
 #[test]
 fn impossible_problems_say_what_is_possible() {
     let good = problem(&[(4, 4)], DIRECT);

@@ -8,10 +8,10 @@ use crate::{AdapterClass, BlockAttention, Gpu};
 /// Queries of a head up to which a problem has few: twice as many fill the smallest tile of the other kernels.
 const MOST_QUERIES: usize = 8;
 
-/// Keys of a part, at least: a workgroup reads q and leaves sums whatever its keys are.
+/// Keys for each part, at least: a workgroup reads q and leaves sums whatever its keys are.
 const FEWEST_KEYS: usize = 256;
 
-/// Tokens that a kernel without a mask takes as a block: a multiple of every step, and the shortest part.
+/// Tokens that a kernel without a mask takes as a block: a multiple of the steps of default tiles, and the shortest part.
 const BLOCK_WITHOUT_MASK: usize = 256;
 
 /// Workgroups for which a GPU's keys are divided: several for each of its cores, of which large ones have more than a hundred.
@@ -138,11 +138,11 @@ pub(crate) fn division(
     }
 }
 
-/// Parts of `k_len` keys in whole blocks: `wanted` of them, or fewer and longer ones, but none longer than `runs` allows.
+/// Parts of `k_len` keys in whole blocks: `wanted` of them, or fewer and longer ones, but none longer than `runs` allows. The last has what is left.
 fn parts(k_len: usize, block: usize, wanted: usize, runs: impl Fn(usize) -> bool) -> usize {
     let blocks = k_len.div_ceil(block).max(1);
     let mut of_part = blocks
-        .div_ceil(wanted.max(1))
+        .div_ceil(wanted.min(k_len / FEWEST_KEYS).max(1))
         .max(FEWEST_KEYS.div_ceil(block))
         .min(blocks);
     while of_part > 1 && !runs(of_part.saturating_mul(block)) {
@@ -163,7 +163,9 @@ mod tests {
         assert_eq!(parts(8192, 256, 1, any), 1);
         assert_eq!(parts(8192, 256, 512, any), 32, "256 keys each");
         assert_eq!(parts(8192, 32, 512, any), 32);
-        assert_eq!(parts(300, 256, 512, any), 2);
+        assert_eq!(parts(511, 256, 512, any), 1);
+        assert_eq!(parts(512, 256, 512, any), 2);
+        assert_eq!(parts(700, 32, 512, any), 2, "384 and 316 keys");
         assert_eq!(parts(0, 256, 512, any), 1);
         // 64 blocks in 50 parts are 32 parts of two blocks: none is empty.
         assert_eq!(parts(64 * 256, 256, 50, any), 32);

@@ -5,7 +5,7 @@ use std::f64::consts::LOG2_E;
 use crate::Error;
 
 /// Numbers that are positive, finite and not subnormal in f32, their products with `log2(e)` too.
-const POSSIBLE: &str = "give 1e-38 to 2e38";
+const POSSIBLE: &str = "give 1.2e-38 to 2e38";
 
 /// The two factors of a score, in powers of two.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,7 +109,7 @@ mod tests {
     fn a_refusal_says_what_is_possible_and_that_is() {
         assert_eq!(
             refused(3e38, None),
-            "test: softmax scale 3e38 is beyond what the kernels multiply by in f32; give 1e-38 to 2e38, or leave it out for \
+            "test: softmax scale 3e38 is beyond what the kernels multiply by in f32; give 1.2e-38 to 2e38, or leave it out for \
              1 / sqrt(head_dim)"
         );
         for number in [1.2e-38, 2e38] {

@@ -81,7 +81,7 @@ pub struct BlockAttention {
     pub layout: TokenLayout,
     /// Tokens that each item of k and v has room for, as in a cache that fills; what lies behind `k_len` is not read. None: `k_len`.
     pub k_capacity: Option<usize>,
-    /// In which order rows of blocks start; none: by weight where a mask or head kinds make rows differ and there are enough of them.
+    /// In which order rows of blocks start; none: by weight where a mask or head kinds make rows differ, there are enough of them, and queries are not few.
     pub order: Option<RowOrder>,
     /// How a workgroup divides its queries; none: chosen by the plan.
     pub tile: Option<AttentionTile>,

@@ -236,6 +236,7 @@ impl Problem for VarlenAttention {
                 out: storage(out),
             };
             let rows = shape.q_heads() * shape.q().total();
+            self.check_sums(gpu, rows * division.parts)?;
             Some(Merge::plan(gpu, description, rows, division.parts).await?)
         } else {
             None

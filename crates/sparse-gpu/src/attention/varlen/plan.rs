@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use super::slices::{ItemBytes, tokens};
 use crate::attention::check;
+use crate::attention::merge::Merge;
 use crate::counting::check_countable;
 use crate::ops::varlen_attention::{OPERATION, VarlenAttention};
 use crate::window::{too_large_to_bind, window_bytes};
 use crate::{BlockAttention, Error, Gpu};
+
+const INSTEAD: &str = "split the items over several plans";
 
 impl VarlenAttention {
     /// The problem of the longest item.
@@ -42,6 +45,19 @@ impl VarlenAttention {
         )
     }
 
+    /// Refuses more rows of sums, of all parts of all queries, than can be bound.
+    pub(crate) fn check_sums(&self, gpu: &Gpu, rows: usize) -> Result<(), Error> {
+        let bytes = (rows as u64).saturating_mul(Merge::bytes_of_sums(self.shape.head_dim()));
+        if bytes <= window_bytes(gpu) {
+            return Ok(());
+        }
+        let what = format!(
+            "sums of {OPERATION} with {} queries in all, whose keys are divided,",
+            self.shape.q().total()
+        );
+        Err(too_large_to_bind(gpu, what, bytes, INSTEAD))
+    }
+
     /// Ranges of items that can be bound at once.
     pub(crate) fn slices(&self, gpu: &Gpu, converts: bool) -> Result<Vec<Range<usize>>, Error> {
         let shape = &self.shape;
@@ -60,14 +76,13 @@ impl VarlenAttention {
             },
         };
         let limit = window_bytes(gpu);
-        let instead = "split the items over several plans";
         let lse = 4 * (shape.q_heads() * shape.q().total()) as u64;
         if lse > limit {
             let what = format!(
                 "lse of {OPERATION} with {} queries in all",
                 shape.q().total()
             );
-            return Err(too_large_to_bind(gpu, what, lse, instead));
+            return Err(too_large_to_bind(gpu, what, lse, INSTEAD));
         }
         bytes.slices(shape, limit).map_err(|item| {
             let one = item..item + 1;
@@ -78,7 +93,7 @@ impl VarlenAttention {
             let needs = (q_len as u64 * bytes.query)
                 .max(k_len as u64 * bytes.key)
                 .max(bytes.mask);
-            too_large_to_bind(gpu, what, needs, instead)
+            too_large_to_bind(gpu, what, needs, INSTEAD)
         })
     }
 }

@@ -41,7 +41,7 @@ fn check_scale(scale: f32, layout: &XAttentionLayout) -> Result<(), Error> {
         return Ok(());
     }
     let reason = format!(
-        "softmax scale {:?} over norm {:?} is beyond what the kernels multiply by in f32; it may be 1e-38 to 3e38, and a norm of 1 is usual",
+        "softmax scale {:?} over norm {:?} is beyond what the kernels multiply by in f32; it may be 1.2e-38 to 3e38, and a norm of 1 is usual",
         layout.scale(),
         layout.options().norm
     );
