@@ -9,7 +9,7 @@ mod support;
 use sparse_core::attention::HeadKind;
 use sparse_core::{BlockMask, DType};
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention, GpuTensor, RowOrder, TokenLayout};
-use support::attention::{Case, DIRECT, TILES, attention_shape, scattered};
+use support::attention::{Case, DIRECT, FEW, TILES, attention_shape, scattered};
 use support::gpu::{gpu, poisoned, submit};
 
 /// Six query heads in two items, two key heads each, blocks of 32.
@@ -68,6 +68,23 @@ fn windows_can_be_ordered_too() {
         ..problem(100, 100, DIRECT)
     };
     Case::new(&dense, None).check();
+}
+
+/// Workgroups of few queries without a mask count blocks of their own and take several heads: a list of rows would leave some out.
+#[test]
+fn few_queries_without_a_mask_start_by_position() {
+    for (kv_heads, tile) in [(8, None), (2, None), (8, Some(FEW))] {
+        let problem = BlockAttention {
+            order: Some(RowOrder::ByWeight),
+            tile,
+            ..BlockAttention::new(attention_shape(1, 8, kv_heads, 8, 4096, 64))
+        };
+        Case::new(&problem, None).check();
+        let plan = gpu().plan_blocking(&problem).unwrap();
+        assert!(plan.row_order().is_none());
+        let explanation = plan.explain().to_string();
+        assert!(explanation.contains("start by position"), "{explanation}");
+    }
 }
 
 /// The order in which the first `rows` rows of the last slice of heads start, where operands hold no numbers.
@@ -210,9 +227,10 @@ fn long_masks_are_ordered_unless_they_are_small() {
 #[test]
 fn more_tiles_than_can_be_numbered_are_refused() {
     let problem = BlockAttention {
-        block: 1 << 30,
+        block: 1 << 16,
+        masked: true,
         order: Some(RowOrder::ByWeight),
-        ..BlockAttention::new(attention_shape(1000, 1, 1, 1, 1, 4))
+        ..BlockAttention::new(attention_shape(1 << 16, 1, 1, 1, 1, 4))
     };
     let error = gpu().plan_blocking(&problem).unwrap_err().to_string();
     assert!(error.contains("take shorter blocks"), "{error}");

@@ -138,6 +138,11 @@ impl BlockAttention {
             }
         };
         match self.order {
+            // Its workgroups count blocks of their own and take several heads, which a list of rows would leave out.
+            Some(RowOrder::ByWeight) if walk == BlockWalk::All && is_few(tile) => {
+                notes.push("rows of blocks start by position: few queries without a mask have nothing to sort".to_owned());
+                return Ok(RowOrder::ByPosition);
+            }
             Some(RowOrder::ByWeight) => return possible().map(|()| RowOrder::ByWeight),
             Some(RowOrder::ByPosition) => return Ok(RowOrder::ByPosition),
             None => {}
