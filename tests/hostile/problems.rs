@@ -4,8 +4,8 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BsrMatrix, Nm, NmMatrix};
 use sparse_gpu::{
-    AttentionTile, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, NmVariant, Policy, Tile,
-    Transposed, XAttention, XAttentionScore,
+    AttentionTile, Batch, BlockAttention, BsrMatmul, DenseMatmul, NmMatmul, NmVariant, Policy,
+    Tile, Transposed, XAttention, XAttentionScore,
 };
 
 use crate::support::attention::attention_shape;
@@ -85,6 +85,18 @@ fn strips_and_blocks_longer_than_the_weights_cost_nothing() {
             )
         );
     }
+}
+
+/// Nothing is computed, and sizes are counted all the same: four bytes for each of nearly 2^64 tokens are too many for a u64.
+#[test]
+fn products_without_elements_have_any_number_of_tokens() {
+    let most = u32::MAX as usize;
+    let problem = DenseMatmul {
+        batch: Batch::Shared(most),
+        split_k: Some(2),
+        ..DenseMatmul::new(most, 0, 0)
+    };
+    gpu().plan_blocking(&problem).unwrap();
 }
 
 #[test]

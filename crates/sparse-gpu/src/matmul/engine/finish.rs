@@ -40,7 +40,8 @@ impl Finish {
         output: Output,
     ) -> Result<Self, Error> {
         let kernel = gpu.compile(&MatmulFinishKernel { output }).await?;
-        let bytes = (4 * schedule.chunk_tokens as u64)
+        let bytes = 4_u64
+            .saturating_mul(schedule.chunk_tokens as u64)
             .saturating_mul(schedule.problem.n_out as u64)
             .saturating_mul(schedule.parts.count as u64);
         Ok(Self {
