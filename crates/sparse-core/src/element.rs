@@ -75,6 +75,15 @@ impl std::fmt::Display for DType {
 }
 
 /// A number that matrices and tensors can hold: `f32`, [`struct@f16`] or [`bf16`].
+///
+/// ```
+/// use sparse_core::half::f16;
+/// use sparse_core::{DType, Element, Matrix};
+///
+/// let halves = Matrix::new(1, 2, vec![f16::ONE, f16::from_f32(0.5)]);
+/// assert_eq!(f16::DTYPE, DType::F16);
+/// assert_eq!(halves.cast::<f32>().data(), [1.0, 0.5]);
+/// ```
 pub trait Element: bytemuck::Pod + PartialEq + std::fmt::Debug + Send + Sync + 'static {
     /// The storage type.
     const DTYPE: DType;

@@ -24,6 +24,9 @@ pub mod synthetic;
 mod tensor;
 pub mod xattention;
 
+/// `half::f16` and `half::bf16` are the half-width elements; a program whose own `half` has another version takes them from here.
+pub use half;
+
 pub use bsr::{BlockSelection, BsrError, BsrMatrix};
 pub use element::{DType, Element};
 pub use mask::{BlockGrid, BlockMask, MaskError};

@@ -2,6 +2,7 @@
 //! quarter of its density. Without arguments it makes a small file first.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sparse_gpu::sparse_core::half::f16;
 use sparse_gpu::sparse_core::prune::BlockBudget;
 use sparse_gpu::sparse_core::synthetic::normal_matrix;
 use sparse_gpu::sparse_core::{BsrMatrix, DType, Matrix};
@@ -70,7 +71,7 @@ fn matrix(view: &TensorView<'_>) -> Result<Matrix<f32>, Box<dyn std::error::Erro
         Dtype::F16 => view
             .data()
             .chunks_exact(2)
-            .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
+            .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
             .collect(),
         other => {
             return Err(format!("storage type {other:?} is not read here; f32 and f16 are").into());
