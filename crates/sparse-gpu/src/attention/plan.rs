@@ -20,17 +20,17 @@ use crate::{Error, Gpu, TokenLayout};
 const MOST_SCRATCH_BYTES: u64 = 64 << 20;
 
 impl BlockAttention {
-    /// Checks the numbers.
-    pub(crate) fn check_numbers(&self) -> Result<(), Error> {
+    /// Checks the numbers, in the name of the operation that the caller asked for.
+    pub(crate) fn check_numbers(&self, operation: &'static str) -> Result<(), Error> {
         let shape = self.shape;
         let (head_dim, q_heads) = (shape.head_dim(), shape.q_heads());
         let kinds = self.head_kinds.as_deref();
         let (block, masked) = (self.block, self.masked);
-        check::numbers(OPERATION, head_dim, block, kinds, q_heads, masked)?;
-        check::capacity(OPERATION, self.k_capacity, shape.k_len())?;
+        check::numbers(operation, head_dim, block, kinds, q_heads, masked)?;
+        check::capacity(operation, self.k_capacity, shape.k_len())?;
         let [q_shape, kv_shape] = self.tensor_shapes();
         check_countable(
-            OPERATION,
+            operation,
             &[
                 ("q", &q_shape),
                 ("k", &kv_shape),

@@ -151,7 +151,7 @@ impl Problem for BlockAttention {
     type Plan = BlockAttentionPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<BlockAttentionPlan, Error> {
-        self.check_numbers()?;
+        self.check_numbers(OPERATION)?;
         let shape = self.shape;
         let (head_dim, k_len) = (shape.head_dim(), shape.k_len());
         let scale = self.scale.unwrap_or_else(|| shape.default_scale());

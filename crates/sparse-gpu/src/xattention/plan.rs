@@ -39,7 +39,7 @@ impl XAttentionPlan {
     pub(crate) async fn new(gpu: &Gpu, problem: &XAttention) -> Result<Self, Error> {
         let layout = problem.options.layout(problem.shape)?;
         // What attention would refuse is refused before anything is computed from it.
-        problem.dense_attention().check_numbers()?;
+        problem.dense_attention().check_numbers(OPERATION)?;
         Error::check_tile(OPERATION, problem.score_tile)?;
         let model = match problem.policy {
             Policy::Sparse => CostModel::of_class(gpu.class()),
