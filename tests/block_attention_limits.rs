@@ -37,7 +37,7 @@ fn a_head_above_a_binding_is_unavailable() {
     let text = error.to_string();
     assert!(matches!(error, Error::Unavailable { .. }), "{text}");
     assert!(
-        text.contains("k_len = 150000") && text.contains("merge"),
+        text.contains("k_len = 150000") && text.contains("weighted by exp(lse)"),
         "{text}"
     );
 }

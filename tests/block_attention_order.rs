@@ -283,4 +283,10 @@ fn token_major_operands_above_a_binding_go_in_whole_items() {
         error.contains("of 2 head(s)") && error.contains("needs bindings of 203200000 bytes"),
         "{error}"
     );
+    assert!(error.contains("take TokenLayout::HeadMajor"), "{error}");
+    let by_head = BlockAttention {
+        layout: TokenLayout::HeadMajor,
+        ..wide
+    };
+    gpu().plan_blocking(&by_head).unwrap();
 }

@@ -25,8 +25,10 @@
 //!
 //! # Limits
 //!
-//! WebGPU's default limits are enough. Operands above the binding limit are bound window by window, grids above 65 535 workgroups are
-//! folded, long dispatches are cut. An operand has fewer than 2^32 elements.
+//! WebGPU's default limits are enough. Operands above the binding limit are bound window by window: rows of weights, tokens of activations, single
+//! heads of attention. What has no such parts has to fit, and a plan says so where it does not: an item of token-major attention
+//! ([`TokenLayout::TokenMajor`]) or of packed sequences ([`VarlenAttention`]), with all its heads. Grids above 65 535 workgroups are folded, long
+//! dispatches are cut. An operand has fewer than 2^32 elements.
 #![warn(clippy::print_stdout)]
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 

@@ -108,7 +108,14 @@ impl BlockAttention {
                 );
                 let key_heads = step.div_ceil(bytes.heads_per_key_head.max(1)) as u64;
                 let needs = (step as u64 * bytes.query).max(key_heads * bytes.key);
-                let instead = "split the sequence and merge the parts by their lse";
+                let instead = match self.layout {
+                    TokenLayout::HeadMajor => {
+                        "split the queries over several plans, or the keys: outputs of their parts are weighted by exp(lse), in a kernel of the program's own"
+                    }
+                    TokenLayout::TokenMajor => {
+                        "take TokenLayout::HeadMajor, of which single heads are bound where token-major items are bound whole"
+                    }
+                };
                 too_large_to_bind(gpu, what, needs, instead)
             })
     }

@@ -40,7 +40,7 @@ pub enum TokenLayout {
     /// `[batch, heads, tokens, head_dim]`: each head is a matrix of its own.
     #[default]
     HeadMajor,
-    /// `[batch, tokens, heads, head_dim]`: all heads of a token lie side by side, as projections write them.
+    /// `[batch, tokens, heads, head_dim]`: all heads of a token lie side by side, as projections write them. An item of the batch is bound whole.
     TokenMajor,
 }
 
