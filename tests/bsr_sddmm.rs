@@ -229,6 +229,16 @@ fn what_does_not_fit_is_refused() {
         plan_error(BsrSddmm::new(2, 40_000_000, 8, (4, 4)))
             .contains("request a larger max_storage_buffer_binding_size")
     );
+    let one_block = |side| BsrSddmm::new(4, side, side, (8192, 8192));
+    let message = plan_error(one_block(8));
+    assert!(
+        message.starts_with(
+            "bsr_sddmm: one block needs bindings of 268435456 bytes, the device has bindings of "
+        ) && message.ends_with(" or use smaller blocks"),
+        "{message}"
+    );
+    // Without elements there is no block.
+    gpu().plan_blocking(&one_block(0)).unwrap();
     let plan = gpu().plan_blocking(&problem).unwrap();
     let tensor = |rows, cols| gpu().empty_tensor(&[rows, cols], DType::F32).unwrap();
     let full = |n, block| {

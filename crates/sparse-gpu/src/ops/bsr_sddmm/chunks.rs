@@ -75,12 +75,21 @@ impl Sums {
     }
 }
 
-pub(super) fn block_too_large(gpu: &Gpu, bytes: u64) -> Error {
+fn block_too_large(gpu: &Gpu, bytes: u64) -> Error {
     let what = format!("{OPERATION}: one block");
     too_large_to_bind(gpu, what, bytes, "use smaller blocks")
 }
 
 impl BsrSddmm {
+    /// Refuses blocks of which not one can be bound, where the result can have any.
+    pub(super) fn check_block(&self, gpu: &Gpu) -> Result<(), Error> {
+        let bytes = block_bytes(self.block, self.types.w);
+        if self.n_out == 0 || self.k_in == 0 || bytes <= window_bytes(gpu) {
+            return Ok(());
+        }
+        Err(block_too_large(gpu, bytes))
+    }
+
     /// Tokens of which dy and x can each be bound at once and whose products one loop can sum. All of them, or as many as let every chunk
     /// start where a binding may.
     pub(super) fn chunk_tokens(&self, gpu: &Gpu) -> Result<usize, Error> {

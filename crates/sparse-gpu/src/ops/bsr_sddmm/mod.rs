@@ -94,6 +94,7 @@ impl Problem for BsrSddmm {
 
     async fn plan(&self, gpu: &Gpu) -> Result<BsrSddmmPlan, Error> {
         self.check()?;
+        self.check_block(gpu)?;
         let description = self.kernel(gpu.is_software());
         let chunk_tokens = self.chunk_tokens(gpu)?;
         let mut notes = Vec::new();

@@ -5,7 +5,6 @@ use std::ops::Range;
 use sparse_core::DType;
 use sparse_shaders::{MatmulFinishKernel, SddmmKernel};
 
-use super::chunks::block_too_large;
 use super::{BsrSddmm, BsrSddmmPlan, OPERATION};
 use crate::bsr::GpuBsr;
 use crate::counting::word;
@@ -34,11 +33,8 @@ impl BsrSddmmPlan {
     ) -> Result<(), Error> {
         self.check_operands(dy, x, out)?;
         let block_bytes = (out.block_stride() * out.dtype().bytes()) as u64;
-        // The list of places is bound in the same runs as the values.
-        let mut fit = fit_in_window(&self.gpu, block_bytes.max(PLACE_BYTES));
-        if fit == 0 {
-            return Err(block_too_large(&self.gpu, block_bytes));
-        }
+        // The list of places is bound in the same runs as the values. Planning has refused larger blocks where there are any.
+        let mut fit = fit_in_window(&self.gpu, block_bytes.max(PLACE_BYTES)).max(1);
         if let Some(sums) = &self.sums {
             fit = fit.min(sums.blocks);
         }
