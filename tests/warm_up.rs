@@ -164,4 +164,13 @@ fn planning_and_warming_up_are_tasks_that_can_move() {
     let (problem, problems) = (nm(70), several());
     movable(problem.plan(gpu()));
     movable(gpu().warm_up(&problems));
+    // A task that owns all it needs outlives whoever starts it.
+    let gpu = fresh();
+    let task = async move {
+        let problems = several();
+        gpu.plan(&problem).await.map(drop)?;
+        gpu.warm_up(&problems).await
+    };
+    let compiled = std::thread::spawn(|| pollster::block_on(task));
+    assert_eq!(compiled.join().unwrap().unwrap().problems, 6);
 }

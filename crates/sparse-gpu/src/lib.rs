@@ -16,7 +16,7 @@
 //! `plan.explain()` tells which kernel, which tile, and why.
 //!
 //! Planning, opening a device and reading back are async, because browsers allow nothing else; those that most programs need have a `_blocking`
-//! twin on native platforms.
+//! twin on native platforms. There a poll of planning or warming up compiles on the thread that polls, and returns when it is done.
 //!
 //! # Numbers
 //!

@@ -53,13 +53,13 @@ impl<'p> WarmUp<'p> {
 
     /// And `problem`.
     #[must_use]
-    pub fn with<P: Problem + Sync + 'p>(mut self, problem: P) -> Self {
+    pub fn with<P: Problem + Send + Sync + 'p>(mut self, problem: P) -> Self {
         self.add(problem);
         self
     }
 
     /// Adds `problem`.
-    pub fn add<P: Problem + Sync + 'p>(&mut self, problem: P) {
+    pub fn add<P: Problem + Send + Sync + 'p>(&mut self, problem: P) {
         self.problems.push(Box::new(problem));
     }
 
@@ -75,12 +75,12 @@ impl<'p> WarmUp<'p> {
 }
 
 /// A problem whose plan nobody wants.
-trait Compile: Sync {
+trait Compile: Send + Sync {
     fn compile<'a>(&'a self, gpu: &'a Gpu)
     -> Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
 }
 
-impl<P: Problem + Sync> Compile for P {
+impl<P: Problem + Send + Sync> Compile for P {
     fn compile<'a>(
         &'a self,
         gpu: &'a Gpu,
@@ -92,6 +92,20 @@ impl<P: Problem + Sync> Compile for P {
 impl Gpu {
     /// Compiles the kernels of `problems`, so that [`Gpu::plan`] finds them: on native platforms in as many threads as there are processors,
     /// in browsers one after the other. Plans are made as [`Gpu::plan`] makes them and dropped, scratch memory included.
+    ///
+    /// On native platforms nothing is awaited: the first poll returns when all is compiled, and compiles too. A program whose executor must not wait
+    /// for that gives the future, which is `Send` with the problems that it owns, to a thread that may:
+    ///
+    /// ```no_run
+    /// # use sparse_gpu::{DenseMatmul, Gpu, WarmUp};
+    /// # let gpu = Gpu::new_blocking()?;
+    /// let warming = std::thread::spawn({
+    ///     let gpu = gpu.clone();
+    ///     move || gpu.warm_up_blocking(&WarmUp::new().with(DenseMatmul::new(256, 4096, 1024)))
+    /// });
+    /// # let _ = warming;
+    /// # Ok::<(), sparse_gpu::Error>(())
+    /// ```
     ///
     /// Kernels are kept by the device and its clones. A clone whose tiles differ ([`Gpu::with_tiles`]) wants other kernels: warm up the one
     /// that plans.

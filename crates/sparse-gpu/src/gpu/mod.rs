@@ -55,6 +55,9 @@ struct Inner {
 impl Gpu {
     /// Chooses kernels and tiles for `problem`, compiles them and allocates their scratch memory.
     ///
+    /// Drivers of native platforms compile while they are called: there the thread that polls the future compiles, for up to seconds where a kernel is
+    /// new. The future is `Send`; [`Gpu::warm_up`] compiles ahead, on threads of its own.
+    ///
     /// # Errors
     /// [`Error::InvalidProblem`], [`Error::XAttention`], [`Error::Unavailable`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Kernel`].
     pub async fn plan<P: Problem>(&self, problem: &P) -> Result<P::Plan, Error> {
