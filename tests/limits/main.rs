@@ -11,6 +11,7 @@ mod long_strips;
 mod nm_weights;
 mod refusals;
 mod rounding;
+mod uploads;
 
 use sparse_core::bounds::compare;
 use sparse_core::matmul::dense_matmul_tokens;

@@ -1,8 +1,33 @@
 //! Buffers: allocating them, and writing to them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use sparse_core::Element;
 
 use crate::{Error, Gpu, GpuTensor};
+
+/// Bytes that uploads leave in staging memory at most, until the device has copied them.
+const MOST_STAGED_BYTES: u64 = 64 << 20;
+
+/// Bytes of a piece of an upload.
+const PIECE_BYTES: usize = 16 << 20;
+
+/// Bytes written to a queue since the last submission that was made for them.
+#[derive(Debug, Default)]
+pub(crate) struct Staged(AtomicU64);
+
+impl Staged {
+    /// Counts bytes that have been written; whether it is time to submit.
+    fn add(&self, bytes: u64) -> bool {
+        let sum = self.0.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let full = sum >= MOST_STAGED_BYTES;
+        if full {
+            // What other threads add meanwhile they have written before, and it goes with the same submission.
+            self.0.store(0, Ordering::Relaxed);
+        }
+        full
+    }
+}
 
 impl Gpu {
     /// A buffer of at least `bytes`, rounded up so that every binding of it is legal, which the host may write.
@@ -96,17 +121,42 @@ impl Gpu {
         created.map_err(|error| lost(error.to_string()))
     }
 
-    /// Writes `bytes` to the start of `buffer`, padding the last word with zeros.
-    pub(crate) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
-        let whole = bytes.len() / 4 * 4;
-        if whole > 0 {
-            self.queue().write_buffer(buffer, 0, &bytes[..whole]);
+    /// Writes `bytes`, of `what`, to the start of `buffer`, padding the last word with zeros.
+    pub(crate) fn write(
+        &self,
+        what: &str,
+        buffer: &wgpu::Buffer,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        for (at, piece) in words.chunks(PIECE_BYTES).enumerate() {
+            self.write_piece(what, buffer, at as u64 * PIECE_BYTES as u64, piece)?;
         }
-        if whole < bytes.len() {
-            let mut word = [0; 4];
-            word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.queue().write_buffer(buffer, whole as u64, &word);
+        if rest.is_empty() {
+            return Ok(());
         }
+        let mut word = [0; 4];
+        word[..rest.len()].copy_from_slice(rest);
+        self.write_piece(what, buffer, words.len() as u64, &word)
+    }
+
+    /// wgpu copies what is written into staging memory, and frees that when a submission made afterwards has run and the next one is made: a program
+    /// that uploads a model before it computes anything would have it twice. An empty submission takes all writes along.
+    fn write_piece(
+        &self,
+        what: &str,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        piece: &[u8],
+    ) -> Result<(), Error> {
+        let bytes = piece.len() as u64;
+        self.checked(what, bytes, || {
+            self.queue().write_buffer(buffer, offset, piece);
+            if self.staged().add(bytes) {
+                self.queue().submit([]);
+            }
+            Ok(())
+        })
     }
 
     /// Rows of `row_len` values, each padded with zeros to a multiple of 4 so that kernels load vec4s.
@@ -134,7 +184,33 @@ impl Gpu {
 
     pub(crate) fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer, Error> {
         let buffer = self.allocate(what, bytes.len() as u64, GpuTensor::USAGES)?;
-        self.write(&buffer, bytes);
+        self.write(what, &buffer, bytes)?;
         Ok(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test can use up the memory of a device; a buffer that is gone is refused by wgpu in the same place.
+    #[test]
+    fn what_wgpu_says_of_a_write_is_told_to_the_caller() {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        let gpu = Gpu::from_device(device, queue).unwrap();
+        let buffer = gpu.allocate("seven bytes", 7, GpuTensor::USAGES).unwrap();
+        let write = || gpu.write("seven bytes", &buffer, &[1; 7]);
+        assert_eq!(write(), Ok(()));
+        buffer.destroy();
+        let error = write().unwrap_err().to_string();
+        assert!(error.contains("seven bytes"), "{error}");
+        assert!(error.contains("destroyed"), "{error}");
+    }
+
+    #[test]
+    fn a_submission_is_due_whenever_enough_has_been_written() {
+        let (staged, half) = (Staged::default(), MOST_STAGED_BYTES / 2);
+        let due = [half - 1, half, 1, half, half, MOST_STAGED_BYTES, 0].map(|n| staged.add(n));
+        assert_eq!(due, [false, false, true, false, true, true, false]);
     }
 }

@@ -181,11 +181,18 @@ impl<T: Element> DenseSource for Tensor<T> {
 impl Gpu {
     /// Copies a dense matrix or tensor to the GPU.
     ///
+    /// The numbers are in memory of wgpu's when this returns, and reach the device with the next submission; after every 64 MiB of uploads, of this
+    /// and the other `upload` functions, an empty one is made, so that memory for a model is not needed twice.
+    ///
     /// # Errors
     /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn upload<S: DenseSource>(&self, source: &S) -> Result<GpuTensor, Error> {
         let tensor = self.empty_tensor(&source.shape(), S::Element::DTYPE)?;
-        self.write(tensor.buffer(), bytemuck::cast_slice(source.data()));
+        self.write(
+            "tensor",
+            tensor.buffer(),
+            bytemuck::cast_slice(source.data()),
+        )?;
         Ok(tensor)
     }
 

@@ -12,6 +12,7 @@ use sparse_shaders::{MatrixSize, Words};
 use crate::adapter::AdapterSummary;
 use crate::cooperative;
 use crate::kernel_cache::KernelCache;
+use crate::memory::Staged;
 use crate::problem::Problem;
 use crate::uniforms::UniformCache;
 use crate::{AdapterClass, Error, TileTable};
@@ -45,6 +46,8 @@ struct Inner {
     words: Words,
     kernels: KernelCache,
     uniforms: UniformCache,
+    /// Uploads since the last submission made for them.
+    staged: Staged,
     /// What is bound where an operand has no elements.
     empty: wgpu::Buffer,
     /// Shapes of cooperative matrices that the adapter lists, where it is known.
@@ -151,6 +154,10 @@ impl Gpu {
 
     pub(crate) fn cooperative_state(&self) -> &Mutex<cooperative::State> {
         &self.inner.cooperative
+    }
+
+    pub(crate) fn staged(&self) -> &Staged {
+        &self.inner.staged
     }
 
     pub(crate) fn empty(&self) -> &wgpu::Buffer {

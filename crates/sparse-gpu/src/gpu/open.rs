@@ -9,6 +9,7 @@ use super::{Gpu, Inner};
 use crate::adapter::{AdapterSummary, choose};
 use crate::dispatch::default_longest_dispatch;
 use crate::kernel_cache::KernelCache;
+use crate::memory::Staged;
 use crate::uniforms::UniformCache;
 use crate::{AdapterClass, Error, cooperative};
 
@@ -148,6 +149,7 @@ impl Gpu {
                 words,
                 kernels: KernelCache::default(),
                 uniforms: UniformCache::default(),
+                staged: Staged::default(),
                 empty,
                 listed_matrices,
                 cooperative: Mutex::default(),
