@@ -104,6 +104,55 @@ fn the_bound_is_not_vacuous() {
     assert!(worst > 0.125, "an eighth of the bound would do: {worst}");
 }
 
+/// The problems that the documentation of `Transposed` gives.
+#[test]
+fn gradients_of_a_layer() {
+    for [tokens, n_out, k_in] in [[5, 12, 7], [40, 33, 70]] {
+        let matrix = |rows, cols, seed| support::matmul::integers(rows, cols, seed);
+        let (w, x, dy) = (
+            matrix(n_out, k_in, 1),
+            matrix(tokens, k_in, 2),
+            matrix(tokens, n_out, 3),
+        );
+        // sum over n of a(i, n) b(n, j)
+        let product = |[rows, cols, summed]: [usize; 3],
+                       a: &dyn Fn(usize, usize) -> f32,
+                       b: &dyn Fn(usize, usize) -> f32| {
+            let at = (0..rows * cols).map(|n| (n / cols, n % cols));
+            at.map(|(i, j)| {
+                (0..summed)
+                    .map(|n| f64::from(a(i, n)) * f64::from(b(n, j)))
+                    .sum()
+            })
+            .collect::<Vec<f64>>()
+        };
+        let at = |m: &Matrix<f32>, row: usize, col: usize| m.row(row)[col];
+        let run = |problem: DenseMatmul, w: &Matrix<f32>, x: &Matrix<f32>| {
+            let plan = gpu().plan_blocking(&problem).unwrap();
+            let (w, x) = (gpu().upload(w).unwrap(), gpu().upload(x).unwrap());
+            let mut y = poisoned::<f32>(gpu(), &[problem.tokens, problem.n_out]);
+            submit(gpu(), |pass| plan.record(pass, &w, &x, &mut y).unwrap());
+            read::<f32>(gpu(), &y)
+        };
+        let dx = DenseMatmul {
+            transposed: W,
+            ..DenseMatmul::new(tokens, k_in, n_out)
+        };
+        let expected = product([tokens, k_in, n_out], &|i, n| at(&dy, i, n), &|n, j| {
+            at(&w, n, j)
+        });
+        assert_eq!(run(dx, &w, &dy), expected);
+        let dw = DenseMatmul {
+            transposed: Transposed { x: true, ..W },
+            ..DenseMatmul::new(n_out, k_in, tokens)
+        };
+        let expected = product([n_out, k_in, tokens], &|i, n| at(&dy, n, i), &|n, j| {
+            at(&x, n, j)
+        });
+        assert_eq!(run(dw, &x, &dy), expected);
+    }
+}
+
 #[test]
 fn with_everything_else() {
     for (format, shape) in [

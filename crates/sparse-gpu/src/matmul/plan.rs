@@ -31,6 +31,9 @@ impl MatmulPlan {
     /// Records the product into the caller's pass; it runs when the caller submits. Many operations may share a pass, and a plan may
     /// be recorded any number of times. `w` is a [`GpuTensor`], [`crate::GpuNm`] or [`crate::GpuBsr`], as the plan was made for.
     ///
+    /// The weights come first, then the activations: `w`, `x`, `y`. Where both are dense, of one shape and one storage type, nothing notices that they
+    /// were swapped, and y is the product of the wrong ones.
+    ///
     /// # Errors
     /// [`Error::OtherDevice`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::PatternMismatch`], [`Error::OperandMismatch`],
     /// [`Error::Aliased`]: nothing has been recorded then. [`Error::Unavailable`] where a single strip of block-sparse weights exceeds

@@ -78,7 +78,40 @@ impl std::fmt::Display for Tier {
     }
 }
 
-/// Which operands lie in memory as the transpose of what the formula of the problem says. Nothing is copied for it.
+/// Which operands lie in memory as the transpose of what the formula of the problem says. Nothing is copied for it. The sizes of a problem are those
+/// of the formula: `tokens`, `n_out` and `k_in` are rows of y, columns of y and what is summed over, whatever lies transposed.
+///
+/// The gradients of a dense layer `y = x w^T`, from the `dy [tokens, n_out]` that comes back:
+///
+/// ```no_run
+/// use sparse_gpu::sparse_core::Matrix;
+/// use sparse_gpu::{DenseMatmul, Gpu, Transposed};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let (tokens, n_out, k_in) = (16, 32, 64);
+/// # let filled = |rows, cols| gpu.upload(&Matrix::new(rows, cols, vec![1.0_f32; rows * cols]));
+/// # let (w, x, dy) = (filled(n_out, k_in)?, filled(tokens, k_in)?, filled(tokens, n_out)?);
+/// // dx = dy w, [tokens, k_in]: sums over the outputs. w lies as [summed over, columns of the result].
+/// let dx_plan = gpu.plan_blocking(&DenseMatmul {
+///     transposed: Transposed { x: false, w: true, y: false },
+///     ..DenseMatmul::new(tokens, k_in, n_out)
+/// })?;
+/// // dw = dy^T x, [n_out, k_in]: sums over the tokens. dy is what the formula calls x, x what it calls w, and both lie transposed.
+/// let dw_plan = gpu.plan_blocking(&DenseMatmul {
+///     transposed: Transposed { x: true, w: true, y: false },
+///     ..DenseMatmul::new(n_out, k_in, tokens)
+/// })?;
+/// # use sparse_gpu::sparse_core::DType;
+/// # let mut dx = gpu.empty_tensor(&[tokens, k_in], DType::F32)?;
+/// # let mut dw = gpu.empty_tensor(&[n_out, k_in], DType::F32)?;
+/// # let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// # let mut pass = encoder.begin_compute_pass(&Default::default());
+/// dx_plan.record(&mut pass, &w, &dy, &mut dx)?;
+/// dw_plan.record(&mut pass, &x, &dy, &mut dw)?;
+/// # Ok::<(), sparse_gpu::Error>(())
+/// ```
+///
+/// Of block-sparse weights the gradient is [`BsrSddmm`](crate::BsrSddmm).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Transposed {
     /// x is `[k_in, tokens]`: activations as columns.

@@ -36,11 +36,11 @@ use crate::{Error, Gpu};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NmMatvec {
-    /// Rows of x and y, at most 8.
+    /// Tokens, at most 8: rows of x and y, columns where these lie transposed.
     pub tokens: usize,
-    /// Rows of w, columns of y.
+    /// Outputs of a token: rows of w and columns of y, columns and rows where these lie transposed.
     pub n_out: usize,
-    /// Columns of x and w.
+    /// Inputs of a token, which are summed over: columns of x and w, rows where these lie transposed.
     pub k_in: usize,
     /// N of every M weights kept, V rows sharing a pattern.
     pub pattern: Nm,
