@@ -9,6 +9,7 @@ mod memory;
 mod operands;
 mod problems;
 mod special_values;
+mod views;
 
 use sparse_core::synthetic::normal_matrix;
 use sparse_core::{DType, Matrix};

@@ -103,7 +103,8 @@ pub enum Error {
         /// `with` or `without`.
         given: &'static str,
     },
-    /// The result's buffer is also read by the operation.
+    /// The result's buffer is also read by the operation, be it other bytes of it: wgpu tells for whole buffers whether a dispatch reads or writes
+    /// them. Operands that are only read may share one.
     #[error(
         "{operation}: {output} shares its buffer with {input}; give the result a buffer of its own"
     )]

@@ -1,11 +1,14 @@
 //! Dense tensors in GPU memory.
 
+mod view;
+
 use sparse_core::{DType, Element, Matrix, Tensor};
 
 use crate::operand::refuse_other_device;
 use crate::{Error, Gpu};
 
-/// A dense, row-major, contiguous tensor in a wgpu buffer. Clones share the buffer.
+/// A dense, row-major, contiguous tensor in a wgpu buffer. Clones share the buffer, as other shapes of it do ([`GpuTensor::reshaped`]) and its rows
+/// ([`GpuTensor::rows`]).
 #[derive(Clone, Debug)]
 pub struct GpuTensor {
     buffer: wgpu::Buffer,
@@ -21,55 +24,6 @@ impl GpuTensor {
     pub const USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
         .union(wgpu::BufferUsages::COPY_SRC)
         .union(wgpu::BufferUsages::COPY_DST);
-
-    /// A tensor in a buffer that the program already has; nothing is copied. `offset` is in bytes. A half-width result with an odd number of
-    /// elements is written in whole words: the two bytes after it stay as they are or become zero.
-    ///
-    /// The buffer has to be one of the [`Gpu`]'s device, which nothing here can check. wgpu itself reports another device's, where both devices
-    /// come from one `wgpu::Instance`, as all that [`Gpu::open`] opens do; those of different instances it cannot tell apart.
-    ///
-    /// # Errors
-    /// [`Error::BufferTooSmall`], [`Error::BufferUsage`] without `STORAGE`, [`Error::BufferOffset`] where `offset` is not a multiple of
-    /// 256 (what every device allows), [`Error::InvalidProblem`] where the tensor's bytes cannot be counted.
-    pub fn from_buffer(
-        buffer: wgpu::Buffer,
-        offset: u64,
-        shape: &[usize],
-        dtype: DType,
-    ) -> Result<Self, Error> {
-        let bytes = byte_len(shape, dtype)?;
-        // Half-width rows are read and written as whole words.
-        let needed = bytes.checked_next_multiple_of(4).unwrap_or(u64::MAX);
-        if offset
-            .checked_add(needed)
-            .is_none_or(|end| end > buffer.size())
-        {
-            return Err(Error::BufferTooSmall {
-                actual: buffer.size(),
-                needed,
-                offset,
-            });
-        }
-        if !offset.is_multiple_of(256) {
-            return Err(Error::BufferOffset {
-                offset,
-                alignment: 256,
-            });
-        }
-        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
-            return Err(Error::BufferUsage {
-                actual: format!("{:?}", buffer.usage()),
-                needed: "STORAGE".to_owned(),
-            });
-        }
-        Ok(Self {
-            buffer,
-            offset,
-            shape: shape.to_vec(),
-            dtype,
-            device: None,
-        })
-    }
 
     /// The buffer.
     pub fn buffer(&self) -> &wgpu::Buffer {
@@ -148,13 +102,39 @@ impl GpuTensor {
     }
 }
 
-/// An owned dense array that can be uploaded: [`Matrix`] and [`Tensor`].
+/// A dense array that can be uploaded, owned or borrowed: [`Matrix`], [`Tensor`], and what a program makes one of.
+///
+/// ```no_run
+/// use sparse_gpu::{DenseSource, Gpu};
+///
+/// /// Numbers that lie in somebody else's memory, such as a file that is mapped.
+/// struct Rows<'a> {
+///     data: &'a [f32],
+///     cols: usize,
+/// }
+///
+/// impl DenseSource for Rows<'_> {
+///     type Element = f32;
+///     fn shape(&self) -> Vec<usize> {
+///         vec![self.data.len() / self.cols, self.cols]
+///     }
+///     fn data(&self) -> &[f32] {
+///         self.data
+///     }
+/// }
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let numbers = [0.5; 12];
+/// let tensor = gpu.upload(&Rows { data: &numbers, cols: 4 })?;
+/// assert_eq!(tensor.shape(), [3, 4]);
+/// # Ok::<(), sparse_gpu::Error>(())
+/// ```
 pub trait DenseSource {
     /// Its element type.
     type Element: Element;
     /// Its shape.
     fn shape(&self) -> Vec<usize>;
-    /// Its elements, row-major.
+    /// Its elements, row-major, as many as the shape says.
     fn data(&self) -> &[Self::Element];
 }
 
@@ -185,14 +165,16 @@ impl Gpu {
     /// and the other `upload` functions, an empty one is made, so that memory for a model is not needed twice.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where the source has other than as many elements as its shape,
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn upload<S: DenseSource>(&self, source: &S) -> Result<GpuTensor, Error> {
-        let tensor = self.empty_tensor(&source.shape(), S::Element::DTYPE)?;
-        self.write(
-            "tensor",
-            tensor.buffer(),
-            bytemuck::cast_slice(source.data()),
-        )?;
+        let (shape, data) = (source.shape(), source.data());
+        if elements(&shape) != Some(data.len()) {
+            let reason = format!("the source has {} elements, of shape {shape:?}", data.len());
+            return Err(Error::invalid("upload", reason));
+        }
+        let tensor = self.empty_tensor(&shape, S::Element::DTYPE)?;
+        self.write("tensor", tensor.buffer(), bytemuck::cast_slice(data))?;
         Ok(tensor)
     }
 
@@ -210,6 +192,11 @@ impl Gpu {
             device: Some(self.device().clone()),
         })
     }
+}
+
+/// Elements of a shape, where they can be counted.
+fn elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |n, &m| n.checked_mul(m))
 }
 
 /// Bytes of a tensor, checked.

@@ -86,7 +86,18 @@ impl<'a> Window<'a> {
 
 /// What the offset of a binding is a multiple of; a power of two.
 pub(crate) fn alignment(gpu: &Gpu) -> u64 {
-    u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16)
+    alignment_of(gpu.limits()).into()
+}
+
+/// The same, of a device with these limits.
+pub(crate) fn alignment_of(limits: &wgpu::Limits) -> u32 {
+    limits.min_storage_buffer_offset_alignment.max(16)
+}
+
+/// Rows after which one starts at a multiple of `alignment`, a power of two, again.
+pub(crate) fn rows_between_offsets(alignment: u64, row_bytes: u64) -> usize {
+    let shared = row_bytes.trailing_zeros().min(alignment.trailing_zeros());
+    usize::try_from(alignment >> shared).unwrap_or(usize::MAX)
 }
 
 /// The most bytes that the units of one window may have, whatever its alignment.
@@ -162,5 +173,26 @@ mod tests {
             [1, 33, 50, 51, 101].map(|bytes| fit_in(100, bytes)),
             [100, 3, 2, 1, 0]
         );
+    }
+
+    #[test]
+    fn chunks_start_where_bindings_may() {
+        let cases = [
+            (0, 1),
+            (4, 64),
+            (6, 128),
+            (100, 64),
+            (256, 1),
+            (4096, 1),
+            (4112, 16),
+        ];
+        for (row_bytes, rows) in cases {
+            assert_eq!(
+                rows_between_offsets(256, row_bytes),
+                rows,
+                "{row_bytes} bytes"
+            );
+            assert!((rows as u64 * row_bytes).is_multiple_of(256));
+        }
     }
 }

@@ -8,7 +8,9 @@ use sparse_shaders::{Addend, MatmulFinishKernel, Output, SddmmKernel, Storage};
 use super::{BsrSddmm, OPERATION};
 use crate::bsr::block_bytes;
 use crate::kernel::CompiledKernel;
-use crate::window::{alignment, fit_in_window, too_large_to_bind, window_bytes};
+use crate::window::{
+    alignment, fit_in_window, rows_between_offsets, too_large_to_bind, window_bytes,
+};
 use crate::{Error, Gpu};
 
 /// Scratch memory for sums is kept below this, unless one block is larger; more blocks go one run after the other.
@@ -117,37 +119,5 @@ impl BsrSddmm {
             has: window_bytes(gpu).to_string(),
             hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split n_out or k_in".to_owned(),
         })
-    }
-}
-
-/// Rows after which one starts at a multiple of `alignment`, a power of two, again.
-fn rows_between_offsets(alignment: u64, row_bytes: u64) -> usize {
-    let shared = row_bytes.trailing_zeros().min(alignment.trailing_zeros());
-    usize::try_from(alignment >> shared).unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_start_where_bindings_may() {
-        let cases = [
-            (0, 1),
-            (4, 64),
-            (6, 128),
-            (100, 64),
-            (256, 1),
-            (4096, 1),
-            (4112, 16),
-        ];
-        for (row_bytes, rows) in cases {
-            assert_eq!(
-                rows_between_offsets(256, row_bytes),
-                rows,
-                "{row_bytes} bytes"
-            );
-            assert!((rows as u64 * row_bytes).is_multiple_of(256));
-        }
     }
 }
