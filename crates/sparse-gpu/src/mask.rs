@@ -5,7 +5,7 @@ use sparse_core::BlockMask;
 use crate::operand::refuse_other_device;
 use crate::{Error, Gpu, GpuTensor};
 
-/// A block mask in GPU memory: the words of [`BlockMask::words`].
+/// A block mask in GPU memory: the words of [`BlockMask::words`]. Clones share the buffer: what an operation writes into one of them, all of them hold.
 #[derive(Clone, Debug)]
 pub struct GpuMask {
     pub(crate) words: wgpu::Buffer,

@@ -2,10 +2,10 @@
 
 use sparse_core::{DType, Element, Nm, NmMatrix};
 
-use crate::{Error, Gpu};
+use crate::{Error, Gpu, GpuTensor};
 
 /// An N:M matrix in GPU memory: values `[rows, kept]` with rows padded to a multiple of 4 elements, and the packed indices of
-/// [`NmMatrix::packed_indices`].
+/// [`NmMatrix::packed_indices`]. Clones share the buffers: what is written into one of them, all of them hold.
 #[derive(Clone, Debug)]
 pub struct GpuNm {
     pub(crate) values: wgpu::Buffer,
@@ -13,6 +13,7 @@ pub struct GpuNm {
     pub(crate) words_per_strip: usize,
     rows: usize,
     cols: usize,
+    kept_per_row: usize,
     pattern: Nm,
     dtype: DType,
     pub(crate) device: wgpu::Device,
@@ -34,6 +35,17 @@ impl GpuNm {
         self.dtype
     }
 
+    /// The values, `[rows, kept_per_row]` with rows rounded up to a multiple of 4 elements, for kernels of the program's own: the buffer is the matrix's,
+    /// and what they write the next product multiplies by. Slot `j` of a row belongs to the `j`-th kept column of its strip
+    /// ([`NmMatrix::column`]).
+    ///
+    /// The padding of rows, and slots that stand for columns behind the last, hold zeros and have to stay so: products multiply them by zeros.
+    /// `docs/FORMATS.md` has the layout.
+    pub fn values(&self) -> GpuTensor {
+        let shape = vec![self.rows, self.kept_per_row.next_multiple_of(4)];
+        GpuTensor::whole(self.values.clone(), shape, self.dtype, &self.device)
+    }
+
     /// Bytes in GPU memory.
     pub fn bytes(&self) -> u64 {
         self.values.size() + self.indices.size()
@@ -53,6 +65,7 @@ impl Gpu {
             words_per_strip: matrix.words_per_strip(),
             rows: matrix.rows(),
             cols: matrix.cols(),
+            kept_per_row: kept,
             pattern: matrix.pattern(),
             dtype: T::DTYPE,
             device: self.device().clone(),

@@ -25,6 +25,22 @@ impl GpuTensor {
         .union(wgpu::BufferUsages::COPY_SRC)
         .union(wgpu::BufferUsages::COPY_DST);
 
+    /// All of a buffer that `device` holds, as elements of this shape.
+    pub(crate) fn whole(
+        buffer: wgpu::Buffer,
+        shape: Vec<usize>,
+        dtype: DType,
+        device: &wgpu::Device,
+    ) -> Self {
+        Self {
+            buffer,
+            offset: 0,
+            shape,
+            dtype,
+            device: Some(device.clone()),
+        }
+    }
+
     /// The buffer.
     pub fn buffer(&self) -> &wgpu::Buffer {
         &self.buffer
@@ -184,13 +200,12 @@ impl Gpu {
     /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bytes cannot be counted, [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn empty_tensor(&self, shape: &[usize], dtype: DType) -> Result<GpuTensor, Error> {
         let buffer = self.allocate("tensor", byte_len(shape, dtype)?, GpuTensor::USAGES)?;
-        Ok(GpuTensor {
+        Ok(GpuTensor::whole(
             buffer,
-            offset: 0,
-            shape: shape.to_vec(),
+            shape.to_vec(),
             dtype,
-            device: Some(self.device().clone()),
-        })
+            self.device(),
+        ))
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{Error, Gpu, GpuTensor};
 
 /// A block-sparse matrix in GPU memory: blocks `[nnz_blocks, br, bc]` with block rows padded to a multiple of 4 elements, the list of each
 /// block row, and the list of each block column, which points at the same blocks: products with the transpose copy no value.
+///
+/// Clones share the buffers: what an operation writes into one of them, all of them hold. [`Gpu::empty_bsr_like`] makes one with values of its own.
 #[derive(Clone, Debug)]
 pub struct GpuBsr {
     pub(crate) values: wgpu::Buffer,
@@ -52,22 +54,28 @@ impl GpuBsr {
         self.selection.count()
     }
 
-    /// Bytes in GPU memory.
+    /// Bytes in GPU memory, those that it shares with others included.
     pub fn bytes(&self) -> u64 {
         let by_column: u64 = self.by_column.iter().map(BsrLists::bytes).sum();
         self.values.size() + self.by_row.bytes() + by_column + self.places.size()
+    }
+
+    /// The values, `[nnz_blocks, br, bc]` with `bc` rounded up to a multiple of 4, for kernels of the program's own: the buffer is the matrix's, and
+    /// what they write the next product multiplies by. A training step adds a multiple of the gradient's values to these, element by element:
+    /// matrices of one selection have their blocks in the same places ([`Gpu::empty_bsr_like`]).
+    ///
+    /// What lies outside of the matrix, the padding of rows of blocks and the rest of the last block row and column, holds zeros and has to stay so: products
+    /// multiply it by zeros, and [`Gpu::read_bsr`] refuses a matrix where the latter is something else. `docs/FORMATS.md` has the layout.
+    pub fn values(&self) -> GpuTensor {
+        let (br, bc) = self.block();
+        let shape = vec![self.nnz_blocks(), br, bc.next_multiple_of(4)];
+        GpuTensor::whole(self.values.clone(), shape, self.dtype, &self.device)
     }
 
     /// Elements from one block to the next.
     pub(crate) fn block_stride(&self) -> usize {
         let (br, bc) = self.block();
         br * bc.next_multiple_of(4)
-    }
-
-    /// The values with their padding.
-    fn values_tensor(&self) -> Result<GpuTensor, Error> {
-        let len = self.nnz_blocks() * self.block_stride();
-        GpuTensor::from_buffer(self.values.clone(), 0, &[len], self.dtype)
     }
 
     fn host<T: Element>(&self, padded: &[T]) -> Result<BsrMatrix<T>, Error> {
@@ -102,6 +110,41 @@ impl Gpu {
     /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where its bytes cannot be counted, [`Error::OutOfMemory`], [`Error::DeviceLost`],
     /// [`Error::HostMemory`].
     pub fn empty_bsr(&self, selection: &BlockSelection, dtype: DType) -> Result<GpuBsr, Error> {
+        let values = self.empty_values("empty_bsr", selection, dtype)?;
+        self.bsr(values, selection, dtype)
+    }
+
+    /// A block-sparse matrix of zeros with the blocks of another, for an operation to write: the gradient of weights, say. It shares the lists of the
+    /// other matrix, which stay as they are, and allocates values; where both exceed a binding and differ in their storage type, also the lists of block
+    /// columns.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::empty_bsr`], and [`Error::OtherDevice`].
+    pub fn empty_bsr_like(&self, matrix: &GpuBsr, dtype: DType) -> Result<GpuBsr, Error> {
+        const OPERATION: &str = "empty_bsr_like";
+        refuse_other_device(self, OPERATION, "the matrix", &matrix.device)?;
+        let selection = &matrix.selection;
+        let runs = |dtype| blocks_of_a_run(self, selection, dtype);
+        let by_column = if runs(dtype) == runs(matrix.dtype) {
+            matrix.by_column.clone()
+        } else {
+            self.lists_of_columns(selection, dtype)?
+        };
+        Ok(GpuBsr {
+            values: self.empty_values(OPERATION, selection, dtype)?,
+            by_column,
+            dtype,
+            ..matrix.clone()
+        })
+    }
+
+    /// Zeros for the values of these blocks.
+    fn empty_values(
+        &self,
+        operation: &'static str,
+        selection: &BlockSelection,
+        dtype: DType,
+    ) -> Result<wgpu::Buffer, Error> {
         let (br, bc) = selection.block();
         let bytes = [br, bc.next_multiple_of(4), dtype.bytes()]
             .iter()
@@ -113,10 +156,9 @@ impl Gpu {
                 "{} blocks of {br} x {bc} have more bytes than can be addressed",
                 selection.count()
             );
-            Error::invalid("empty_bsr", reason)
+            Error::invalid(operation, reason)
         })?;
-        let values = self.allocate("block values", bytes, GpuTensor::USAGES)?;
-        self.bsr(values, selection, dtype)
+        self.allocate("block values", bytes, GpuTensor::USAGES)
     }
 
     /// Copies a block-sparse matrix back once everything submitted so far is done.
@@ -126,7 +168,7 @@ impl Gpu {
     /// written the matrix did not.
     pub async fn read_bsr<T: Element>(&self, matrix: &GpuBsr) -> Result<BsrMatrix<T>, Error> {
         refuse_other_device(self, "read", "matrix", &matrix.device)?;
-        let values = self.read::<T>(&matrix.values_tensor()?).await?;
+        let values = self.read::<T>(&matrix.values()).await?;
         matrix.host(values.data())
     }
 
@@ -137,20 +179,20 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_bsr_blocking<T: Element>(&self, matrix: &GpuBsr) -> Result<BsrMatrix<T>, Error> {
         refuse_other_device(self, "read", "matrix", &matrix.device)?;
-        let values = self.read_blocking::<T>(&matrix.values_tensor()?)?;
+        let values = self.read_blocking::<T>(&matrix.values())?;
         matrix.host(values.data())
     }
 
-    fn bsr(
+    /// The lists of block columns, of each run of blocks that fits a binding.
+    fn lists_of_columns(
         &self,
-        values: wgpu::Buffer,
         selection: &BlockSelection,
         dtype: DType,
-    ) -> Result<GpuBsr, Error> {
+    ) -> Result<Vec<BsrLists>, Error> {
         let count = selection.count();
         let columns = selection.by_column()?;
-        let fit = blocks_of_a_binding(self, selection.block(), dtype).max(1);
-        let by_column = (0..count.max(1)).step_by(fit).map(|first| {
+        let fit = blocks_of_a_run(self, selection, dtype);
+        let runs = (0..count.max(1)).step_by(fit).map(|first| {
             let blocks = first..first.saturating_add(fit).min(count);
             let run = of_blocks(&columns, &blocks);
             BsrLists::upload(
@@ -160,21 +202,40 @@ impl Gpu {
                 blocks,
             )
         });
-        let by_column = by_column.collect::<Result<_, _>>()?;
+        runs.collect()
+    }
+
+    fn bsr(
+        &self,
+        values: wgpu::Buffer,
+        selection: &BlockSelection,
+        dtype: DType,
+    ) -> Result<GpuBsr, Error> {
         let place = |(row, column): (usize, usize)| {
             [row, column].map(|n| u32::try_from(n).unwrap_or(u32::MAX))
         };
         let places: Vec<u32> = selection.blocks().flat_map(place).collect();
         Ok(GpuBsr {
             values,
-            by_row: BsrLists::upload(self, selection.indptr(), selection.indices(), 0..count)?,
-            by_column,
+            by_row: BsrLists::upload(
+                self,
+                selection.indptr(),
+                selection.indices(),
+                0..selection.count(),
+            )?,
+            by_column: self.lists_of_columns(selection, dtype)?,
             places: self.upload_words("places of blocks", &places)?,
             selection: selection.clone(),
             dtype,
             device: self.device().clone(),
         })
     }
+}
+
+/// Blocks that have lists of block columns together: all of them, or as many as fit a binding.
+fn blocks_of_a_run(gpu: &Gpu, selection: &BlockSelection, dtype: DType) -> usize {
+    let fit = blocks_of_a_binding(gpu, selection.block(), dtype);
+    fit.min(selection.count()).max(1)
 }
 
 /// Bytes of the values of a block, with their padding.

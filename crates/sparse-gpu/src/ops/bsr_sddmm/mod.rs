@@ -23,13 +23,14 @@ use crate::{Error, Gpu, Tier};
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::prune::BlockBudget;
-/// use sparse_gpu::sparse_core::{BsrMatrix, Matrix};
+/// use sparse_gpu::sparse_core::{BsrMatrix, DType, Matrix};
 /// use sparse_gpu::{BsrSddmm, Gpu};
 ///
 /// let gpu = Gpu::new_blocking()?;
-/// // The blocks of these weights are those of their gradient.
 /// let w = Matrix::new(64, 64, vec![0.5_f32; 64 * 64]);
-/// let mut dw = gpu.upload_bsr(&BsrMatrix::prune(&w, (16, 16), BlockBudget::Density(0.25))?)?;
+/// let w = gpu.upload_bsr(&BsrMatrix::prune(&w, (16, 16), BlockBudget::Density(0.25))?)?;
+/// // The blocks of the weights are those of their gradient, which has values of its own: a clone of w would be w.
+/// let mut dw = gpu.empty_bsr_like(&w, DType::F32)?;
 /// let dy = gpu.upload(&Matrix::new(8, 64, vec![1.0_f32; 8 * 64]))?;
 /// let x = gpu.upload(&Matrix::new(8, 64, vec![1.0_f32; 8 * 64]))?;
 /// let plan = gpu.plan_blocking(&BsrSddmm::new(8, 64, 64, (16, 16)))?;
