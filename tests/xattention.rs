@@ -317,8 +317,8 @@ fn a_plan_is_recorded_many_times_and_says_what_it_does() {
     let other = normal_tensor::<f32>(shape.q_shape().to_vec(), 77).unwrap();
     let expected = [&q, &other].map(|q| run([q, &k, &v], &options).out);
     let [q, other, k, v] = [&q, &other, &k, &v].map(|x| gpu.upload(x).unwrap());
-    let mut outs = [0, 1].map(|_| plan.new_out(gpu).unwrap());
-    let mut lse = plan.new_lse(gpu).unwrap();
+    let mut outs = [0, 1].map(|_| plan.new_out().unwrap());
+    let mut lse = plan.new_lse().unwrap();
     submit(gpu, |pass| {
         for (q, out) in [&q, &other].into_iter().zip(&mut outs) {
             plan.record(pass, q, &k, &v, out, &mut lse).unwrap();

@@ -145,10 +145,7 @@ fn auto_keeps_streaming_heads() {
         submit(gpu, |pass| {
             plan.record(pass, &q, &k, &v, &mut out, &mut lse).unwrap();
         });
-        assert_eq!(
-            plan.outcome_blocking(gpu).unwrap().attended,
-            Attended::Dense
-        );
+        assert_eq!(plan.outcome_blocking().unwrap().attended, Attended::Dense);
         for (name, actual, expected, bounds) in [
             ("out", read::<f32>(gpu, &out), &expected.out, &bounds.out),
             ("lse", read::<f32>(gpu, &lse), &expected.lse, &bounds.lse),

@@ -166,8 +166,8 @@ fn wrong_operands_of_all_steps_before_anything_is_recorded() {
         .unwrap();
     let q = poisoned::<f32>(gpu, &shape.q_shape());
     let k = poisoned::<f32>(gpu, &shape.kv_shape());
-    let mut out = plan.new_out(gpu).unwrap();
-    let mut lse = plan.new_lse(gpu).unwrap();
+    let mut out = plan.new_out().unwrap();
+    let mut lse = plan.new_lse().unwrap();
     let message =
         |v: &_, out: &mut _, lse: &mut _| refusal(|pass| plan.record(pass, &q, &k, v, out, lse));
     assert_eq!(

@@ -94,7 +94,7 @@ async fn the_device_decides_without_the_host() {
         submit(gpu, |pass| {
             plan.record(pass, &q, &k, &v, &mut out, &mut lse)
         });
-        let outcome = plan.outcome(gpu).await.unwrap();
+        let outcome = plan.outcome().await.unwrap();
         assert_eq!(outcome.attended, attended, "{outcome:?}");
         assert!(
             read(gpu, &out).await.iter().all(|x| x.is_finite()),

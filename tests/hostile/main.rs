@@ -8,6 +8,7 @@ mod devices;
 mod memory;
 mod operands;
 mod problems;
+mod results;
 mod special_values;
 mod views;
 

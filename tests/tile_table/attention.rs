@@ -113,6 +113,7 @@ fn packed_attention_and_scores_look_into_the_table_too() {
     let plan = tuned.plan_blocking(&VarlenAttention::new(packed)).unwrap();
     assert_eq!(plan.explain().tile_origin, Some(TileOrigin::Table));
     assert_eq!(plan.explain().tile, tile_64.to_string());
+    assert_eq!(plan.kernel_tile(), kernel);
 
     let options = XAttentionOptions {
         block: 64,

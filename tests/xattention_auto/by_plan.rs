@@ -33,7 +33,7 @@ fn short_inputs_are_dense_without_scores() {
         let plan = gpu().plan_blocking(&auto).unwrap();
         let result = run_plan(gpu(), &plan, &inputs);
         assert!(result == dense(&auto.dense_attention(), &inputs));
-        let outcome = plan.outcome_blocking(gpu()).unwrap();
+        let outcome = plan.outcome_blocking().unwrap();
         assert_eq!(
             (outcome.attended, outcome.density()),
             (Attended::Dense, None)
@@ -120,7 +120,7 @@ fn a_plan_tells_what_it_predicts() {
     };
     let plan = gpu.plan_blocking(&auto).unwrap();
     run_plan(gpu, &plan, &planted::<f32>(shape));
-    let outcome = plan.outcome_blocking(gpu).unwrap();
+    let outcome = plan.outcome_blocking().unwrap();
     let density = outcome.density().unwrap();
     assert_eq!(outcome.predicted_speed_up, plan.predicted_speed_up(density));
     // 64 query groups in panels of 32: 32 x 32 and 32 x 64 pairs of 8 x 32 multiply-adds, for 512 x 513 / 2 pairs of 2 x 32.

@@ -33,7 +33,7 @@ fn check<T: Element>(device: &Gpu, inputs: &[Tensor<T>; 3], expected: Attended) 
     let plan = device.plan_blocking(&auto).unwrap();
     assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
     let result = run_plan(device, &plan, inputs);
-    let outcome = plan.outcome_blocking(device).unwrap();
+    let outcome = plan.outcome_blocking().unwrap();
     assert_eq!(outcome.attended, expected, "{outcome}");
     let density = outcome.density().unwrap();
     assert_eq!(density < 0.6, expected == Attended::Sparse, "{outcome}");
@@ -43,7 +43,7 @@ fn check<T: Element>(device: &Gpu, inputs: &[Tensor<T>; 3], expected: Attended) 
         .unwrap();
     let sparse = run_plan(gpu(), &alone, inputs);
     // The estimate is the same whatever comes of it.
-    assert_eq!(alone.outcome_blocking(gpu()).unwrap().heads, outcome.heads);
+    assert_eq!(alone.outcome_blocking().unwrap().heads, outcome.heads);
     let dense = dense(&auto.dense_attention(), inputs);
     assert!(sparse != dense, "inputs that cannot tell the kernels apart");
     let chosen = match expected {
@@ -91,7 +91,7 @@ fn blocks_out_of_reach_do_not_count() {
     let plan = gpu().plan_blocking(&auto).unwrap();
     assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
     run_plan(gpu(), &plan, &inputs);
-    let outcome = plan.outcome_blocking(gpu()).unwrap();
+    let outcome = plan.outcome_blocking().unwrap();
     // With those above the diagonal it would be 1.88.
     assert_eq!(outcome.density(), Some(1.0));
     assert_eq!(outcome.attended, Attended::Sparse, "{outcome}");
@@ -147,7 +147,7 @@ fn outcome_on_device(auto: &XAttention) -> Outcome {
     let plan = gpu().plan_blocking(auto).unwrap();
     assert_eq!(plan.decision(), Decision::OnDevice, "{}", plan.explain());
     run_plan(gpu(), &plan, &flat::<f32>(auto.shape));
-    plan.outcome_blocking(gpu()).unwrap()
+    plan.outcome_blocking().unwrap()
 }
 
 /// More sparse heads than the kernel that decides has invocations, between heads of other kinds: all of them count, and no other does.

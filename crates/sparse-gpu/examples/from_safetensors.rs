@@ -5,7 +5,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sparse_gpu::sparse_core::half::f16;
 use sparse_gpu::sparse_core::prune::BlockBudget;
 use sparse_gpu::sparse_core::synthetic::normal_matrix;
-use sparse_gpu::sparse_core::{BsrMatrix, DType, Matrix};
+use sparse_gpu::sparse_core::{BsrMatrix, Matrix};
 use sparse_gpu::{BsrMatmul, Gpu, wgpu};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,8 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gpu = Gpu::new_blocking()?;
     let w = gpu.upload_bsr(&sparse)?;
     let x = gpu.upload(&normal_matrix::<f32>(tokens, k_in, 1)?)?;
-    let mut y = gpu.empty_tensor(&[tokens, n_out], DType::F32)?;
     let plan = gpu.plan_blocking(&BsrMatmul::new(tokens, n_out, k_in, (32, 32)))?;
+    let mut y = plan.new_y()?;
     let mut encoder = gpu
         .device()
         .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

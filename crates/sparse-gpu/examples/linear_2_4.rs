@@ -26,8 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gpu = Gpu::new_blocking()?;
     let w = gpu.upload_nm(&pruned)?;
     let gx = gpu.upload(&x)?;
-    let mut y = gpu.empty_tensor(&[tokens, n_out], DType::F32)?;
     let plan = gpu.plan_blocking(&NmMatmul::new(tokens, n_out, k_in, Nm::TWO_FOUR))?;
+    let mut y = plan.new_y()?;
     print!("{}", plan.explain());
 
     let mut encoder = gpu

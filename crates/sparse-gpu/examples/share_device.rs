@@ -1,6 +1,6 @@
 //! A program that owns its wgpu device records a pruned linear layer into its own encoder and submits once.
 
-use sparse_gpu::sparse_core::{DType, Matrix, Nm, NmMatrix};
+use sparse_gpu::sparse_core::{Matrix, Nm, NmMatrix};
 use sparse_gpu::{Gpu, NmMatmul, wgpu};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,8 +35,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let gpu = Gpu::from_device(device.clone(), queue.clone())?;
     let w = gpu.upload_nm(&weights)?;
     let x = gpu.upload(&x)?;
-    let mut y = gpu.empty_tensor(&[32, 64], DType::F32)?;
     let plan = gpu.plan(&NmMatmul::new(32, 64, 64, pattern)).await?;
+    let mut y = plan.new_y()?;
 
     // Record into the program's own encoder, beside its own work, and submit once.
     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

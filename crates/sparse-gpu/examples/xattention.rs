@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Default::default()
     };
     let plan = gpu.plan_blocking(&XAttention::new(shape, options))?;
-    let (mut out, mut lse) = (plan.new_out(&gpu)?, plan.new_lse(&gpu)?);
+    let (mut out, mut lse) = (plan.new_out()?, plan.new_lse()?);
 
     let mut encoder = gpu
         .device()

@@ -41,8 +41,8 @@ impl PolicyRun {
             ..XAttention::new(qkv.shape, options.clone())
         })?;
         Ok(Self {
-            out: plan.new_out(gpu)?,
-            lse: plan.new_lse(gpu)?,
+            out: plan.new_out()?,
+            lse: plan.new_lse()?,
             qkv: qkv.clone(),
             plan,
         })
@@ -91,8 +91,8 @@ impl PolicyRun {
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn outcome(&self, gpu: &Gpu) -> Result<Outcome, Error> {
-        self.plan.outcome_blocking(gpu)
+    pub fn outcome(&self) -> Result<Outcome, Error> {
+        self.plan.outcome_blocking()
     }
 
     /// The decision and its reason, then kernels and tiles.

@@ -10,6 +10,7 @@ pub(crate) mod order;
 pub(crate) mod params;
 mod plan;
 pub(crate) mod record;
+mod results;
 pub(crate) mod scale;
 pub(crate) mod slices;
 mod tiles;

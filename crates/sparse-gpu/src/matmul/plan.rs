@@ -72,6 +72,14 @@ impl MatmulPlan {
         )
     }
 
+    /// A tensor for y, of the shape and storage type that the plan was made for.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::empty_tensor`](crate::Gpu::empty_tensor).
+    pub fn new_y(&self) -> Result<GpuTensor, Error> {
+        self.engine.new_y()
+    }
+
     /// The main kernel with its tile, as an entry of a [`crate::TileTable`] names it; none for a kernel that such a table does not know.
     pub fn kernel_tile(&self) -> Option<KernelTile> {
         self.engine.kernel_tile()

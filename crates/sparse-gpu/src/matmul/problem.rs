@@ -101,9 +101,7 @@ impl std::fmt::Display for Tier {
 ///     transposed: Transposed { x: true, w: true, y: false },
 ///     ..DenseMatmul::new(n_out, k_in, tokens)
 /// })?;
-/// # use sparse_gpu::sparse_core::DType;
-/// # let mut dx = gpu.empty_tensor(&[tokens, k_in], DType::F32)?;
-/// # let mut dw = gpu.empty_tensor(&[n_out, k_in], DType::F32)?;
+/// let (mut dx, mut dw) = (dx_plan.new_y()?, dw_plan.new_y()?);
 /// # let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// # let mut pass = encoder.begin_compute_pass(&Default::default());
 /// dx_plan.record(&mut pass, &w, &dy, &mut dx)?;

@@ -35,7 +35,7 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, Tier, To
 /// ```no_run
 /// use sparse_gpu::{BlockAttention, Gpu};
 /// use sparse_gpu::sparse_core::attention::AttentionShape;
-/// use sparse_gpu::sparse_core::{BlockMask, DType, Tensor};
+/// use sparse_gpu::sparse_core::{BlockMask, Tensor};
 ///
 /// let gpu = Gpu::new_blocking()?;
 /// let (q, k, v) = (vec![0.5_f32; 2 * 256 * 64], vec![0.5_f32; 256 * 64], vec![1.0_f32; 256 * 64]);
@@ -44,12 +44,11 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, Tier, To
 /// let v = gpu.upload(&Tensor::new(vec![1, 1, 256, 64], v))?;
 /// // Two query heads, two blocks of 128 queries, two of keys: the diagonal only.
 /// let mask = gpu.upload_mask(&BlockMask::from_fn(1, 2, 2, 2, |_, _, i, j| i == j)?)?;
-/// let mut out = gpu.empty_tensor(q.shape(), DType::F32)?;
-/// let mut lse = gpu.empty_tensor(&[1, 2, 256], DType::F32)?;
 ///
 /// let shape = AttentionShape::of_qk(q.shape(), k.shape())?;
 /// let problem = BlockAttention { masked: true, ..BlockAttention::new(shape) };
 /// let plan = gpu.plan_blocking(&problem)?;
+/// let (mut out, mut lse) = (plan.new_out()?, plan.new_lse()?);
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
 /// plan.record(&mut pass, &q, &k, &v, Some(&mask), &mut out, &mut lse)?;

@@ -13,7 +13,7 @@ use crate::{Error, Gpu};
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::prune::BlockBudget;
-/// use sparse_gpu::sparse_core::{BsrMatrix, DType, Matrix};
+/// use sparse_gpu::sparse_core::{BsrMatrix, Matrix};
 /// use sparse_gpu::{BsrMatmul, Gpu};
 ///
 /// let gpu = Gpu::new_blocking()?;
@@ -21,8 +21,8 @@ use crate::{Error, Gpu};
 /// let w = Matrix::new(64, 64, vec![0.5_f32; 64 * 64]);
 /// let w = gpu.upload_bsr(&BsrMatrix::prune(&w, (16, 16), BlockBudget::Density(0.25))?)?;
 /// let x = gpu.upload(&Matrix::new(16, 64, vec![1.0_f32; 16 * 64]))?;
-/// let mut y = gpu.empty_tensor(&[16, 64], DType::F32)?;
 /// let plan = gpu.plan_blocking(&BsrMatmul::new(16, 64, 64, (16, 16)))?;
+/// let mut y = plan.new_y()?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
 /// plan.record(&mut pass, &w, &x, &mut y)?;

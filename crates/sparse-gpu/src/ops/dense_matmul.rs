@@ -12,14 +12,14 @@ use crate::{Error, Gpu};
 /// Which kernel runs: [`MatmulPlan`]. The CPU twin is [`sparse_core::matmul::dense_matmul`].
 ///
 /// ```no_run
-/// use sparse_gpu::sparse_core::{DType, Matrix};
+/// use sparse_gpu::sparse_core::Matrix;
 /// use sparse_gpu::{DenseMatmul, Gpu};
 ///
 /// let gpu = Gpu::new_blocking()?;
 /// let w = gpu.upload(&Matrix::new(32, 64, vec![0.5_f32; 32 * 64]))?;
 /// let x = gpu.upload(&Matrix::new(16, 64, vec![1.0_f32; 16 * 64]))?;
-/// let mut y = gpu.empty_tensor(&[16, 32], DType::F32)?;
 /// let plan = gpu.plan_blocking(&DenseMatmul::new(16, 32, 64))?;
+/// let mut y = plan.new_y()?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
 /// plan.record(&mut pass, &w, &x, &mut y)?;

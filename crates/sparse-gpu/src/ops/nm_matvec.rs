@@ -16,7 +16,7 @@ use crate::{Error, Gpu};
 /// `dense_transposed`. The CPU twin is [`sparse_core::nm::nm_matmul`].
 ///
 /// ```no_run
-/// use sparse_gpu::sparse_core::{DType, Matrix, Nm, NmMatrix};
+/// use sparse_gpu::sparse_core::{Matrix, Nm, NmMatrix};
 /// use sparse_gpu::{Gpu, NmMatvec};
 ///
 /// let gpu = Gpu::new_blocking()?;
@@ -24,8 +24,8 @@ use crate::{Error, Gpu};
 /// let w = Matrix::new(32, 64, vec![0.5_f32; 32 * 64]);
 /// let w = gpu.upload_nm(&NmMatrix::prune(&w, pattern)?)?;
 /// let x = gpu.upload(&Matrix::new(1, 64, vec![1.0_f32; 64]))?;
-/// let mut y = gpu.empty_tensor(&[1, 32], DType::F32)?;
 /// let plan = gpu.plan_blocking(&NmMatvec::new(1, 32, 64, pattern))?;
+/// let mut y = plan.new_y()?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
 /// plan.record(&mut pass, &w, &x, &mut y)?;

@@ -23,7 +23,7 @@ use crate::kernel::CompiledKernel;
 use crate::problem::{Explanation, Problem};
 use crate::tile_table::Chosen;
 use crate::window::{too_large_to_bind, window_bytes};
-use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
+use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, Tier};
 
 /// [`BlockAttention`](crate::BlockAttention) of items with lengths of their own, packed without padding: one list of work for all of them, in as few dispatches as it takes.
 ///
@@ -37,7 +37,7 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::attention::{PackedShape, Packing};
-/// use sparse_gpu::sparse_core::{DType, Tensor};
+/// use sparse_gpu::sparse_core::Tensor;
 /// use sparse_gpu::{Gpu, VarlenAttention};
 ///
 /// let gpu = Gpu::new_blocking()?;
@@ -49,8 +49,7 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
 /// let tensor = |shape: [usize; 3]| Tensor::new(shape.to_vec(), vec![0.5_f32; shape.iter().product()]);
 /// let q = gpu.upload(&tensor(shape.q_shape()))?;
 /// let [k, v] = [gpu.upload(&tensor(shape.kv_shape()))?, gpu.upload(&tensor(shape.kv_shape()))?];
-/// let mut out = gpu.empty_tensor(&shape.q_shape(), DType::F32)?;
-/// let mut lse = gpu.empty_tensor(&[8, shape.q().total()], DType::F32)?;
+/// let (mut out, mut lse) = (plan.new_out()?, plan.new_lse()?);
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
 /// plan.record(&mut pass, &q, &k, &v, None, &mut out, &mut lse)?;
@@ -308,6 +307,14 @@ impl VarlenAttentionPlan {
             self.record_convert(pass, operands.out, slice)?;
         }
         Ok(())
+    }
+
+    /// The kernel with its tile, as an entry of a [`crate::TileTable`] names it: those of [`BlockAttention`](crate::BlockAttention) serve both.
+    pub fn kernel_tile(&self) -> KernelTile {
+        KernelTile::BlockAttention {
+            head_dim: self.problem.shape.head_dim(),
+            tile: self.tile,
+        }
     }
 
     /// Which kernel and tile were chosen, and why.

@@ -33,8 +33,8 @@ use crate::{AttentionTypes, Error, Gpu, TokenLayout};
 /// // Dense attention where sparse would not pay, decided by the device where it depends on the inputs.
 /// let problem = XAttention { policy: Policy::auto(&gpu), ..XAttention::new(shape, options) };
 /// let plan = gpu.plan_blocking(&problem)?;
-/// let mut out = plan.new_out(&gpu)?;
-/// let mut lse = plan.new_lse(&gpu)?;
+/// let mut out = plan.new_out()?;
+/// let mut lse = plan.new_lse()?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
 /// plan.record(&mut pass, &q, &k, &v, &mut out, &mut lse)?;
@@ -42,7 +42,7 @@ use crate::{AttentionTypes, Error, Gpu, TokenLayout};
 /// gpu.queue().submit([encoder.finish()]);
 /// let out = gpu.read_blocking::<f32>(&out)?;
 /// println!("{}", plan.explain());
-/// println!("{}", plan.outcome_blocking(&gpu)?);
+/// println!("{}", plan.outcome_blocking()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]

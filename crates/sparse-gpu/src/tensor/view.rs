@@ -87,7 +87,7 @@ impl GpuTensor {
     ///
     /// ```no_run
     /// use sparse_gpu::sparse_core::attention::AttentionShape;
-    /// use sparse_gpu::sparse_core::{DType, Matrix};
+    /// use sparse_gpu::sparse_core::Matrix;
     /// use sparse_gpu::{BlockAttention, DenseMatmul, Gpu, TokenLayout};
     ///
     /// let gpu = Gpu::new_blocking()?;
@@ -104,13 +104,12 @@ impl GpuTensor {
     /// let mut pass = encoder.begin_compute_pass(&Default::default());
     /// // With weights of their own in a model.
     /// let mut project = || {
-    ///     let mut y = gpu.empty_tensor(&[tokens, wide], DType::F32)?;
+    ///     let mut y = projection.new_y()?;
     ///     projection.record(&mut pass, &weights, &x, &mut y)?;
     ///     y.reshaped(&[1, tokens, heads, head_dim])
     /// };
     /// let (q, k, v) = (project()?, project()?, project()?);
-    /// let mut out = gpu.empty_tensor(&[1, tokens, heads, head_dim], DType::F32)?;
-    /// let mut lse = gpu.empty_tensor(&[1, heads, tokens], DType::F32)?;
+    /// let (mut out, mut lse) = (attention.new_out()?, attention.new_lse()?);
     /// attention.record(&mut pass, &q, &k, &v, None, &mut out, &mut lse)?;
     /// // The next projection takes it as rows of tokens again.
     /// let out = out.reshaped(&[tokens, wide])?;

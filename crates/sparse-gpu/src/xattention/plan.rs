@@ -175,13 +175,13 @@ impl XAttentionPlan {
     ///
     /// # Errors
     /// Those of [`Gpu::read_mask`].
-    pub async fn outcome(&self, gpu: &Gpu) -> Result<Outcome, Error> {
+    pub async fn outcome(&self) -> Result<Outcome, Error> {
         let Some(steps) = &self.sparse else {
             return Ok(self.tell(None, None));
         };
-        let mask = gpu.read_mask(&steps.mask).await?;
+        let mask = self.gpu.read_mask(&steps.mask).await?;
         let decision = match &self.switch {
-            Some(switch) => Some(gpu.read_words(switch.decision(), 2).await?),
+            Some(switch) => Some(self.gpu.read_words(switch.decision(), 2).await?),
             None => None,
         };
         Ok(self.tell(Some(&mask), decision.as_deref()))
@@ -192,13 +192,13 @@ impl XAttentionPlan {
     /// # Errors
     /// Those of [`Gpu::read_mask_blocking`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn outcome_blocking(&self, gpu: &Gpu) -> Result<Outcome, Error> {
+    pub fn outcome_blocking(&self) -> Result<Outcome, Error> {
         let Some(steps) = &self.sparse else {
             return Ok(self.tell(None, None));
         };
-        let mask = gpu.read_mask_blocking(&steps.mask)?;
+        let mask = self.gpu.read_mask_blocking(&steps.mask)?;
         let decision = match &self.switch {
-            Some(switch) => Some(gpu.read_words_blocking(switch.decision(), 2)?),
+            Some(switch) => Some(self.gpu.read_words_blocking(switch.decision(), 2)?),
             None => None,
         };
         Ok(self.tell(Some(&mask), decision.as_deref()))
@@ -245,21 +245,22 @@ impl XAttentionPlan {
         self.sparse.as_ref().map(|steps| &steps.mask)
     }
 
-    /// A tensor for the output.
+    /// A tensor for the output, of the shape and storage type that the plan was made for.
     ///
     /// # Errors
     /// Those of [`Gpu::empty_tensor`].
-    pub fn new_out(&self, gpu: &Gpu) -> Result<GpuTensor, Error> {
+    pub fn new_out(&self) -> Result<GpuTensor, Error> {
         let [q_shape, _] = &self.tensor_shapes;
-        gpu.empty_tensor(q_shape, self.types.out)
+        self.gpu.empty_tensor(q_shape, self.types.out)
     }
 
     /// A tensor for the log-sum-exps.
     ///
     /// # Errors
     /// Those of [`Gpu::empty_tensor`].
-    pub fn new_lse(&self, gpu: &Gpu) -> Result<GpuTensor, Error> {
-        gpu.empty_tensor(&self.shape.q_shape()[..3], DType::F32)
+    pub fn new_lse(&self) -> Result<GpuTensor, Error> {
+        self.gpu
+            .empty_tensor(&self.shape.q_shape()[..3], DType::F32)
     }
 
     /// The decision and its reason, then kernels, tiles and reasons of all steps.

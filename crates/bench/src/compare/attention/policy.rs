@@ -108,7 +108,7 @@ fn measure_uploaded<T: Element>(
         dense.record(pass)?;
         own.record(pass)
     })?;
-    let outcome = own.outcome(gpu)?;
+    let outcome = own.outcome()?;
     let reachable = reachable(shape, options.block, options.causal)?;
     let selected = match outcome.attended {
         Attended::Sparse => own.read_mask(gpu)?,

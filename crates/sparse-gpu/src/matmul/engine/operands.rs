@@ -9,7 +9,28 @@ use crate::matmul::weights::Weights;
 use crate::operand::refuse_aliases;
 use crate::{Error, GpuTensor};
 
+impl MatmulProblem {
+    /// The shape of x or y as it lies in memory.
+    fn shape_of(&self, rows: usize, cols: usize, transposed: bool) -> Vec<usize> {
+        if transposed {
+            self.batch.shape(cols, rows)
+        } else {
+            self.batch.shape(rows, cols)
+        }
+    }
+
+    fn y_shape(&self) -> Vec<usize> {
+        self.shape_of(self.tokens, self.n_out, self.transposed.y)
+    }
+}
+
 impl Engine {
+    /// A tensor for y.
+    pub(crate) fn new_y(&self) -> Result<GpuTensor, Error> {
+        let y = self.asked.types.y;
+        self.gpu.empty_tensor(&self.asked.y_shape(), y)
+    }
+
     pub(super) fn check_operands(&self, operands: &Operands<'_>) -> Result<(), Error> {
         let MatmulProblem {
             operation,
@@ -19,19 +40,10 @@ impl Engine {
             types,
             epilogue,
             transposed,
-            batch,
             ..
         } = self.asked;
-        let shape = |rows, cols, transposed| {
-            let (rows, cols) = if transposed {
-                (cols, rows)
-            } else {
-                (rows, cols)
-            };
-            batch.shape(rows, cols)
-        };
-        let x_shape = shape(tokens, k_in, transposed.x);
-        let y_shape = shape(tokens, n_out, transposed.y);
+        let x_shape = self.asked.shape_of(tokens, k_in, transposed.x);
+        let y_shape = self.asked.y_shape();
         operands
             .x
             .expect(&self.gpu, operation, "x", &x_shape, types.x)?;
