@@ -9,6 +9,9 @@ pub const COLD_BYTES: usize = 256 << 20;
 /// Most copies. Operands from 512 KiB on pass [`COLD_BYTES`] with them: sparse weights as well as the dense ones of the same layer, whatever the layer's size is.
 /// The copies of smaller ones may stay in a cache, as may the operand itself in a model.
 pub const MOST_COPIES: usize = 512;
+/// What copies of keys and values take of the device's memory at most. A mask leaves most of each copy unread, so that more of them are needed to read
+/// [`COLD_BYTES`]: with this much, runs that read a tenth still pass over three times what the caches of a core complex hold.
+pub const MOST_KV_BYTES: usize = 1 << 30;
 
 /// How many copies of `bytes` of weights a product of so many tokens takes by turns. In a model the weights of all other layers are read between
 /// two runs of one, which decides the time of a product that is bound by bytes; one of more than [`COLD_TOKENS`] is bound by arithmetic and takes one.
@@ -24,6 +27,13 @@ pub fn cold_copies_of(cold_bytes: usize, tokens: usize, bytes: usize) -> usize {
     cold_bytes.div_ceil(bytes.max(1)).clamp(1, MOST_COPIES)
 }
 
+/// How many copies of keys and values of `bytes` attention of so many queries of a head takes by turns, where the run that reads least reads
+/// `read_bytes` of each. Few queries read every key for a few multiply-adds, as a mat-vec reads its weights.
+pub fn cold_kv_copies(queries: usize, read_bytes: usize, bytes: usize) -> usize {
+    let room = MOST_KV_BYTES / bytes.max(1);
+    cold_copies(queries, read_bytes).min(room.max(1))
+}
+
 /// Copies of one operand.
 #[derive(Debug)]
 pub struct Copies<T> {
@@ -33,18 +43,23 @@ pub struct Copies<T> {
 }
 
 impl<T> Copies<T> {
+    /// The operand itself, alone.
+    pub const fn of(first: T) -> Self {
+        Self {
+            first,
+            others: Vec::new(),
+            next: Cell::new(0),
+        }
+    }
+
     /// At least one, and as many as `count`, made by `upload`.
     ///
     /// # Errors
     /// The first of `upload`.
     pub fn upload<E>(count: usize, mut upload: impl FnMut() -> Result<T, E>) -> Result<Self, E> {
-        let first = upload()?;
-        let others = (1..count).map(|_| upload()).collect::<Result<_, _>>()?;
-        Ok(Self {
-            first,
-            others,
-            next: Cell::new(0),
-        })
+        let mut copies = Self::of(upload()?);
+        copies.others = (1..count).map(|_| upload()).collect::<Result<_, _>>()?;
+        Ok(copies)
     }
 
     /// The first copy, for what all of them have in common.
@@ -104,6 +119,17 @@ mod tests {
         assert_eq!(most, [MOST_COPIES; 2]);
         assert_eq!(cold_copies(COLD_TOKENS + 1, mib), 1);
         assert_eq!(cold_copies_of(64 * mib, 1, 32 * mib), 2);
+    }
+
+    #[test]
+    fn kept_keys_come_from_memory_as_far_as_there_is_room_for_the_others() {
+        let mib = 1 << 20;
+        assert_eq!(cold_kv_copies(1, 32 * mib, 32 * mib), 8);
+        assert_eq!(cold_kv_copies(COLD_TOKENS, 8 * mib, 32 * mib), 32);
+        assert_eq!(cold_kv_copies(1, mib, 32 * mib), 32);
+        assert_eq!(cold_kv_copies(1, mib, 2048 * mib), 1);
+        assert_eq!(cold_kv_copies(COLD_TOKENS + 1, mib, mib), 1);
+        assert_eq!(cold_kv_copies(1, 0, 0), MOST_COPIES);
     }
 
     /// Weights of f16, and eight-row patterns of them with their lists, in the smallest layer that is measured.

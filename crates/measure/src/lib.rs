@@ -25,7 +25,10 @@ mod words;
 mod work;
 
 pub use budget::{Budget, repeats_to_fill, turns};
-pub use copies::{COLD_BYTES, COLD_TOKENS, Copies, MOST_COPIES, cold_copies, cold_copies_of};
+pub use copies::{
+    COLD_BYTES, COLD_TOKENS, Copies, MOST_COPIES, MOST_KV_BYTES, cold_copies, cold_copies_of,
+    cold_kv_copies,
+};
 pub use ideal::Ideal;
 pub use milliseconds::milliseconds;
 pub use output::OutputAndLse;

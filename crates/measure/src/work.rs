@@ -11,7 +11,7 @@ pub struct Work {
     pub fmas: f64,
     /// Bytes of operands and results that are looked at, each once.
     pub bytes: f64,
-    /// Bytes that pass before any of them is read again: those of one run, or of the runs that take copies of the weights by turns. They tell the
+    /// Bytes that pass before any of them is read again: those of one run, or of the runs that take copies of an operand by turns. They tell the
     /// cache that can hold them. Not in reports.
     #[serde(skip)]
     pub working_set: f64,
@@ -52,10 +52,10 @@ impl Work {
         }
     }
 
-    /// The same where runs take turns with `copies` copies of weights of `weight_bytes`.
+    /// The same where runs take turns with `copies` copies of weights, or of keys and values, of which each run looks at `bytes`.
     #[must_use]
-    pub fn with_copies(self, copies: usize, weight_bytes: usize) -> Self {
-        let others = as_f64(copies.saturating_sub(1)) * as_f64(weight_bytes);
+    pub fn with_copies(self, copies: usize, bytes: usize) -> Self {
+        let others = as_f64(copies.saturating_sub(1)) * as_f64(bytes);
         Self {
             working_set: self.bytes + others,
             ..self

@@ -61,8 +61,8 @@ Examples:
 Every row and its dense baseline are checked against the CPU reference; the exit status is 1 where one of them lies outside of its error bound.
 Ctrl-C ends the row at hand and writes the others, with exit status 130; a second one ends at once.")]
 pub struct CompareArgs {
-    /// Which shapes: quick (minutes), full (every model shape that suits the adapter), attention (long ones step by step, and all
-    /// lengths), peers (what other libraries can do too)
+    /// Which shapes: quick (minutes), full (every model shape that suits the adapter), attention (few queries as in decoding, long ones step
+    /// by step, and all lengths), peers (what other libraries can do too)
     #[arg(long, value_enum, default_value = "quick")]
     pub preset: PresetName,
     /// Operations, comma-separated: `dense_matmul`, `nm_matmul`, `nm_matvec`, `bsr_matmul`, `block_attention`, xattention
@@ -118,9 +118,10 @@ pub enum PresetName {
     /// BERT, Llama and `ViT` layers, scaled by adapter class.
     #[value(help = "BERT, Llama and ViT layers, scaled by adapter class")]
     Full,
-    /// `XAttention` over long sequences step by step, and from 128 to 8192 tokens where it may go dense; with --qkv on its tensors.
+    /// Few queries as in decoding, `XAttention` over long sequences step by step, and from 128 to 8192 tokens where it may go dense; that with --qkv on
+    /// its tensors.
     #[value(
-        help = "XAttention over long sequences step by step, and from 128 to 8192 tokens where it may go dense; with --qkv on its tensors"
+        help = "Few queries as in decoding, XAttention over long sequences step by step, and from 128 to 8192 tokens where it may go dense; that with --qkv on its tensors"
     )]
     Attention,
     /// What other libraries can do too: the rows to run with --peers.

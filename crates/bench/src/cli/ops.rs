@@ -14,7 +14,7 @@ pub enum Operation {
     NmMatvec,
     /// Block-sparse weights against `dense_matmul`.
     BsrMatmul,
-    /// Attention over selected blocks against the same kernel over all of them.
+    /// Attention over selected blocks against the same kernel over all of them, of many queries and of few.
     BlockAttention,
     /// Score, select and attend, end to end, against dense attention.
     Xattention,

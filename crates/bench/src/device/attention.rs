@@ -1,5 +1,7 @@
 //! q, k and v in GPU memory, and attention over them recorded by plans: dense, over a mask, or XAttention end to end.
 
+use std::rc::Rc;
+
 use sparse_core::attention::{AttentionOptions, AttentionShape};
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::XAttentionOptions;
@@ -8,7 +10,7 @@ use sparse_gpu::{
     AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuMask,
     GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
 };
-use sparse_measure::OutputAndLse;
+use sparse_measure::{Copies, OutputAndLse};
 
 /// The operands of attention in GPU memory. Clones share it.
 #[derive(Clone, Debug)]
@@ -40,6 +42,44 @@ impl GpuQkv {
             shape,
         })
     }
+
+    /// Its keys and values, and so many copies of them in all.
+    ///
+    /// # Errors
+    /// Where they do not fit.
+    pub fn copies<T: Element>(
+        &self,
+        gpu: &Gpu,
+        inputs: &AttentionInputs<T>,
+        count: usize,
+    ) -> Result<KvCopies, Error> {
+        let mut own = Some([self.k.clone(), self.v.clone()]);
+        let upload = || -> Result<[GpuTensor; 2], Error> {
+            match own.take() {
+                Some(own) => Ok(own),
+                None => Ok([gpu.upload(&inputs.k)?, gpu.upload(&inputs.v)?]),
+            }
+        };
+        Ok(KvCopies(Rc::new(Copies::upload(count, upload)?)))
+    }
+
+    /// Its keys and values alone.
+    pub(super) fn one_copy(&self) -> KvCopies {
+        let own = [self.k.clone(), self.v.clone()];
+        KvCopies(Rc::new(Copies::of(own)))
+    }
+}
+
+/// Keys and values in GPU memory, in one copy or in several that runs take by turns. Clones share them, and the turns: each run takes the copy behind
+/// that of the run before it, whoever that was.
+#[derive(Clone, Debug)]
+pub struct KvCopies(Rc<Copies<[GpuTensor; 2]>>);
+
+impl KvCopies {
+    /// Keys and values of the copy whose turn it is.
+    pub fn turn(&self) -> [&GpuTensor; 2] {
+        self.0.turn().each_ref()
+    }
 }
 
 /// Planned attention over all key blocks or over those of a mask, with its results, in f32.
@@ -47,6 +87,7 @@ impl GpuQkv {
 pub struct AttendRun {
     plan: BlockAttentionPlan,
     qkv: GpuQkv,
+    kv: KvCopies,
     mask: Option<GpuMask>,
     out: GpuTensor,
     lse: GpuTensor,
@@ -80,6 +121,7 @@ impl AttendRun {
         let q_shape = qkv.shape.q_shape();
         Ok(Self {
             plan,
+            kv: qkv.one_copy(),
             qkv: qkv.clone(),
             mask,
             out: gpu.empty_tensor(&q_shape, DType::F32)?,
@@ -87,15 +129,28 @@ impl AttendRun {
         })
     }
 
+    /// Makes recordings take these copies of keys and values by turns.
+    pub fn take_turns(&mut self, kv: &KvCopies) {
+        self.kv = kv.clone();
+    }
+
     /// Records the attention.
     ///
     /// # Errors
     /// Those of [`BlockAttentionPlan::record`].
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
-        let GpuQkv { q, k, v, .. } = &self.qkv;
+        let kv = self.kv.clone();
+        self.record_over(pass, kv.turn())
+    }
+
+    fn record_over(
+        &mut self,
+        pass: &mut wgpu::ComputePass<'_>,
+        [k, v]: [&GpuTensor; 2],
+    ) -> Result<(), Error> {
         let (out, lse) = (&mut self.out, &mut self.lse);
         self.plan
-            .record(pass, q, k, v, self.mask.as_ref(), out, lse)
+            .record(pass, &self.qkv.q, k, v, self.mask.as_ref(), out, lse)
     }
 
     /// The results of the last recording that has run, on the host.
@@ -164,14 +219,21 @@ impl XAttentionRun {
         })
     }
 
-    /// Records all three steps.
+    /// Makes recordings take these copies of keys and values by turns.
+    pub fn take_turns(&mut self, kv: &KvCopies) {
+        self.attend.take_turns(kv);
+    }
+
+    /// Records all three steps, over one copy of keys and values: attention may find in a cache what the scores have read.
     ///
     /// # Errors
     /// Those of the steps.
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
-        self.record_score(pass)?;
+        let kv = self.attend.kv.clone();
+        let [k, v] = kv.turn();
+        self.score_over(pass, k)?;
         self.record_select(pass)?;
-        self.record_attend(pass)
+        self.attend.record_over(pass, [k, v])
     }
 
     /// Records the first step: block scores.
@@ -179,7 +241,13 @@ impl XAttentionRun {
     /// # Errors
     /// Those of [`XAttentionScorePlan::record`].
     pub fn record_score(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
-        let GpuQkv { q, k, .. } = &self.attend.qkv;
+        let kv = self.attend.kv.clone();
+        let [k, _] = kv.turn();
+        self.score_over(pass, k)
+    }
+
+    fn score_over(&mut self, pass: &mut wgpu::ComputePass<'_>, k: &GpuTensor) -> Result<(), Error> {
+        let q = &self.attend.qkv.q;
         self.score.record(pass, q, k, &mut self.scores)
     }
 
@@ -249,5 +317,63 @@ impl XAttentionRun {
             self.select.explain(),
             self.attend.explain(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::open;
+    use crate::compare::attention::planted_at;
+    use crate::compare::bench::Bench;
+
+    /// Copies of other numbers tell whose turn it was.
+    #[test]
+    fn every_run_takes_the_next_copy_and_all_steps_of_one_the_same() {
+        let bench = Bench::new(open(None).unwrap(), std::time::Duration::ZERO);
+        let gpu = &bench.gpu;
+        let shape = AttentionShape::try_new(1, 2, 1, 1, 200, 16).unwrap();
+        let own = planted_at::<f32>(shape, 0.9).unwrap();
+        let negative = |tensor: &Tensor<f32>| {
+            let numbers = tensor.data().iter().map(|x| -x).collect();
+            Tensor::new(tensor.shape().to_vec(), numbers)
+        };
+        let other = AttentionInputs {
+            q: own.q.clone(),
+            k: negative(&own.k),
+            v: negative(&own.v),
+        };
+        let options = XAttentionOptions {
+            block: 16,
+            stride: 4,
+            top_k: Some(3),
+            ..XAttentionOptions::default()
+        };
+        let plan = |inputs| {
+            let qkv = GpuQkv::upload(gpu, inputs, shape).unwrap();
+            let dense = AttendRun::plan(gpu, &qkv, &options.attention(), None).unwrap();
+            let whole = XAttentionRun::plan(gpu, &qkv, &options).unwrap();
+            (qkv, dense, whole)
+        };
+        let run = |dense: &mut AttendRun, whole: &mut XAttentionRun| {
+            bench.run_once(&mut |pass| dense.record(pass)).unwrap();
+            bench.run_once(&mut |pass| whole.record(pass)).unwrap();
+            [&*dense, whole.attend()].map(|run| run.read(gpu).unwrap().out)
+        };
+        let (qkv, mut dense, mut whole) = plan(&own);
+        let [of_dense, of_whole] = run(&mut dense, &mut whole);
+        let (_, mut other_dense, mut other_whole) = plan(&other);
+        let [of_other_dense, of_other_whole] = run(&mut other_dense, &mut other_whole);
+        assert_ne!(of_dense, of_other_dense);
+        assert_ne!(of_whole, of_other_whole);
+        let copies = || qkv.copies(gpu, &other, 2).unwrap();
+        dense.take_turns(&copies());
+        whole.take_turns(&copies());
+        for _ in 0..2 {
+            let first = run(&mut dense, &mut whole);
+            assert_eq!(first, [of_dense.clone(), of_whole.clone()]);
+            let second = run(&mut dense, &mut whole);
+            assert_eq!(second, [of_other_dense.clone(), of_other_whole.clone()]);
+        }
     }
 }

@@ -8,13 +8,14 @@ use sparse_gpu::{
 };
 use sparse_measure::OutputAndLse;
 
-use super::GpuQkv;
+use super::{GpuQkv, KvCopies};
 
 /// Planned XAttention under a policy, with its results, in f32.
 #[derive(Debug)]
 pub struct PolicyRun {
     plan: XAttentionPlan,
-    qkv: GpuQkv,
+    q: GpuTensor,
+    kv: KvCopies,
     out: GpuTensor,
     lse: GpuTensor,
 }
@@ -43,9 +44,15 @@ impl PolicyRun {
         Ok(Self {
             out: plan.new_out()?,
             lse: plan.new_lse()?,
-            qkv: qkv.clone(),
+            q: qkv.q.clone(),
+            kv: qkv.one_copy(),
             plan,
         })
+    }
+
+    /// Makes recordings take these copies of keys and values by turns.
+    pub fn take_turns(&mut self, kv: &KvCopies) {
+        self.kv = kv.clone();
     }
 
     /// Records whatever the policy asks for.
@@ -53,9 +60,9 @@ impl PolicyRun {
     /// # Errors
     /// Those of [`XAttentionPlan::record`].
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
-        let GpuQkv { q, k, v, .. } = &self.qkv;
+        let [k, v] = self.kv.turn();
         self.plan
-            .record(pass, q, k, v, &mut self.out, &mut self.lse)
+            .record(pass, &self.q, k, v, &mut self.out, &mut self.lse)
     }
 
     /// `[batch, heads, q_len, head_dim]`.

@@ -6,7 +6,7 @@ mod describe;
 mod timer;
 mod weights;
 
-pub use attention::{AttendRun, GpuQkv, XAttentionRun};
+pub use attention::{AttendRun, GpuQkv, KvCopies, XAttentionRun};
 pub use auto::PolicyRun;
 pub use describe::{AdapterWords, class_of};
 pub use timer::Timer;

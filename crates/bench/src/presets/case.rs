@@ -74,6 +74,8 @@ pub struct AttentionCase {
     pub stride: usize,
     /// Share of the estimated mass that the selected blocks must reach.
     pub threshold: f64,
+    /// As many blocks of each row instead, those with the most of it.
+    pub top_k: Option<usize>,
     /// Every block is attended to: dense attention alone, which other libraries are compared with. Only for `block_attention`.
     pub dense: bool,
 }

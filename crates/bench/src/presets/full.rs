@@ -5,6 +5,7 @@ use sparse_core::DType;
 use sparse_shaders::MatvecKernel;
 
 use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
+use super::decoding;
 use super::quick::{bsr, nm};
 use crate::cli::{Operation, Pattern};
 
@@ -111,6 +112,7 @@ pub(super) fn cases(class: SizeClass) -> Vec<Case> {
     for layer in ATTENTION {
         cases.extend(attention(layer, class));
     }
+    cases.extend(decoding::cases(class));
     without_repetitions(cases)
 }
 
@@ -195,6 +197,7 @@ fn attention(layer: Attention, class: SizeClass) -> Vec<Case> {
         block: 128,
         stride: 16,
         threshold: 0.9,
+        top_k: None,
         dense: true,
     };
     let mut cases = vec![Case::Attention(dense.clone())];

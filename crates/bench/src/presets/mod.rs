@@ -2,6 +2,7 @@
 
 mod case;
 mod cooperative;
+mod decoding;
 mod full;
 mod layers;
 mod peers;
@@ -18,8 +19,8 @@ pub fn cases(preset: PresetName, class: SizeClass, operations: &OperationList) -
     let mut cases = match preset {
         PresetName::Quick => quick::cases(class),
         PresetName::Full => full::cases(class),
-        // Its rows are layers: `planted_layers` and `auto_layers`.
-        PresetName::Attention => Vec::new(),
+        // Its other rows are layers: `planted_layers` and `auto_layers`.
+        PresetName::Attention => decoding::cases(class),
         PresetName::Peers => peers::cases(class),
     };
     cases.retain(|case| operations.contains(case.operation()));
@@ -29,6 +30,8 @@ pub fn cases(preset: PresetName, class: SizeClass, operations: &OperationList) -
 
 #[cfg(test)]
 mod tests {
+    use sparse_measure::COLD_TOKENS;
+
     use super::*;
     use crate::cli::Operation;
 
@@ -53,6 +56,27 @@ mod tests {
                     assert_eq!(case.violation(), None, "{case:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn presets_with_attention_decode_against_many_keys() {
+        for class in CLASSES {
+            let decoding = |preset| {
+                let all = cases(preset, class, &OperationList::default());
+                let rows = all.into_iter().filter_map(|case| match case {
+                    Case::Attention(row) if row.q_len <= COLD_TOKENS => Some(row),
+                    _ => None,
+                });
+                rows.collect::<Vec<_>>()
+            };
+            let [quick] = &decoding(PresetName::Quick)[..] else {
+                panic!("not one row that decodes");
+            };
+            assert!(!quick.dense && quick.q_len == 1 && quick.k_len >= 4096);
+            let full = decoding(PresetName::Full);
+            assert_eq!(full, decoding(PresetName::Attention));
+            assert!(full.contains(quick) && full.iter().any(|row| row.dense));
         }
     }
 

@@ -58,6 +58,7 @@ pub(super) fn cases(class: SizeClass) -> Vec<Case> {
             block: 128,
             stride: 16,
             threshold: 0.9,
+            top_k: None,
             dense: true,
         };
         cases.push(Case::Attention(attention.clone()));

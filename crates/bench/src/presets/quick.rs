@@ -3,6 +3,7 @@
 use sparse_core::{DType, Nm};
 
 use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
+use super::decoding::decoding;
 use crate::cli::{Operation, Pattern};
 
 pub(super) fn cases(class: SizeClass) -> Vec<Case> {
@@ -45,6 +46,7 @@ pub(super) fn cases(class: SizeClass) -> Vec<Case> {
         cube(Operation::BsrMatmul, dtype, bsr(64, 64, 0.125)),
         attention(Operation::BlockAttention, class),
         attention(Operation::Xattention, class),
+        decoding(class, 1, Some(0.25)),
     ]
 }
 
@@ -68,6 +70,7 @@ fn attention(operation: Operation, class: SizeClass) -> Case {
         block: 128,
         stride: 16,
         threshold: 0.9,
+        top_k: None,
         dense: false,
     })
 }

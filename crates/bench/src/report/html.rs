@@ -3,7 +3,7 @@
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
-use sparse_measure::{COLD_BYTES, COLD_TOKENS, MOST_COPIES, milliseconds};
+use sparse_measure::{COLD_BYTES, COLD_TOKENS, MOST_COPIES, MOST_KV_BYTES, milliseconds};
 
 use super::heatmap::{MaskMap, Picture, picture};
 use super::plot::{Plot, plots};
@@ -62,6 +62,7 @@ pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
         cold_tokens: COLD_TOKENS,
         cold_mib: COLD_BYTES >> 20,
         most_copies: MOST_COPIES,
+        most_kv_mib: MOST_KV_BYTES >> 20,
         contenders: report.records.iter().filter_map(Contenders::of).collect(),
     };
     environment
@@ -96,6 +97,7 @@ struct Page<'a> {
     cold_tokens: usize,
     cold_mib: usize,
     most_copies: usize,
+    most_kv_mib: usize,
     contenders: Vec<Contenders>,
 }
 
@@ -348,7 +350,8 @@ mod tests {
 
     #[test]
     fn weights_from_memory_are_told_and_what_other_libraries_change() {
-        let cold = "products of at most 8 tokens read another copy of their weights in each run, 256 MiB before the first comes again (512 copies at most)";
+        let cold = "products of at most 8 tokens read another copy of their weights in each run, 256 MiB before the first comes again (512 copies at most), \
+                    and attention of as few queries another copy of keys and values (1024 MiB of copies at most)";
         let one_copy = ", but for rows beside other libraries, which keep one copy</dd>";
         let beside = to_html(&example()).unwrap();
         assert!(beside.contains(&format!("{cold}{one_copy}")));

@@ -41,10 +41,10 @@ pub(super) fn measure_all(
             Row::Matmul(row) => matmul_row(args, bench, row, &bar).map(|record| {
                 results.records.push(record);
             }),
-            Row::Attention(case) => attention_row(bench, case, qkv, &bar).map(|(record, masks)| {
-                results.records.push(record);
-                results.masks.push(masks);
-            }),
+            Row::Attention(case) => attention_row(bench, case, None, &bar)
+                .map(|(record, masks)| results.add(record, masks)),
+            Row::RealAttention(case) => attention_row(bench, case, qkv, &bar)
+                .map(|(record, masks)| results.add(record, masks)),
             Row::Layer(case) => layers::layer(bench, case, qkv, &mut || bar.tick()).map(|rows| {
                 results.records.extend(rows.records);
                 results.masks.push(rows.masks);

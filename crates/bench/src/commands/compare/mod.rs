@@ -56,8 +56,12 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let mut rows: Vec<Row> = match args.preset {
         PresetName::Attention => {
             let layers = layers::layers(class, qkv.as_ref(), args.lengths.as_deref());
-            let rows = layers.into_iter().map(Row::Layer);
-            rows.filter(|row| operations.contains(row.operation()))
+            let layers = layers.into_iter().map(Row::Layer);
+            let layers = layers.filter(|row| operations.contains(row.operation()));
+            // The tensors of --qkv are for the layer at many lengths.
+            rows(generated, None, None, &operations)
+                .into_iter()
+                .chain(layers)
                 .collect()
         }
         _ => rows(generated, real_weights, qkv.as_ref(), &operations),
@@ -127,8 +131,8 @@ fn errors(results: &Results, unwritten: &[anyhow::Error]) -> Vec<String> {
 }
 
 /// What is otherwise about rows with other libraries.
-const ONE_COPY: &str = "rows beside other libraries have one copy of the weights, as those have: \
-                        with few tokens runs may find it in a cache, those of other rows read their weights from memory";
+const ONE_COPY: &str = "rows beside other libraries have one copy of the weights, or of keys and values, as those have: \
+                        with few tokens runs may find it in a cache, those of other rows read theirs from memory";
 
 /// The names of all strategies of other libraries for these rows.
 fn strategies(peers: &Peers, rows: &[Row]) -> anyhow::Result<Vec<String>> {
@@ -138,7 +142,9 @@ fn strategies(peers: &Peers, rows: &[Row]) -> anyhow::Result<Vec<String>> {
             Row::Matmul(MatmulRow { case, .. }) if case.dtype == DType::F32 => {
                 strategies_for_matmul(peers, case.pattern)?
             }
-            Row::Attention(case) if case.dtype == DType::F32 && case.dense => {
+            Row::Attention(case) | Row::RealAttention(case)
+                if case.dtype == DType::F32 && case.dense =>
+            {
                 strategies_for_attention(peers)?
             }
             _ => Vec::new(),

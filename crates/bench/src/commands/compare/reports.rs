@@ -25,6 +25,12 @@ pub(super) struct Results {
 }
 
 impl Results {
+    /// A row and the blocks that it attended to.
+    pub(super) fn add(&mut self, record: Record, masks: MaskMap) {
+        self.records.push(record);
+        self.masks.push(masks);
+    }
+
     /// Tells every row's share of these ceilings.
     pub(super) fn move_under(&mut self, ceilings: &Ceilings) {
         for record in &mut self.records {

@@ -11,7 +11,10 @@ use crate::tensors::Qkv;
 #[derive(Clone, Debug)]
 pub(super) enum Row {
     Matmul(MatmulRow),
+    /// With generated tensors.
     Attention(AttentionCase),
+    /// With those of a file.
+    RealAttention(AttentionCase),
     Layer(LayerCase),
 }
 
@@ -19,7 +22,7 @@ impl Row {
     pub(super) fn operation(&self) -> Operation {
         match self {
             Self::Matmul(row) => row.case.operation,
-            Self::Attention(case) => case.operation,
+            Self::Attention(case) | Self::RealAttention(case) => case.operation,
             Self::Layer(case) => case.operation(),
         }
     }
@@ -28,7 +31,7 @@ impl Row {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         match self {
             Self::Matmul(_) => {}
-            Self::Attention(case) => drop(case.attention_shape()?),
+            Self::Attention(case) | Self::RealAttention(case) => drop(case.attention_shape()?),
             Self::Layer(case) => drop(case.shape()?),
         }
         Ok(())
@@ -47,14 +50,19 @@ impl Row {
                     case.operation, case.tokens, case.n_out, case.k_in, case.dtype, case.pattern
                 )
             }
-            Self::Attention(case) => {
-                let rule = match case.dense {
-                    true => "dense".into(),
-                    false => format!("threshold {}", case.threshold),
+            Self::Attention(case) | Self::RealAttention(case) => {
+                let rule = match (case.dense, case.top_k) {
+                    (true, _) => "dense".into(),
+                    (false, Some(count)) => format!("top {count}"),
+                    (false, None) => format!("threshold {}", case.threshold),
+                };
+                let tokens = match (case.q_len, case.k_len) {
+                    (queries, keys) if queries == keys => format!("{keys} tokens"),
+                    (queries, keys) => format!("{queries} of {keys} tokens"),
                 };
                 format!(
-                    "{} {} tokens x {} {} {rule}",
-                    case.operation, case.q_len, case.head_dim, case.dtype
+                    "{} {tokens} x {} {} {rule}",
+                    case.operation, case.head_dim, case.dtype
                 )
             }
             Self::Layer(case) => {
@@ -79,7 +87,7 @@ pub(super) fn rows(
     qkv: Option<&Qkv>,
     operations: &OperationList,
 ) -> Vec<Row> {
-    let (mut matmul, mut attention) = (Vec::new(), Vec::new());
+    let (mut matmul, mut attention): (Vec<_>, Vec<_>) = Default::default();
     for case in generated {
         match case {
             Case::Matmul(case) => matmul.push(MatmulRow {
@@ -87,17 +95,17 @@ pub(super) fn rows(
                 tensor: None,
                 tier: Tier::Portable,
             }),
-            Case::Attention(case) => attention.push(case),
+            Case::Attention(case) => attention.push(Row::Attention(case)),
         }
     }
     if let Some(qkv) = qkv {
         attention = [Operation::BlockAttention, Operation::Xattention]
-            .map(|operation| AttentionCase::of_real(operation, qkv))
+            .map(|operation| Row::RealAttention(AttentionCase::of_real(operation, qkv)))
             .into();
     }
     let matmul = real_weights.unwrap_or(matmul).into_iter().map(Row::Matmul);
     matmul
-        .chain(attention.into_iter().map(Row::Attention))
+        .chain(attention)
         .filter(|row| operations.contains(row.operation()))
         .collect()
 }
@@ -119,4 +127,26 @@ pub(super) fn real_weights(rows: &[Row]) -> Vec<[String; 2]> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::PresetName;
+    use crate::presets::{SizeClass, cases};
+
+    #[test]
+    fn few_queries_are_told_from_long_ones() {
+        let only: OperationList = "block_attention".parse().unwrap();
+        let cases = cases(PresetName::Quick, SizeClass::Software, &only);
+        let words: Vec<String> = rows(cases, None, None, &only)
+            .iter()
+            .map(Row::words)
+            .collect();
+        let expected = [
+            "block_attention 4096 tokens x 64 f32 threshold 0.9",
+            "block_attention 1 of 4096 tokens x 128 f16 top 8",
+        ];
+        assert_eq!(words, expected);
+    }
 }

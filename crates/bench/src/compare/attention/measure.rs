@@ -11,6 +11,7 @@ use sparse_gpu::{Explanation, GpuMask};
 use sparse_measure::check::{self, Checks};
 use sparse_measure::{OutputAndLse, Runs, Shape};
 
+use super::cold;
 use super::quality::{Quality, reachable};
 use super::words::{explain, pattern};
 use super::work::{ideal, looked_at, work};
@@ -190,6 +191,17 @@ fn measure_uploaded<T: Element>(
         }
         _ => Finalists::default(),
     };
+    let [seen, all] = looked_at(shape, options, [&mask, &reachable]);
+    let copies = match finalists.is_empty() {
+        true => cold::copies::<T>(shape, seen),
+        // Other libraries run on one copy of theirs.
+        false => 1,
+    };
+    if copies > 1 {
+        let kv = qkv.copies(gpu, inputs, copies)?;
+        dense.take_turns(&kv);
+        sparse.take_turns(&kv);
+    }
     let after_round = &mut |done, all| progress(Progress::Rounds(done, all));
     let (times, parts) = time(
         bench,
@@ -210,7 +222,6 @@ fn measure_uploaded<T: Element>(
     }
     let scored = matches!(contest, Contest::Whole | Contest::WholeAndParts);
     let ideal = ideal(shape, options, scored);
-    let [seen, all] = looked_at(shape, options, [&mask, &reachable]);
     let kept = seen.share_of(all);
     let density = if is_dense { 1.0 } else { quality.density };
     let words = RowWords {
@@ -233,7 +244,11 @@ fn measure_uploaded<T: Element>(
         faults: checks.faults().into_iter().chain(differing).collect(),
         peer: None,
         is_tuned,
-        work: Some(work::<T>(shape, ideal, seen, all)),
+        work: Some(cold::with_copies::<T>(
+            work::<T>(shape, ideal, seen, all),
+            shape,
+            copies,
+        )),
     };
     Ok(AttentionResult {
         record: bench.record_beside(words, times)?,
@@ -337,6 +352,54 @@ mod tests {
     use crate::commands::open;
     use crate::compare::attention::fixture::overwriting;
     use crate::compare::attention::planted;
+    use crate::record::{to_csv, to_table};
+
+    #[test]
+    fn few_queries_read_keys_and_values_from_memory() {
+        let mut bench = Bench::new(open(None).unwrap(), Duration::ZERO);
+        bench.ceilings = Some(crate::fixture::ceilings());
+        let options = XAttentionOptions {
+            block: 16,
+            stride: 4,
+            top_k: Some(2),
+            ..XAttentionOptions::default()
+        };
+        // Of ten blocks two are kept, by two heads that share their keys: not the same ones, for all we know.
+        for (q_len, contest) in [
+            (1, Contest::Dense),
+            (4, Contest::Attend),
+            (1, Contest::WholeAndParts),
+            (9_u32, Contest::Attend),
+        ] {
+            let shape = AttentionShape::try_new(1, 2, 1, q_len as usize, 160, 16).unwrap();
+            let job = AttentionJob {
+                inputs: &planted::<f32>(shape).unwrap(),
+                shape,
+                options: &options,
+                contest,
+            };
+            let result = measure(&bench, job, &mut |_| ()).unwrap();
+            let row = result.record;
+            assert!(row.is_right() && row.faults.is_empty(), "{row:?}");
+            let density = if contest == Contest::Dense { 1.0 } else { 0.2 };
+            assert_eq!(row.density, density);
+            assert_eq!(row.tile.contains("few-"), q_len < 9, "{}", row.tile);
+            // Every report shows how many queries and keys there are.
+            let sizes = format!("q_len={q_len} k_len=160");
+            let csv = String::from_utf8(to_csv(std::slice::from_ref(&row)).unwrap()).unwrap();
+            assert!(csv.contains(&sizes), "{csv}");
+            let table = to_table(std::slice::from_ref(&row)).to_string();
+            assert!(table.contains(&format!("q_len={q_len}")), "{table}");
+            let work = row.roofline.unwrap().work;
+            let of_queries = f64::from(q_len) * 4.0 * 2.0 * (16.0 + 16.0 + 1.0);
+            let read = work.bytes - of_queries;
+            if contest == Contest::Dense {
+                assert_eq!(read, 160.0 * 2.0 * 16.0 * 4.0);
+            }
+            let copies = if q_len == 9 { 1.0 } else { 512.0 };
+            assert_eq!(work.working_set, of_queries + copies * read, "{q_len}");
+        }
+    }
 
     #[test]
     fn a_result_that_the_timed_runs_leave_otherwise_makes_the_row_wrong() {

@@ -1,5 +1,6 @@
 //! One attention layer: dense and sparse on the same device, checked, compared with each other, timed by turns.
 
+mod cold;
 #[cfg(test)]
 mod fixture;
 mod measure;

@@ -8,6 +8,7 @@ use sparse_gpu::{Attended, Policy};
 use sparse_measure::check::{self, Checks};
 use sparse_measure::{OutputAndLse, Shape};
 
+use super::cold;
 use super::measure::{AttentionJob, CHECK};
 use super::quality::{Quality, reachable};
 use super::words::selection;
@@ -139,6 +140,13 @@ fn measure_uploaded<T: Element>(
     let is_tuned = is_tuned(own.steps().into_iter().chain([dense.explain()]));
     let tier = own.explain().tier.to_string();
     let reason = own.explain().notes.first().cloned().unwrap_or_default();
+    let [kept, all] = looked_at(shape, options, [&mask, &reachable]);
+    let copies = cold::copies::<T>(shape, kept);
+    if copies > 1 {
+        let kv = qkv.copies(gpu, inputs, copies)?;
+        dense.take_turns(&kv);
+        own.take_turns(&kv);
+    }
     // What the timed runs leave is seen then.
     poison(bench, &dense, &own);
     let recorders: &mut [Recorder<'_>] =
@@ -149,7 +157,6 @@ fn measure_uploaded<T: Element>(
     let differing = attention_changed("dense attention", &dense_result, &dense.read(gpu)?)
         .or(attention_changed(own_name, &attended, &own.read(gpu)?));
     let ideal = ideal(shape, options, is_sparse);
-    let [kept, all] = looked_at(shape, options, [&mask, &reachable]);
     let words = RowWords {
         operation: Operation::Xattention,
         shape: Shape::attention(shape, options.block, options.stride),
@@ -167,7 +174,11 @@ fn measure_uploaded<T: Element>(
         faults: checks.faults().into_iter().chain(differing).collect(),
         peer: None,
         is_tuned,
-        work: Some(work::<T>(shape, ideal, kept, all)),
+        work: Some(cold::with_copies::<T>(
+            work::<T>(shape, ideal, kept, all),
+            shape,
+            copies,
+        )),
     };
     let record = bench.record(words, &times)?;
     Ok(PolicyResult {

@@ -33,6 +33,7 @@ impl AttentionCase {
             block: usual.block,
             stride: 16,
             threshold: 0.9,
+            top_k: None,
             dense: false,
         }
     }
@@ -58,6 +59,7 @@ impl AttentionCase {
             block: self.block,
             stride: self.stride,
             threshold: self.threshold.into(),
+            top_k: self.top_k,
             causal: self.causal,
             ..XAttentionOptions::default()
         }
