@@ -95,6 +95,29 @@ fn few_queries_and_many_have_tiles_of_their_own() {
 }
 
 #[test]
+fn a_tile_for_few_queries_has_no_more_of_them_than_share_their_keys() {
+    let few = |queries| AttentionTile::Few { queries, lanes: 16 };
+    let tuned = only(KernelTile::BlockAttention {
+        head_dim: 40,
+        tile: few(8),
+    });
+    for (q_len, masked, queries) in [(1, false, 4), (2, false, 8), (1, true, 1), (3, true, 4)] {
+        let problem = BlockAttention {
+            masked,
+            ..BlockAttention::new(attention_shape(1, 8, 2, q_len, 100, 40))
+        };
+        let plan = tuned.plan_blocking(&problem).unwrap();
+        assert_eq!(plan.explain().tile_origin, Some(TileOrigin::Table));
+        let tile = plan.kernel_tile();
+        let expected = KernelTile::BlockAttention {
+            head_dim: 40,
+            tile: few(queries),
+        };
+        assert_eq!(tile, expected, "{q_len} {masked}");
+    }
+}
+
+#[test]
 fn packed_attention_and_scores_look_into_the_table_too() {
     let tile_64 = AttentionTile::Direct {
         lanes: 4,

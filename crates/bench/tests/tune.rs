@@ -80,6 +80,8 @@ fn without_out_nothing_is_written() {
     for part in [
         "block_attention, head_dim 64",
         "block_attention, head_dim 128",
+        "block_attention of few queries, head_dim 64",
+        "block_attention of few queries, head_dim 128",
     ] {
         assert!(printed.contains(part), "{part} is missing in\n{printed}");
     }

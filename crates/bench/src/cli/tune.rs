@@ -28,8 +28,8 @@ pub struct TuneArgs {
     /// The first adapter whose name contains this text [default: `SPARSE_ADAPTER`, else the fastest kind there is]
     #[arg(long, value_name = "SUBSTR")]
     pub adapter: Option<String>,
-    /// Tokens to measure at, comma-separated: at most 8 for mat-vecs, more for the others, at least 128 for attention and scores; a
-    /// tile is used half way to the next of them, and up to four times as many or as few [default: by adapter and budget]
+    /// Tokens to measure at, comma-separated: at most 8 for mat-vecs, more for the others, at least 128 for attention (keys, where queries are few)
+    /// and scores; a tile is used half way to the next of them, and up to four times as many or as few [default: by adapter and budget]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = count, allow_hyphen_values = true)]
     pub tokens: Vec<usize>,
     /// quick (three minutes, the shapes that matter most), full (half an hour, all), or seconds for the shapes of quick
@@ -57,7 +57,7 @@ pub enum TuneOperation {
     NmMatvec,
     /// Block-sparse weights, more than 8 tokens.
     BsrMatmul,
-    /// Attention; its tile serves masks and all blocks alike.
+    /// Attention, of many queries and of one over many keys (decoding); its tiles serve masks and all blocks alike.
     BlockAttention,
     /// The scores of `XAttention`.
     #[value(help = "The scores of XAttention")]

@@ -8,47 +8,44 @@ use sparse_gpu::{
     AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuTensor,
     KernelTile, XAttentionScore, XAttentionScorePlan, wgpu,
 };
-use sparse_measure::{OutputAndLse, check};
+use sparse_measure::{OutputAndLse, check, cold_kv_copies};
 
 use super::contest::TunedOperation;
-use crate::device::GpuQkv;
+use crate::device::{GpuQkv, KvCopies};
 
-/// q, k and v of `heads` heads, each with keys of its own, on both sides.
+/// q, k and v on both sides.
 fn inputs<T: Element>(
     gpu: &Gpu,
-    [tokens, heads, head_dim]: [usize; 3],
+    shape: AttentionShape,
 ) -> anyhow::Result<(AttentionInputs<T>, GpuQkv)> {
-    let tensor = |seed| normal_tensor::<T>(vec![1, heads, tokens, head_dim], seed);
     let inputs = AttentionInputs {
-        q: tensor(1)?,
-        k: tensor(2)?,
-        v: tensor(3)?,
+        q: normal_tensor::<T>(shape.q_shape().to_vec(), 1)?,
+        k: normal_tensor::<T>(shape.kv_shape().to_vec(), 2)?,
+        v: normal_tensor::<T>(shape.kv_shape().to_vec(), 3)?,
     };
-    let shape = AttentionShape::try_new(1, heads, heads, tokens, tokens, head_dim)?;
     let on_gpu = GpuQkv::upload(gpu, &inputs, shape)?;
     Ok((inputs, on_gpu))
 }
 
-/// Dense causal attention.
+/// Dense causal attention. Keys and values of few queries come from memory.
 #[derive(Debug)]
 pub(super) struct Attention<T> {
     inputs: AttentionInputs<T>,
     qkv: GpuQkv,
+    kv: KvCopies,
     options: AttentionOptions,
     out: GpuTensor,
     lse: GpuTensor,
 }
 
 impl<T: Element> Attention<T> {
-    pub(super) fn new(
-        gpu: &Gpu,
-        tokens: usize,
-        heads: usize,
-        head_dim: usize,
-    ) -> anyhow::Result<Self> {
-        let (inputs, qkv) = inputs(gpu, [tokens, heads, head_dim])?;
-        let q_shape = qkv.shape.q_shape();
+    pub(super) fn new(gpu: &Gpu, shape: AttentionShape) -> anyhow::Result<Self> {
+        let (inputs, qkv) = inputs(gpu, shape)?;
+        let q_shape = shape.q_shape();
+        let bytes = (inputs.k.data().len() + inputs.v.data().len()) * T::DTYPE.bytes();
+        let copies = cold_kv_copies(shape.q_len(), bytes, bytes);
         Ok(Self {
+            kv: qkv.copies(gpu, &inputs, copies)?,
             inputs,
             options: AttentionOptions {
                 causal: true,
@@ -91,10 +88,10 @@ impl<T: Element> TunedOperation for Attention<T> {
         plan: &BlockAttentionPlan,
         pass: &mut wgpu::ComputePass<'_>,
     ) -> Result<(), Error> {
-        let GpuQkv { q, k, v, .. } = &self.qkv;
+        let [k, v] = self.kv.turn();
         // The clones share the buffers.
         let (mut out, mut lse) = (self.out.clone(), self.lse.clone());
-        plan.record(pass, q, k, v, None, &mut out, &mut lse)
+        plan.record(pass, &self.qkv.q, k, v, None, &mut out, &mut lse)
     }
 
     fn outputs(&self) -> Vec<&GpuTensor> {
@@ -137,7 +134,8 @@ impl<T: Element> Scores<T> {
         head_dim: usize,
         stride: usize,
     ) -> anyhow::Result<Self> {
-        let (inputs, qkv) = inputs(gpu, [tokens, heads, head_dim])?;
+        let shape = AttentionShape::try_new(1, heads, heads, tokens, tokens, head_dim)?;
+        let (inputs, qkv) = inputs(gpu, shape)?;
         let options = XAttentionOptions {
             stride,
             ..XAttentionOptions::default()

@@ -17,10 +17,16 @@ pub fn candidates(default: &KernelTile, tokens: usize, block: usize) -> Vec<Kern
         KernelTile::Matvec { walk, .. } => pairs(&MATVEC_ROWS, &[4, 8, 16, 32, 64, 128, 256])
             .map(|(rows, lanes)| KernelTile::Matvec { walk, rows, lanes })
             .collect(),
-        KernelTile::BlockAttention { head_dim, .. } => attention_tiles(head_dim)
-            .filter(|tile| tile.check(block, &|| tile.to_string()).is_ok())
-            .map(|tile| KernelTile::BlockAttention { head_dim, tile })
-            .collect(),
+        KernelTile::BlockAttention { head_dim, tile } => {
+            let all: Vec<AttentionTile> = match tile {
+                AttentionTile::Few { .. } => few_tiles().collect(),
+                _ => attention_tiles(head_dim).collect(),
+            };
+            all.into_iter()
+                .filter(|tile| tile.check(block, &|| tile.to_string()).is_ok())
+                .map(|tile| KernelTile::BlockAttention { head_dim, tile })
+                .collect()
+        }
         KernelTile::XattentionScore {
             groups_per_block,
             tile,
@@ -66,6 +72,12 @@ fn attention_tiles(head_dim: usize) -> impl Iterator<Item = AttentionTile> {
     let tiled = pairs(&[16, 32, 64, 128], &[4, 8, 16])
         .map(|(queries, split)| AttentionTile::Tiled { queries, split });
     direct.chain(tiled)
+}
+
+/// For few queries.
+fn few_tiles() -> impl Iterator<Item = AttentionTile> {
+    pairs(&[1, 2, 4, 8], &[4, 8, 16, 32, 64, 128, 256])
+        .map(|(queries, lanes)| AttentionTile::Few { queries, lanes })
 }
 
 fn pairs<'a>(a: &'a [usize], b: &'a [usize]) -> impl Iterator<Item = (usize, usize)> + use<'a> {
@@ -168,6 +180,27 @@ mod tests {
         // Both kernels are tried, the default's kind first.
         assert_eq!(numbers(&all[0]).len(), 4);
         assert_eq!(numbers(all.last().unwrap()).len(), 2);
+    }
+
+    #[test]
+    fn few_queries_try_tiles_for_few_alone_and_many_none_of_them() {
+        let kernel = |tile| KernelTile::BlockAttention { head_dim: 64, tile };
+        let few = |queries, lanes| kernel(AttentionTile::Few { queries, lanes });
+        let is_few = |tile: &KernelTile| {
+            let KernelTile::BlockAttention { tile, .. } = tile else {
+                panic!("{tile:?}");
+            };
+            matches!(tile, AttentionTile::Few { .. })
+        };
+        let of_few = candidates(&few(4, 8), 4096, 128);
+        assert!(of_few.len() > 20 && of_few.iter().all(is_few));
+        let near = [few(2, 8), few(8, 8), few(4, 4), few(4, 16)];
+        assert!(near.iter().all(|tile| of_few[..4].contains(tile)));
+        let tiled = AttentionTile::Tiled {
+            queries: 64,
+            split: 8,
+        };
+        assert!(!candidates(&kernel(tiled), 4096, 128).iter().any(is_few));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::presets::SizeClass;
 pub struct TuneCase {
     /// What is tuned.
     pub operation: TuneOperation,
-    /// Rows of x; of q and k in attention.
+    /// Rows of x; of q and k in attention, of k alone in decoding.
     pub tokens: usize,
     /// Storage of weights and x, or of q, k and v.
     pub dtype: DType,
@@ -38,6 +38,13 @@ pub enum TuneWork {
     Attention {
         /// Heads, each with keys of its own.
         heads: usize,
+        /// Numbers of a head.
+        head_dim: usize,
+    },
+    /// One query of each head over all keys.
+    Decoding {
+        /// Heads of k and v, each shared by eight query heads.
+        kv_heads: usize,
         /// Numbers of a head.
         head_dim: usize,
     },
@@ -80,6 +87,11 @@ impl fmt::Display for TuneCase {
             TuneWork::Attention { heads, head_dim } => {
                 write!(f, "attention {dtype}, {heads} x {tokens} x {head_dim}")
             }
+            TuneWork::Decoding { kv_heads, head_dim } => write!(
+                f,
+                "decoding {dtype}, {} heads on {kv_heads} x {tokens} x {head_dim}",
+                DECODING_GROUP * kv_heads
+            ),
             TuneWork::Scores {
                 heads,
                 head_dim,
@@ -92,6 +104,9 @@ impl fmt::Display for TuneCase {
     }
 }
 
+/// Query heads of decoding that share their keys: as many as the largest tile takes, so that every number of queries competes. Where fewer share them plans
+/// take fewer of the winner's.
+pub(super) const DECODING_GROUP: usize = 8;
 /// Fewest tokens of attention and scores: a block.
 const BLOCK: usize = 128;
 /// The most tokens of a mat-vec.
@@ -105,6 +120,8 @@ struct Sizes {
     vector: usize,
     tokens: &'static [usize],
     attention: &'static [usize],
+    /// Keys of decoding.
+    decoding: &'static [usize],
     scores: &'static [usize],
     heads: usize,
 }
@@ -116,6 +133,7 @@ fn sizes(class: SizeClass, is_full: bool) -> Sizes {
             vector: 2048,
             tokens: &[256],
             attention: &[1024],
+            decoding: &[4096],
             scores: &[4096],
             heads: 2,
         },
@@ -124,6 +142,7 @@ fn sizes(class: SizeClass, is_full: bool) -> Sizes {
             vector: 2048,
             tokens: &[16, 64, 256, 1024],
             attention: &[512, 2048],
+            decoding: &[1024, 8192],
             scores: &[2048, 8192],
             heads: 2,
         },
@@ -144,6 +163,11 @@ fn sizes(class: SizeClass, is_full: bool) -> Sizes {
                 &[64, 1024]
             },
             attention: if is_full { &[512, 2048, 8192] } else { &[4096] },
+            decoding: if is_full {
+                &[2048, 8192, 32768]
+            } else {
+                &[8192]
+            },
             scores: if is_full {
                 &[2048, 8192, 32768]
             } else {
@@ -234,6 +258,13 @@ pub fn cases(
                         &asked(BLOCK..=usize::MAX, sizes.attention),
                         TuneWork::Attention { heads, head_dim },
                     );
+                    add(
+                        &asked(BLOCK..=usize::MAX, sizes.decoding),
+                        TuneWork::Decoding {
+                            kv_heads: heads,
+                            head_dim,
+                        },
+                    );
                 }
             }
             TuneOperation::XattentionScore => {
@@ -294,6 +325,23 @@ mod tests {
             }
         }
         assert!(of("full", &[], &[]).len() > 3 * of("quick", &[], &[]).len());
+    }
+
+    #[test]
+    fn attention_is_tuned_for_many_queries_and_for_few() {
+        for budget in ["quick", "full"] {
+            let all = of(budget, &[TuneOperation::BlockAttention], &[]);
+            let decoding = |case: &&TuneCase| matches!(case.work, TuneWork::Decoding { .. });
+            let few: Vec<&TuneCase> = all.iter().filter(decoding).collect();
+            assert_eq!(2 * few.len(), all.len());
+            assert_eq!(few[0].tokens, if budget == "full" { 1024 } else { 4096 });
+            // Two tiles that displaced the default at the same keys would be two for one problem.
+            for (i, case) in few.iter().enumerate() {
+                assert!(!few[..i].contains(case), "{case}");
+            }
+        }
+        let case = &of("quick", &[TuneOperation::BlockAttention], &[300])[2];
+        assert_eq!(case.to_string(), "decoding f32, 16 heads on 2 x 300 x 64");
     }
 
     #[test]

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use half::{bf16, f16};
 use sparse_core::DType;
+use sparse_core::attention::AttentionShape;
 
+use self::cases::DECODING_GROUP;
 use crate::compare::bench::Bench;
 
 pub use candidates::candidates;
@@ -59,8 +61,22 @@ fn tune_typed<T: sparse_core::Element>(
             race.run(case, &product, after_round)
         }
         TuneWork::Attention { heads, head_dim } => {
-            let layer = attention::Attention::<T>::new(&bench.gpu, case.tokens, heads, head_dim)?;
-            race.run(case, &layer, after_round)
+            let tokens = case.tokens;
+            let shape = AttentionShape::try_new(1, heads, heads, tokens, tokens, head_dim)?;
+            race.run(
+                case,
+                &attention::Attention::<T>::new(&bench.gpu, shape)?,
+                after_round,
+            )
+        }
+        TuneWork::Decoding { kv_heads, head_dim } => {
+            let heads = DECODING_GROUP * kv_heads;
+            let shape = AttentionShape::try_new(1, heads, kv_heads, 1, case.tokens, head_dim)?;
+            race.run(
+                case,
+                &attention::Attention::<T>::new(&bench.gpu, shape)?,
+                after_round,
+            )
         }
         TuneWork::Scores {
             heads,

@@ -60,7 +60,68 @@ fn range(tokens: usize, points: &[usize], is_few: bool) -> TokenRange {
 
 #[cfg(test)]
 mod tests {
+    use sparse_core::DType;
+    use sparse_gpu::AttentionTile;
+    use sparse_measure::Speedup;
+
+    use super::super::finding::{Best, Verdict};
+    use super::super::{TuneCase, TuneWork};
     use super::*;
+    use crate::cli::TuneOperation;
+
+    /// Both at the same number of keys.
+    #[test]
+    fn tiles_for_few_queries_and_for_many_stand_in_one_table() {
+        let finding = |work, from, to| {
+            let kernel = |tile| KernelTile::BlockAttention { head_dim: 64, tile };
+            Finding {
+                case: TuneCase {
+                    operation: TuneOperation::BlockAttention,
+                    tokens: 4096,
+                    dtype: DType::F16,
+                    work,
+                },
+                default: kernel(from),
+                default_ms: 2.0,
+                best: Some(Best {
+                    kernel: kernel(to),
+                    ms: 1.0,
+                    gain: Speedup {
+                        median: 2.0,
+                        spread: 0.1,
+                    },
+                }),
+                tried: 1,
+                wrong: Vec::new(),
+                verdict: Verdict::Displaced,
+            }
+        };
+        let few = |queries, lanes| AttentionTile::Few { queries, lanes };
+        let tiled = |queries| AttentionTile::Tiled { queries, split: 8 };
+        let (heads, kv_heads, head_dim) = (2, 2, 64);
+        let decoding = TuneWork::Decoding { kv_heads, head_dim };
+        let attention = TuneWork::Attention { heads, head_dim };
+        let findings = [
+            finding(attention, tiled(64), tiled(32)),
+            finding(decoding, few(8, 8), few(4, 16)),
+        ];
+        let measured_on = MeasuredOn {
+            adapter: "Example 3000".into(),
+            backend: "vulkan".into(),
+            driver: "1.0".into(),
+            class: "other".into(),
+        };
+        let table = to_table(measured_on, &findings);
+        let read = TileTable::from_json(&table.to_json().unwrap()).unwrap();
+        assert_eq!(read, table);
+        let tiles: Vec<String> = read.entries.iter().map(|e| e.kernel.tile_words()).collect();
+        assert_eq!(tiles, ["tiled-32x8", "few-4x16"]);
+        for entry in &read.entries {
+            assert_eq!((entry.tokens.from, entry.tokens.to), (1024, 16384));
+        }
+        let problem = &read.entries[1].measured.as_ref().unwrap().problem;
+        assert_eq!(problem, "decoding f16, 16 heads on 2 x 4096 x 64");
+    }
 
     fn of(tokens: usize, points: &[usize], is_few: bool) -> (usize, usize) {
         let TokenRange { from, to } = range(tokens, points, is_few);

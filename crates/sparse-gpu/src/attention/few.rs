@@ -69,13 +69,28 @@ pub(crate) fn tile(problem: &BlockAttention, class: AdapterClass) -> Option<Atte
     if !(1..=MOST_QUERIES).contains(&q_len) {
         return None;
     }
-    let rows = heads_together(problem) * q_len;
     let most = most_rows(class, problem.shape.head_dim());
     Some(AttentionTile::Few {
-        queries: rows.next_power_of_two().min(most),
+        queries: rows(problem).min(most),
         // Of processors one subgroup of 8. GPUs: 4 keys an invocation are one block of 128, and two workgroups of 32 hide what one of 64 waits for.
         lanes: if class.is_software() { 8 } else { 32 },
     })
+}
+
+/// The tile of a table where the problem has fewer rows than it was measured with: rows that are no query cost as much as those that are.
+pub(crate) fn within_rows(tile: AttentionTile, problem: &BlockAttention) -> AttentionTile {
+    match tile {
+        AttentionTile::Few { queries, lanes } => AttentionTile::Few {
+            queries: queries.min(rows(problem)),
+            lanes,
+        },
+        many => many,
+    }
+}
+
+/// Queries that could share a workgroup, rounded up to what a tile has.
+fn rows(problem: &BlockAttention) -> usize {
+    (heads_together(problem) * problem.shape.q_len()).next_power_of_two()
 }
 
 /// Queries of a workgroup, at most; more read the keys again. What decides on GPUs: an invocation keeps a row's scores of four keys, and its part of the

@@ -5,7 +5,7 @@ use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::{AttentionTile, Kernel as _, PackKernel, Tile, Walk, XAttentionScoreKernel};
 
 use super::{KernelTile, TileEntry, TileTable, TileWalk};
-use crate::attention::few::is_few;
+use crate::attention::few::{is_few, within_rows};
 use crate::matmul::choose::MatvecTile;
 use crate::xattention::parts::MOST_BYTES;
 use crate::xattention::rules;
@@ -132,9 +132,9 @@ impl Gpu {
         };
         let table = self.tiles().and_then(|table| {
             table.find(problem.types.k, k_len, |kernel| match *kernel {
-                KernelTile::BlockAttention { head_dim: d, tile } if d == head_dim => {
-                    Some(tile).filter(fits)
-                }
+                KernelTile::BlockAttention { head_dim: d, tile } if d == head_dim => Some(tile)
+                    .filter(fits)
+                    .map(|tile| within_rows(tile, problem)),
                 _ => None,
             })
         });

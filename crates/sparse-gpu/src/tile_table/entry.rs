@@ -27,11 +27,11 @@ pub enum KernelTile {
         /// Invocations of a workgroup, which share out k: a power of two, at most 256.
         lanes: usize,
     },
-    /// `block_attention.wgsl` or `block_attention_tiled.wgsl`.
+    /// `block_attention.wgsl`, `block_attention_tiled.wgsl` or, with a tile for few queries, `block_attention_few.wgsl`.
     BlockAttention {
         /// Elements of a token in a head.
         head_dim: usize,
-        /// How queries are divided.
+        /// How queries are divided. Of a tile for few, plans take no more queries than the heads of a problem that share their keys have together.
         tile: AttentionTile,
     },
     /// `xattention_score.wgsl`.
@@ -133,8 +133,9 @@ impl KernelTile {
         match self {
             Self::Matmul { walk, .. } => format!("matmul {walk}"),
             Self::Matvec { walk, .. } => format!("matvec {walk}"),
-            Self::BlockAttention { head_dim, .. } => {
-                format!("block_attention, head_dim {head_dim}")
+            Self::BlockAttention { head_dim, tile } => {
+                let few = if is_few(*tile) { " of few queries" } else { "" };
+                format!("block_attention{few}, head_dim {head_dim}")
             }
             Self::XattentionScore {
                 groups_per_block, ..
