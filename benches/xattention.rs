@@ -4,10 +4,16 @@
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use sparse_bench::cli::Operation;
 use sparse_bench::device::XAttentionRun;
 
 fn benches(criterion: &mut Criterion) {
-    support::attention(criterion, "xattention", false, XAttentionRun::record);
+    support::attention(
+        criterion,
+        ("xattention", Operation::Xattention),
+        false,
+        XAttentionRun::record,
+    );
 }
 
 criterion_group!(group, benches);

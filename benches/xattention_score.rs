@@ -4,12 +4,13 @@
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use sparse_bench::cli::Operation;
 use sparse_bench::device::XAttentionRun;
 
 fn benches(criterion: &mut Criterion) {
     support::attention(
         criterion,
-        "xattention_score",
+        ("xattention_score", Operation::Xattention),
         false,
         XAttentionRun::record_score,
     );

@@ -5,7 +5,7 @@ use sparse_core::attention::AttentionShape;
 use sparse_measure::{Attended, Work, cold_kv_copies};
 
 /// How many copies of keys and values runs take by turns, where the one that reads least looks at `kept`.
-pub(super) fn copies<T: Element>(shape: AttentionShape, kept: Attended) -> usize {
+pub fn kv_copies<T: Element>(shape: AttentionShape, kept: Attended) -> usize {
     let all: usize = shape.kv_shape().iter().product();
     let key_bytes = 2 * shape.head_dim() * T::DTYPE.bytes();
     let read = whole(kept.keys).saturating_mul(key_bytes);
@@ -45,9 +45,9 @@ mod tests {
             keys: 8.0 * 2048.0,
         };
         // A copy has 32 MiB, of which a quarter is read.
-        assert_eq!(copies::<f16>(shape(1), kept), 32);
-        assert_eq!(copies::<f16>(shape(8), kept), 32);
-        assert_eq!(copies::<f16>(shape(9), kept), 1);
+        assert_eq!(kv_copies::<f16>(shape(1), kept), 32);
+        assert_eq!(kv_copies::<f16>(shape(8), kept), 32);
+        assert_eq!(kv_copies::<f16>(shape(9), kept), 1);
         let work = Work::attention(shape(1), kept, 2);
         let turns = with_copies::<f16>(work, shape(1), 32);
         assert_eq!(turns.bytes, work.bytes);

@@ -193,7 +193,7 @@ fn measure_uploaded<T: Element>(
     };
     let [seen, all] = looked_at(shape, options, [&mask, &reachable]);
     let copies = match finalists.is_empty() {
-        true => cold::copies::<T>(shape, seen),
+        true => cold::kv_copies::<T>(shape, seen),
         // Other libraries run on one copy of theirs.
         false => 1,
     };

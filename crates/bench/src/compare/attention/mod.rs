@@ -11,6 +11,7 @@ mod steps;
 mod words;
 mod work;
 
+pub use cold::kv_copies;
 pub use measure::{AttentionJob, AttentionResult, Contest, PartTime, PartTimes, measure};
 pub use policy::{Decided, PolicyResult, measure_policy};
 pub use quality::Quality;

@@ -141,7 +141,7 @@ fn measure_uploaded<T: Element>(
     let tier = own.explain().tier.to_string();
     let reason = own.explain().notes.first().cloned().unwrap_or_default();
     let [kept, all] = looked_at(shape, options, [&mask, &reachable]);
-    let copies = cold::copies::<T>(shape, kept);
+    let copies = cold::kv_copies::<T>(shape, kept);
     if copies > 1 {
         let kv = qkv.copies(gpu, inputs, copies)?;
         dense.take_turns(&kv);
