@@ -201,6 +201,34 @@ fn the_whole_of_it_whatever_decides() {
     }
 }
 
+/// A row of blocks of all heads, which lie side by side, is more than can be bound; heads first they are bound one by one.
+#[test]
+fn a_row_of_blocks_that_cannot_be_bound_says_how_it_could() {
+    let problem = |layout| XAttentionScore {
+        layout,
+        ..XAttentionScore::new(
+            attention_shape(1, 64, 64, 8192, 8192, 128),
+            XAttentionOptions {
+                block: 8192,
+                stride: 16,
+                ..XAttentionOptions::default()
+            },
+        )
+    };
+    let error = gpu().plan_blocking(&problem(TokenLayout::TokenMajor));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("needs bindings of 268435456 bytes")
+            && error.ends_with(
+                "take smaller blocks, or tensors with heads first (TokenLayout::HeadMajor)"
+            ),
+        "{error}"
+    );
+    gpu()
+        .plan_blocking(&problem(TokenLayout::HeadMajor))
+        .unwrap();
+}
+
 #[test]
 fn room_for_fewer_keys_than_there_are_is_refused() {
     let problem = XAttentionScore {

@@ -117,6 +117,30 @@ fn a_tile_for_few_queries_has_no_more_of_them_than_share_their_keys() {
     }
 }
 
+/// Keys are divided down to a block. Where not even one runs with the table's tile, that of the plan is taken.
+#[test]
+fn a_tile_for_few_queries_runs_its_loops() {
+    let tuned = only(KernelTile::BlockAttention {
+        head_dim: 64,
+        tile: AttentionTile::Few {
+            queries: 1,
+            lanes: 4,
+        },
+    });
+    let problem = |block| BlockAttention {
+        block,
+        masked: true,
+        ..BlockAttention::new(attention_shape(1, 1, 1, 1, 1 << 16, 64))
+    };
+    let origin = |block| {
+        let plan = tuned.plan_blocking(&problem(block)).unwrap();
+        plan.explain().tile_origin
+    };
+    assert_eq!(origin(128), Some(TileOrigin::Table));
+    let is_llvmpipe = gpu().adapter().name.starts_with("llvmpipe");
+    assert_eq!(origin(1 << 16) == Some(TileOrigin::Table), !is_llvmpipe);
+}
+
 #[test]
 fn packed_attention_and_scores_look_into_the_table_too() {
     let tile_64 = AttentionTile::Direct {

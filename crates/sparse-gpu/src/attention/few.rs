@@ -123,6 +123,25 @@ fn visits_all(problem: &BlockAttention) -> bool {
     kinds::walk(problem.head_kinds.as_deref(), problem.masked) == BlockWalk::All
 }
 
+/// Keys that a workgroup goes over at least: those of few queries are divided down to a block where loops have to be short.
+pub(crate) fn undivided_keys(problem: &BlockAttention, tile: AttentionTile) -> usize {
+    let keys = problem.shape.k_len();
+    if is_few(tile) {
+        keys.min(block_of(problem))
+    } else {
+        keys
+    }
+}
+
+/// Tokens of a block as the kernels for few queries count them.
+fn block_of(problem: &BlockAttention) -> usize {
+    if visits_all(problem) {
+        BLOCK_WITHOUT_MASK
+    } else {
+        problem.block
+    }
+}
+
 /// The division of a problem with `tile`, whose workgroups would be `groups(heads)` with whole keys.
 pub(crate) fn division(
     gpu: &Gpu,
@@ -134,11 +153,7 @@ pub(crate) fn division(
         return Division::of_many(problem.block);
     }
     let heads = heads_together(problem);
-    let block = if visits_all(problem) {
-        BLOCK_WITHOUT_MASK
-    } else {
-        problem.block
-    };
+    let block = block_of(problem);
     let wanted = if gpu.is_software() {
         GROUPS_OF_A_THREAD * super::order::parts(gpu)
     } else {
@@ -180,7 +195,7 @@ mod tests {
         assert_eq!(parts(8192, 32, 512, any), 32);
         assert_eq!(parts(511, 256, 512, any), 1);
         assert_eq!(parts(512, 256, 512, any), 2);
-        assert_eq!(parts(700, 32, 512, any), 2, "384 and 316 keys");
+        assert_eq!(parts(700, 32, 512, any), 2, "352 and 348 keys");
         assert_eq!(parts(0, 256, 512, any), 1);
         // 64 blocks in 50 parts are 32 parts of two blocks: none is empty.
         assert_eq!(parts(64 * 256, 256, 50, any), 32);

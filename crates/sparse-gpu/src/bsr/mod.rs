@@ -115,8 +115,8 @@ impl Gpu {
     }
 
     /// A block-sparse matrix of zeros with the blocks of another, for an operation to write: the gradient of weights, say. It shares the lists of the
-    /// other matrix, which stay as they are, and allocates values; where both exceed a binding and differ in their storage type, also the lists of block
-    /// columns.
+    /// other matrix, which stay as they are, and allocates values; where either exceeds a binding and their elements differ in size, also the lists of
+    /// block columns.
     ///
     /// # Errors
     /// Those of [`Gpu::empty_bsr`], and [`Error::OtherDevice`].

@@ -32,8 +32,9 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, Tier};
 /// `q_offsets[i]..q_offsets[i + 1]` and the keys `k_offsets[i]..k_offsets[i + 1]`, or the first of those where its keys lie in a cache with room behind them
 /// ([`Packing::in_slots`](sparse_core::attention::Packing::in_slots)); either may be none. Items are independent: what one
 /// holds has no influence on another. Causality and blocks count from an item's own tokens, causality from their ends: query `t` sees the
-/// item's keys `<= t + k_len - q_len`. The lengths are part of the plan; plans for
-/// other lengths find the kernels compiled. The CPU twin is [`sparse_core::attention::varlen_attention`].
+/// item's keys `<= t + k_len - q_len`. The lengths are part of the plan. Plans for
+/// other lengths mostly find the kernels compiled; others are taken where the longest item has more than eight queries, where keys of few queries begin to be
+/// divided (at 512), and on processors where loops get long. The CPU twin is [`sparse_core::attention::varlen_attention`].
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::attention::{PackedShape, Packing};

@@ -5,7 +5,7 @@ use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::{AttentionTile, Kernel as _, PackKernel, Tile, Walk, XAttentionScoreKernel};
 
 use super::{KernelTile, TileEntry, TileTable, TileWalk};
-use crate::attention::few::{is_few, within_rows};
+use crate::attention::few::{is_few, undivided_keys, within_rows};
 use crate::matmul::choose::MatvecTile;
 use crate::xattention::parts::MOST_BYTES;
 use crate::xattention::rules;
@@ -124,17 +124,20 @@ impl Gpu {
         let (head_dim, k_len) = (shape.head_dim(), shape.k_len());
         let default = crate::attention::choose::tile(problem, self.class());
         let fits = |tile: &AttentionTile| {
-            // Keys of few queries are divided until their loops run; a tile for few queries computes many slowly, and the other way round.
-            let rounds = tile.loop_rounds(head_dim, k_len, block);
+            // A tile for few queries computes many slowly, and the other way round.
             is_few(*tile) == is_few(default)
                 && tile.check(block, &|| tile.to_string()).is_ok()
-                && (is_few(*tile) || self.runs_loops(rounds))
+                && self.runs_loops(tile.loop_rounds(
+                    head_dim,
+                    undivided_keys(problem, *tile),
+                    block,
+                ))
         };
         let table = self.tiles().and_then(|table| {
             table.find(problem.types.k, k_len, |kernel| match *kernel {
                 KernelTile::BlockAttention { head_dim: d, tile } if d == head_dim => Some(tile)
-                    .filter(fits)
-                    .map(|tile| within_rows(tile, problem)),
+                    .map(|tile| within_rows(tile, problem))
+                    .filter(fits),
                 _ => None,
             })
         });

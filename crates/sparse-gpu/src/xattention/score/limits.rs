@@ -40,15 +40,24 @@ pub(super) fn check_loops(
 /// Not even a row of blocks can be bound.
 pub(super) fn too_large(gpu: &Gpu, problem: &XAttentionScore, sizes: &Sizes) -> Error {
     let row = 0..1;
-    let needs = sizes
+    let packed = sizes
         .query_bytes(1, &row)
         .max(sizes.maxima_bytes(1, &row))
         .max(sizes.key_bytes(1, &row));
+    let tokens = (sizes.queries)
+        .bytes(1, sizes.query_tokens(&row).len())
+        .max(sizes.keys.bytes(1, sizes.key_tokens(&row).len()));
+    // Heads that lie side by side are bound together.
+    let instead = if tokens > packed {
+        "take smaller blocks, or tensors with heads first (TokenLayout::HeadMajor)"
+    } else {
+        "take a smaller stride, or larger blocks"
+    };
     let what = format!(
         "one row of blocks of {OPERATION} with stride {}, head_dim {} and k_len {}",
         problem.options.stride,
         problem.shape.head_dim(),
         problem.shape.k_len()
     );
-    too_large_to_bind(gpu, what, needs, "take a smaller stride, or larger blocks")
+    too_large_to_bind(gpu, what, packed.max(tokens), instead)
 }
