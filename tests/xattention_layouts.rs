@@ -6,6 +6,7 @@
 
 mod support {
     pub(crate) mod attention;
+    pub(crate) mod cost_model;
     pub(crate) mod gpu;
 }
 
@@ -13,11 +14,12 @@ use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{Mode, ReferenceOptions, Threshold, XAttentionOptions};
 use sparse_core::{DType, Tensor};
-use sparse_gpu::{AttentionTypes, Policy, TokenLayout, XAttention, XAttentionScore};
+use sparse_gpu::{AttentionTypes, Decision, Policy, TokenLayout, XAttention, XAttentionScore};
 use support::attention::{
     attention_shape, heads_and_tokens_swapped, poisoned_as, read_as, rounded, swapped, upload_as,
     with_room,
 };
+use support::cost_model::attention_alone;
 use support::gpu::{gpu, poisoned, read, submit};
 
 /// Where tokens lie, and tokens of room behind the keys.
@@ -160,6 +162,14 @@ fn attended(problem: &XAttention, place: (TokenLayout, usize)) -> [Vec<f64>; 2] 
         ..problem.clone()
     };
     let plan = gpu.plan_blocking(&problem).unwrap();
+    let by_policy = problem.policy == Policy::Sparse;
+    assert_eq!(plan.decision() == Decision::Sparse, by_policy);
+    assert_eq!(
+        plan.decision() == Decision::OnDevice,
+        !by_policy,
+        "{}",
+        plan.explain()
+    );
     let tensor = |shape, dtype, seed, tokens| {
         let x = placed(&normal(shape, dtype, seed), layout, tokens);
         upload_as(&x, dtype)
@@ -182,10 +192,11 @@ fn attended(problem: &XAttention, place: (TokenLayout, usize)) -> [Vec<f64>; 2] 
 
 #[test]
 fn the_whole_of_it_whatever_decides() {
-    let gpu = gpu();
     // A chunk of a prompt: its queries are the last of the keys.
-    let shape = attention_shape(2, 4, 2, 96, 250, 8);
-    for policy in [Policy::Sparse, Policy::auto(gpu)] {
+    let shape = attention_shape(2, 4, 2, 96, 602, 8);
+    let decide = |efficiency| Policy::Auto(attention_alone(efficiency));
+    // The device decides for sparse attention, and for dense.
+    for policy in [Policy::Sparse, decide(0.99), decide(0.3)] {
         for dtype in [DType::F32, DType::F16] {
             let problem = XAttention {
                 policy,
