@@ -131,6 +131,25 @@ fn attention_of_few_queries_as_every_class_computes_it() {
 }
 
 #[test]
+fn kernels_of_attention_count_blocks_as_the_defaults_say() {
+    for class in AdapterClass::ALL {
+        let gpu = support::gpu::gpu().with_class(class);
+        for (q_len, masked) in [(1, false), (1, true), (130, false)] {
+            let problem = BlockAttention {
+                block: 64,
+                masked,
+                ..BlockAttention::new(attention::attention_shape(1, 2, 1, q_len, 150, 40))
+            };
+            let tile = defaults::attention_tile(&problem, class);
+            let block = defaults::attention_block(&problem, tile);
+            let plan = gpu.plan_blocking(&problem).unwrap();
+            let kernel = &plan.explain().kernel;
+            assert!(kernel.contains(&format!("_block-{block}_")), "{kernel}");
+        }
+    }
+}
+
+#[test]
 fn the_class_that_the_program_says_decides() {
     let pattern = Nm::new(2, 4, 1);
     let kernels = [AdapterClass::Amd, AdapterClass::Software].map(|class| {

@@ -20,6 +20,12 @@ pub fn attention_tile(problem: &BlockAttention, class: AdapterClass) -> Attentio
     crate::attention::choose::tile(problem, class)
 }
 
+/// Tokens of a block as the kernel of `block_attention` for `problem` with `tile` counts them: its own where there is a mask, and with most tiles; without
+/// a mask the kernels for few queries take longer ones.
+pub fn attention_block(problem: &BlockAttention, tile: AttentionTile) -> usize {
+    crate::attention::few::block(problem, tile)
+}
+
 /// The tile of `xattention_score` for a head of so many query groups.
 pub fn score_tile(query_groups: usize, class: AdapterClass) -> Tile {
     crate::xattention::choose::tile(query_groups, class)

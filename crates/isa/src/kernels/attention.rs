@@ -7,7 +7,7 @@ use sparse_shaders::{AttentionKernel, AttentionMergeKernel, AttentionOrder, Bloc
 
 use super::{Entry, entry};
 
-/// Tokens of a block: what XAttention selects.
+/// Tokens of a block of a mask: what XAttention selects.
 const BLOCK: usize = 128;
 
 /// Up to here no attention kernel may spill.
@@ -51,15 +51,16 @@ fn few(
         masked: walk == BlockWalk::Mask,
         ..BlockAttention::new(AttentionShape::try_new(1, 8, 2, q_len, 8192, head_dim)?)
     };
+    let tile = defaults::attention_tile(&problem, class);
     let kernel = AttentionKernel {
         walk,
         head_dim,
-        block: BLOCK,
+        block: defaults::attention_block(&problem, tile),
         causal: true,
         soft_cap: false,
         order: AttentionOrder::Computed,
         token_heads: None,
-        tile: defaults::attention_tile(&problem, class),
+        tile,
         heads: if problem.masked { 1 } else { 4 },
         in_parts: true,
         q: storage,
@@ -114,4 +115,26 @@ fn strict_entry(kernel: &AttentionKernel) -> Result<Entry> {
         must_not_spill: strict,
         ..entry(kernel)?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_queries_without_a_mask_have_the_block_of_plans() {
+        for class in AdapterClass::ALL {
+            let few = list(class).unwrap().into_iter().map(|e| e.source.name);
+            let few: Vec<_> = few.filter(|name| name.contains("_few-")).collect();
+            assert_eq!(few.len(), 9, "{few:?}");
+            for name in few {
+                let block = if name.contains("_all_blocks_") {
+                    256
+                } else {
+                    BLOCK
+                };
+                assert!(name.contains(&format!("_block-{block}_")), "{name}");
+            }
+        }
+    }
 }

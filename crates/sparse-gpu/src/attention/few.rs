@@ -127,15 +127,15 @@ fn visits_all(problem: &BlockAttention) -> bool {
 pub(crate) fn undivided_keys(problem: &BlockAttention, tile: AttentionTile) -> usize {
     let keys = problem.shape.k_len();
     if is_few(tile) {
-        keys.min(block_of(problem))
+        keys.min(block(problem, tile))
     } else {
         keys
     }
 }
 
-/// Tokens of a block as the kernels for few queries count them.
-fn block_of(problem: &BlockAttention) -> usize {
-    if visits_all(problem) {
+/// Tokens of a block as the kernel of a problem with `tile` counts them.
+pub(crate) fn block(problem: &BlockAttention, tile: AttentionTile) -> usize {
+    if is_few(tile) && visits_all(problem) {
         BLOCK_WITHOUT_MASK
     } else {
         problem.block
@@ -153,7 +153,7 @@ pub(crate) fn division(
         return Division::of_many(problem.block);
     }
     let heads = heads_together(problem);
-    let block = block_of(problem);
+    let block = block(problem, tile);
     let wanted = if gpu.is_software() {
         GROUPS_OF_A_THREAD * super::order::parts(gpu)
     } else {
