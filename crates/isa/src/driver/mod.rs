@@ -89,7 +89,7 @@ impl Driver {
     /// The listing.
     ///
     /// # Errors
-    /// The driver gives no assembly.
+    /// The driver gives no assembly, or one in which nothing is understood: another version of it.
     pub fn listing(self, program: &Executable) -> Result<Vec<Line>> {
         let (name, read): (&str, fn(&str) -> Vec<Line>) = match self {
             Self::Radv => ("Assembly", amd::listing),
@@ -98,9 +98,13 @@ impl Driver {
             Self::Turnip => ("IR3 Assembly", adreno::listing),
         };
         let text = program.text(name);
-        Ok(read(text.with_context(|| {
-            format!("the driver gives no {name:?}")
-        })?))
+        let lines = read(text.with_context(|| format!("the driver gives no {name:?}"))?);
+        let is_instruction = |line: &Line| matches!(line, Line::Instruction { .. });
+        // Every program has one that ends it.
+        if !lines.iter().any(is_instruction) {
+            bail!("the driver's {name:?} holds no instruction that is understood");
+        }
+        Ok(lines)
     }
 }
 
@@ -108,4 +112,27 @@ fn number(program: &Executable, name: &str) -> Result<f64> {
     program
         .number(name)
         .with_context(|| format!("the driver does not tell {name:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_in_which_nothing_is_understood_is_an_error() {
+        for (driver, name, known) in [
+            (Driver::Radv, "Assembly", "\ts_endpgm"),
+            (Driver::Nvk, "NAK assembly", "exit"),
+            (Driver::Anv, "GEN Assembly", "nop(1)"),
+            (Driver::Turnip, "IR3 Assembly", "end"),
+        ] {
+            let with = |text: &str| Executable {
+                representations: vec![(name.to_owned(), text.to_owned())],
+                ..Executable::default()
+            };
+            assert_eq!(driver.listing(&with(known)).unwrap().len(), 1, "{driver:?}");
+            let error = driver.listing(&with("\n")).unwrap_err().to_string();
+            assert!(error.contains("no instruction"), "{driver:?}: {error}");
+        }
+    }
 }
