@@ -129,9 +129,7 @@ fn open_device(
         None => !d.software,
     };
     let Some((physical, description)) = described.iter().find(|(_, d)| fits(d)) else {
-        let wish = wanted.map_or("a GPU".to_owned(), |part| {
-            format!("an adapter named {part:?}")
-        });
+        let wish = wanted.map_or("GPU".to_owned(), |part| format!("adapter named {part:?}"));
         bail!(
             "there is no {wish} here; adapters: {names:?}. RADV compiles for AMD GPUs without hardware where RADV_FORCE_FAMILY is set, for instance to navi21"
         );
