@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::driver::Driver;
 use crate::kernels::{self, Tiled};
+use crate::print::print;
 use crate::shaders::Compilers;
 use crate::survey::{rows, survey};
 use crate::table::{self, Row, Table};
@@ -62,7 +63,8 @@ impl Arguments {
         }
         let chip = Chip::open(self.adapter.as_deref())?;
         let description = chip.description();
-        println!("{}, {}", description.name.trim(), description.driver_text);
+        let (name, driver) = (description.name.trim(), &description.driver_text);
+        print(format_args!("{name}, {driver}"))?;
         if let Some(part) = &self.dump {
             return dump(&chip, part);
         }
@@ -70,18 +72,21 @@ impl Arguments {
             return tiles(&chip, operation);
         }
         let (table, broken) = survey(&chip, &mut |_| {})?;
-        println!("{}", text(&table));
+        // Before it is printed, so that a full disk behind standard output does not cost the table.
         if let Some(path) = &self.chip_table {
             std::fs::write(path, table::write(&table)?)
                 .with_context(|| format!("the table cannot be written: {}", path.display()))?;
-            println!("written: {}", path.display());
+        }
+        print(text(&table))?;
+        if let Some(path) = &self.chip_table {
+            print(format_args!("written: {}", path.display()))?;
         }
         let mut failed = !broken.is_empty();
         for line in broken {
-            println!("BROKEN RULE {line}");
+            print(format_args!("BROKEN RULE {line}"))?;
         }
         if let Some(path) = &self.check {
-            failed |= !check(&table::read(path)?, &table);
+            failed |= !check(&table::read(path)?, &table)?;
         }
         Ok(if failed {
             ExitCode::FAILURE
@@ -92,31 +97,34 @@ impl Arguments {
 }
 
 /// Prints how the tables differ; true where they do not.
-fn check(expected: &Table, actual: &Table) -> bool {
+fn check(expected: &Table, actual: &Table) -> Result<bool> {
     if (&expected.chip, &expected.driver) != (&actual.chip, &actual.driver) {
-        println!(
+        print(format_args!(
             "NOT COMPARED: the table is of {}, {}; this is {}, {}. Only the rules for default tiles were checked.",
             expected.chip, expected.driver, actual.chip, actual.driver
-        );
-        return true;
+        ))?;
+        return Ok(true);
     }
     let differences = table::compare(expected, actual);
     for difference in &differences {
-        println!("CHANGED {}: {}", difference.kernel, difference.what);
+        print(format_args!(
+            "CHANGED {}: {}",
+            difference.kernel, difference.what
+        ))?;
     }
     if differences.is_empty() {
-        println!(
+        print(format_args!(
             "the machine code is that of the table: {} rows",
             expected.rows.len()
-        );
+        ))?;
     } else {
-        println!(
+        print(format_args!(
             "the machine code of {} rows differs from the table. If that is meant, write the table anew (`cargo xtask isa --write`) and let the \
              review see the difference",
             differences.len()
-        );
+        ))?;
     }
-    differences.is_empty()
+    Ok(differences.is_empty())
 }
 
 fn tiles(chip: &Chip, operation: Tiled) -> Result<ExitCode> {
@@ -125,7 +133,7 @@ fn tiles(chip: &Chip, operation: Tiled) -> Result<ExitCode> {
     for entry in operation.list()? {
         table.rows.extend(rows(chip, driver, &entry)?);
     }
-    println!("{}", text(&table));
+    print(text(&table))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -139,13 +147,13 @@ fn dump(chip: &Chip, part: &str) -> Result<ExitCode> {
     }
     for entry in entries {
         let compiled = chip.compile(&entry.source)?;
-        println!("==== {}", entry.source.name);
+        print(format_args!("==== {}", entry.source.name))?;
         let program = driver.program(&compiled)?;
         for statistic in &program.statistics {
-            println!("{} = {}", statistic.name, statistic.value);
+            print(format_args!("{} = {}", statistic.name, statistic.value))?;
         }
         for (name, text) in &program.representations {
-            println!("---- {name}\n{text}");
+            print(format_args!("---- {name}\n{text}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)

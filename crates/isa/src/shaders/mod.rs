@@ -20,6 +20,8 @@ use anyhow::{Context, Result};
 use outcome::{Complaint, Outcome};
 use variants::{Distinct, Variant};
 
+use crate::print::print;
+
 /// What is done with the variants.
 #[derive(Clone, Debug, Default)]
 pub struct Compilers {
@@ -46,7 +48,7 @@ pub fn check(compilers: &Compilers) -> Result<bool> {
     let mut took = |name: &str, work: &mut dyn FnMut() -> Result<Outcome>| -> Result<()> {
         let start = Instant::now();
         let outcome = work().with_context(|| format!("{name} could not be asked"))?;
-        good &= outcome.print(name, start.elapsed());
+        good &= outcome.print(name, start.elapsed())?;
         Ok(())
     };
     for target in spirv_val::TARGETS {
@@ -64,11 +66,11 @@ pub fn check(compilers: &Compilers) -> Result<bool> {
         took("cooperative matrices, MSL, WGSL by naga", &mut || {
             writers::msl_and_wgsl(&matrices)
         })?;
-        println!(
+        print(format_args!(
             "NOT HANDED OVER: {} texts on cooperative matrices, to spirv-val (2023.1 does not know the capability), to naga's writer of HLSL (which \
              panics at them), to Tint (does not know the extension)",
             matrices.len()
-        );
+        ))?;
     }
     took("HLSL by naga", &mut || {
         let (outcome, texts) = writers::hlsl(&all)?;
@@ -81,10 +83,10 @@ pub fn check(compilers: &Compilers) -> Result<bool> {
     took("Tint", &mut || {
         tint::check(&all[..portable], installed, scratch.folder())
     })?;
-    println!(
+    print(format_args!(
         "NOT HANDED OVER: {} texts with 64-bit integers, to Tint, which does not know them",
         all.len() - portable
-    );
+    ))?;
     Ok(good)
 }
 

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
+
+use crate::print::print;
+
 /// One variant that a compiler refused or warned of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Complaint {
@@ -37,11 +41,14 @@ const LINES: usize = 8;
 impl Outcome {
     /// Prints the outcome under the compiler's name; true where there was nothing to complain of. A compiler that is not here is named, but is no
     /// failure.
-    pub(super) fn print(&self, name: &str, time: Duration) -> bool {
+    ///
+    /// # Errors
+    /// What cannot be printed, though somebody reads.
+    pub(super) fn print(&self, name: &str, time: Duration) -> Result<bool> {
         let (texts, by, complaints) = match self {
             Self::NotRun(how) => {
-                println!("NOT RUN {name}: {how}");
-                return true;
+                print(format_args!("NOT RUN {name}: {how}"))?;
+                return Ok(true);
             }
             Self::Ran {
                 texts,
@@ -50,10 +57,10 @@ impl Outcome {
             } => (texts, by, complaints),
         };
         for complaint in complaints.iter().take(SHOWN) {
-            println!("{}", complaint.text(name));
+            print(complaint.text(name))?;
         }
         if complaints.len() > SHOWN {
-            println!("and {} more", complaints.len() - SHOWN);
+            print(format_args!("and {} more", complaints.len() - SHOWN))?;
         }
         let refused = complaints.iter().filter(|c| c.refused).count();
         let by = if by.is_empty() {
@@ -61,12 +68,12 @@ impl Outcome {
         } else {
             format!(" ({by})")
         };
-        println!(
+        print(format_args!(
             "{name}{by}: {texts} texts in {:.1} s, {refused} refused, {} with warnings",
             time.as_secs_f64(),
             complaints.len() - refused
-        );
-        complaints.is_empty()
+        ))?;
+        Ok(complaints.is_empty())
     }
 }
 
@@ -96,16 +103,17 @@ mod tests {
 
     #[test]
     fn whatever_a_compiler_complains_of_is_a_failure() {
-        assert!(outcome(Vec::new()).print("Tint", Duration::ZERO));
+        let print = |outcome: Outcome| outcome.print("Tint", Duration::ZERO).unwrap();
+        assert!(print(outcome(Vec::new())));
         for refused in [false, true] {
             let complaint = Complaint {
                 variant: "matmul".to_owned(),
                 refused,
                 message: "error: no\n".to_owned(),
             };
-            assert!(!outcome(vec![complaint]).print("Tint", Duration::ZERO));
+            assert!(!print(outcome(vec![complaint])));
         }
-        assert!(Outcome::NotRun("get it".to_owned()).print("Tint", Duration::ZERO));
+        assert!(print(Outcome::NotRun("get it".to_owned())));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use naga::valid::ModuleInfo;
 use sparse_shaders::{Extensions, Source, Words, expand_all_variants};
 
 use super::parallel;
+use crate::print::print;
 use crate::spirv;
 
 /// A distinct text, with what naga makes of it.
@@ -48,11 +49,11 @@ pub(super) fn distinct(only: Option<&str>) -> Result<Distinct> {
         let first = seen.len();
         *seen.entry(source.wgsl.clone()).or_insert(first) == first
     });
-    println!(
+    print(format_args!(
         "{all} variants, {} distinct texts, {} cores",
         sources.len(),
         parallel::cores()
-    );
+    ))?;
     let parsed = parallel::map(&sources, |_, source| spirv::parse(source));
     let all: Vec<Variant> = sources
         .into_iter()
