@@ -20,7 +20,7 @@ pub struct Arguments {
     /// A part of the adapter's name; otherwise the first that is not the processor.
     #[arg(long)]
     adapter: Option<String>,
-    /// Write the table into this file.
+    /// Write the table into this file, which must not be one of another chip or driver.
     #[arg(long, value_name = "FILE")]
     chip_table: Option<PathBuf>,
     /// Compare with the table in this file; any difference is a failure. A table of another driver is not compared: then only the rules
@@ -70,6 +70,10 @@ impl Arguments {
         }
         if let Some(operation) = self.tiles {
             return tiles(&chip, operation);
+        }
+        // Before the minutes that a table can take.
+        if let Some(path) = &self.chip_table {
+            table::may_replace(path, name, driver)?;
         }
         let (table, broken) = survey(&chip, &mut |_| {})?;
         // Before it is printed, so that a full disk behind standard output does not cost the table.

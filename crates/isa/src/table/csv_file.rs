@@ -36,11 +36,50 @@ pub fn read(path: &Path) -> Result<Table> {
     parse(&text).with_context(|| format!("not a table of `cargo xtask isa`: {}", path.display()))
 }
 
-fn parse(text: &str) -> Result<Table> {
+/// Refuses a file that is there and is no table of this chip and driver: another's would be lost, and where it is the one that CI compares with, nothing
+/// would be compared from then on.
+///
+/// # Errors
+/// Such a file, or one that cannot be read.
+pub fn may_replace(path: &Path, chip: &str, driver: &str) -> Result<()> {
+    // Pipes and devices hold no table, and reading them could wait.
+    if !path.is_file() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("the file to replace cannot be read: {}", path.display()))?;
+    if text.is_empty() {
+        return Ok(());
+    }
+    let advice = || {
+        format!(
+            "remove the file first if it shall be replaced: {}",
+            path.display()
+        )
+    };
+    let (old_chip, old_driver) = heading(&text)
+        .context("the file to replace is no table of `cargo xtask isa`")
+        .with_context(advice)?;
+    if (old_chip, old_driver) != (chip, driver) {
+        bail!(
+            "the table to replace is of {old_chip}, {old_driver}; this is {chip}, {driver}; {}",
+            advice()
+        );
+    }
+    Ok(())
+}
+
+/// Chip and driver.
+fn heading(text: &str) -> Result<(&str, &str)> {
     let header = |prefix| text.lines().find_map(|line| line.strip_prefix(prefix));
     let (Some(chip), Some(driver)) = (header(CHIP), header(DRIVER)) else {
         bail!("it does not begin with `{CHIP}..` and `{DRIVER}..`");
     };
+    Ok((chip, driver))
+}
+
+fn parse(text: &str) -> Result<Table> {
+    let (chip, driver) = heading(text)?;
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .from_reader(text.as_bytes());
@@ -73,6 +112,34 @@ mod tests {
             ],
         };
         assert_eq!(parse(&write(&table).unwrap()).unwrap(), table);
+    }
+
+    #[test]
+    fn a_table_replaces_only_one_of_its_chip_and_driver() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        let replace = |chip: &str, driver: &str| {
+            may_replace(&path, chip, driver).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(replace("chip", "driver 1"), Ok(()), "no file yet");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(replace("chip", "driver 1"), Ok(()), "nothing in it");
+        let table = Table {
+            chip: "chip".to_owned(),
+            driver: "driver 1".to_owned(),
+            rows: vec![Row::default()],
+        };
+        // Columns come and go.
+        std::fs::write(&path, write(&table).unwrap() + "old,row\n").unwrap();
+        assert_eq!(replace("chip", "driver 1"), Ok(()));
+        for (chip, driver) in [("chip", "driver 2"), ("other", "driver 1")] {
+            let message = replace(chip, driver).unwrap_err();
+            assert!(message.contains("is of chip, driver 1"), "{message}");
+            assert!(message.contains("remove the file first"), "{message}");
+        }
+        std::fs::write(&path, "my notes").unwrap();
+        let message = replace("chip", "driver 1").unwrap_err();
+        assert!(message.contains("is no table"), "{message}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod csv_file;
 mod row;
 
 pub use compare::{Difference, compare};
-pub use csv_file::{read, write};
+pub use csv_file::{may_replace, read, write};
 pub use row::Row;
 
 /// A chip's table, and what made it.
