@@ -2,6 +2,7 @@
 //! taken on trust.
 
 #[path = "support/mod.rs"]
+#[expect(dead_code, reason = "every test file uses a part of it")]
 mod support;
 
 use std::path::Path;
@@ -234,16 +235,4 @@ fn what_cannot_be_calibrated_is_refused_before_anything_is_measured() {
         &["--qkv names 2 files", "only --calibrate takes several"],
     );
     assert!(!out.exists());
-}
-
-#[test]
-fn the_example_of_the_document_is_a_profile_with_every_field() {
-    let document = include_str!("../../../docs/FORMATS.md");
-    let (_, example) = document.split_once("```json\n").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    let folder = Folder::with_bytes(example.as_bytes());
-    let profile = Profile::read(&folder.file()).unwrap();
-    // Written again it has the same fields: the document leaves none out.
-    let documented: Value = serde_json::from_str(example).unwrap();
-    assert_eq!(serde_json::to_value(&profile).unwrap(), documented);
 }
