@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the comparison of every sparse operation with its dense twin, with a report to keep.
 
+use crate::print::print;
 use crate::{cargo, setup};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -50,10 +51,9 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     ctrlc::set_handler(|| {}).context("cannot leave Ctrl-C to the comparison")?;
     let paths: Vec<_> = ours.iter().map(|(_, path)| path.as_str()).collect();
     let (finished, written) = run_and_list(&mut command, &paths);
-    for path in written {
-        println!("report: {path}");
-    }
-    finished
+    let mut written = written.into_iter();
+    let named = written.try_for_each(|path| print(format_args!("report: {path}")));
+    finished.and(named)
 }
 
 /// Runs `command`, and lists those of `paths` that it wrote. Reports of an earlier run stay where this one writes none, and are not listed.

@@ -1,5 +1,6 @@
 //! Running cargo and other programs, with their command line shown and their failure named.
 
+use crate::print::print;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +30,7 @@ pub(crate) fn cargo<S: AsRef<std::ffi::OsStr>>(
 /// Prints the command line, runs it with our own stdout and stderr, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = command_line(command);
-    println!("$ {line}");
+    print(format_args!("$ {line}"))?;
     let status = command
         .status()
         .with_context(|| format!("could not start `{line}`"))?;

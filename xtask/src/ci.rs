@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: everything that a change must pass, step by step, with the time each took.
 
 use crate::adapter::{self, AdapterVariables, DriverChoice};
+use crate::print::print;
 use crate::{cargo, isa, setup, wasm};
 use anyhow::Result;
 use std::path::PathBuf;
@@ -108,7 +109,7 @@ pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
 
     let mut done = Vec::new();
     for step in steps {
-        println!("\n== {} ==", step.name);
+        print(format_args!("\n== {} ==", step.name))?;
         let start = Instant::now();
         let mut command = command(step, &variables)?;
         let new_target = step.new_target.then(new_target);
@@ -124,21 +125,23 @@ pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
         fail_with_list(step.name, result, &done)?;
     }
     if isa::CAN_CHECK {
-        println!("\n== {ISA} ==");
+        print(format_args!("\n== {ISA} =="))?;
         let start = Instant::now();
         let result = isa::check();
         done.push((ISA, start.elapsed()));
         fail_with_list(ISA, result, &done)?;
     }
-    println!("{}", list(&done, None));
+    print(list(&done, None))?;
     if !isa::CAN_CHECK {
-        println!(
-            "not checked: the machine code; Mesa's driver for AMD, whose compiler says, exists on Linux only"
-        );
+        print(
+            "not checked: the machine code; Mesa's driver for AMD, whose compiler says, exists on Linux only",
+        )?;
     }
     if !wasm_is_here {
         let target = wasm::TARGET;
-        println!("not checked: {target}, which is not installed (rustup target add {target})");
+        print(format_args!(
+            "not checked: {target}, which is not installed (rustup target add {target})"
+        ))?;
     }
     Ok(())
 }
@@ -152,10 +155,10 @@ fn fail_with_list(
     result: Result<()>,
     done: &[(&'static str, Duration)],
 ) -> Result<()> {
-    result.map_err(|error| {
-        println!("{}", list(done, Some(name)));
-        error.context(format!("step `{name}` failed"))
-    })
+    let Err(error) = result else { return Ok(()) };
+    // A full disk fails many a step first.
+    let _ = print(list(done, Some(name)));
+    Err(error.context(format!("step `{name}` failed")))
 }
 
 fn command(step: &Step, variables: &AdapterVariables) -> Result<Command> {

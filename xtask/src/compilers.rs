@@ -2,6 +2,7 @@
 
 use crate::cargo;
 use crate::install::{self, starts};
+use crate::print::print;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -128,12 +129,14 @@ pub(crate) fn install(folder: &Path, yes: bool) -> Result<()> {
     for compiler in missing(folder) {
         match compiler.possible() {
             Ok(()) => wanted.push(compiler),
-            Err(reason) => println!("cannot be installed: {}: {reason}", compiler.what()),
+            Err(reason) => print(format_args!(
+                "cannot be installed: {}: {reason}",
+                compiler.what()
+            ))?,
         }
     }
     if wanted.is_empty() {
-        println!("shader compilers: nothing to install");
-        return Ok(());
+        return print("shader compilers: nothing to install");
     }
     let list: Vec<_> = wanted.iter().map(|compiler| compiler.what()).collect();
     let question = format!(

@@ -46,9 +46,9 @@ pub(crate) fn ask(question: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         bail!("{question} There is no terminal to ask on; repeat with --yes");
     }
-    print!("{question} [y/N] ");
-    std::io::stdout()
-        .flush()
+    let mut out = std::io::stdout().lock();
+    write!(out, "{question} [y/N] ")
+        .and_then(|()| out.flush())
         .context("the terminal cannot be written to")?;
     let mut answer = String::new();
     std::io::stdin()

@@ -1,6 +1,7 @@
 //! Development commands of the workspace: `cargo xtask <setup|test|bench|browser|web|ci|isa|shaders>`.
 //!
 //! They are a Rust program and not shell scripts so that they work alike on Linux, Windows and macOS.
+#![warn(clippy::print_stdout)]
 
 mod adapter;
 mod bench;
@@ -13,6 +14,7 @@ mod documents;
 mod install;
 mod isa;
 mod os_release;
+mod print;
 mod setup;
 mod shaders;
 mod test;

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: a graphics driver that wgpu can use, or a plain word what to do.
 
 use crate::install;
+use crate::print::print;
 use crate::vulkan::{self, Driver, Libraries, ManifestPlaces, State};
 use anyhow::{Result, bail};
 
@@ -15,15 +16,13 @@ pub(crate) struct SetupArguments {
 /// Makes sure that a driver is there; installs a software one only where there is none.
 pub(crate) fn run(arguments: &SetupArguments) -> Result<()> {
     if cfg!(target_os = "macos") {
-        println!("Metal is part of macOS: there is nothing to install.");
-        return Ok(());
+        return print("Metal is part of macOS: there is nothing to install.");
     }
     if cfg!(windows) {
-        println!(
+        return print(
             "Direct3D 12 is part of Windows 10 and later, with a software adapter (WARP): there is nothing to \
-             install. For a GPU's full speed install its maker's current driver."
+             install. For a GPU's full speed install its maker's current driver.",
         );
-        return Ok(());
     }
     if !cfg!(target_os = "linux") {
         bail!(
@@ -59,13 +58,13 @@ fn report((places, state): &(ManifestPlaces, State)) -> Result<bool> {
     match state {
         State::Ready(drivers) => {
             let names: Vec<String> = drivers.iter().map(Driver::name).collect();
-            println!("Vulkan drivers: {}", names.join(", "));
+            print(format_args!("Vulkan drivers: {}", names.join(", ")))?;
             return Ok(true);
         }
-        State::NoLoader => println!("The Vulkan loader (libvulkan.so.1) is not there."),
+        State::NoLoader => print("The Vulkan loader (libvulkan.so.1) is not there.")?,
         State::NoDriver { unusable } => {
             for reason in unusable {
-                println!("Not usable: {reason}");
+                print(format_args!("Not usable: {reason}"))?;
             }
             // The variable replaces the system's folders, so a newly installed driver would not be seen.
             if let Some(variable) = places.forced_by {
@@ -74,7 +73,7 @@ fn report((places, state): &(ManifestPlaces, State)) -> Result<bool> {
                      manifest of one"
                 );
             }
-            println!("The Vulkan loader is there, but no driver.");
+            print("The Vulkan loader is there, but no driver.")?;
         }
     }
     Ok(false)

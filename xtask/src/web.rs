@@ -1,6 +1,7 @@
 //! `cargo xtask web`: the page that compares the operations in a browser, built into a folder and served from there.
 
 use crate::cargo;
+use crate::print::print;
 use crate::wasm::TARGET;
 use crate::wasm_tools::{Need, Tools};
 use anyhow::{Context, Result, anyhow};
@@ -37,11 +38,10 @@ pub(crate) fn run(arguments: &WebArguments) -> Result<()> {
     tools.provide(&needs, "web", arguments.install, arguments.yes)?;
     let folder = build(&root, &tools)?;
     if arguments.build_only {
-        println!(
+        return print(format_args!(
             "the page is in {}: any static host can serve it, by https",
             folder.display()
-        );
-        return Ok(());
+        ));
     }
     serve(&folder, arguments.port)
 }
@@ -111,7 +111,10 @@ fn serve(folder: &Path, port: u16) -> Result<()> {
         .server_addr()
         .to_ip()
         .context("the server has no address")?;
-    println!("http://localhost:{} (ends with Ctrl-C)", address.port());
+    print(format_args!(
+        "http://localhost:{} (ends with Ctrl-C)",
+        address.port()
+    ))?;
     for request in server.incoming_requests() {
         let answered = match answer(folder, request.url()) {
             Ok(Some((kind, bytes))) => {
