@@ -3,7 +3,8 @@
 use crate::print::print;
 use crate::{cargo, setup};
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -14,7 +15,7 @@ pub(crate) struct BenchArguments {
     setup: setup::SetupArguments,
     /// Passed to `sparse-bench compare`, for instance `-- --preset full --adapter NVIDIA`.
     #[arg(last = true)]
-    compare_arguments: Vec<String>,
+    pub(crate) compare_arguments: Vec<OsString>,
 }
 
 /// The reports that we ask for, with the options by which a user can ask for them elsewhere.
@@ -33,8 +34,8 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         .with_context(|| format!("the report's folder cannot be made: {}", folder.display()))?;
     let ours = report_arguments(&folder, &arguments.compare_arguments);
 
-    let manifest = root.join("Cargo.toml").display().to_string();
-    let mut command = cargo::cargo(["run", "--release", "--manifest-path", manifest.as_str()])?;
+    let mut command = cargo::cargo(["run", "--release", "--manifest-path"])?;
+    command.arg(root.join("Cargo.toml"));
     // Paths that the user gives are meant from where the user stands, not from the workspace root.
     command.current_dir(std::env::current_dir().context("the current folder is gone")?);
     command.args([
@@ -45,20 +46,22 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         "--",
         "compare",
     ]);
-    command.args(ours.iter().flat_map(|(option, path)| [option, path]));
+    for (option, path) in &ours {
+        command.arg(option).arg(path);
+    }
     command.args(&arguments.compare_arguments);
     // Ctrl-C reaches the comparison, too, which then writes what it has measured: we wait for that, and tell where it lies.
     ctrlc::set_handler(|| {}).context("cannot leave Ctrl-C to the comparison")?;
-    let paths: Vec<_> = ours.iter().map(|(_, path)| path.as_str()).collect();
+    let paths: Vec<_> = ours.iter().map(|(_, path)| path.as_path()).collect();
     let (finished, written) = run_and_list(&mut command, &paths);
     let mut written = written.into_iter();
-    let named = written.try_for_each(|path| print(format_args!("report: {path}")));
+    let named = written.try_for_each(|path| print(format_args!("report: {}", path.display())));
     finished.and(named)
 }
 
 /// Runs `command`, and lists those of `paths` that it wrote. Reports of an earlier run stay where this one writes none, and are not listed.
 /// A comparison that found a result outside of its error bound fails after writing: that report is wanted most.
-fn run_and_list<'a>(command: &mut Command, paths: &[&'a str]) -> (Result<()>, Vec<&'a str>) {
+fn run_and_list<'a>(command: &mut Command, paths: &[&'a Path]) -> (Result<()>, Vec<&'a Path>) {
     let earlier: Vec<_> = paths.iter().map(|path| modified(path)).collect();
     let finished = cargo::run(command);
     let written = paths.iter().zip(earlier).filter(|(path, earlier)| {
@@ -70,28 +73,22 @@ fn run_and_list<'a>(command: &mut Command, paths: &[&'a str]) -> (Result<()>, Ve
 }
 
 /// When the file was written, where there is one.
-fn modified(path: &str) -> Option<SystemTime> {
+fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path)
         .and_then(|file| file.modified())
         .ok()
 }
 
 /// Option and path of each report that the user has not placed.
-fn report_arguments(folder: &Path, passed: &[String]) -> Vec<(String, String)> {
+fn report_arguments(folder: &Path, passed: &[OsString]) -> Vec<(&'static str, PathBuf)> {
     let placed = |option: &str| {
-        passed
-            .iter()
-            .any(|argument| argument.split('=').next() == Some(option))
+        let mut words = passed.iter().map(|argument| argument.to_string_lossy());
+        words.any(|word| word.split('=').next() == Some(option))
     };
     REPORTS
         .iter()
         .filter(|(option, _)| !placed(option))
-        .map(|(option, name)| {
-            (
-                (*option).to_owned(),
-                folder.join(name).display().to_string(),
-            )
-        })
+        .map(|(option, name)| (*option, folder.join(name)))
         .collect()
 }
 
@@ -99,8 +96,8 @@ fn report_arguments(folder: &Path, passed: &[String]) -> Vec<(String, String)> {
 mod tests {
     use super::*;
 
-    fn options(passed: &[&str]) -> Vec<String> {
-        let passed: Vec<String> = passed.iter().map(|&argument| argument.to_owned()).collect();
+    fn options(passed: &[&str]) -> Vec<&'static str> {
+        let passed: Vec<OsString> = passed.iter().map(OsString::from).collect();
         let ours = report_arguments(Path::new("bench-report"), &passed);
         ours.into_iter().map(|(option, _)| option).collect()
     }
@@ -131,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("compare.json");
         std::fs::write(&path, "an hour of measuring").unwrap();
-        let paths = [path.to_str().unwrap()];
+        let paths = [path.as_path()];
         let (finished, written) = run_and_list(&mut cargo_with("--no-such-option"), &paths);
         assert!(finished.is_err() && written.is_empty(), "{written:?}");
         let (finished, written) = run_and_list(&mut cargo_with("--version"), &paths);
@@ -144,13 +141,14 @@ mod tests {
     #[test]
     fn reports_that_a_run_wrote_are_named_even_where_it_fails() {
         let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
+        let path = |name: &str| folder.path().join(name);
         let (replaced, new, missing) = (path("a"), path("b"), path("c"));
         let old = SystemTime::now() - std::time::Duration::from_secs(3600);
         let file = std::fs::File::create(&replaced).unwrap();
         file.set_modified(old).unwrap();
         let mut writer = Command::new("sh");
-        writer.args(["-c", "echo > $0; echo > $1; exit 1", &replaced, &new]);
+        writer.args(["-c", "echo > $0; echo > $1; exit 1"]);
+        writer.args([&replaced, &new]);
         let (finished, written) = run_and_list(&mut writer, &[&replaced, &new, &missing]);
         assert!(finished.is_err());
         assert_eq!(written, [&replaced, &new]);
@@ -159,10 +157,7 @@ mod tests {
     #[test]
     fn reports_lie_in_the_given_folder() {
         let ours = report_arguments(Path::new("bench-report"), &[]);
-        let path = Path::new("bench-report")
-            .join("compare.json")
-            .display()
-            .to_string();
-        assert_eq!(ours[0], ("--json".to_owned(), path));
+        let path = Path::new("bench-report").join("compare.json");
+        assert_eq!(ours[0], ("--json", path));
     }
 }

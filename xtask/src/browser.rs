@@ -4,6 +4,7 @@ use crate::cargo;
 use crate::wasm::TARGET;
 use crate::wasm_tools::{Need, Tools};
 use anyhow::Result;
+use std::ffi::OsString;
 
 /// Arguments of `cargo xtask browser`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,7 @@ pub(crate) struct BrowserArguments {
     yes: bool,
     /// Passed to the tests, for instance `-- products`.
     #[arg(last = true)]
-    test_arguments: Vec<String>,
+    pub(crate) test_arguments: Vec<OsString>,
 }
 
 /// Seconds that all tests may take; a browser compiles some two hundred kernels for them. The runner's own patience is 20.

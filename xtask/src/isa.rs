@@ -3,6 +3,7 @@
 use crate::cargo;
 use crate::vulkan::{self, Libraries, ManifestPlaces};
 use anyhow::{Result, bail};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,7 +18,7 @@ pub(crate) struct IsaArguments {
     write: bool,
     /// Passed to `sparse-isa`, which then looks at the first GPU of this machine: `-- --chip-table my.csv`, `-- --dump matmul_dense`.
     #[arg(last = true)]
-    isa_arguments: Vec<String>,
+    pub(crate) isa_arguments: Vec<OsString>,
 }
 
 /// The table that `--check` compares with: RDNA2 as Debian 12's Mesa compiles for it.
@@ -32,9 +33,10 @@ pub(crate) fn run(arguments: &IsaArguments) -> Result<()> {
         return check();
     }
     if arguments.write {
-        return on_radv(&["--chip-table", &table()?]);
+        return on_radv("--chip-table", &table()?);
     }
-    let mut command = sparse_isa(arguments.isa_arguments.iter().map(String::as_str))?;
+    let mut command = sparse_isa()?;
+    command.args(&arguments.isa_arguments);
     // Paths are meant from where the user stands.
     command.current_dir(std::env::current_dir()?);
     cargo::run(&mut command)
@@ -45,19 +47,21 @@ pub(crate) const CAN_CHECK: bool = cfg!(target_os = "linux");
 
 /// Compares the machine code with the checked-in table.
 pub(crate) fn check() -> Result<()> {
-    on_radv(&["--check", &table()?])
+    on_radv("--check", &table()?)
 }
 
-fn table() -> Result<String> {
-    Ok(cargo::workspace_root()?.join(TABLE).display().to_string())
+fn table() -> Result<PathBuf> {
+    Ok(cargo::workspace_root()?.join(TABLE))
 }
 
-fn on_radv(arguments: &[&str]) -> Result<()> {
+fn on_radv(option: &str, table: &Path) -> Result<()> {
     let environment = |name: &str| std::env::var_os(name);
     let libraries = Libraries::of_this_machine(&environment);
     let manifest = radv(&ManifestPlaces::from_environment(&environment), &libraries)?;
-    let mut command = sparse_isa(arguments.iter().copied())?;
+    let mut command = sparse_isa()?;
     command
+        .arg(option)
+        .arg(table)
         .env("VK_DRIVER_FILES", &manifest)
         // Loaders before 1.3.207 know only the older name.
         .env("VK_ICD_FILENAMES", &manifest)
@@ -85,13 +89,11 @@ fn radv(places: &ManifestPlaces, libraries: &Libraries) -> Result<PathBuf> {
     Ok(driver.manifest)
 }
 
-fn sparse_isa<'a>(arguments: impl Iterator<Item = &'a str>) -> Result<Command> {
-    let manifest = cargo::workspace_root()?.join("Cargo.toml");
+fn sparse_isa() -> Result<Command> {
     let mut command = cargo::cargo(["run", "--quiet", "--manifest-path"])?;
     command
-        .arg(Path::new(&manifest))
-        .args(["--package", "sparse-isa", "--bin", "sparse-isa", "--"])
-        .args(arguments);
+        .arg(cargo::workspace_root()?.join("Cargo.toml"))
+        .args(["--package", "sparse-isa", "--bin", "sparse-isa", "--"]);
     Ok(command)
 }
 
@@ -126,9 +128,6 @@ mod tests {
 
     #[test]
     fn the_table_is_checked_in() {
-        assert!(
-            Path::new(&table().unwrap()).is_file(),
-            "{TABLE} is not there"
-        );
+        assert!(table().unwrap().is_file(), "{TABLE} is not there");
     }
 }

@@ -84,6 +84,30 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn paths_behind_the_dashes_need_not_be_unicode() {
+        use std::ffi::{OsStr, OsString};
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = OsStr::from_bytes(b"\xff.json");
+        let passed = |command: &str| -> Vec<OsString> {
+            let line = ["xtask", command, "--"].map(OsStr::new);
+            match Arguments::try_parse_from([&line[..], &[path]].concat())
+                .unwrap()
+                .command
+            {
+                Command::Test(arguments) => arguments.cargo_test_arguments,
+                Command::Bench(arguments) => arguments.compare_arguments,
+                Command::Browser(arguments) => arguments.test_arguments,
+                Command::Isa(arguments) => arguments.isa_arguments,
+                other => panic!("{other:?} passes nothing on"),
+            }
+        };
+        for command in ["test", "bench", "browser", "isa"] {
+            assert_eq!(passed(command), [path], "{command}");
+        }
+    }
+
     #[test]
     fn arguments_behind_the_dashes_are_passed_on_with_further_dashes() {
         let line = [

@@ -3,6 +3,7 @@
 use crate::adapter::{self, DriverChoice};
 use crate::{cargo, setup};
 use anyhow::Result;
+use std::ffi::{OsStr, OsString};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -14,7 +15,7 @@ pub(crate) struct TestArguments {
     driver: DriverChoice,
     /// Passed to `cargo test`, for instance `-- -p sparse-core` or `-- -- --nocapture`.
     #[arg(last = true)]
-    pub(crate) cargo_test_arguments: Vec<String>,
+    pub(crate) cargo_test_arguments: Vec<OsString>,
 }
 
 /// Sets the machine up and runs `cargo test`.
@@ -27,20 +28,15 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
 }
 
 /// The whole workspace, unless the user names packages: cargo lets `--workspace` win over `--package`.
-fn cargo_arguments(passed: &[String]) -> Vec<&str> {
-    let ours = passed.iter().map(String::as_str);
-    let names_package = ours
-        .clone()
-        .take_while(|&argument| argument != "--")
-        .any(|argument| {
-            argument.starts_with("-p") || argument.split('=').next() == Some("--package")
-        });
-    let scope = if names_package {
-        None
-    } else {
-        Some("--workspace")
-    };
-    std::iter::once("test").chain(scope).chain(ours).collect()
+fn cargo_arguments(passed: &[OsString]) -> Vec<&OsStr> {
+    let words = passed.iter().map(|argument| argument.to_string_lossy());
+    let mut of_cargo = words.take_while(|word| word != "--");
+    let names_package = of_cargo.any(|argument| {
+        argument.starts_with("-p") || argument.split('=').next() == Some("--package")
+    });
+    let scope = (!names_package).then_some("--workspace");
+    let ours = ["test"].into_iter().chain(scope).map(OsStr::new);
+    ours.chain(passed.iter().map(OsString::as_os_str)).collect()
 }
 
 #[cfg(test)]
@@ -48,8 +44,9 @@ mod tests {
     use super::*;
 
     fn line(passed: &[&str]) -> String {
-        let passed: Vec<String> = passed.iter().map(|&argument| argument.to_owned()).collect();
-        cargo_arguments(&passed).join(" ")
+        let passed: Vec<OsString> = passed.iter().map(OsString::from).collect();
+        let line = cargo_arguments(&passed).join(OsStr::new(" "));
+        line.into_string().unwrap()
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The target of browsers.
 
-use std::path::Path;
+#[cfg(unix)]
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// What `sparse-gpu` is built for there.
@@ -16,5 +18,13 @@ pub(crate) fn is_installed() -> bool {
     let Ok(output) = command.output() else {
         return false;
     };
-    Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    path(output.stdout.trim_ascii()).is_dir()
+}
+
+/// A path that a program printed.
+fn path(printed: &[u8]) -> PathBuf {
+    #[cfg(unix)]
+    return std::ffi::OsStr::from_bytes(printed).into();
+    #[cfg(not(unix))]
+    return String::from_utf8_lossy(printed).into_owned().into();
 }
