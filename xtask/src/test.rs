@@ -27,14 +27,15 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
     cargo::run(&mut command)
 }
 
-/// The whole workspace, unless the user names packages: cargo lets `--workspace` win over `--package`.
+/// The whole workspace, unless the user says which packages: cargo lets `--workspace` win over `--package`, and takes it once only.
 fn cargo_arguments(passed: &[OsString]) -> Vec<&OsStr> {
     let words = passed.iter().map(|argument| argument.to_string_lossy());
     let mut of_cargo = words.take_while(|word| word != "--");
-    let names_package = of_cargo.any(|argument| {
-        argument.starts_with("-p") || argument.split('=').next() == Some("--package")
+    let says_packages = of_cargo.any(|word| {
+        let option = word.split('=').next().unwrap_or_default();
+        word.starts_with("-p") || ["--package", "--workspace", "--all"].contains(&option)
     });
-    let scope = (!names_package).then_some("--workspace");
+    let scope = (!says_packages).then_some("--workspace");
     let ours = ["test"].into_iter().chain(scope).map(OsStr::new);
     ours.chain(passed.iter().map(OsString::as_os_str)).collect()
 }
@@ -55,6 +56,9 @@ mod tests {
         assert_eq!(line(&["--release"]), "test --workspace --release");
         assert_eq!(line(&["-p", "sparse-core"]), "test -p sparse-core");
         assert_eq!(line(&["-psparse-core"]), "test -psparse-core");
+        let excluding = ["--workspace", "--exclude", "sparse-core"];
+        assert_eq!(line(&excluding), format!("test {}", excluding.join(" ")));
+        assert_eq!(line(&["--all"]), "test --all");
         assert_eq!(
             line(&["--package=sparse-core"]),
             "test --package=sparse-core"
