@@ -2,9 +2,11 @@
 
 use crate::cargo;
 use crate::wasm::TARGET;
-use crate::wasm_tools::{Need, Tools};
-use anyhow::Result;
+use crate::wasm_tools::{DRIVER, Need, REMOTE_DRIVER, Tools, variable};
+use anyhow::{Context, Result};
 use std::ffi::OsString;
+use std::path::{self, Path};
+use std::process::Command;
 
 /// Arguments of `cargo xtask browser`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +39,12 @@ pub(crate) fn run(arguments: &BrowserArguments) -> Result<()> {
         "--target",
         TARGET,
     ])?;
-    command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
+    run_by(&mut command, &runner, variable("PATH"))?;
+    in_chromium(
+        &mut command,
+        variable(DRIVER),
+        variable(REMOTE_DRIVER).is_some(),
+    )?;
     if std::env::var_os("WASM_BINDGEN_TEST_TIMEOUT").is_none() {
         command.env("WASM_BINDGEN_TEST_TIMEOUT", PATIENCE);
     }
@@ -45,4 +52,100 @@ pub(crate) fn run(arguments: &BrowserArguments) -> Result<()> {
         command.arg("--").args(&arguments.test_arguments);
     }
     cargo::run(&mut command)
+}
+
+/// Makes cargo run the tests by `runner`. Cargo splits its variable at spaces, so that a path would end at the first: it gets the name only, whose
+/// folder becomes the first of the search path.
+fn run_by(command: &mut Command, runner: &Path, search_path: Option<OsString>) -> Result<()> {
+    let name = runner.file_name().context("the runner has no name")?;
+    command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", name);
+    let folder = runner.parent().unwrap_or(Path::new(""));
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let search_path = search_path.unwrap_or_default();
+    let others = std::env::split_paths(&search_path);
+    let folders = std::env::join_paths(std::iter::once(folder.to_path_buf()).chain(others));
+    let folders =
+        folders.with_context(|| format!("PATH cannot have this folder: {}", folder.display()))?;
+    command.env("PATH", folders);
+    Ok(())
+}
+
+/// Variables by which the runner takes another browser before it looks for Chromium, whose switches the tests have: it takes the first that is set,
+/// remote drivers before local ones, and without any Firefox's and Safari's before Chromium's of the search path.
+const OTHER_DRIVERS: [&str; 5] = [
+    "GECKODRIVER_REMOTE",
+    "GECKODRIVER",
+    "SAFARIDRIVER_REMOTE",
+    "SAFARIDRIVER",
+    "MSEDGEDRIVER_REMOTE",
+];
+
+/// Makes the runner take Chromium: by its driver at `driver`, else by that of the search path, unless there is a `remote` one.
+fn in_chromium(command: &mut Command, driver: Option<OsString>, remote: bool) -> Result<()> {
+    for name in OTHER_DRIVERS {
+        command.env_remove(name);
+    }
+    if remote {
+        return Ok(());
+    }
+    let driver = match driver.as_ref().map(Path::new) {
+        // The runner starts elsewhere than the user.
+        Some(driver) if driver.components().count() > 1 => path::absolute(driver)
+            .with_context(|| format!("{DRIVER} names no path: {}", driver.display()))?,
+        Some(name) => name.to_path_buf(),
+        None => "chromedriver".into(),
+    };
+    command.env_remove(REMOTE_DRIVER).env(DRIVER, driver);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the command sets a variable to; `Some(None)` where it removes it.
+    fn set(command: &Command, name: &str) -> Option<Option<OsString>> {
+        let mut all = command.get_envs();
+        let (_, value) = all.find(|(known, _)| *known == name)?;
+        Some(value.map(Into::into))
+    }
+
+    #[test]
+    fn a_runner_in_a_folder_with_a_space_is_found_by_its_name() {
+        const RUNNER: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER";
+        let folder = Path::new("my work").join("bin");
+        let others = std::env::join_paths(["a", "b"]).unwrap();
+        let mut command = Command::new("cargo");
+        run_by(&mut command, &folder.join("runner"), Some(others.clone())).unwrap();
+        assert_eq!(set(&command, RUNNER), Some(Some("runner".into())));
+        let all = std::env::join_paths([&folder, Path::new("a"), Path::new("b")]).unwrap();
+        assert_eq!(set(&command, "PATH"), Some(Some(all)));
+
+        // One of the search path is found as it is.
+        let mut command = Command::new("cargo");
+        run_by(&mut command, Path::new("runner"), Some(others)).unwrap();
+        assert_eq!(set(&command, RUNNER), Some(Some("runner".into())));
+        assert_eq!(set(&command, "PATH"), None);
+    }
+
+    #[test]
+    fn chromium_is_taken_whatever_other_browsers_there_are() {
+        let driver = |given: Option<&str>, remote| {
+            let mut command = Command::new("cargo");
+            in_chromium(&mut command, given.map(Into::into), remote).unwrap();
+            for other in OTHER_DRIVERS {
+                assert_eq!(set(&command, other), Some(None), "{other}");
+            }
+            set(&command, DRIVER)
+        };
+        assert_eq!(driver(None, false), Some(Some("chromedriver".into())));
+        assert_eq!(driver(Some("mine"), false), Some(Some("mine".into())));
+        let below = Path::new("below").join("chromedriver");
+        let here = std::env::current_dir().unwrap().join(&below);
+        let given = driver(below.to_str(), false);
+        assert_eq!(given, Some(Some(here.into_os_string())));
+        assert_eq!(driver(Some("mine"), true), None, "the remote one is left");
+    }
 }

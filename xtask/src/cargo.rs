@@ -46,7 +46,7 @@ fn command_line(command: &Command) -> String {
         Some(format!(
             "{}={}",
             name.to_string_lossy(),
-            value?.to_string_lossy()
+            quoted(&value?.to_string_lossy())
         ))
     });
     let program = Path::new(command.get_program())
@@ -76,11 +76,11 @@ mod tests {
     fn command_line_shows_variables_program_and_quoted_arguments() {
         let mut command = Command::new("/usr/bin/cargo");
         command
-            .env("RUSTDOCFLAGS", "-Dwarnings")
+            .env("RUSTDOCFLAGS", "-Dwarnings -A x")
             .args(["test", "--bench", "*"]);
         assert_eq!(
             command_line(&command),
-            "RUSTDOCFLAGS=-Dwarnings cargo test --bench '*'"
+            "RUSTDOCFLAGS='-Dwarnings -A x' cargo test --bench '*'"
         );
     }
 

@@ -4,11 +4,16 @@ use crate::cargo;
 use crate::install::{self, starts};
 use crate::wasm::{self, TARGET};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Debian's names.
 const CHROMIUM: [&str; 2] = ["chromium", "chromium-driver"];
+/// Where the user has Chromium's driver; read by the test runner.
+pub(crate) const DRIVER: &str = "CHROMEDRIVER";
+/// The address of one on another machine; read by the test runner.
+pub(crate) const REMOTE_DRIVER: &str = "CHROMEDRIVER_REMOTE";
 /// The programs of wasm-bindgen-cli that are used.
 const BINDGEN: [&str; 2] = ["wasm-bindgen", "wasm-bindgen-test-runner"];
 
@@ -78,7 +83,8 @@ impl Tools {
             Need::Target => wasm::is_installed(),
             Need::Bindgen => BINDGEN.iter().all(|name| self.find(name).is_some()),
             Need::Driver => {
-                std::env::var_os("CHROMEDRIVER").is_some() || starts("chromedriver", "--version")
+                [DRIVER, REMOTE_DRIVER].map(variable) != [None, None]
+                    || starts("chromedriver", "--version")
             }
         }
     }
@@ -125,6 +131,11 @@ impl Tools {
             Need::Driver => bail!("there is no apt-get here: install {}", self.what(need)),
         }
     }
+}
+
+/// A variable of our environment; an empty one is as none.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The version of a package in the text of a Cargo.lock.
