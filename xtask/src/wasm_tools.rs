@@ -2,6 +2,7 @@
 
 use crate::cargo;
 use crate::install::{self, starts};
+use crate::os_release::OsRelease;
 use crate::wasm::{self, TARGET};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -72,6 +73,11 @@ impl Tools {
         if !install {
             bail!("not here: {names}; `cargo xtask {command} --install` fetches what can be had");
         }
+        let has_apt = starts("apt-get", "--version");
+        for &need in &missing {
+            // Before the minutes that the others take to build.
+            possible(need, &OsRelease::of_this_machine(), has_apt)?;
+        }
         if !install::allowed_without_asking(yes) {
             install::ask(&format!("Install {names}?"))?;
         }
@@ -127,9 +133,24 @@ impl Tools {
                 command.arg(&self.version).arg("--root").arg(&self.folder);
                 cargo::run(&mut command)
             }
-            Need::Driver if starts("apt-get", "--version") => install::packages(&CHROMIUM),
-            Need::Driver => bail!("there is no apt-get here: install {}", self.what(need)),
+            Need::Driver => install::packages(&CHROMIUM),
         }
+    }
+}
+
+/// Whether [`Tools::install`] can do it on this system; otherwise what to do by hand.
+fn possible(need: Need, system: &OsRelease, has_apt: bool) -> Result<()> {
+    match need {
+        Need::Target | Need::Bindgen => Ok(()),
+        Need::Driver if system.is("ubuntu") => bail!(
+            "{} has Chromium as a snap only and no package of its driver: install chromedriver and a browser of its version, and set {DRIVER} to \
+             its path",
+            system.name
+        ),
+        Need::Driver if has_apt => Ok(()),
+        Need::Driver => bail!(
+            "there is no apt-get here: install Chromium and chromedriver, and set {DRIVER} to the path of this where it is not in PATH"
+        ),
     }
 }
 
@@ -170,6 +191,35 @@ mod tests {
     fn the_lock_file_of_this_workspace_has_it() {
         let tools = Tools::of(&cargo::workspace_root().unwrap()).unwrap();
         assert!(tools.version.starts_with("0.2."), "{tools:?}");
+    }
+
+    #[test]
+    fn the_driver_is_installed_where_a_package_has_it() {
+        let refusal = |families: &[&str], has_apt| {
+            let system = OsRelease {
+                families: families.iter().map(|&family| family.to_owned()).collect(),
+                name: "The System".to_owned(),
+            };
+            for need in [Need::Target, Need::Bindgen] {
+                possible(need, &system, has_apt).unwrap();
+            }
+            let driver = possible(Need::Driver, &system, has_apt);
+            driver.err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal(&["debian"], true), None);
+        let no_apt = refusal(&["fedora"], false).unwrap();
+        assert!(no_apt.starts_with("there is no apt-get here"), "{no_apt}");
+        for families in [
+            &["ubuntu", "debian"][..],
+            &["linuxmint", "ubuntu", "debian"],
+        ] {
+            let snap = refusal(families, true).unwrap();
+            assert!(
+                snap.starts_with("The System has Chromium as a snap"),
+                "{snap}"
+            );
+            assert!(snap.contains("set CHROMEDRIVER"), "{snap}");
+        }
     }
 
     #[test]
