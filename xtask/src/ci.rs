@@ -4,7 +4,7 @@ use crate::adapter::{self, AdapterVariables, DriverChoice};
 use crate::print::print;
 use crate::{cargo, isa, setup, wasm};
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -104,6 +104,7 @@ const WASM_STEP: Step = step(
 pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
     setup::run(&arguments.setup)?;
     let variables = adapter::variables(arguments.driver)?;
+    let root = cargo::workspace_root()?;
     let wasm_is_here = wasm::is_installed();
     let steps = STEPS.iter().chain(wasm_is_here.then_some(&WASM_STEP));
 
@@ -112,7 +113,7 @@ pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
         print(format_args!("\n== {} ==", step.name))?;
         let start = Instant::now();
         let mut command = command(step, &variables)?;
-        let new_target = step.new_target.then(new_target);
+        let new_target = step.new_target.then(|| new_target(&root.join("target")));
         if let Some(folder) = &new_target {
             command.arg("--target-dir").arg(folder);
         }
@@ -170,10 +171,24 @@ fn command(step: &Step, variables: &AdapterVariables) -> Result<Command> {
     Ok(command)
 }
 
-/// A folder under `target` named after the time, so that no two runs share it.
-fn new_target() -> PathBuf {
+/// What such folders in `target` are called, before the time.
+const NEW_TARGET: &str = "package-";
+
+/// A folder in `target` named after the time, so that no two runs share it. Those of runs that were broken off, with all their builds, are removed.
+fn new_target(target: &Path) -> PathBuf {
+    // No folder yet: none was left in it.
+    let entries = std::fs::read_dir(target).into_iter().flatten().flatten();
+    let earlier = entries.filter(|entry| {
+        let name = entry.file_name();
+        let time = name.to_str().and_then(|name| name.strip_prefix(NEW_TARGET));
+        time.is_some_and(|time| time.bytes().all(|c| c.is_ascii_digit()))
+    });
+    for folder in earlier {
+        // What stays behind is only disk space.
+        let _ = std::fs::remove_dir_all(folder.path());
+    }
     let time = UNIX_EPOCH.elapsed().unwrap_or_default();
-    PathBuf::from(format!("target/package-{}", time.as_millis()))
+    target.join(format!("{NEW_TARGET}{}", time.as_millis()))
 }
 
 /// The steps that ran, one a line, with their seconds.
@@ -220,6 +235,23 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), STEPS.len() + 1);
+    }
+
+    #[test]
+    fn a_new_target_folder_takes_the_place_of_those_that_were_left_behind() {
+        let target = tempfile::tempdir().unwrap();
+        let at = |name: &str| target.path().join(name);
+        for name in ["package-17", "package-notes", "package", "debug"] {
+            std::fs::create_dir_all(at(name).join("deps")).unwrap();
+        }
+        let new = new_target(target.path());
+        assert_eq!(new.parent(), Some(target.path()));
+        assert!(!new.exists(), "used before: {}", new.display());
+        assert!(!at("package-17").exists(), "left behind");
+        for name in ["package-notes", "package", "debug"] {
+            assert!(at(name).exists(), "{name} is not ours");
+        }
+        assert!(new_target(&at("gone")).starts_with(at("gone")));
     }
 
     #[test]
