@@ -27,6 +27,33 @@ pub(crate) fn cargo<S: AsRef<std::ffi::OsStr>>(
     Ok(command)
 }
 
+/// A version's first two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version(pub(crate) u32, pub(crate) u32);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// The version of the cargo that started xtask; nothing where it tells it in another way than today.
+pub(crate) fn version() -> Result<Option<Version>> {
+    let output = cargo(["--version"])?
+        .output()
+        .context("could not start `cargo --version`")?;
+    Ok(version_in(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// `cargo 1.95.0 (f2d3ce0bd 2026-03-21)`, `cargo 1.97.0-nightly (..)`.
+fn version_in(text: &str) -> Option<Version> {
+    let mut numbers = text.strip_prefix("cargo ")?.split('.');
+    Some(Version(
+        numbers.next()?.parse().ok()?,
+        numbers.next()?.parse().ok()?,
+    ))
+}
+
 /// Prints the command line, runs it with our own stdout and stderr, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = command_line(command);
@@ -94,6 +121,19 @@ mod tests {
         assert!(
             text.contains("`cargo no-such-subcommand-of-cargo` failed"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn the_version_of_cargo_is_read() {
+        let stable = "cargo 1.95.0 (f2d3ce0bd 2026-03-21)\n";
+        assert_eq!(version_in(stable), Some(Version(1, 95)));
+        assert_eq!(version_in("cargo 1.9.0-nightly"), Some(Version(1, 9)));
+        assert!(Version(1, 9) < Version(1, 90), "compared as numbers");
+        assert_eq!(version_in("rustc 1.95.0"), None);
+        assert!(
+            version().unwrap() >= Some(Version(1, 88)),
+            "that of this machine"
         );
     }
 
