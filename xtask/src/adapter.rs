@@ -1,6 +1,6 @@
 //! Which adapter the test suite runs on, said to it through environment variables.
 
-use crate::vulkan::{self, Libraries, ManifestPlaces};
+use crate::vulkan::{self, FORCING, Libraries, ManifestPlaces};
 use anyhow::{Result, bail};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,6 +66,10 @@ fn lavapipe(places: &ManifestPlaces, libraries: &Libraries) -> Result<AdapterVar
         .iter()
         .any(|driver| driver.name().starts_with("lvp_icd"))
     {
+        // The suite is led by it, too, so that an installed one would not be seen.
+        if let Some(variable) = places.forced_by {
+            bail!("{variable} is set and does not name lavapipe; unset it");
+        }
         bail!(
             "lavapipe is not installed; on Debian and Ubuntu: apt-get install mesa-vulkan-drivers"
         );
@@ -87,12 +91,9 @@ fn swiftshader(candidates: Vec<PathBuf>, libraries: &Libraries) -> Result<Adapte
         );
     };
     let manifest = driver.manifest.clone().into_os_string();
-    Ok(AdapterVariables(vec![
-        ("VK_DRIVER_FILES", manifest.clone()),
-        // Loaders before 1.3.207 know only the older name.
-        ("VK_ICD_FILENAMES", manifest),
-        (ADAPTER_VARIABLE, "SwiftShader".into()),
-    ]))
+    let mut variables = FORCING.map(|name| (name, manifest.clone())).to_vec();
+    variables.push((ADAPTER_VARIABLE, "SwiftShader".into()));
+    Ok(AdapterVariables(variables))
 }
 
 #[cfg(test)]
@@ -132,6 +133,19 @@ mod tests {
             .to_string();
         assert!(error.contains("apt-get install chromium"), "{error}");
         assert!(error.contains("/no/vk_swiftshader_icd.json"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_hides_lavapipe_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        put_driver(folder.path(), "radeon_icd.x86_64.json");
+        let manifest = folder.path().join("radeon_icd.x86_64.json");
+        let forced = ManifestPlaces::from_environment(&|name| {
+            (name == "VK_ICD_FILENAMES").then(|| manifest.clone().into_os_string())
+        });
+        let error = lavapipe(&forced, &Libraries::in_folders(["/no"])).unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with("VK_ICD_FILENAMES is set"), "{error}");
     }
 
     #[test]

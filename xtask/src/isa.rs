@@ -1,7 +1,7 @@
 //! `cargo xtask isa`: what the kernels become on a GPU, told by its driver's own compiler.
 
 use crate::cargo;
-use crate::vulkan::{self, Libraries, ManifestPlaces};
+use crate::vulkan::{self, FORCING, Libraries, ManifestPlaces};
 use anyhow::{Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -57,14 +57,12 @@ fn table() -> Result<PathBuf> {
 fn on_radv(option: &str, table: &Path) -> Result<()> {
     let environment = |name: &str| std::env::var_os(name);
     let libraries = Libraries::of_this_machine(&environment);
-    let manifest = radv(&ManifestPlaces::from_environment(&environment), &libraries)?;
+    let manifest = radv(&ManifestPlaces::unforced(&environment), &libraries)?;
     let mut command = sparse_isa()?;
     command
         .arg(option)
         .arg(table)
-        .env("VK_DRIVER_FILES", &manifest)
-        // Loaders before 1.3.207 know only the older name.
-        .env("VK_ICD_FILENAMES", &manifest)
+        .envs(FORCING.map(|name| (name, &manifest)))
         .env("RADV_FORCE_FAMILY", CHIP);
     cargo::run(&mut command)
 }

@@ -13,7 +13,7 @@ mod search;
 
 pub(crate) use libraries::Libraries;
 pub(crate) use manifest::Driver;
-pub(crate) use search::ManifestPlaces;
+pub(crate) use search::{FORCING, ManifestPlaces};
 
 use std::ffi::OsString;
 

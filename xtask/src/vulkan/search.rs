@@ -5,6 +5,10 @@
 use super::Environment;
 use std::path::{Path, PathBuf};
 
+/// Variables that replace the usual search. The second is the older name, the only one of loaders before 1.3.207; the loader prefers the newer when both are
+/// set.
+pub(crate) const FORCING: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+
 /// Files and folders that the loader reads manifests from, in its order.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ManifestPlaces {
@@ -22,8 +26,7 @@ impl ManifestPlaces {
                 .filter(|path| !path.as_os_str().is_empty())
                 .collect()
         };
-        // VK_ICD_FILENAMES is the older name; the loader prefers the newer when both are set.
-        for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+        for variable in FORCING {
             let paths = list(variable);
             if !paths.is_empty() {
                 return Self {
@@ -66,6 +69,12 @@ impl ManifestPlaces {
             forced_by: None,
             paths,
         }
+    }
+
+    /// The places that this environment would lead to without [`FORCING`] variables: for a command that sets them to a driver of its own.
+    pub(crate) fn unforced(environment: Environment<'_>) -> Self {
+        let visible = |name: &str| environment(name).filter(|_| !FORCING.contains(&name));
+        Self::from_environment(&visible)
     }
 
     /// Exactly these places.
@@ -168,6 +177,17 @@ mod tests {
             ("VK_DRIVER_FILES", "/c.json"),
         ]);
         assert_eq!(both.manifests(), [PathBuf::from("/c.json")]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_the_user_forces_can_be_left_out() {
+        let with = |forced: bool| {
+            let set = ["HOME", "VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+            let set = if forced { &set[..] } else { &set[..1] };
+            ManifestPlaces::unforced(&|name| set.contains(&name).then(|| "/home/ada".into()))
+        };
+        assert_eq!(with(true), with(false));
     }
 
     #[test]
