@@ -1,7 +1,7 @@
 //! Which adapter the test suite runs on, said to it through environment variables.
 
 use crate::vulkan::{self, FORCING, Libraries, ManifestPlaces};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
@@ -51,10 +51,7 @@ pub(crate) fn variables(choice: DriverChoice) -> Result<AdapterVariables> {
             lavapipe(&ManifestPlaces::from_environment(&environment), &libraries)
         }
         DriverChoice::Swiftshader => {
-            let candidates = match environment(SWIFTSHADER_VARIABLE) {
-                Some(path) => vec![PathBuf::from(path)],
-                None => SWIFTSHADER_MANIFESTS.iter().map(PathBuf::from).collect(),
-            };
+            let candidates = swiftshader_manifests(environment(SWIFTSHADER_VARIABLE))?;
             swiftshader(candidates, &libraries)
         }
     }
@@ -79,6 +76,16 @@ fn lavapipe(places: &ManifestPlaces, libraries: &Libraries) -> Result<AdapterVar
         ADAPTER_VARIABLE,
         "llvmpipe".into(),
     )]))
+}
+
+/// Where to look: at what the user gave, from where the user stands, as the tests start elsewhere.
+fn swiftshader_manifests(given: Option<OsString>) -> Result<Vec<PathBuf>> {
+    let Some(given) = given else {
+        return Ok(SWIFTSHADER_MANIFESTS.map(PathBuf::from).to_vec());
+    };
+    let given = std::path::absolute(given)
+        .with_context(|| format!("{SWIFTSHADER_VARIABLE} names no file"))?;
+    Ok(vec![given])
 }
 
 fn swiftshader(candidates: Vec<PathBuf>, libraries: &Libraries) -> Result<AdapterVariables> {
@@ -123,6 +130,16 @@ mod tests {
                 ("SPARSE_ADAPTER", "SwiftShader".into()),
             ]
         );
+    }
+
+    #[test]
+    fn a_given_swiftshader_is_meant_from_where_the_user_stands() {
+        let given = |path: &str| swiftshader_manifests(Some(path.into()));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(given("a/b.json").unwrap(), [here.join("a/b.json")]);
+        assert_eq!(given("/a/b.json").unwrap(), [Path::new("/a/b.json")]);
+        assert!(given("").is_err(), "no file");
+        assert!(swiftshader_manifests(None).unwrap().len() > 1);
     }
 
     #[test]
