@@ -1,7 +1,7 @@
 //! `cargo xtask shaders`: every shader variant through naga and the compilers that wait behind it on other systems.
 
 use crate::{cargo, compilers};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// Arguments of `cargo xtask shaders`.
 #[derive(Debug, clap::Args)]
@@ -20,9 +20,12 @@ pub(crate) struct ShadersArguments {
 /// The naga validation of every variant lives in the tests of `sparse-shaders`; `sparse-isa` hands all of them to the compilers of other systems, as
 /// far as they are here, and names those that are not.
 pub(crate) fn run(arguments: &ShadersArguments) -> Result<()> {
-    let folder = compilers::folder()?;
+    let folder = compilers::folder();
     if arguments.install {
-        compilers::install(&folder, arguments.yes)?;
+        let folder = folder.as_deref();
+        let folder =
+            folder.context("the user has no cache folder: neither HOME nor its kin is set")?;
+        compilers::install(folder, arguments.yes)?;
     }
     // Thousands of texts: what a build in release takes longer, naga takes back.
     let mut sparse_isa = cargo::cargo([
@@ -34,9 +37,11 @@ pub(crate) fn run(arguments: &ShadersArguments) -> Result<()> {
         "writers",
         "--",
         "--shaders",
-        "--compilers",
     ])?;
-    sparse_isa.arg(folder);
+    // Without it those of the system are asked.
+    if let Some(folder) = folder {
+        sparse_isa.arg("--compilers").arg(folder);
+    }
     match &arguments.only {
         Some(part) => {
             sparse_isa.args(["--only", part]);
