@@ -27,7 +27,7 @@ pub enum KernelTile {
         /// Invocations of a workgroup, which share out k: a power of two, at most 256.
         lanes: usize,
     },
-    /// `block_attention.wgsl`, `block_attention_tiled.wgsl` or, with a tile for few queries, `block_attention_few.wgsl`.
+    /// `block_attention.wgsl`, `block_attention_tiled.wgsl` or, for few queries, `block_attention_few.wgsl`.
     BlockAttention {
         /// Elements of a token in a head.
         head_dim: usize,
