@@ -47,7 +47,7 @@ const ATTENTION_TILES: [AttentionTile; 7] = [
 
 pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
     for storage in Storage::ALL {
-        for kernel in stored_as(storage) {
+        for kernel in stored_as(storage).chain(few_stored_as(storage)) {
             all.add(&kernel)?;
         }
         all.add(&ConvertKernel { output: storage })?;
@@ -220,6 +220,32 @@ fn few() -> impl Iterator<Item = AttentionKernel> {
                     },
                 },
             )
+        })
+    })
+}
+
+/// Few queries that see all keys, as in cross attention, with `storage` throughout and the tile of GPUs; rows of vec4s and of elements.
+fn few_stored_as(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
+    let kinds = [(BlockWalk::All, 4, true), (BlockWalk::Mask, 1, false)];
+    kinds.into_iter().flat_map(move |(walk, heads, in_parts)| {
+        [6, 64].map(|head_dim| AttentionKernel {
+            walk,
+            head_dim,
+            block: 128,
+            causal: false,
+            soft_cap: false,
+            order: AttentionOrder::Computed,
+            token_heads: None,
+            tile: AttentionTile::Few {
+                queries: 4,
+                lanes: 32,
+            },
+            heads,
+            in_parts,
+            q: storage,
+            k: storage,
+            v: storage,
+            out: if in_parts { Storage::F32 } else { storage },
         })
     })
 }

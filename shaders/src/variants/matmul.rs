@@ -158,7 +158,7 @@ pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
         epilogues(storage, all)?;
         sddmm(storage, all)?;
     }
-    Ok(())
+    packed_beside_others(all)
 }
 
 fn packing(input: Storage, all: &mut Variants) -> Result<(), ExpandError> {
@@ -207,6 +207,31 @@ fn many_tokens(walk: Walk, storage: Storage, all: &mut Variants) -> Result<(), E
     Ok(())
 }
 
+/// Halves that are packed as they are, with weights of the other types: a walk of each kind of list will do.
+fn packed_beside_others(all: &mut Variants) -> Result<(), ExpandError> {
+    let dense = Walk::Dense {
+        vector_weights: true,
+    };
+    let nm = Walk::Nm {
+        n: 2,
+        m: 4,
+        v: 8,
+        index_bits: 2,
+    };
+    for walk in [dense, nm, Walk::Bsr { br: 32, bc: 32 }] {
+        for packed in [Storage::F16, Storage::Bf16] {
+            for weight in Storage::ALL.into_iter().filter(|&weight| weight != packed) {
+                all.add(&MatmulKernel {
+                    packed,
+                    weight,
+                    ..MatmulKernel::new(walk, TILES[1])
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn few_tokens(walk: Walk, storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
     for (rows, panel) in [(1, 1), (2, 4), (8, 1), (8, 8), (256, 1), (64, 8)] {
         for transposed in [false, true] {
@@ -223,30 +248,34 @@ fn few_tokens(walk: Walk, storage: Storage, all: &mut Variants) -> Result<(), Ex
     Ok(())
 }
 
-/// Blocks that start at multiples of four elements and others, of one workgroup and of several.
+/// Blocks that start at multiples of four elements, in one operand and in both, and others; of one workgroup and of several; alpha and beta, and each alone.
 fn sddmm(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    let kernel = |block, (vector_dy, vector_x), (scaled, accumulate), (lanes, rows)| SddmmKernel {
+        block,
+        rows,
+        lanes,
+        dy: storage,
+        vector_dy,
+        x: storage,
+        vector_x,
+        out: storage,
+        scaled,
+        accumulate,
+    };
+    let (few_lanes, many_lanes) = ((8, 8), (64, 4));
     for (block, aligned) in [
         ((32, 32), true),
         ((64, 16), true),
         ((4, 4), true),
         ((5, 3), false),
     ] {
-        for (lanes, rows, accumulate) in [(8, 8, false), (64, 4, true)] {
-            all.add(&SddmmKernel {
-                block,
-                rows,
-                lanes,
-                dy: storage,
-                vector_dy: aligned,
-                x: storage,
-                vector_x: aligned,
-                out: storage,
-                scaled: accumulate,
-                accumulate,
-            })?;
+        for (both, lanes) in [(false, few_lanes), (true, many_lanes)] {
+            all.add(&kernel(block, (aligned, aligned), (both, both), lanes))?;
         }
     }
-    Ok(())
+    let (only_one, only_other) = ((true, false), (false, true));
+    all.add(&kernel((32, 32), only_one, only_other, few_lanes))?;
+    all.add(&kernel((32, 32), only_other, only_one, many_lanes))
 }
 
 /// The patterns of [`Walk::NmExpand`], expanded first, and wide ones.
@@ -293,7 +322,9 @@ fn epilogues(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
         (Addend::Residual(storage), true),
     ] {
         for activation in Activation::ALL {
-            for (vectors, transposed) in [(false, false), (true, false), (false, true)] {
+            for (vectors, transposed) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
                 let output = Output {
                     vectors,
                     transposed,

@@ -34,7 +34,8 @@ const TILES: [Tile; 4] = [
     },
 ];
 
-/// Expands every variant in `words`: all walks, tiles, storage types and epilogues that fit together.
+/// Expands every variant in `words`: one of every kind of walk, tile, storage type and epilogue, alone and where they meet in what a template writes; not all
+/// that fit together.
 ///
 /// # Errors
 /// The first variant that does not expand or that naga refuses.
