@@ -1,7 +1,5 @@
 //! The target of browsers.
 
-#[cfg(unix)]
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -22,9 +20,14 @@ pub(crate) fn is_installed() -> bool {
 }
 
 /// A path that a program printed.
+#[cfg(unix)]
 fn path(printed: &[u8]) -> PathBuf {
-    #[cfg(unix)]
-    return std::ffi::OsStr::from_bytes(printed).into();
-    #[cfg(not(unix))]
-    return String::from_utf8_lossy(printed).into_owned().into();
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::OsStr::from_bytes(printed).into()
+}
+
+/// A path that a program printed.
+#[cfg(not(unix))]
+fn path(printed: &[u8]) -> PathBuf {
+    String::from_utf8_lossy(printed).into_owned().into()
 }
