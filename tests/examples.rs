@@ -46,6 +46,15 @@ fn share_device() {
 }
 
 #[test]
+fn kv_cache() {
+    let printed = run("kv_cache");
+    assert!(printed.contains("prompt 256..512: "), "{printed}");
+    let (_, difference) = printed.rsplit_once("off by at most ").unwrap();
+    let difference: f32 = difference.trim().parse().unwrap();
+    assert!(difference < 1e-4, "{printed}");
+}
+
+#[test]
 fn linear_2_4() {
     let printed = run("linear_2_4");
     assert!(

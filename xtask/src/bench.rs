@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the comparison of every sparse operation with its dense twin, with a report to keep.
+//! `cargo xtask bench`: the comparison of sparse products and attention with their dense twins, with a report to keep.
 
 use crate::print::print;
 use crate::{cargo, setup};

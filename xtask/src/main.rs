@@ -40,7 +40,7 @@ enum Command {
     Setup(setup::SetupArguments),
     /// Runs the whole test suite on one adapter of this machine.
     Test(test::TestArguments),
-    /// Compares every sparse operation with its dense twin on this machine and writes a report.
+    /// Compares sparse products and attention with their dense twins on this machine and writes a report.
     Bench(bench::BenchArguments),
     /// Runs the operations in a headless Chromium, on the software adapter that it brings.
     Browser(browser::BrowserArguments),

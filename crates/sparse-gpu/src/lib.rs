@@ -10,8 +10,8 @@
 //!
 //! Every operation goes *problem -> plan -> record*. A problem ([`DenseMatmul`], [`NmMatmul`], [`NmMatvec`], [`BsrMatmul`], [`BlockAttention`], [`XAttention`], ...) is plain
 //! data. [`Gpu::plan`] chooses a kernel and a tile, compiles it once per device, and allocates scratch memory; it may fail, and says why.
-//! Recording a plan goes into the caller's pass, any number of times; a dispatch makes a bind group, and where no layer before it had the same
-//! numbers a small uniform buffer. It fails only for operands that the plan was not made for, for block-sparse weights of which a single strip exceeds
+//! Recording a plan goes into the caller's pass, any number of times; a dispatch makes a bind group, and, in browsers or where no layer before it had
+//! the same numbers, a small uniform buffer. It fails only for operands that the plan was not made for, for block-sparse weights of which a single strip exceeds
 //! the binding limit, and without memory or device.
 //! `plan.explain()` tells which kernel, which tile, and why.
 //!

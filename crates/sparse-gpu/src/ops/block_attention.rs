@@ -27,7 +27,8 @@ use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, KernelTile, Tier, To
 /// `out[t] = sum_j p_j v[j]`, `p = softmax(scale <q[t], k[j]>)` over the keys `j` whose block a mask selects for the block of `t`.
 ///
 /// q and out `[batch, q_heads, q_len, head_dim]`, k and v `[batch, kv_heads, k_len, head_dim]`, lse `[batch, q_heads, q_len]`, all row-major;
-/// any lengths, 0 included; `layout` has the heads of a token side by side instead, in all but lse. Query head `h` uses key head `h / (q_heads / kv_heads)`; keys and values are never copied for it. A query
+/// any lengths, 0 included; `layout` has the heads of a token side by side instead, in all but lse, and k and v have `k_capacity`
+/// tokens an item where that is given. Query head `h` uses key head `h / (q_heads / kv_heads)`; keys and values are never copied for it. A query
 /// without keys gets `out = 0` and `lse = -inf`. Accumulates in f32. Without a mask the same kernel visits all key blocks and reads no
 /// index: the dense baseline. The kernel is `block_attention.wgsl` on processors and `block_attention_tiled.wgsl` on GPUs, and for at most
 /// eight queries of a head, as in decoding, `block_attention_few.wgsl` on either, as the tile says; the CPU twin is [`sparse_core::attention::block_attention`].
@@ -310,21 +311,26 @@ impl BlockAttentionPlan {
     /// keys `<= t + keys - q_len`.
     ///
     /// ```no_run
-    /// use sparse_gpu::{BlockAttention, Gpu};
+    /// use sparse_gpu::{BlockAttention, Gpu, TokenLayout};
     /// use sparse_gpu::sparse_core::attention::AttentionShape;
     /// use sparse_gpu::sparse_core::DType;
     ///
     /// let gpu = Gpu::new_blocking()?;
     /// // 32 query heads on 8 of keys, one query, at most 8192 keys.
-    /// let plan = gpu.plan_blocking(&BlockAttention::new(AttentionShape::try_new(1, 32, 8, 1, 8192, 128)?))?;
-    /// let [k, v] = [gpu.empty_tensor(&[1, 8, 8192, 128], DType::F32)?, gpu.empty_tensor(&[1, 8, 8192, 128], DType::F32)?];
-    /// let q = gpu.empty_tensor(&[1, 32, 1, 128], DType::F32)?;
-    /// let mut out = gpu.empty_tensor(&[1, 32, 1, 128], DType::F32)?;
-    /// let mut lse = gpu.empty_tensor(&[1, 32, 1], DType::F32)?;
+    /// let plan = gpu.plan_blocking(&BlockAttention {
+    ///     layout: TokenLayout::TokenMajor,
+    ///     ..BlockAttention::new(AttentionShape::try_new(1, 32, 8, 1, 8192, 128)?)
+    /// })?;
+    /// let cache = || gpu.empty_tensor(&[1, 8192, 8, 128], DType::F32);
+    /// let (k, v) = (cache()?, cache()?);
+    /// let q = gpu.empty_tensor(&[1, 1, 32, 128], DType::F32)?;
+    /// let (mut out, mut lse) = (plan.new_out()?, plan.new_lse()?);
     /// for keys in 1000..1010 {
     ///     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     ///     let mut pass = encoder.begin_compute_pass(&Default::default());
-    ///     // The layers before write q, and the new token's row of k and v.
+    ///     // Projections write q, and the new token's rows of k and v.
+    ///     let new_k = k.reshaped(&[8192, 8 * 128])?.rows(keys - 1..keys)?;
+    ///     # let _ = new_k;
     ///     plan.record_prefix(&mut pass, keys, &q, &k, &v, None, &mut out, &mut lse)?;
     ///     drop(pass);
     ///     gpu.queue().submit([encoder.finish()]);

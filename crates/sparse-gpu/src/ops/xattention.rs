@@ -14,8 +14,9 @@ use crate::{AttentionTypes, Error, Gpu, TokenLayout};
 /// without reading anything back in between.
 ///
 /// q and out `[batch, q_heads, q_len, head_dim]`, k and v `[batch, kv_heads, k_len, head_dim]`, lse f32 `[batch, q_heads, q_len]` (natural
-/// logarithm; `-inf` for a query without keys, whose output is 0), all row-major; `layout` has the heads of a token side by side instead, in all but lse.
-/// The attention is exact over the selected blocks and,
+/// logarithm; `-inf` for a query without keys, whose output is 0), all row-major; `layout` has the heads of a token side by side instead, in all but lse,
+/// and k and v have `k_capacity` tokens an item where that is given. A prompt that is read in chunks has a plan for each: `q_len` of the chunk, `k_len` up to its
+/// end, `k_capacity` of the cache; where causal, its queries are the last of the keys. The attention is exact over the selected blocks and,
 /// where causal, exactly causal. The CPU twin is [`sparse_core::xattention::xattention`].
 ///
 /// ```no_run

@@ -15,7 +15,7 @@ use crate::{Error, Gpu, GpuTensor, KernelTile, TokenLayout};
 /// the two groups.
 ///
 /// q `[batch, q_heads, q_len, head_dim]`, k `[batch, kv_heads, k_len, head_dim]`, scores f32 of [`XAttentionScore::score_shape`], all row-major;
-/// `layout` has the heads of a token side by side instead, in q and k.
+/// `layout` has the heads of a token side by side instead, in q and k, and k has `k_capacity` tokens an item where that is given.
 /// Query head `h` uses key head `h / (q_heads / kv_heads)`; k is never copied for it. Accumulates in f32; `A` is never stored. Both modes of
 /// [`XAttentionOptions`]. Heads that are not [sparse](sparse_core::attention::HeadKind::Sparse) are not scored: their scores stay what they
 /// are. The kernels are `xattention_score.wgsl` and, around it, `xattention_pack.wgsl` and `xattention_reduce.wgsl`; the CPU
