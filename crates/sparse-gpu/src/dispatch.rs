@@ -137,14 +137,12 @@ pub(crate) fn dispatch<P: Params>(
         params.set_grid(first, first + count);
         let bind = || {
             let words: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&params));
-            gpu.checked(kernel.name(), size_of_val(words) as u64, || {
-                let uniform = gpu.uniforms().get_or_create(words, || {
-                    gpu.constants("parameters", words, wgpu::BufferUsages::UNIFORM)
-                })?;
-                let mut all = vec![("params", uniform.as_entire_binding())];
-                all.extend_from_slice(buffers);
-                Ok(kernel.bind(gpu, &all))
-            })
+            let uniform = gpu.uniforms().get_or_create(words, || {
+                gpu.constants(kernel.name(), words, wgpu::BufferUsages::UNIFORM)
+            })?;
+            let mut all = vec![("params", uniform.as_entire_binding())];
+            all.extend_from_slice(buffers);
+            Ok(kernel.bind(gpu, &all))
         };
         recorder.dispatch(kernel, bind, [count.min(FOLD), count.div_ceil(FOLD), 1])?;
         first += count;

@@ -63,28 +63,31 @@ impl Gpu {
         })
     }
 
-    /// A buffer of these words, which are never written again. To be asked for where [`Gpu::checked`] listens.
+    /// A buffer of these words, which are never written again.
     pub(crate) fn constants(
         &self,
         what: &str,
         words: &[u32],
         usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer, wgpu::MapRangeError> {
+    ) -> Result<wgpu::Buffer, Error> {
         let bytes: &[u8] = bytemuck::cast_slice(words);
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(what),
-            size: bytes.len() as u64,
-            usage,
-            mapped_at_creation: true,
-        });
-        buffer.get_mapped_range_mut(..)?.copy_from_slice(bytes);
-        buffer.unmap();
-        Ok(buffer)
+        let size = bytes.len() as u64;
+        self.checked(what, size, || {
+            let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(what),
+                size,
+                usage,
+                mapped_at_creation: true,
+            });
+            buffer.get_mapped_range_mut(..)?.copy_from_slice(bytes);
+            buffer.unmap();
+            Ok(buffer)
+        })
     }
 
     /// What `create` made of `size` bytes, once the device has said that it could. Without asking, its handler of errors would be told, which ends
     /// the program unless the program has set one.
-    pub(crate) fn checked<T>(
+    fn checked<T>(
         &self,
         what: &str,
         size: u64,

@@ -294,16 +294,8 @@ impl BlockAttentionPlan {
         out: &mut GpuTensor,
         lse: &mut GpuTensor,
     ) -> Result<(), Error> {
-        let operands = Operands {
-            q,
-            k,
-            v,
-            mask,
-            out,
-            lse,
-        };
-        self.check(&operands)?;
-        self.record_checked(pass, &operands, self.problem.shape.k_len())
+        let all = self.problem.shape.k_len();
+        self.record_prefix(pass, all, q, k, v, mask, out, lse)
     }
 
     /// As [`BlockAttentionPlan::record`], over the first `keys` of the keys that the plan is for: one plan for all tokens that are generated, made for as

@@ -167,11 +167,8 @@ impl Switch {
             .enumerate()
             .flat_map(|(at, &[x, y, z])| [x, y, z, u32::from(at >= sparse_dispatches)])
             .collect();
-        let (what, bytes) = ("planned grids", size_of_val(words.as_slice()) as u64);
-        let grids_of_all = self.gpu.checked(what, bytes, || {
-            let storage = wgpu::BufferUsages::STORAGE;
-            self.gpu.constants(what, &words, storage)
-        })?;
+        let storage = wgpu::BufferUsages::STORAGE;
+        let grids_of_all = self.gpu.constants("planned grids", &words, storage)?;
         let params = DecideParams {
             heads: word(self.head_count),
             limit: self.limit,
