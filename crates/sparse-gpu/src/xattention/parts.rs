@@ -114,7 +114,8 @@ impl Sizes {
         self.tokens(&self.key_groups(units), self.keys.len)
     }
 
-    fn tokens(&self, groups: &Range<usize>, len: usize) -> Range<usize> {
+    /// The tokens of some groups, of `len` in all.
+    pub(crate) fn tokens(&self, groups: &Range<usize>, len: usize) -> Range<usize> {
         let edge = |group: usize| group.saturating_mul(self.layout.options().stride).min(len);
         edge(groups.start)..edge(groups.end)
     }

@@ -68,7 +68,7 @@ impl ScoreEngine {
         (groups, rows, workgroups): (Range<usize>, usize, usize),
     ) -> Result<(), Error> {
         let stride = self.sizes.layout.options().stride;
-        let tokens = groups.start * stride..(groups.end * stride).min(source.len);
+        let tokens = self.sizes.tokens(&groups, source.len);
         let elements = source.elements(heads, &tokens);
         let unit = packed.unit as u64;
         let window = Window::new(
