@@ -13,7 +13,7 @@
 
 {{ attention.work(config) }}
 
-{{ walker.functions() }}
+{{ walker.functions(config) }}
 
 @compute @workgroup_size({{ plain_lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -29,7 +29,7 @@ const STEP = {{ step }}u;
 
 {{ attention.functions(config) }}
 
-{{ walker.functions() }}
+{{ walker.functions(config) }}
 
 // scores[(key / 4 * queries + q) * LANES + lane], of four keys of the step. Every invocation reads what it wrote itself: no barriers.
 {{ storage.f32x4_workgroup("scores", step // 4 * queries * lanes) }}

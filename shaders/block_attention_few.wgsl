@@ -32,7 +32,7 @@ const HEADS = {{ config.heads }}u;
 
 {{ attention.functions(config) }}
 
-{{ walker.functions() }}
+{{ walker.functions(config) }}
 
 {{ attention.row_functions(config, true) }}
 

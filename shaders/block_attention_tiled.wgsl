@@ -27,7 +27,7 @@ const ROW4 = {{ row4 }}u;
 
 {{ attention.functions(config) }}
 
-{{ walker.functions() }}
+{{ walker.functions(config) }}
 
 {{ attention.row_functions(config, row4 % (piece // 4) == 0) }}
 

@@ -2,7 +2,7 @@
 {% macro bindings(binding) -%}
 {%- endmacro %}
 
-{% macro functions() -%}
+{% macro functions(c) -%}
 fn walk_row(work: Work) -> u32 { return 0u; }
 
 fn walk_next(row: u32, block: u32, end: u32) -> u32 { return block; }

@@ -6,8 +6,8 @@
 {{ streaming_walk.bindings(binding) }}
 {%- endmacro %}
 
-{% macro functions() -%}
-{{ mask_walk.row_functions() }}
+{% macro functions(c) -%}
+{{ mask_walk.row_functions(c) }}
 
 {{ streaming_walk.row_functions() }}
 

@@ -26,7 +26,7 @@ fn window_next(row: Window, block: u32, end: u32) -> u32 {
 }
 {%- endmacro %}
 
-{% macro functions() -%}
+{% macro functions(c) -%}
 {{ row_functions() }}
 
 fn walk_row(work: Work) -> Window { return window_row(work, kinds[work.head % params.q_heads]); }

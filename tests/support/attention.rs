@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
 use sparse_core::attention::{
-    AttentionOptions, AttentionReference, AttentionShape, block_attention, mask_of_kinds,
+    AttentionOptions, AttentionReference, AttentionShape, MaskHeads, block_attention, mask_of_kinds,
 };
 use sparse_core::bounds::{AttentionBounds, attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
@@ -98,13 +98,21 @@ impl Case {
             scale: self.problem.scale,
             causal: self.problem.causal,
             block: self.problem.block,
+            mask_heads: self.problem.mask_heads,
             soft_cap: self.problem.soft_cap,
         };
         let of_kinds = self.problem.head_kinds.as_deref().map(|kinds| {
             mask_of_kinds(&self.problem.shape, kinds, self.mask.as_ref(), &options)
                 .unwrap_or_else(|e| panic!("{e}"))
         });
-        let mask = of_kinds.as_ref().or(self.mask.as_ref());
+        let (mask, mask_heads) = match &of_kinds {
+            Some(mask) => (Some(mask), MaskHeads::Query),
+            None => (self.mask.as_ref(), options.mask_heads),
+        };
+        let options = AttentionOptions {
+            mask_heads,
+            ..options
+        };
         block_attention(&self.q, &self.k, &self.v, mask, &options).unwrap_or_else(|e| panic!("{e}"))
     }
 

@@ -91,6 +91,7 @@ impl VarlenCase {
             scale: problem.scale,
             causal: problem.causal,
             block: problem.block,
+            mask_heads: problem.mask_heads,
             soft_cap: problem.soft_cap,
         };
         let references = varlen_attention(

@@ -15,6 +15,8 @@ pub struct RowWeightsKernel {
     pub block: usize,
     /// Whether a query sees no later keys; the sequences end together.
     pub causal: bool,
+    /// Neighbouring query heads that follow one head of the mask.
+    pub mask_share: usize,
 }
 
 impl RowWeightsKernel {
@@ -29,6 +31,7 @@ impl Serialize for RowWeightsKernel {
             block: usize,
             causal: bool,
             heads: usize,
+            mask_share: usize,
         }
         #[derive(Serialize)]
         struct Variables {
@@ -41,6 +44,7 @@ impl Serialize for RowWeightsKernel {
                 block: self.block,
                 causal: self.causal,
                 heads: 1,
+                mask_share: self.mask_share,
             },
         }
         .serialize(serializer)
@@ -55,12 +59,20 @@ impl Kernel for RowWeightsKernel {
     fn name(&self) -> String {
         let causal = if self.causal { "causal" } else { "full" };
         let walk = self.walk.name();
-        format!("attention_row_weights_{walk}_{causal}_block-{}", self.block)
+        let shared = match self.mask_share {
+            1 => String::new(),
+            heads => format!("_mask-of-{heads}"),
+        };
+        let block = self.block;
+        format!("attention_row_weights_{walk}_{causal}{shared}_block-{block}")
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         let block = self.block > 0 && self.block.is_multiple_of(16);
         let name = || self.name();
-        require(block, &name, "block", self.block, "a multiple of 16")
+        require(block, &name, "block", self.block, "a multiple of 16")?;
+        let share = self.mask_share;
+        let what = "query heads of a head of the mask";
+        require(share > 0, &name, what, share, "1 or more")
     }
 }

@@ -61,8 +61,11 @@ pub struct AttentionKernel {
     pub token_heads: Option<TokenHeads>,
     /// The division of the work.
     pub tile: AttentionTile,
-    /// Query heads that a workgroup takes together, which share their keys: more than one with [`AttentionTile::Few`] and [`BlockWalk::All`] only.
+    /// Query heads that a workgroup takes together, which share their keys: more than one with [`AttentionTile::Few`] only, and where they visit the same
+    /// blocks: with [`BlockWalk::All`], or with [`BlockWalk::Mask`] where they share the mask and their queries are those of one block.
     pub heads: usize,
+    /// Neighbouring query heads that follow one head of the mask.
+    pub mask_share: usize,
     /// Whether the keys of a query are divided among workgroups, with [`AttentionTile::Few`] only: each writes the f32 sums of its part, which
     /// [`super::AttentionMergeKernel`] puts together.
     pub in_parts: bool,
@@ -92,8 +95,13 @@ impl AttentionKernel {
     /// What only the kernel for few queries can do.
     fn check_few(&self, name: &dyn Fn() -> String) -> Result<(), ConfigError> {
         let few = matches!(self.tile, AttentionTile::Few { .. });
-        let together = self.heads == 1 || (few && self.walk == BlockWalk::All);
-        let possible = "1, or more with a tile for few queries that visits all blocks";
+        let alike = match self.walk {
+            BlockWalk::All => true,
+            BlockWalk::Mask => self.mask_share.is_multiple_of(self.heads.max(1)),
+            BlockWalk::Streaming | BlockWalk::Mixed => false,
+        };
+        let together = self.heads == 1 || (few && alike);
+        let possible = "1, or more with a tile for few queries of heads that visit the same blocks";
         require(together, name, "heads of a workgroup", self.heads, possible)?;
         let of_token = self
             .token_heads
@@ -124,6 +132,7 @@ impl Serialize for AttentionKernel {
             kv_heads: usize,
             /// Of a workgroup.
             heads: usize,
+            mask_share: usize,
             in_parts: bool,
             /// Units of a row, from a token of q to the next, of k.
             row: usize,
@@ -187,6 +196,7 @@ impl Serialize for AttentionKernel {
                 q_heads: self.token_heads.map_or(0, |heads| heads.q),
                 kv_heads: self.token_heads.map_or(0, |heads| heads.kv),
                 heads: self.heads,
+                mask_share: self.mask_share,
                 in_parts: self.in_parts,
                 row,
                 q_step: row * self.token_heads.map_or(1, |heads| heads.q),
@@ -247,9 +257,13 @@ impl Kernel for AttentionKernel {
             1 => String::new(),
             heads => format!("_heads-{heads}"),
         };
+        let shared = match self.mask_share {
+            1 => String::new(),
+            heads => format!("_mask-of-{heads}"),
+        };
         let parts = if self.in_parts { "_in-parts" } else { "" };
         format!(
-            "block_attention_{}_{}{}{order}{heads}{together}{parts}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
+            "block_attention_{}_{}{}{order}{heads}{together}{shared}{parts}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
             self.walk.name(),
             if self.causal { "causal" } else { "full" },
             if self.soft_cap { "_soft-cap" } else { "" },
@@ -282,6 +296,13 @@ impl Kernel for AttentionKernel {
             let possible = "1: packed items are token-major";
             require(packed == 1, &name, "token-major", packed, possible)?;
         }
+        require(
+            self.mask_share > 0,
+            &name,
+            "query heads of a head of the mask",
+            self.mask_share,
+            "1 or more",
+        )?;
         self.check_few(&name)?;
         let pairs = self.out == Storage::F32 || self.head_dim.is_multiple_of(2);
         require(
@@ -319,6 +340,7 @@ mod tests {
             token_heads: None,
             tile,
             heads: 1,
+            mask_share: 1,
             in_parts: false,
             q: Storage::F32,
             k: Storage::F32,

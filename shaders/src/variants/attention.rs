@@ -71,11 +71,13 @@ pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
 }
 
 fn row_weights(all: &mut Variants) -> Result<(), ExpandError> {
-    for walk in [
-        BlockWalk::All,
-        BlockWalk::Mask,
-        BlockWalk::Streaming,
-        BlockWalk::Mixed,
+    for (walk, mask_share) in [
+        (BlockWalk::All, 1),
+        (BlockWalk::Mask, 1),
+        (BlockWalk::Mask, 4),
+        (BlockWalk::Streaming, 1),
+        (BlockWalk::Mixed, 1),
+        (BlockWalk::Mixed, 4),
     ] {
         for causal in [false, true] {
             let block = 128;
@@ -83,6 +85,7 @@ fn row_weights(all: &mut Variants) -> Result<(), ExpandError> {
                 walk,
                 block,
                 causal,
+                mask_share,
             })?;
         }
     }
@@ -124,6 +127,7 @@ fn stored_as(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
                     soft_cap,
                     tile,
                     heads: 1,
+                    mask_share: 1,
                     in_parts: false,
                     q: storage,
                     k: storage,
@@ -146,13 +150,14 @@ fn ordered() -> impl Iterator<Item = AttentionKernel> {
     tiles.into_iter().flat_map(move |tile| {
         [64, 5].into_iter().flat_map(move |head_dim| {
             [
-                (AttentionOrder::Computed, heads, BlockWalk::All),
-                (AttentionOrder::Rows, None, BlockWalk::Mask),
-                (AttentionOrder::Rows, heads, BlockWalk::Mixed),
-                (AttentionOrder::Items, heads, BlockWalk::All),
-                (AttentionOrder::Items, heads, BlockWalk::Mixed),
+                (AttentionOrder::Computed, heads, BlockWalk::All, 1),
+                (AttentionOrder::Rows, None, BlockWalk::Mask, 1),
+                (AttentionOrder::Rows, heads, BlockWalk::Mixed, 3),
+                (AttentionOrder::Items, heads, BlockWalk::All, 1),
+                (AttentionOrder::Items, heads, BlockWalk::Mask, 3),
+                (AttentionOrder::Items, heads, BlockWalk::Mixed, 1),
             ]
-            .map(|(order, token_heads, walk)| AttentionKernel {
+            .map(|(order, token_heads, walk, mask_share)| AttentionKernel {
                 walk,
                 head_dim,
                 block: 128,
@@ -162,6 +167,7 @@ fn ordered() -> impl Iterator<Item = AttentionKernel> {
                 token_heads,
                 tile,
                 heads: 1,
+                mask_share,
                 in_parts: false,
                 q: Storage::F16,
                 k: Storage::Bf16,
@@ -181,6 +187,14 @@ fn few() -> impl Iterator<Item = AttentionKernel> {
             [
                 (AttentionOrder::Computed, None, BlockWalk::All, 4, true),
                 (AttentionOrder::Computed, None, BlockWalk::Mask, 1, true),
+                (AttentionOrder::Computed, None, BlockWalk::Mask, 4, true),
+                (
+                    AttentionOrder::Items,
+                    token_heads,
+                    BlockWalk::Mask,
+                    4,
+                    false,
+                ),
                 (
                     AttentionOrder::Computed,
                     token_heads,
@@ -209,6 +223,7 @@ fn few() -> impl Iterator<Item = AttentionKernel> {
                     token_heads,
                     tile: AttentionTile::Few { queries, lanes },
                     heads,
+                    mask_share: if walk == BlockWalk::Mask { heads } else { 1 },
                     in_parts,
                     q: Storage::F32,
                     k: Storage::F16,
@@ -241,6 +256,7 @@ fn few_stored_as(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
                 lanes: 32,
             },
             heads,
+            mask_share: 1,
             in_parts,
             q: storage,
             k: storage,

@@ -101,7 +101,9 @@ mod tests {
         // What is between them stays.
         let compare = all.find_subcommand_mut("compare").unwrap();
         let help = compare.render_long_help().to_string();
-        assert!(help.contains("dense_matmul, nm_matmul") && help.contains(", ViT and Gemma layers"));
+        assert!(
+            help.contains("dense_matmul, nm_matmul") && help.contains(", ViT and Gemma layers")
+        );
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl HeadKind {
 
 /// The mask that per-head kinds mean: with it, [`block_attention`](super::block_attention) computes what a kernel with these kinds does.
 ///
-/// `kinds` has one entry per query head and holds for every batch item; `mask` is read for [`HeadKind::Sparse`] heads only.
+/// `kinds` has one entry per query head and holds for every batch item; `mask` is read for [`HeadKind::Sparse`] heads only. What comes out has a head for each
+/// of the queries ([`MaskHeads::Query`](super::MaskHeads::Query)), whose heads `mask` may have.
 ///
 /// # Errors
 /// [`AttentionError`], the first rule broken.
@@ -96,7 +97,10 @@ pub fn mask_of_kinds(
     HeadKind::check_all(kinds, shape.q_heads(), mask.is_some())?;
     let [batch, heads, q_blocks, k_blocks] = shape.mask_shape(options.block);
     let kept = |item, head: usize, row, column| {
-        let selected = mask.is_some_and(|mask| mask.get(item, head, row, column));
+        let selected = mask.is_some_and(|mask| {
+            let head = options.mask_heads.head(shape, head);
+            mask.get(item, head, row, column)
+        });
         kinds[head].attends(shape, options, row, column, selected)
     };
     Ok(BlockMask::from_fn(batch, heads, q_blocks, k_blocks, kept)?)

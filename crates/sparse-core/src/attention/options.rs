@@ -1,6 +1,6 @@
 //! What a caller may choose.
 
-use super::{AttentionError, AttentionShape};
+use super::{AttentionError, AttentionShape, MaskHeads};
 use crate::mask::BlockMask;
 
 /// Options of attention.
@@ -12,6 +12,8 @@ pub struct AttentionOptions {
     pub causal: bool,
     /// Tokens of a block of the mask, of queries and of keys; without a mask it has no effect. Default 128.
     pub block: usize,
+    /// Whose heads the mask has. Default [`MaskHeads::Query`].
+    pub mask_heads: MaskHeads,
     /// Soft cap `c`: a logit `z = scale <q, k>` becomes `c tanh(z / c)` before the softmax, so that none exceeds `c`. Default
     /// `None`: off.
     pub soft_cap: Option<f64>,
@@ -23,6 +25,7 @@ impl Default for AttentionOptions {
             scale: None,
             causal: true,
             block: 128,
+            mask_heads: MaskHeads::Query,
             soft_cap: None,
         }
     }
@@ -47,7 +50,7 @@ impl AttentionOptions {
         if let Some(soft_cap) = self.soft_cap.filter(|cap| !positive(cap)) {
             return Err(AttentionError::SoftCap { soft_cap });
         }
-        let expected = shape.mask_shape(block);
+        let expected = self.mask_heads.mask_shape(shape, block);
         match mask.map(BlockMask::shape) {
             Some(mask) if mask != expected => Err(AttentionError::MaskShape {
                 mask,
@@ -79,6 +82,12 @@ mod tests {
             options.check(&shape, Some(&mask))
         };
         assert_eq!(check(expected), Ok(()));
+        let shared = AttentionOptions {
+            mask_heads: MaskHeads::Key,
+            ..options
+        };
+        let mask = BlockMask::dense(2, 1, 2, 4).unwrap();
+        assert_eq!(shared.check(&shape, Some(&mask)), Ok(()));
         for axis in 0..4 {
             let mut mask = expected;
             mask[axis] += 1;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{AttentionShape, AttentionShapeError};
+use super::{AttentionShape, AttentionShapeError, MaskHeads};
 
 /// Where packed sequences begin: item `i` has the tokens `offsets[i]..offsets[i + 1]` (what other libraries call `cu_seqlens`), or the first of them where
 /// it has more room than it fills, as in a cache of keys.
@@ -284,8 +284,13 @@ impl PackedShape {
     /// `[items, q_heads, query blocks, key blocks]` of a block mask with room for the longest item. Blocks count from an item's own
     /// first token; a shorter item has its blocks in front, and what follows them is not looked at. 0 blocks where `block` is 0.
     pub fn mask_shape(&self, block: usize) -> [usize; 4] {
-        let [_, q_heads, q_blocks, k_blocks] = self.longest.mask_shape(block);
-        [self.q.items(), q_heads, q_blocks, k_blocks]
+        self.mask_shape_by(block, MaskHeads::Query)
+    }
+
+    /// [`PackedShape::mask_shape`], with heads of the queries or of the keys.
+    pub fn mask_shape_by(&self, block: usize, heads: MaskHeads) -> [usize; 4] {
+        let [_, heads, q_blocks, k_blocks] = heads.mask_shape(&self.longest, block);
+        [self.q.items(), heads, q_blocks, k_blocks]
     }
 }
 

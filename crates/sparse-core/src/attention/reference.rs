@@ -126,7 +126,10 @@ fn attend<T: Element>(
                 } else {
                     shape.k_len()
                 };
-                let selected = mask.map(|mask| mask.row(item, head, query / options.block));
+                let selected = mask.map(|mask| {
+                    let head = options.mask_heads.head(&shape, head);
+                    mask.row(item, head, query / options.block)
+                });
                 let keys: Vec<usize> = match selected {
                     None => (0..visible).collect(),
                     Some(blocks) => blocks
@@ -193,6 +196,7 @@ mod tests {
     use half::f16;
 
     use super::*;
+    use crate::attention::MaskHeads;
 
     fn column(values: &[f32]) -> Tensor<f32> {
         Tensor::new(vec![1, 1, values.len(), 1], values.to_vec())
@@ -203,6 +207,7 @@ mod tests {
             scale: Some(1.0),
             causal,
             block,
+            mask_heads: MaskHeads::Query,
             soft_cap: None,
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     AttentionError, AttentionOptions, AttentionReference, AttentionShape, AttentionShapeError,
-    HeadKind, PackedShape, block_attention, mask_of_kinds,
+    HeadKind, MaskHeads, PackedShape, block_attention, mask_of_kinds,
 };
 use crate::mask::BlockMask;
 use crate::{Element, Tensor};
@@ -12,7 +12,7 @@ use crate::{Element, Tensor};
 /// Attention over packed sequences: q `[q.total(), q_heads, head_dim]`, k and v `[k.total(), kv_heads, head_dim]`, all heads of a token side
 /// by side. Gives one result per item, what [`block_attention`] gives for it alone.
 ///
-/// `mask` has the shape [`PackedShape::mask_shape`]; `kinds` as [`mask_of_kinds`] takes them.
+/// `mask` has the shape [`PackedShape::mask_shape_by`] of `options.mask_heads`; `kinds` as [`mask_of_kinds`] takes them.
 ///
 /// # Errors
 /// [`AttentionError`], the first rule broken.
@@ -55,10 +55,11 @@ pub fn varlen_attention<T: Element>(
         }
     }
     let block = options.block;
-    if let Some(mask) = mask.filter(|mask| mask.shape() != shape.mask_shape(block)) {
+    let expected = shape.mask_shape_by(block, options.mask_heads);
+    if let Some(mask) = mask.filter(|mask| mask.shape() != expected) {
         return Err(AttentionError::MaskShape {
             mask: mask.shape(),
-            expected: shape.mask_shape(block),
+            expected,
             block,
         });
     }
@@ -69,17 +70,22 @@ pub fn varlen_attention<T: Element>(
             let of_item = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
             let mask = mask
                 .map(|mask| {
-                    let [batch, heads, q_blocks, k_blocks] = of_item.mask_shape(block);
+                    let shape = options.mask_heads.mask_shape(&of_item, block);
+                    let [batch, heads, q_blocks, k_blocks] = shape;
                     BlockMask::from_fn(batch, heads, q_blocks, k_blocks, |_, h, i, j| {
                         mask.get(item, h, i, j)
                     })
                 })
                 .transpose()?;
-            let mask = match kinds {
-                Some(kinds) => Some(mask_of_kinds(&of_item, kinds, mask.as_ref(), options)?),
-                None => mask,
+            let Some(kinds) = kinds else {
+                return block_attention(&q, &k, &v, mask.as_ref(), options);
             };
-            block_attention(&q, &k, &v, mask.as_ref(), options)
+            let mask = mask_of_kinds(&of_item, kinds, mask.as_ref(), options)?;
+            let options = AttentionOptions {
+                mask_heads: MaskHeads::Query,
+                ..*options
+            };
+            block_attention(&q, &k, &v, Some(&mask), &options)
         })
         .collect()
 }

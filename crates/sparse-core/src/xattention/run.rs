@@ -3,7 +3,9 @@
 use super::{
     ScoreReference, XAttentionError, XAttentionOptions, xattention_score, xattention_select,
 };
-use crate::attention::{AttentionOptions, AttentionReference, AttentionShape, block_attention};
+use crate::attention::{
+    AttentionOptions, AttentionReference, AttentionShape, MaskHeads, block_attention,
+};
 use crate::mask::BlockMask;
 use crate::{Element, Tensor};
 
@@ -58,6 +60,7 @@ impl XAttentionOptions {
             scale: self.scale,
             causal: self.causal,
             block: self.block,
+            mask_heads: MaskHeads::Query,
             soft_cap: self.soft_cap,
         }
     }

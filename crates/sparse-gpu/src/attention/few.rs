@@ -1,5 +1,6 @@
 //! Attention of few queries: which problems are, their tile, and how their heads and keys are divided.
 
+use sparse_core::attention::MaskHeads;
 use sparse_shaders::{AttentionTile, BlockWalk};
 
 use super::kinds;
@@ -108,14 +109,22 @@ const fn most_rows(class: AdapterClass, head_dim: usize) -> usize {
     }
 }
 
-/// Query heads that share their keys and, without a mask, all of them: a workgroup reads a key once for all of these. Not where a caller gives the tile
+/// Query heads that share their keys and visit the same of them: a workgroup reads a key once for all of these. Not where a caller gives the tile
 /// many queries: a workgroup would have the last of one head and the first of the next, which see other keys.
 fn heads_together(problem: &BlockAttention) -> usize {
-    if visits_all(problem) && problem.shape.q_len() <= MOST_QUERIES {
-        problem.shape.q_heads() / problem.shape.kv_heads()
+    let (q_heads, kv_heads) = (problem.shape.q_heads(), problem.shape.kv_heads());
+    let alike = visits_all(problem) || shares_mask(problem);
+    if alike && problem.shape.q_len() <= MOST_QUERIES {
+        q_heads / kv_heads
     } else {
         1
     }
+}
+
+/// Whether heads that share their keys visit those of one mask.
+fn shares_mask(problem: &BlockAttention) -> bool {
+    problem.mask_heads == MaskHeads::Key
+        && kinds::walk(problem.head_kinds.as_deref(), problem.masked) == BlockWalk::Mask
 }
 
 /// Whether every head visits all blocks, which then need not be those of a mask.
@@ -184,7 +193,7 @@ fn parts(k_len: usize, block: usize, wanted: usize, runs: impl Fn(usize) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sparse_core::attention::AttentionShape;
+    use sparse_core::attention::{AttentionShape, HeadKind};
 
     #[test]
     fn parts_are_whole_blocks_of_enough_keys() {
@@ -225,6 +234,19 @@ mod tests {
         let few = |queries, lanes| Some(AttentionTile::Few { queries, lanes });
         assert_eq!(tile(&problem(1, false), AdapterClass::Nvidia), few(4, 32));
         assert_eq!(tile(&problem(1, true), AdapterClass::Software), few(1, 8));
+        let shared = BlockAttention {
+            mask_heads: MaskHeads::Key,
+            ..problem(1, true)
+        };
+        assert_eq!(tile(&shared, AdapterClass::Software), few(4, 8));
+        // Heads of several kinds visit other blocks than each other.
+        let mut head_kinds = vec![HeadKind::Sparse; 8];
+        head_kinds[3] = HeadKind::Dense;
+        let mixed = BlockAttention {
+            head_kinds: Some(head_kinds),
+            ..shared
+        };
+        assert_eq!(tile(&mixed, AdapterClass::Software), few(1, 8));
         assert_eq!(tile(&problem(3, true), AdapterClass::Software), few(4, 8));
         assert_eq!(tile(&problem(3, false), AdapterClass::Software), few(8, 8));
         assert_eq!(tile(&problem(3, false), AdapterClass::Amd), few(8, 32));

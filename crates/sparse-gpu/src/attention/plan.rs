@@ -42,6 +42,15 @@ impl BlockAttention {
         )
     }
 
+    /// Query heads that follow one head of the mask, as kernels know it: 1 where they read no mask.
+    pub(crate) fn mask_share(&self) -> usize {
+        if self.masked {
+            self.mask_heads.query_heads(&self.shape)
+        } else {
+            1
+        }
+    }
+
     /// Whether rows of the output share words, so that they are computed in f32 and rounded afterwards.
     pub(crate) fn converts(&self) -> bool {
         self.types.out != DType::F32 && !self.shape.head_dim().is_multiple_of(2)
@@ -124,7 +133,7 @@ impl BlockAttention {
     pub(crate) fn choose_order(
         &self,
         gpu: &Gpu,
-        (walk, tile): (BlockWalk, AttentionTile),
+        (walk, tile, together): (BlockWalk, AttentionTile, usize),
         slices: &[Range<usize>],
         notes: &mut Vec<String>,
     ) -> Result<RowOrder, Error> {
@@ -145,9 +154,11 @@ impl BlockAttention {
             }
         };
         match self.order {
-            // Its workgroups count blocks of their own and take several heads, which a list of rows would leave out.
-            Some(RowOrder::ByWeight) if walk == BlockWalk::All && is_few(tile) => {
-                notes.push("rows of blocks start by position: few queries without a mask have nothing to sort".to_owned());
+            // Its workgroups count blocks of their own, or take several heads, which a list of rows would leave out.
+            Some(RowOrder::ByWeight)
+                if is_few(tile) && (walk == BlockWalk::All || together > 1) =>
+            {
+                notes.push("rows of blocks start by position: few queries of heads that visit the same blocks have nothing to sort".to_owned());
                 return Ok(RowOrder::ByPosition);
             }
             Some(RowOrder::ByWeight) => return possible().map(|()| RowOrder::ByWeight),
@@ -186,6 +197,7 @@ impl BlockAttention {
             walk,
             block: self.block,
             causal: self.causal,
+            mask_share: self.mask_share(),
         };
         RowSort::plan(gpu, &weigh, rows, k_blocks).await
     }

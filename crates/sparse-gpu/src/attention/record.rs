@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use sparse_core::attention::MaskHeads;
+
 use super::few::Division;
 use super::params::{AttentionParams, MergeParams};
 use crate::counting::word;
@@ -66,9 +68,14 @@ impl BlockAttentionPlan {
         let [_, _, query_blocks, _] = self.problem.mask_shape();
         let words_per_row = operands.mask.map_or(0, GpuMask::words_per_row);
         let mask_words = query_blocks * words_per_row;
-        let mask = operands
-            .mask
-            .map(|mask| Window::new(&self.gpu, &mask.words, 0, 4, elements(heads, mask_words)));
+        let mask_heads = match self.problem.mask_heads {
+            MaskHeads::Query => heads,
+            MaskHeads::Key => &key_heads,
+        };
+        let mask = operands.mask.map(|mask| {
+            let words = elements(mask_heads, mask_words);
+            Window::new(&self.gpu, &mask.words, 0, 4, words)
+        });
         let mut walk: Vec<_> = mask
             .map(|window| ("mask", window.binding()))
             .into_iter()

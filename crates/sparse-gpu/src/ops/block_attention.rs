@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sparse_core::DType;
-use sparse_core::attention::{AttentionShape, HeadKind};
+use sparse_core::attention::{AttentionShape, HeadKind, MaskHeads};
 use sparse_shaders::{
     AttentionKernel, AttentionMergeKernel, AttentionOrder, AttentionTile, TokenHeads,
 };
@@ -75,6 +75,8 @@ pub struct BlockAttention {
     pub head_kinds: Option<Vec<HeadKind>>,
     /// Whether a block mask is given; without one all key blocks are visited.
     pub masked: bool,
+    /// Whose heads the mask has. Where query heads share it as they share keys ([`MaskHeads::Key`]), few queries read a key once for all of them.
+    pub mask_heads: MaskHeads,
     /// Storage types.
     pub types: AttentionTypes,
     /// Where the heads of a token lie, in q, k, v and out.
@@ -98,6 +100,7 @@ impl BlockAttention {
             soft_cap: None,
             head_kinds: None,
             masked: false,
+            mask_heads: MaskHeads::Query,
             types: AttentionTypes::default(),
             layout: TokenLayout::HeadMajor,
             k_capacity: None,
@@ -106,9 +109,9 @@ impl BlockAttention {
         }
     }
 
-    /// Shape of a mask of this problem, [`AttentionShape::mask_shape`].
+    /// Shape of a mask of this problem, [`MaskHeads::mask_shape`].
     pub fn mask_shape(&self) -> [usize; 4] {
-        self.shape.mask_shape(self.block)
+        self.mask_heads.mask_shape(&self.shape, self.block)
     }
 
     /// Tokens that each item of k and v has room for.
@@ -177,7 +180,7 @@ impl Problem for BlockAttention {
         let in_parts = division.parts > 1;
         let bytes = self.head_bytes(converts, division.parts);
         let slices = self.slices(gpu, &bytes, division.heads)?;
-        let order = self.choose_order(gpu, (walk, tile), &slices, &mut notes)?;
+        let order = self.choose_order(gpu, (walk, tile, division.heads), &slices, &mut notes)?;
         let kernel = AttentionKernel {
             walk,
             head_dim,
@@ -194,6 +197,7 @@ impl Problem for BlockAttention {
             }),
             tile,
             heads: division.heads,
+            mask_share: self.mask_share(),
             in_parts,
             q: storage(self.types.q),
             k: storage(self.types.k),

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sparse_core::DType;
-use sparse_core::attention::{HeadKind, PackedShape};
+use sparse_core::attention::{HeadKind, MaskHeads, PackedShape};
 use sparse_shaders::{
     AttentionKernel, AttentionMergeKernel, AttentionOrder, AttentionTile, TokenHeads,
 };
@@ -74,6 +74,8 @@ pub struct VarlenAttention {
     pub head_kinds: Option<Vec<HeadKind>>,
     /// Whether a block mask of [`VarlenAttention::mask_shape`] is given; without one all key blocks are visited.
     pub masked: bool,
+    /// Whose heads the mask has. Where query heads share it as they share keys ([`MaskHeads::Key`]), few queries read a key once for all of them.
+    pub mask_heads: MaskHeads,
     /// Storage types.
     pub types: AttentionTypes,
     /// How a workgroup divides its queries; none: chosen by the plan.
@@ -91,14 +93,15 @@ impl VarlenAttention {
             soft_cap: None,
             head_kinds: None,
             masked: false,
+            mask_heads: MaskHeads::Query,
             types: AttentionTypes::default(),
             tile: None,
         }
     }
 
-    /// Shape of a mask of this problem, [`PackedShape::mask_shape`].
+    /// Shape of a mask of this problem, [`PackedShape::mask_shape_by`].
     pub fn mask_shape(&self) -> [usize; 4] {
-        self.shape.mask_shape(self.block)
+        self.shape.mask_shape_by(self.block, self.mask_heads)
     }
 }
 
@@ -173,6 +176,7 @@ impl Problem for VarlenAttention {
             }),
             tile,
             heads: division.heads,
+            mask_share: longest.mask_share(),
             in_parts,
             q: storage(self.types.q),
             k: storage(self.types.k),

@@ -21,6 +21,7 @@ impl VarlenAttention {
             types: self.types,
             head_kinds: self.head_kinds.clone(),
             masked: self.masked,
+            mask_heads: self.mask_heads,
             tile: self.tile,
             ..BlockAttention::new(self.shape.longest())
         }
@@ -63,12 +64,12 @@ impl VarlenAttention {
         let shape = &self.shape;
         let out = if converts { 4 } else { self.types.out.bytes() };
         let token = shape.q_heads() * shape.head_dim();
-        let [_, _, q_blocks, words] = check::mask_words(self.masked, self.mask_shape());
+        let [_, heads, q_blocks, words] = check::mask_words(self.masked, self.mask_shape());
         let bytes = ItemBytes {
             query: (token * self.types.q.bytes().max(out)) as u64,
             key: (shape.kv_heads() * shape.head_dim()) as u64
                 * self.types.k.bytes().max(self.types.v.bytes()) as u64,
-            mask: 4 * (shape.q_heads() * q_blocks * words) as u64,
+            mask: 4 * (heads * q_blocks * words) as u64,
             step: if converts && !token.is_multiple_of(2) {
                 2
             } else {

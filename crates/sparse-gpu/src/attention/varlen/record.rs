@@ -41,9 +41,9 @@ impl VarlenAttentionPlan {
             Some(merge) => (Window::whole(&merge.sums), Window::whole(&merge.statistics)),
             None => (self.out(operands, &queries), self.lse(operands)),
         };
-        let [_, q_heads, query_blocks, _] = self.problem.mask_shape();
+        let [_, mask_heads, query_blocks, _] = self.problem.mask_shape();
         let words_per_row = operands.mask.map_or(0, GpuMask::words_per_row);
-        let item_words = (q_heads * query_blocks * words_per_row) as u64;
+        let item_words = (mask_heads * query_blocks * words_per_row) as u64;
         let mask = operands.mask.map(|mask| {
             let words = slice.items.start as u64 * item_words..slice.items.end as u64 * item_words;
             Window::new(&self.gpu, &mask.words, 0, 4, words)
@@ -60,7 +60,7 @@ impl VarlenAttentionPlan {
         let kinds = self.kinds.as_ref();
         buffers.extend(kinds.map(|kinds| ("kinds", kinds.as_entire_binding())));
         let params = AttentionParams {
-            q_heads: word(q_heads),
+            q_heads: word(shape.q_heads()),
             q_len: word(shape.q().total()),
             scale_bits: self.factors.scale.to_bits(),
             cap_bits: self.factors.cap.to_bits(),
@@ -79,7 +79,7 @@ impl VarlenAttentionPlan {
         let keys = self.division.keys(shape.k().longest());
         let fmas = 2 * (self.tile.queries() * shape.head_dim()) as u64 * keys as u64;
         let Division { heads, parts, .. } = self.division;
-        let groups = word(slice.tiles.len() * (q_heads / heads) * parts);
+        let groups = word(slice.tiles.len() * (shape.q_heads() / heads) * parts);
         dispatch(
             &self.gpu, recorder, &self.main, params, &buffers, groups, fmas,
         )
