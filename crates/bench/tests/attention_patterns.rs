@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::Value;
-use sparse_bench::profile::Profile;
+use sparse_bench::profile;
 use sparse_bench::tensors::TensorFile;
 use sparse_core::attention::{AttentionShape, HeadKind};
 use sparse_core::synthetic::{AttentionInputs, PlantedAttention};
@@ -144,20 +144,20 @@ fn a_soft_cap_changes_the_output_and_not_the_mask() {
 #[test]
 fn calibration_leaves_other_kinds_of_heads_alone() {
     let folder = folder(&inputs());
-    let profile = folder.path("p.json");
+    let path = folder.path("p.json");
     let kinds = "--head-kinds dense,sparse,streaming:1:3";
     let calibrate = format!(
         "attention --calibrate --target-error 0.05 --qkv {} --out {} --block 16 --stride 4 {kinds}",
         folder.file().display(),
-        profile.display()
+        path.display()
     );
     sparse_bench(&calibrate).assert().success();
-    let read = Profile::read(&profile).unwrap();
+    let read = profile::read(&path).unwrap();
     assert_eq!(
         (read.heads[0].threshold, read.heads[2].threshold),
         (0.0, 0.0)
     );
     assert!(read.heads[1].threshold > 0.0 && read.heads[1].relative_l2_error <= 0.05);
-    let (mask, _) = run(&folder, &format!("--profile {}", profile.display()));
+    let (mask, _) = run(&folder, &format!("--profile {}", path.display()));
     assert_eq!(mask.row(0, 2, 10).collect::<Vec<_>>(), [0, 8, 9, 10]);
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
-use sparse_bench::profile::Profile;
+use sparse_bench::profile::read as read_profile;
 use sparse_bench::tensors::{OutTensor, write_tensors};
 use sparse_core::attention::AttentionShape;
 use sparse_core::synthetic::PlantedAttention;
@@ -61,10 +61,10 @@ fn each_head_reaches_the_target_error_on_the_data_it_was_calibrated_on_and_no_lo
     let (file, profile, out) = (folder.file(), folder.path("p.json"), folder.out());
     let command = format!("--calibrate --target-error 0.15 {OPTIONS}");
     let said = printed(&line(&command, &[&file], &profile));
-    let written = Profile::read(&profile).unwrap();
+    let written = read_profile(&profile).unwrap();
     assert_eq!(said, serde_json::to_value(&written).unwrap());
-    assert_eq!((written.options.block, written.options.stride), (16, 4));
-    assert_eq!(written.options.scale, Some(1.0 / 32.0_f64.sqrt()));
+    assert_eq!((written.settings.block, written.settings.stride), (16, 4));
+    assert_eq!(written.settings.scale, Some(1.0 / 32.0_f64.sqrt()));
     let thresholds: Vec<f64> = written.heads.iter().map(|head| head.threshold).collect();
     assert_eq!(thresholds.len(), 4);
     assert!(
@@ -133,7 +133,7 @@ fn a_target_mass_holds_for_the_worst_of_several_files() {
         profile
     };
     let both = calibrated(&[&first, &second]);
-    let read = Profile::read(&both).unwrap();
+    let read = read_profile(&both).unwrap();
     assert_eq!(
         (
             read.inputs.len(),
@@ -149,7 +149,7 @@ fn a_target_mass_holds_for_the_worst_of_several_files() {
         assert!((read.heads[head].kept_mass - worst).abs() < 1e-9);
     }
     // Each alone asks for less of some head.
-    let alone = [&first, &second].map(|file| Profile::read(&calibrated(&[file])).unwrap());
+    let alone = [&first, &second].map(|file| read_profile(&calibrated(&[file])).unwrap());
     for head in 0..2 {
         let highest = alone[0].heads[head]
             .threshold
@@ -189,7 +189,7 @@ fn a_profile_of_another_layer_or_other_options_is_refused_with_the_numbers() {
     );
     refused(
         &line(&format!("--profile {}", file.display()), &[&file], &out),
-        &["no profile that attention --calibrate wrote"],
+        &["no profile that `sparse-bench attention --calibrate` wrote"],
     );
     assert!(!out.exists());
 }

@@ -1,7 +1,8 @@
 //! Bisection of all heads at once: a run with one threshold per head tells something about every head.
 
+use sparse_gpu::profile::Target;
+
 use super::{CalibrateError, HeadReach};
-use crate::profile::Target;
 
 /// Halvings of the range from 0 to 1: thresholds are multiples of `2^-STEPS`.
 pub const STEPS: u32 = 10;
@@ -13,22 +14,6 @@ pub struct Calibrated {
     pub threshold: f64,
     /// What was measured at the thresholds of all heads together.
     pub reach: HeadReach,
-}
-
-impl Target {
-    pub(crate) fn is_met(self, reach: &HeadReach) -> bool {
-        match self {
-            Self::RelativeL2Error(most) => reach.relative_l2_error <= most,
-            Self::KeptMass(least) => reach.kept_mass >= least,
-        }
-    }
-
-    pub(crate) fn number(self, reach: &HeadReach) -> f64 {
-        match self {
-            Self::RelativeL2Error(_) => reach.relative_l2_error,
-            Self::KeptMass(_) => reach.kept_mass,
-        }
-    }
 }
 
 /// The lowest threshold of each head at which `measure`, given one threshold per head, meets `target`. `has_threshold` says of each head
@@ -46,7 +31,7 @@ pub fn bisect(
     after: &mut dyn FnMut(u32, u32),
 ) -> anyhow::Result<Vec<Calibrated>> {
     let (heads, all) = (has_threshold.len(), STEPS + 3);
-    let is_met = |head: usize, reach: &HeadReach| !has_threshold[head] || target.is_met(reach);
+    let is_met = |head: usize, reach: &HeadReach| !has_threshold[head] || reach.meets(target);
     let highest = measure(&vec![1.0; heads])?;
     after(1, all);
     let missed = highest
@@ -54,7 +39,7 @@ pub fn bisect(
         .enumerate()
         .find(|(head, reach)| !is_met(*head, reach));
     if let Some((head, reach)) = missed {
-        let reached = target.number(reach);
+        let reached = reach.number(target);
         return Err(CalibrateError::OutOfReach {
             head,
             target,
@@ -90,7 +75,7 @@ pub fn bisect(
             if is_met(head, &reach) {
                 return Ok(Calibrated { threshold, reach });
             }
-            let reached = target.number(&reach);
+            let reached = reach.number(target);
             Err(CalibrateError::NotRepeated {
                 head,
                 threshold,
@@ -134,7 +119,7 @@ mod tests {
             for (head, expected) in [(1, 1.0 - 1.5 / 2.0), (2, 0.5), (3, 1.0 - 1.5 / 4.0)] {
                 let Calibrated { threshold, reach } = heads[head];
                 assert!((threshold - expected).abs() <= grain, "{head}: {threshold}");
-                assert!(target.is_met(&reach) && reach.density == threshold);
+                assert!(reach.meets(target) && reach.density == threshold);
                 assert_eq!(threshold % grain, 0.0);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::profile::{Layer, Target};
+use sparse_gpu::profile::{Layer, Target};
 
 /// Targets that cannot be reached and inputs that do not go together.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -4,6 +4,8 @@ mod bisect;
 mod error;
 mod probe;
 
+use sparse_gpu::profile::Target;
+
 pub use bisect::{Calibrated, STEPS, bisect};
 pub use error::CalibrateError;
 pub use probe::Probe;
@@ -33,6 +35,22 @@ impl HeadReach {
             density: self.density.max(other.density),
             relative_l2_error: self.relative_l2_error.max(other.relative_l2_error),
             kept_mass: self.kept_mass.min(other.kept_mass),
+        }
+    }
+
+    /// Whether it is good enough.
+    pub(crate) fn meets(&self, target: Target) -> bool {
+        match target {
+            Target::RelativeL2Error(most) => self.relative_l2_error <= most,
+            Target::KeptMass(least) => self.kept_mass >= least,
+        }
+    }
+
+    /// The number that `target` is about.
+    pub(crate) fn number(&self, target: Target) -> f64 {
+        match target {
+            Target::RelativeL2Error(_) => self.relative_l2_error,
+            Target::KeptMass(_) => self.kept_mass,
         }
     }
 }

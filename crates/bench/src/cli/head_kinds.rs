@@ -1,29 +1,16 @@
-//! `--head-kinds`: what each query head attends to, in words.
+//! `--head-kinds`: a list, or a file with one.
 
-use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use sparse_core::attention::HeadKind;
+use sparse_gpu::profile::{HeadKinds, HeadKindsError};
 
-/// One kind per query head: `dense`, `sparse` or `streaming:SINKS:RECENT`, counts of blocks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
-pub struct HeadKinds(pub Vec<HeadKind>);
-
-/// A list of kinds that cannot be read.
+/// A value of `--head-kinds` that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum HeadKindsError {
+pub enum HeadKindsOptionError {
     /// A word that is no kind.
-    #[error(
-        "there is no kind of head {given:?}; possible are dense, sparse and streaming:SINKS:RECENT (counts of blocks, as in streaming:1:8)"
-    )]
-    Unknown {
-        /// The word.
-        given: String,
-    },
+    #[error(transparent)]
+    Unknown(#[from] HeadKindsError),
     /// A file of kinds that is none.
     #[error("cannot read a JSON array of kinds such as [\"dense\", \"sparse\"]: {reason}: {path}")]
     File {
@@ -45,14 +32,14 @@ pub struct HeadKindsOption {
 
 impl HeadKindsOption {
     /// From a list, or the name of a `.json` file with an array of words.
-    pub(super) fn parse(text: &str) -> Result<Self, HeadKindsError> {
+    pub(super) fn parse(text: &str) -> Result<Self, HeadKindsOptionError> {
         if !text.ends_with(".json") {
             return Ok(Self {
                 kinds: text.parse()?,
                 file: None,
             });
         }
-        let file = |reason: String| HeadKindsError::File {
+        let file = |reason: String| HeadKindsOptionError::File {
             reason,
             path: text.to_owned(),
         };
@@ -64,112 +51,29 @@ impl HeadKindsOption {
     }
 }
 
-/// The kind in words.
-pub fn head_kind_words(kind: HeadKind) -> String {
-    match kind {
-        HeadKind::Dense => "dense".into(),
-        HeadKind::Sparse => "sparse".into(),
-        HeadKind::Streaming {
-            sink_blocks,
-            recent_blocks,
-        } => format!("streaming:{sink_blocks}:{recent_blocks}"),
-    }
-}
-
-fn head_kind(word: &str) -> Result<HeadKind, HeadKindsError> {
-    let unknown = || HeadKindsError::Unknown { given: word.into() };
-    match word {
-        "dense" => Ok(HeadKind::Dense),
-        "sparse" => Ok(HeadKind::Sparse),
-        _ => {
-            let counts = word.strip_prefix("streaming:").ok_or_else(unknown)?;
-            let (sinks, recent) = counts.split_once(':').ok_or_else(unknown)?;
-            let count = |text: &str| text.parse().map_err(|_| unknown());
-            Ok(HeadKind::Streaming {
-                sink_blocks: count(sinks)?,
-                recent_blocks: count(recent)?,
-            })
-        }
-    }
-}
-
-impl FromStr for HeadKinds {
-    type Err = HeadKindsError;
-
-    fn from_str(text: &str) -> Result<Self, HeadKindsError> {
-        text.split(',')
-            .map(|word| head_kind(word.trim()))
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-}
-
-impl TryFrom<Vec<String>> for HeadKinds {
-    type Error = HeadKindsError;
-
-    fn try_from(words: Vec<String>) -> Result<Self, HeadKindsError> {
-        words
-            .iter()
-            .map(|word| head_kind(word))
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-}
-
-impl From<HeadKinds> for Vec<String> {
-    fn from(kinds: HeadKinds) -> Self {
-        kinds.0.into_iter().map(head_kind_words).collect()
-    }
-}
-
-impl Display for HeadKinds {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&Vec::from(self.clone()).join(","))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read_as_they_are_written() {
+    fn kinds_are_read_from_a_list_or_a_file() {
         let text = "dense,sparse,streaming:1:8";
         let kinds: HeadKinds = text.parse().unwrap();
-        let streaming = HeadKind::Streaming {
-            sink_blocks: 1,
-            recent_blocks: 8,
-        };
-        assert_eq!(kinds.0, [HeadKind::Dense, HeadKind::Sparse, streaming]);
-        assert_eq!(kinds.to_string(), text);
-        let json = serde_json::to_string(&kinds).unwrap();
-        assert_eq!(json, r#"["dense","sparse","streaming:1:8"]"#);
+        let listed = HeadKindsOption::parse(text).unwrap();
+        assert_eq!((&listed.kinds, listed.file), (&kinds, None));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kinds.json");
-        std::fs::write(&path, json).unwrap();
+        std::fs::write(&path, r#"["dense","sparse","streaming:1:8"]"#).unwrap();
         let read = HeadKindsOption::parse(path.to_str().unwrap()).unwrap();
         assert_eq!((read.kinds, read.file), (kinds, Some(path)));
-        assert_eq!(HeadKindsOption::parse(text).unwrap().file, None);
     }
 
     #[test]
-    fn other_words_are_refused_with_the_possible_ones() {
-        for text in [
-            "",
-            "dens",
-            "streaming",
-            "streaming:1",
-            "streaming:1:x",
-            "dense,,sparse",
-        ] {
-            let message = text.parse::<HeadKinds>().unwrap_err().to_string();
-            assert!(
-                message.contains("streaming:SINKS:RECENT"),
-                "{text}: {message}"
-            );
-        }
+    fn what_cannot_be_read_has_a_reason() {
+        let unknown = HeadKindsOption::parse("dense,dens").unwrap_err();
+        assert!(unknown.to_string().contains("no kind of head \"dens\""));
         let missing = HeadKindsOption::parse("/no/such.json").unwrap_err();
-        let HeadKindsError::File { reason, path } = missing else {
+        let HeadKindsOptionError::File { reason, path } = missing else {
             panic!("{missing}");
         };
         // In the words of the system.

@@ -11,8 +11,8 @@ mod values;
 pub use args::{
     ActivationName, AdaptersArgs, Cli, Command, CompareArgs, MatmulArgs, PresetName, TierName,
 };
-pub use attention::{AttentionArgs, AttentionArgsError, ScoreMode};
-pub use head_kinds::{HeadKinds, HeadKindsError, HeadKindsOption, head_kind_words};
+pub use attention::{AttentionArgs, AttentionArgsError, ScoreModeName};
+pub use head_kinds::{HeadKindsOption, HeadKindsOptionError};
 pub use memory::MemoryArgs;
 pub use ops::{Operation, OperationError, OperationList};
 pub use sparse_measure::{Pattern, PatternError};

@@ -1,16 +1,13 @@
 //! An adapter in the words of the records.
 
-use serde::{Deserialize, Serialize};
 use sparse_gpu::{Gpu, wgpu};
 
 use crate::presets::SizeClass;
 
 /// The adapter as every record names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterWords {
     /// Name of the adapter.
-    #[serde(rename = "name")]
     pub adapter: String,
     /// Driver and its version.
     pub driver: String,

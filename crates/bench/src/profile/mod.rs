@@ -1,181 +1,95 @@
-//! Profiles: the threshold of each head of one attention layer, found by `attention --calibrate` and used by `attention --profile`.
-//!
-//! A profile is a JSON object; its fields are documented in `docs/FORMATS.md`. It names no model: it fits every layer with the same
-//! heads, and says what it was found with.
+//! Files of profiles: read for `attention --profile`. What is in them is [`AttentionProfile`]'s to read, check and write.
 
-mod error;
-mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod settings;
 
-use serde::{Deserialize, Serialize};
-use sparse_core::DType;
-use sparse_core::attention::AttentionShape;
-use sparse_core::xattention::Threshold;
-use sparse_measure::counted;
+use std::path::{Path, PathBuf};
 
-pub use error::ProfileError;
-pub use settings::{Dilated, DilatedError, Settings};
+use sparse_gpu::{AttentionProfile, ProfileError};
 
-use crate::device::AdapterWords;
-
-/// What `format` says in every profile.
-pub const FORMAT: &str = "sparse-bench attention profile";
-/// The version that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
-
-/// The thresholds of one layer and how they were found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Profile {
-    /// [`FORMAT`].
-    pub format: String,
-    /// [`VERSION`].
-    pub version: u32,
-    /// When, as in `2026-11-22 17:05 UTC`.
-    pub created: String,
-    /// On which adapter the errors were measured.
-    pub adapter: AdapterWords,
-    /// The heads that the layer must have.
-    pub layer: Layer,
-    /// What the thresholds were found with.
-    pub options: Settings,
-    /// What they were to reach.
-    pub target: Target,
-    /// The inputs that they reach it on.
-    pub inputs: Vec<CalibrationInput>,
-    /// One entry per query head, in order.
-    pub heads: Vec<HeadThreshold>,
+/// A file that cannot be used as a profile. Paths come last.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileFileError {
+    /// The file cannot be read.
+    #[error("cannot read the profile: {reason}: {}", path.display())]
+    Read {
+        /// The system's reason.
+        reason: std::io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is in it is no profile, or a damaged one.
+    #[error("{reason}: {}", path.display())]
+    Profile {
+        /// The rule broken.
+        reason: ProfileError,
+        /// The file.
+        path: PathBuf,
+    },
 }
 
-/// Sizes that a layer must share with the profile; lengths and batch may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Layer {
-    /// Query heads.
-    pub heads: usize,
-    /// Heads of k and v.
-    pub kv_heads: usize,
-    /// Numbers of a head.
-    pub head_dim: usize,
+/// Reads and checks the profile in a file.
+///
+/// # Errors
+/// [`ProfileFileError`], with the path.
+pub fn read(path: &Path) -> Result<AttentionProfile, ProfileFileError> {
+    let bytes = crate::json_file::read(path).map_err(|reason| ProfileFileError::Read {
+        reason,
+        path: path.into(),
+    })?;
+    parse(&bytes).map_err(|reason| ProfileFileError::Profile {
+        reason,
+        path: path.into(),
+    })
 }
 
-impl Layer {
-    /// Of a problem.
-    pub fn of(shape: AttentionShape) -> Self {
-        Self {
-            heads: shape.q_heads(),
-            kv_heads: shape.kv_heads(),
-            head_dim: shape.head_dim(),
+/// Bytes that are no text are no JSON either: tensors were given, say.
+fn parse(bytes: &[u8]) -> Result<AttentionProfile, ProfileError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| ProfileError::Json {
+        reason: error.to_string(),
+    })?;
+    AttentionProfile::from_json(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::profile;
+    use super::*;
+
+    #[test]
+    fn files_are_read_as_they_were_written_and_errors_end_with_their_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.json");
+        let written = profile().to_json().unwrap();
+        std::fs::write(&path, &written).unwrap();
+        assert_eq!(read(&path).unwrap(), profile());
+
+        let refusal = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read(&path).unwrap_err().to_string()
+        };
+        let end = format!(": {}", path.display());
+        for (message, part) in [
+            (refusal(b"[1]"), "no profile that"),
+            (
+                refusal(written.replace("0.75", "1.75").as_bytes()),
+                "damaged profile: the threshold of head 1 is 1.75",
+            ),
+            (
+                refusal(b"{\"format\": \"\xff\"}"),
+                "no profile that `sparse-bench attention --calibrate` wrote: invalid utf-8",
+            ),
+        ] {
+            assert!(
+                message.starts_with(part) && message.ends_with(&end),
+                "{message}"
+            );
         }
-    }
-}
-
-impl std::fmt::Display for Layer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            heads,
-            kv_heads,
-            head_dim,
-        } = self;
-        write!(
-            f,
-            "{}, {} of k and v, head_dim {head_dim}",
-            counted(*heads, "query head"),
-            counted(*kv_heads, "head")
-        )
-    }
-}
-
-/// What calibration is to reach for each head.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// `|out - dense out| / |dense out|`, at most.
-    RelativeL2Error(f64),
-    /// Mean over the queries of the attention mass on kept keys, at least.
-    KeptMass(f64),
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::RelativeL2Error(error) => write!(f, "a relative error of at most {error}"),
-            Self::KeptMass(mass) => write!(f, "a kept mass of at least {mass}"),
-        }
-    }
-}
-
-/// A file that was calibrated on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CalibrationInput {
-    /// Its name, without folder.
-    pub file: String,
-    /// Items.
-    pub batch: usize,
-    /// Query tokens.
-    pub q_len: usize,
-    /// Key tokens.
-    pub k_len: usize,
-    /// Storage of q, k and v: `f32`, `f16` or `bf16`.
-    pub dtype: String,
-}
-
-impl CalibrationInput {
-    /// Of a file's tensors.
-    pub fn of(path: &std::path::Path, shape: AttentionShape, dtype: DType) -> Self {
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        Self {
-            file: name.to_string_lossy().into_owned(),
-            batch: shape.batch(),
-            q_len: shape.q_len(),
-            k_len: shape.k_len(),
-            dtype: dtype.name().into(),
-        }
-    }
-}
-
-/// The threshold of one query head, and what it gave on the calibration inputs: the worst over inputs and batch items.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HeadThreshold {
-    /// Share of the estimated mass that the selected blocks of a row must reach.
-    pub threshold: f64,
-    /// Largest share of the reachable blocks that is kept.
-    pub density: f64,
-    /// Largest `|out - dense out| / |dense out|`.
-    pub relative_l2_error: f64,
-    /// Least mean over the queries of the attention mass on kept keys.
-    pub kept_mass: f64,
-}
-
-impl Profile {
-    /// The thresholds as an option.
-    pub fn threshold(&self) -> Threshold {
-        Threshold::PerHead(self.heads.iter().map(|head| head.threshold).collect())
-    }
-
-    /// Mean over the heads of the density that they had.
-    #[expect(clippy::cast_precision_loss, reason = "a number of heads")]
-    pub fn mean_density(&self) -> f64 {
-        let sum: f64 = self.heads.iter().map(|head| head.density).sum();
-        sum / self.heads.len().max(1) as f64
-    }
-
-    /// Checks that the profile fits a layer.
-    ///
-    /// # Errors
-    /// [`ProfileError::Layer`], with both sizes.
-    pub fn check_layer(&self, shape: AttentionShape) -> Result<(), ProfileError> {
-        let given = Layer::of(shape);
-        if given == self.layer {
-            return Ok(());
-        }
-        Err(ProfileError::Layer {
-            profile: self.layer,
-            given,
-        })
+        let missing = read(Path::new("/no/such/profile.json")).unwrap_err();
+        assert!(
+            matches!(&missing, ProfileFileError::Read { reason, .. } if reason.kind() == std::io::ErrorKind::NotFound),
+            "{missing}"
+        );
     }
 }

@@ -3,16 +3,15 @@
 mod error;
 mod resolve;
 
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use sparse_gpu::profile::{Dilated, ScoreMode};
 
 pub use error::AttentionArgsError;
 
 use super::values::{block, count, finite, picture, positive, share};
 use super::{HeadKindsOption, TilesArgs};
-use crate::profile::Dilated;
 
 /// Options of `sparse-bench attention`.
 #[derive(Clone, Debug, Args)]
@@ -55,7 +54,7 @@ pub struct AttentionArgs {
     /// exact: real lengths, no chunks; reference: as the published code selects, padded to chunks [default: that of the
     /// profile, or exact]
     #[arg(long, value_enum)]
-    pub mode: Option<ScoreMode>,
+    pub mode: Option<ScoreModeName>,
     /// Chunk of the reference mode in tokens [default: as the published wrapper chooses by length]
     #[arg(long, value_name = "C", value_parser = count, allow_hyphen_values = true)]
     pub chunk: Option<usize>,
@@ -112,21 +111,20 @@ pub struct AttentionArgs {
 }
 
 /// How XAttention scores and selects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScoreMode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScoreModeName {
     /// Real lengths, means over real pairs, the smallest set of blocks that reaches the threshold.
     Exact,
     /// The behaviour of the published implementation, padding and chunks included.
     Reference,
 }
 
-impl Display for ScoreMode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Exact => "exact",
-            Self::Reference => "reference",
-        })
+impl From<ScoreModeName> for ScoreMode {
+    fn from(name: ScoreModeName) -> Self {
+        match name {
+            ScoreModeName::Exact => Self::Exact,
+            ScoreModeName::Reference => Self::Reference,
+        }
     }
 }
 

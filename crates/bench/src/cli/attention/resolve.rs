@@ -4,15 +4,19 @@ use std::fmt::Display;
 use std::path::Path;
 
 use sparse_core::xattention::{Threshold, XAttentionOptions};
+use sparse_gpu::AttentionProfile;
+use sparse_gpu::profile::{HeadKinds, ScoreMode, Settings, Target};
 
-use super::{AttentionArgs, AttentionArgsError, ScoreMode};
-use crate::cli::HeadKinds;
-use crate::profile::{Profile, Settings, Target};
+use super::{AttentionArgs, AttentionArgsError};
 
 impl AttentionArgs {
     /// What `--causal` and `--full` say; nothing where neither is given.
     fn causal(&self) -> Option<bool> {
         (self.causal || self.full).then_some(self.causal)
+    }
+
+    fn mode(&self) -> Option<ScoreMode> {
+        self.mode.map(ScoreMode::from)
     }
 
     fn kinds(&self) -> Option<HeadKinds> {
@@ -47,7 +51,10 @@ impl AttentionArgs {
     ///
     /// # Errors
     /// [`AttentionArgsError::Profile`] where an option contradicts the profile, [`AttentionArgsError::ChunkWithoutReference`].
-    pub fn settings(&self, profile: Option<&Profile>) -> Result<Settings, AttentionArgsError> {
+    pub fn settings(
+        &self,
+        profile: Option<&AttentionProfile>,
+    ) -> Result<Settings, AttentionArgsError> {
         let Some(profile) = profile else {
             let usual = XAttentionOptions::default();
             let settings = Settings {
@@ -55,7 +62,7 @@ impl AttentionArgs {
                 stride: self.stride.unwrap_or(usual.stride),
                 causal: self.causal().unwrap_or(usual.causal),
                 scale: self.scale,
-                mode: self.mode.unwrap_or(ScoreMode::Exact),
+                mode: self.mode().unwrap_or(ScoreMode::Exact),
                 chunk: self.chunk,
                 soft_cap: self.soft_cap,
                 sink_tokens: self.sinks,
@@ -70,7 +77,7 @@ impl AttentionArgs {
                 _ => Ok(settings),
             };
         };
-        let own = &profile.options;
+        let own = &profile.settings;
         let reach = |causal: bool| if causal { "causal" } else { "full" };
         agree("--block", self.block, own.block)?;
         agree("--stride", self.stride, own.stride)?;
@@ -79,7 +86,7 @@ impl AttentionArgs {
             self.causal().map(reach),
             reach(own.causal),
         )?;
-        agree("--mode", self.mode, own.mode)?;
+        agree("--mode", self.mode(), own.mode)?;
         agree_with("--chunk", self.chunk, own.chunk, "the usual one")?;
         agree_with("--scale", self.scale, own.scale, "1 / sqrt(head_dim)")?;
         let none = "none";
@@ -102,7 +109,7 @@ impl AttentionArgs {
     /// One variant per rule between options.
     pub fn options(
         &self,
-        profile: Option<&Profile>,
+        profile: Option<&AttentionProfile>,
     ) -> Result<XAttentionOptions, AttentionArgsError> {
         let threshold = match profile {
             Some(profile) => profile.threshold(),

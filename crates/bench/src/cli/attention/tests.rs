@@ -2,10 +2,11 @@
 
 use clap::Parser;
 use sparse_core::xattention::{Mode, Threshold};
+use sparse_gpu::profile::Target;
 
 use super::*;
 use crate::cli::{Cli, Command};
-use crate::profile::{Target, fixture::profile};
+use crate::profile::fixture::profile;
 
 fn attention(options: &str) -> AttentionArgs {
     let line = format!("sparse-bench attention --qkv f --out o {options}");

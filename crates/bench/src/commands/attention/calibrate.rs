@@ -8,6 +8,8 @@ use anyhow::Context;
 use half::{bf16, f16};
 use sparse_core::DType;
 use sparse_core::xattention::XAttentionOptions;
+use sparse_gpu::AttentionProfile;
+use sparse_gpu::profile::{CalibratedOn, CalibrationInput, HeadThreshold, Layer, Settings, Target};
 use sparse_measure::counted;
 
 use super::rule::Rule;
@@ -16,9 +18,6 @@ use crate::calibrate::{CalibrateError, Calibrated, HeadReach, Probe, bisect};
 use crate::cli::AttentionArgs;
 use crate::commands::{check_outs, open_with_tiles, print};
 use crate::compare::bench::Bench;
-use crate::profile::{
-    CalibrationInput, FORMAT, HeadThreshold, Layer, Profile, Settings, Target, VERSION,
-};
 use crate::progress::{self, Progress};
 use crate::report::utc_date_time;
 use crate::tensors::{Qkv, write_file};
@@ -59,25 +58,20 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
         progress::show(&bar, Progress::Rounds(done as usize, all as usize));
     })?;
     bar.finish_and_clear();
-    let profile = Profile {
-        format: FORMAT.into(),
-        version: VERSION,
-        created: utc_date_time(SystemTime::now()),
-        adapter: bench.words.clone(),
-        layer,
-        options: Settings {
-            // Said in full, so that a profile does not depend on what is usual.
-            scale: Some(options.layout(files[0].shape)?.scale()),
-            ..settings
-        },
-        target,
-        inputs: paths
-            .iter()
-            .zip(&files)
-            .map(|(path, qkv)| CalibrationInput::of(path, qkv.shape, qkv.dtype()))
-            .collect(),
-        heads: heads.iter().map(head_threshold).collect(),
+    let settings = Settings {
+        // Said in full, so that a profile does not depend on what is usual.
+        scale: Some(options.layout(files[0].shape)?.scale()),
+        ..settings
     };
+    let adapter = CalibratedOn::of(bench.gpu.adapter());
+    let thresholds = heads.iter().map(head_threshold).collect();
+    let mut profile = AttentionProfile::new(adapter, layer, settings, target, thresholds);
+    profile.created = utc_date_time(SystemTime::now());
+    profile.inputs = paths
+        .iter()
+        .zip(&files)
+        .map(|(path, qkv)| input(path, qkv))
+        .collect();
     // What took minutes is told even where the file cannot be written.
     let written = write(&args.out, &profile);
     eprintln!("{}", table(layer.heads, &rows(&heads), None));
@@ -86,7 +80,7 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(out: &Path, profile: &Profile) -> anyhow::Result<()> {
+fn write(out: &Path, profile: &AttentionProfile) -> anyhow::Result<()> {
     Ok(write_file(out, profile.to_json()?.as_bytes())?)
 }
 
@@ -146,6 +140,18 @@ fn worst(
         }
     }
     Ok(worst)
+}
+
+/// What the profile says of a file.
+fn input(path: &Path, qkv: &Qkv) -> CalibrationInput {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    CalibrationInput {
+        file: name.to_string_lossy().into_owned(),
+        batch: qkv.shape.batch(),
+        q_len: qkv.shape.q_len(),
+        k_len: qkv.shape.k_len(),
+        dtype: qkv.dtype().name().into(),
+    }
 }
 
 fn head_threshold(head: &Calibrated) -> HeadThreshold {

@@ -1,15 +1,15 @@
 //! What a profile was calibrated for is reached on the files that it was calibrated on. On others it may be missed, and that is told.
 
 use sparse_core::xattention::XAttentionOptions;
+use sparse_gpu::AttentionProfile;
 use sparse_measure::counted;
 
 use crate::calibrate::HeadReach;
 use crate::compare::attention::Quality;
-use crate::profile::Profile;
 
 /// The heads with a threshold that miss the target of `profile`, the worst item of each, in words; nothing where none does.
 pub(super) fn missed(
-    profile: &Profile,
+    profile: &AttentionProfile,
     options: &XAttentionOptions,
     quality: &Quality,
 ) -> Option<String> {
@@ -30,8 +30,8 @@ pub(super) fn missed(
         });
     let target = profile.target;
     let missed: Vec<String> = reached
-        .filter(|(_, reach)| !target.is_met(reach))
-        .map(|(head, reach)| format!("head {head}: {:.4}", target.number(&reach)))
+        .filter(|(_, reach)| !reach.meets(target))
+        .map(|(head, reach)| format!("head {head}: {:.4}", reach.number(target)))
         .collect();
     if missed.is_empty() {
         return None;
@@ -48,9 +48,9 @@ pub(super) fn missed(
 #[cfg(test)]
 mod tests {
     use sparse_core::attention::HeadKind;
+    use sparse_gpu::profile::Target;
 
     use super::*;
-    use crate::profile::Target;
     use crate::profile::fixture::profile;
 
     /// Two items of two heads.

@@ -4,8 +4,7 @@ use std::fmt::{Display, Formatter};
 
 use sparse_core::attention::HeadKind;
 use sparse_core::xattention::XAttentionOptions;
-
-use crate::cli::head_kind_words;
+use sparse_gpu::profile::head_kind_words;
 
 /// How the blocks of one head are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,7 +8,8 @@ use serde::Serialize;
 use sparse_core::DType;
 use sparse_core::attention::HeadKind;
 use sparse_core::xattention::Threshold;
-use sparse_gpu::{CostModel, Policy};
+use sparse_gpu::profile::Settings;
+use sparse_gpu::{AttentionProfile, CostModel, Policy};
 use sparse_measure::Budget;
 use sparse_measure::check::Checks;
 
@@ -21,7 +22,7 @@ use crate::cli::AttentionArgs;
 use crate::commands::{exit_code, open_with_tiles, print};
 use crate::compare::attention::{AttentionResult, Decided, PartTimes, Quality};
 use crate::compare::bench::Bench;
-use crate::profile::{Profile, Settings};
+use crate::profile;
 use crate::record::Record;
 use crate::tensors::Qkv;
 
@@ -56,14 +57,15 @@ struct Printed<'a> {
 pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let path = args.only_qkv()?;
     check_files(args, path)?;
-    let profile = args.profile.as_deref().map(Profile::read).transpose()?;
+    let profile = args.profile.as_deref().map(profile::read).transpose()?;
     let mut options = args.options(profile.as_ref())?;
-    let qkv = Qkv::read(path)?;
-    if let Some(profile) = &profile {
-        profile.check_layer(qkv.shape)?;
-    }
     let settings = args.settings(profile.as_ref())?;
-    options.forced = settings.forced(qkv.shape)?;
+    let qkv = Qkv::read(path)?;
+    match &profile {
+        // What a program gets that loads the profile.
+        Some(profile) => options = profile.options(qkv.shape)?,
+        None => options.forced = settings.forced(qkv.shape)?,
+    }
     options.layout(qkv.shape)?;
     let mut bench = Bench::new(
         open_with_tiles(args.adapter.as_deref(), &args.tiles, false)?,
@@ -149,9 +151,9 @@ fn heads(qkv: &Qkv, result: &AttentionResult, rule: &dyn Fn(usize) -> Rule) -> c
 }
 
 /// The cost model of this device; the density that a profile reached is the one to expect.
-fn policy(bench: &Bench, profile: Option<&Profile>) -> Policy {
+fn policy(bench: &Bench, profile: Option<&AttentionProfile>) -> Policy {
     Policy::Auto(CostModel {
-        expected_density: profile.map(Profile::mean_density),
+        expected_density: profile.map(AttentionProfile::mean_density),
         ..CostModel::of_class(bench.gpu.class())
     })
 }
