@@ -10,6 +10,7 @@ use sparse_bench::compare::attention::{kv_copies, planted};
 use sparse_bench::compare::bench::Bench;
 use sparse_bench::device::{AttendRun, GpuQkv, XAttentionRun, class_of};
 use sparse_bench::presets::{AttentionCase, Case, cases};
+use sparse_core::attention::MaskHeads;
 use sparse_core::{DType, Element};
 use sparse_gpu::{Error, wgpu};
 use sparse_measure::Attended;
@@ -58,7 +59,10 @@ fn row<T: Element>(
     let mut run = XAttentionRun::plan(&bench.gpu, &qkv, &options)?;
     // Every step finds what the steps before it give.
     bench.run_once(&mut |pass| run.record(pass))?;
-    let mask = bench.gpu.read_mask_blocking(run.mask())?;
+    let mask = match case.mask_heads {
+        MaskHeads::Query => bench.gpu.read_mask_blocking(run.mask())?,
+        MaskHeads::Key => run.share_masks(&bench.gpu, &options)?,
+    };
     let kept = Attended::of(shape, &mask, case.block, case.causal);
     let kv = qkv.copies(&bench.gpu, &inputs, kv_copies::<T>(shape, kept))?;
     run.take_turns(&kv);
@@ -72,10 +76,15 @@ fn row<T: Element>(
     let pairs = case.batch * case.heads * case.q_len * case.k_len;
     group.throughput(Throughput::Elements(pairs as u64));
     group.sample_size(10);
-    group.bench_function(BenchmarkId::new("planted", &size), |bencher| {
+    let planted = match case.mask_heads {
+        MaskHeads::Query => "planted",
+        MaskHeads::Key => "planted by key head",
+    };
+    group.bench_function(BenchmarkId::new(planted, &size), |bencher| {
         open::iterate(bencher, bench, &mut |pass| step(&mut run, pass));
     });
-    if with_dense {
+    // It is the same whoever shares a mask.
+    if with_dense && case.mask_heads == MaskHeads::Query {
         let mut dense = AttendRun::plan(&bench.gpu, &qkv, &options.attention(), None)?;
         dense.take_turns(&kv);
         group.bench_function(BenchmarkId::new("dense", &size), |bencher| {

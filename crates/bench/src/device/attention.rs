@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use sparse_core::attention::{AttentionOptions, AttentionShape};
+use sparse_core::attention::{AttentionOptions, AttentionShape, MaskHeads};
 use sparse_core::synthetic::AttentionInputs;
-use sparse_core::xattention::XAttentionOptions;
-use sparse_core::{DType, Element, Tensor};
+use sparse_core::xattention::{BlockScores, XAttentionOptions, xattention_select};
+use sparse_core::{BlockMask, DType, Element, Tensor};
 use sparse_gpu::{
     AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuMask,
     GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
@@ -110,6 +110,7 @@ impl AttendRun {
             scale: options.scale,
             soft_cap: options.soft_cap,
             masked: mask.is_some(),
+            mask_heads: options.mask_heads,
             types: AttentionTypes {
                 q: qkv.q.dtype(),
                 k: qkv.k.dtype(),
@@ -267,6 +268,37 @@ impl XAttentionRun {
         self.attend.record(pass)
     }
 
+    /// Makes attention follow one mask for the query heads that share keys, selected on the host from the sums of the scores that are there. The other two
+    /// steps stay as they are. Returns the mask of every query head.
+    ///
+    /// # Errors
+    /// Where the device fails, planning does, or the scores are no masses.
+    pub fn share_masks(
+        &mut self,
+        gpu: &Gpu,
+        options: &XAttentionOptions,
+    ) -> anyhow::Result<BlockMask> {
+        let shape = self.attend.qkv.shape;
+        let mask = shared_mask(shape, options, &self.read_scores(gpu)?)?;
+        let attention = AttentionOptions {
+            mask_heads: MaskHeads::Key,
+            ..options.attention()
+        };
+        let kv = self.attend.kv.clone();
+        let on_gpu = gpu.upload_mask(&mask)?;
+        self.attend = AttendRun::plan(gpu, &self.attend.qkv, &attention, Some(on_gpu))?;
+        self.attend.take_turns(&kv);
+        let [batch, heads, q_blocks, k_blocks] = shape.mask_shape(options.block);
+        let of_query_head = |item, head, i, j| mask.get(item, shape.kv_head(head), i, j);
+        Ok(BlockMask::from_fn(
+            batch,
+            heads,
+            q_blocks,
+            k_blocks,
+            of_query_head,
+        )?)
+    }
+
     /// Makes the second step select by other options, such as other thresholds.
     ///
     /// # Errors
@@ -300,7 +332,7 @@ impl XAttentionRun {
         Ok(scores)
     }
 
-    /// `[batch, heads, q_blocks, k_blocks]`, on real lengths.
+    /// What the second step writes, `[batch, heads, q_blocks, k_blocks]`, on real lengths.
     pub fn mask(&self) -> &GpuMask {
         &self.mask
     }
@@ -318,6 +350,21 @@ impl XAttentionRun {
             self.attend.explain(),
         ]
     }
+}
+
+/// The blocks that `options` select for each key head, from the `scores` of its query heads together.
+fn shared_mask(
+    shape: AttentionShape,
+    options: &XAttentionOptions,
+    scores: &Tensor<f32>,
+) -> anyhow::Result<BlockMask> {
+    let [batch, kv_heads, k_len, head_dim] = shape.kv_shape();
+    let of_key_heads =
+        AttentionShape::try_new(batch, kv_heads, kv_heads, shape.q_len(), k_len, head_dim)?;
+    let numbers = scores.data().iter().copied().map(f64::from).collect();
+    let own = BlockScores::try_new(options.layout(shape)?.score_shape(), numbers)?;
+    let shared = own.summed_over_heads(MaskHeads::Key.query_heads(&shape))?;
+    Ok(xattention_select(&shared, &options.layout(of_key_heads)?)?)
 }
 
 #[cfg(test)]

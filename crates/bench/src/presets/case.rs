@@ -1,6 +1,7 @@
 //! One row of work.
 
 use sparse_core::DType;
+use sparse_core::attention::MaskHeads;
 use sparse_measure::Shape;
 use sparse_shaders::MatvecKernel;
 
@@ -76,6 +77,8 @@ pub struct AttentionCase {
     pub threshold: f64,
     /// As many blocks of each row instead, those with the most of it.
     pub top_k: Option<usize>,
+    /// Whose heads the mask has; those of the keys for `block_attention` only, from scores that are summed over the query heads that share keys.
+    pub mask_heads: MaskHeads,
     /// Every block is attended to: dense attention alone, which other libraries are compared with. Only for `block_attention`.
     pub dense: bool,
 }
@@ -136,6 +139,9 @@ impl Case {
                 c if !c.block.is_multiple_of(c.stride) => Some("the stride divides the block"),
                 c if c.dense && c.operation != Operation::BlockAttention => {
                     Some("only block_attention is measured dense")
+                }
+                c if c.mask_heads == MaskHeads::Key && c.operation != Operation::BlockAttention => {
+                    Some("only block_attention is measured over masks of key heads")
                 }
                 c if !(32..=256).contains(&c.head_dim) => Some("head dims are 32 to 256"),
                 _ => None,

@@ -2,6 +2,7 @@
 //! patterns, for the plots against density; two of them also from one token to thousands.
 
 use sparse_core::DType;
+use sparse_core::attention::MaskHeads;
 use sparse_shaders::MatvecKernel;
 
 use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
@@ -198,6 +199,7 @@ fn attention(layer: Attention, class: SizeClass) -> Vec<Case> {
         stride: 16,
         threshold: 0.9,
         top_k: None,
+        mask_heads: MaskHeads::Query,
         dense: true,
     };
     let mut cases = vec![Case::Attention(dense.clone())];

@@ -1,6 +1,7 @@
 //! `--preset peers`: the rows that other libraries can do too, to be run with `--peers`.
 
 use sparse_core::DType;
+use sparse_core::attention::MaskHeads;
 
 use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
 use super::quick::{bsr, nm};
@@ -59,6 +60,7 @@ pub(super) fn cases(class: SizeClass) -> Vec<Case> {
             stride: 16,
             threshold: 0.9,
             top_k: None,
+            mask_heads: MaskHeads::Query,
             dense: true,
         };
         cases.push(Case::Attention(attention.clone()));

@@ -1,5 +1,6 @@
 //! `--preset quick`: one row per claim, a few minutes on any adapter.
 
+use sparse_core::attention::MaskHeads;
 use sparse_core::{DType, Nm};
 
 use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
@@ -46,7 +47,8 @@ pub(super) fn cases(class: SizeClass) -> Vec<Case> {
         cube(Operation::BsrMatmul, dtype, bsr(64, 64, 0.125)),
         attention(Operation::BlockAttention, class),
         attention(Operation::Xattention, class),
-        decoding(class, 1, Some(0.25)),
+        decoding(class, 1, Some(0.25), MaskHeads::Query),
+        decoding(class, 1, Some(0.25), MaskHeads::Key),
     ]
 }
 
@@ -71,6 +73,7 @@ fn attention(operation: Operation, class: SizeClass) -> Case {
         stride: 16,
         threshold: 0.9,
         top_k: None,
+        mask_heads: MaskHeads::Query,
         dense: false,
     })
 }

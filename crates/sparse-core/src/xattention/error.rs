@@ -159,6 +159,14 @@ pub enum XAttentionError {
         /// Values given.
         actual: usize,
     },
+    /// Heads that cannot be put together in groups.
+    #[error("{heads} heads of scores are no groups of {share}; give a divisor of their number")]
+    HeadGroups {
+        /// Heads.
+        heads: usize,
+        /// Heads of a group.
+        share: usize,
+    },
     /// Scores of another problem.
     #[error("the scores have shape {scores:?}, this problem and mode have {expected:?}")]
     ScoreShape {

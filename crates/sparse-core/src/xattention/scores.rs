@@ -68,11 +68,56 @@ impl BlockScores {
         let start = ((batch * heads + head) * q_blocks + q_block) * k_blocks;
         &self.data[start..start + k_blocks]
     }
+
+    /// The sums over every `share` neighbouring heads, `[batch, heads / share, q_blocks, k_blocks]`: what a mask that they share is selected from, by
+    /// [`xattention_select`](super::xattention_select) for a shape with as many query heads as there are groups. (Yuan et al., Native Sparse Attention, 2025,
+    /// section 3.3.2.)
+    ///
+    /// # Errors
+    /// [`XAttentionError::HeadGroups`] where `share` does not divide the heads, [`XAttentionError::NotAMass`] where a sum is no number.
+    ///
+    /// ```
+    /// use sparse_core::xattention::BlockScores;
+    /// let scores = BlockScores::try_new([1, 4, 1, 2], vec![1.0, 2.0, 3.0, 4.0, 0.0, 1.0, 5.0, 0.0])?;
+    /// let shared = scores.summed_over_heads(2)?;
+    /// assert_eq!((shared.shape(), shared.data()), ([1, 2, 1, 2], &[4.0, 6.0, 5.0, 1.0][..]));
+    /// # Ok::<(), sparse_core::xattention::XAttentionError>(())
+    /// ```
+    pub fn summed_over_heads(&self, share: usize) -> Result<Self, XAttentionError> {
+        let [batch, heads, q_blocks, k_blocks] = self.shape;
+        if share == 0 || !heads.is_multiple_of(share) {
+            return Err(XAttentionError::HeadGroups { heads, share });
+        }
+        let of_head = q_blocks * k_blocks;
+        let mut sums = vec![0.0; self.data.len() / share];
+        for (at, score) in self.data.iter().enumerate() {
+            sums[at / (share * of_head) * of_head + at % of_head] += score;
+        }
+        Self::try_new([batch, heads / share, q_blocks, k_blocks], sums)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_divide_the_heads_and_their_sums_are_masses() {
+        let scores = |value| BlockScores::try_new([2, 6, 1, 1], vec![value; 12]).unwrap();
+        let heads = 6;
+        for share in [0, 4, 12] {
+            assert_eq!(
+                scores(1.0).summed_over_heads(share),
+                Err(XAttentionError::HeadGroups { heads, share })
+            );
+        }
+        let sums = scores(1.0).summed_over_heads(3).unwrap();
+        assert_eq!((sums.shape(), sums.data()), ([2, 2, 1, 1], &[3.0; 4][..]));
+        let error = scores(f64::MAX).summed_over_heads(2).unwrap_err();
+        assert!(matches!(error, XAttentionError::NotAMass { .. }), "{error}");
+        let none = BlockScores::try_new([2, 6, 0, 0], Vec::new()).unwrap();
+        assert_eq!(none.summed_over_heads(2).unwrap().shape(), [2, 3, 0, 0]);
+    }
 
     #[test]
     fn a_row_past_the_last_is_none_of_the_next_head_or_item() {

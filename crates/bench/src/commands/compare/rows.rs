@@ -1,5 +1,6 @@
 //! What is measured: the rows of a preset, and those of real tensors.
 
+use sparse_core::attention::MaskHeads;
 use sparse_gpu::Tier;
 
 use crate::cli::{Operation, OperationList};
@@ -53,7 +54,7 @@ impl Row {
             Self::Attention(case) | Self::RealAttention(case) => {
                 let rule = match (case.dense, case.top_k) {
                     (true, _) => "dense".into(),
-                    (false, Some(count)) => format!("top {count}"),
+                    (false, Some(count)) => format!("top {count}{}", by(case.mask_heads)),
                     (false, None) => format!("threshold {}", case.threshold),
                 };
                 let tokens = match (case.q_len, case.k_len) {
@@ -77,6 +78,14 @@ impl Row {
 
     pub(super) fn of_real_weights(&self) -> bool {
         matches!(self, Self::Matmul(row) if row.tensor.is_some())
+    }
+}
+
+/// Told where it is not what is usual.
+const fn by(heads: MaskHeads) -> &'static str {
+    match heads {
+        MaskHeads::Query => "",
+        MaskHeads::Key => " by key head",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use serde::Serialize;
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, MaskHeads};
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_core::{BlockMask, Element, Tensor};
@@ -30,8 +30,8 @@ pub(super) const CHECK: &str = "check against the CPU reference";
 pub enum Contest {
     /// Nothing: dense attention is all that is asked for.
     Dense,
-    /// Attention over a mask that is there.
-    Attend,
+    /// Attention over a mask that is there, with a head for each of the queries or of the keys.
+    Attend(MaskHeads),
     /// Score, selection and attention, end to end.
     Whole,
     /// The same, and each of the three steps alone.
@@ -166,12 +166,17 @@ fn measure_uploaded<T: Element>(
     let (mask, attended) = if is_dense {
         (reachable.clone(), dense_result.clone())
     } else {
-        let selected = gpu.read_mask_blocking(sparse.mask())?;
+        let mut selected = gpu.read_mask_blocking(sparse.mask())?;
+        let wrong = check::wrong_mask_rows(all_scores.data(), &selected, &layout)?;
+        checks.wrong_mask_rows = Some(wrong);
+        if contest == Contest::Attend(MaskHeads::Key) {
+            selected = sparse.share_masks(gpu, options)?;
+            poison_results(bench, [sparse.attend()]);
+            bench.run_once(&mut |pass| sparse.record_attend(pass))?;
+        }
         let result = sparse.attend().read(gpu)?;
         let mask = Some(&selected);
         checks.sparse = Some(check::attention(inputs, mask, &attention, &result)?);
-        let wrong = check::wrong_mask_rows(all_scores.data(), &selected, &layout)?;
-        checks.wrong_mask_rows = Some(wrong);
         (selected, result)
     };
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense_result)?;
@@ -226,7 +231,7 @@ fn measure_uploaded<T: Element>(
     let density = if is_dense { 1.0 } else { quality.density };
     let words = RowWords {
         operation: match contest {
-            Contest::Dense | Contest::Attend => Operation::BlockAttention,
+            Contest::Dense | Contest::Attend(_) => Operation::BlockAttention,
             Contest::Whole | Contest::WholeAndParts => Operation::Xattention,
         },
         shape: Shape::attention(shape, options.block, options.stride),
@@ -263,7 +268,7 @@ fn measure_uploaded<T: Element>(
     })
 }
 
-fn poison_results(bench: &Bench, runs: [&AttendRun; 2]) {
+fn poison_results<const N: usize>(bench: &Bench, runs: [&AttendRun; N]) {
     for run in runs {
         bench.poison(run.out());
         bench.poison(run.lse());
@@ -287,7 +292,7 @@ fn plans<'a>(
     let mut plans = vec![dense.explain()];
     match contest {
         Contest::Dense => {}
-        Contest::Attend => plans.push(sparse.attend().explain()),
+        Contest::Attend(_) => plans.push(sparse.attend().explain()),
         Contest::Whole | Contest::WholeAndParts => plans.extend(sparse.explain()),
     }
     plans
@@ -313,7 +318,7 @@ fn time(
     let attend: Recorder<'_> = &mut |pass| sparse.borrow_mut().record_attend(pass);
     let mut contenders = match contest {
         Contest::Dense => vec![dense],
-        Contest::Attend => vec![dense, attend],
+        Contest::Attend(_) => vec![dense, attend],
         Contest::Whole => vec![dense, whole],
         Contest::WholeAndParts => vec![dense, whole, score, select, attend],
     };
@@ -367,9 +372,10 @@ mod tests {
         // Of ten blocks two are kept, by two heads that share their keys: not the same ones, for all we know.
         for (q_len, contest) in [
             (1, Contest::Dense),
-            (4, Contest::Attend),
+            (4, Contest::Attend(MaskHeads::Query)),
+            (1, Contest::Attend(MaskHeads::Key)),
             (1, Contest::WholeAndParts),
-            (9_u32, Contest::Attend),
+            (9_u32, Contest::Attend(MaskHeads::Query)),
         ] {
             let shape = AttentionShape::try_new(1, 2, 1, q_len as usize, 160, 16).unwrap();
             let job = AttentionJob {
@@ -384,6 +390,14 @@ mod tests {
             let density = if contest == Contest::Dense { 1.0 } else { 0.2 };
             assert_eq!(row.density, density);
             assert_eq!(row.tile.contains("few-"), q_len < 9, "{}", row.tile);
+            let shared = contest == Contest::Attend(MaskHeads::Key);
+            assert_eq!(row.kernel.contains("mask-of-2"), shared, "{}", row.kernel);
+            assert_eq!(
+                row.pattern.ends_with("by key head"),
+                shared,
+                "{}",
+                row.pattern
+            );
             // Every report shows how many queries and keys there are.
             let sizes = format!("q_len={q_len} k_len=160");
             let csv = String::from_utf8(to_csv(std::slice::from_ref(&row)).unwrap()).unwrap();
@@ -411,7 +425,12 @@ mod tests {
             stride: 4,
             ..XAttentionOptions::default()
         };
-        for contest in [Contest::Dense, Contest::Attend, Contest::WholeAndParts] {
+        for contest in [
+            Contest::Dense,
+            Contest::Attend(MaskHeads::Query),
+            Contest::Attend(MaskHeads::Key),
+            Contest::WholeAndParts,
+        ] {
             let job = AttentionJob {
                 inputs: &inputs,
                 shape,

@@ -1,6 +1,6 @@
 //! Where q, k and v of a row come from.
 
-use sparse_core::attention::{AttentionShape, AttentionShapeError};
+use sparse_core::attention::{AttentionShape, AttentionShapeError, MaskHeads};
 use sparse_core::synthetic::{AttentionInputs, PlantedAttention, PlantedError};
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{Element, Tensor};
@@ -34,6 +34,7 @@ impl AttentionCase {
             stride: 16,
             threshold: 0.9,
             top_k: None,
+            mask_heads: MaskHeads::Query,
             dense: false,
         }
     }

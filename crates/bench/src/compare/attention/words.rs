@@ -1,5 +1,6 @@
 //! What a row of attention is called: its pattern, its kernels and tiles.
 
+use sparse_core::attention::MaskHeads;
 use sparse_core::xattention::{Mode, Threshold, XAttentionOptions};
 use sparse_gpu::Explanation;
 
@@ -11,7 +12,7 @@ pub(super) fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRu
     let steps = sparse.explain();
     match contest {
         Contest::Dense => dense.explain().clone(),
-        Contest::Attend => sparse.attend().explain().clone(),
+        Contest::Attend(_) => sparse.attend().explain().clone(),
         Contest::Whole | Contest::WholeAndParts => Explanation {
             kernel: steps.map(|step| step.kernel.as_str()).join(" + "),
             tile: steps.map(|step| step.tile.as_str()).join(" + "),
@@ -24,6 +25,7 @@ pub(super) fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRu
 pub(super) fn pattern(contest: Contest, options: &XAttentionOptions) -> String {
     match contest {
         Contest::Dense => format!("dense {}", reach(options)),
+        Contest::Attend(MaskHeads::Key) => selection(options) + " by key head",
         _ => selection(options),
     }
 }
@@ -67,5 +69,8 @@ mod tests {
         assert_eq!(of(by_head, None), "block:128 causal thresholds by head");
         let dense = pattern(Contest::Dense, &XAttentionOptions::default());
         assert_eq!(dense, "dense causal");
+        let shared = Contest::Attend(MaskHeads::Key);
+        let shared = pattern(shared, &XAttentionOptions::default());
+        assert_eq!(shared, "block:128 causal threshold 0.9 by key head");
     }
 }
