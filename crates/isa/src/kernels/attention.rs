@@ -1,7 +1,7 @@
 //! Block attention: every head dimension that models have, dense and masked; of few queries, and what puts their parts together.
 
 use anyhow::Result;
-use sparse_gpu::sparse_core::attention::AttentionShape;
+use sparse_gpu::sparse_core::attention::{AttentionShape, MaskHeads};
 use sparse_gpu::{AdapterClass, BlockAttention, defaults};
 use sparse_shaders::{AttentionKernel, AttentionMergeKernel, AttentionOrder, BlockWalk, Storage};
 
@@ -25,10 +25,11 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         entries.push(one(class, head_dim, BlockWalk::Mask, true, Storage::F16)?);
     }
     for head_dim in [64, 128, 256] {
-        // One query of four heads that share their keys, of a head with a mask, and eight.
-        entries.push(few(class, head_dim, BlockWalk::All, 1, Storage::F32)?);
-        entries.push(few(class, head_dim, BlockWalk::Mask, 1, Storage::F32)?);
-        entries.push(few(class, head_dim, BlockWalk::All, 8, Storage::F16)?);
+        // One query of four heads that share their keys, of a head with a mask, of four with one mask, and eight queries.
+        entries.push(few(class, head_dim, (BlockWalk::All, 4), 1, Storage::F32)?);
+        entries.push(few(class, head_dim, (BlockWalk::Mask, 1), 1, Storage::F32)?);
+        entries.push(few(class, head_dim, (BlockWalk::Mask, 4), 1, Storage::F32)?);
+        entries.push(few(class, head_dim, (BlockWalk::All, 4), 8, Storage::F16)?);
     }
     entries.push(entry(&AttentionMergeKernel {
         head_dim: 128,
@@ -38,17 +39,22 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Few queries, whose keys are divided into parts.
+/// Few queries of so many heads together, whose keys are divided into parts.
 fn few(
     class: AdapterClass,
     head_dim: usize,
-    walk: BlockWalk,
+    (walk, heads): (BlockWalk, usize),
     q_len: usize,
     storage: Storage,
 ) -> Result<Entry> {
     let problem = BlockAttention {
         block: BLOCK,
         masked: walk == BlockWalk::Mask,
+        mask_heads: if heads > 1 {
+            MaskHeads::Key
+        } else {
+            MaskHeads::Query
+        },
         ..BlockAttention::new(AttentionShape::try_new(1, 8, 2, q_len, 8192, head_dim)?)
     };
     let tile = defaults::attention_tile(&problem, class);
@@ -61,8 +67,8 @@ fn few(
         order: AttentionOrder::Computed,
         token_heads: None,
         tile,
-        heads: if problem.masked { 1 } else { 4 },
-        mask_share: 1,
+        heads,
+        mask_share: if problem.masked { heads } else { 1 },
         in_parts: true,
         q: storage,
         k: storage,
