@@ -134,7 +134,7 @@ mod tests {
         for class in AdapterClass::ALL {
             let few = list(class).unwrap().into_iter().map(|e| e.source.name);
             let few: Vec<_> = few.filter(|name| name.contains("_few-")).collect();
-            assert_eq!(few.len(), 9, "{few:?}");
+            assert_eq!(few.len(), 12, "{few:?}");
             for name in few {
                 let block = if name.contains("_all_blocks_") {
                     256

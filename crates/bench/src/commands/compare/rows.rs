@@ -145,7 +145,7 @@ mod tests {
     use crate::presets::{SizeClass, cases};
 
     #[test]
-    fn few_queries_are_told_from_long_ones() {
+    fn few_queries_are_told_from_long_ones_and_shared_masks_from_others() {
         let only: OperationList = "block_attention".parse().unwrap();
         let cases = cases(PresetName::Quick, SizeClass::Software, &only);
         let words: Vec<String> = rows(cases, None, None, &only)
@@ -155,6 +155,7 @@ mod tests {
         let expected = [
             "block_attention 4096 tokens x 64 f32 threshold 0.9",
             "block_attention 1 of 4096 tokens x 128 f16 top 8",
+            "block_attention 1 of 4096 tokens x 128 f16 top 8 by key head",
         ];
         assert_eq!(words, expected);
     }
