@@ -4,11 +4,11 @@
 @group(0) @binding({{ binding }}) var<storage, read> mask: array<u32>;
 {%- endmacro %}
 
-{#- `c.mask_share`: query heads that follow one head of the mask. Few queries of several heads are all of the first row of blocks. -#}
+{#- `c.mask_group`: query heads that follow one head of the mask. Where a workgroup has several heads, all queries lie in block row 0. -#}
 {% macro row_functions(c) -%}
 // Where the row of a workgroup's queries starts, in words.
 fn mask_row(work: Work) -> u32 {
-    return (work.head{% if c.mask_share > 1 %} / {{ c.mask_share }}u{% endif %} * params.query_blocks{% if c.heads == 1 %} + work.first_query / BLOCK{% endif %}) * params.words_per_row - params.mask_first;
+    return (work.head{% if c.mask_group > 1 %} / {{ c.mask_group }}u{% endif %} * params.query_blocks{% if c.heads == 1 %} + work.first_query / BLOCK{% endif %}) * params.words_per_row - params.mask_first;
 }
 
 fn mask_next(row: u32, block: u32, end: u32) -> u32 {

@@ -187,7 +187,7 @@ fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
             dims: 16,
         },
         heads: 1,
-        mask_share: 1,
+        mask_group: 1,
         in_parts: false,
         q: Storage::F32,
         k: Storage::F32,
@@ -198,7 +198,7 @@ fn the_uniform_of_attention_has_the_layout_of_its_wgsl() {
         walk: BlockWalk::Mixed,
         block: 16,
         causal: true,
-        mask_share: 2,
+        mask_group: 2,
     });
     assert_same_layout::<RowOrderParams>(&RowOrderKernel::DEFAULT);
     for head_dim in [8, 5] {
@@ -227,7 +227,7 @@ fn the_tiles_of_packed_items_have_the_layout_of_their_wgsl() {
             dims: 16,
         },
         heads: 1,
-        mask_share: 1,
+        mask_group: 1,
         in_parts: false,
         q: Storage::F32,
         k: Storage::F32,

@@ -16,7 +16,7 @@ pub struct RowWeightsKernel {
     /// Whether a query sees no later keys; the sequences end together.
     pub causal: bool,
     /// Neighbouring query heads that follow one head of the mask.
-    pub mask_share: usize,
+    pub mask_group: usize,
 }
 
 impl RowWeightsKernel {
@@ -31,7 +31,7 @@ impl Serialize for RowWeightsKernel {
             block: usize,
             causal: bool,
             heads: usize,
-            mask_share: usize,
+            mask_group: usize,
         }
         #[derive(Serialize)]
         struct Variables {
@@ -44,7 +44,7 @@ impl Serialize for RowWeightsKernel {
                 block: self.block,
                 causal: self.causal,
                 heads: 1,
-                mask_share: self.mask_share,
+                mask_group: self.mask_group,
             },
         }
         .serialize(serializer)
@@ -59,7 +59,7 @@ impl Kernel for RowWeightsKernel {
     fn name(&self) -> String {
         let causal = if self.causal { "causal" } else { "full" };
         let walk = self.walk.name();
-        let shared = match self.mask_share {
+        let shared = match self.mask_group {
             1 => String::new(),
             heads => format!("_mask-of-{heads}"),
         };
@@ -71,7 +71,7 @@ impl Kernel for RowWeightsKernel {
         let block = self.block > 0 && self.block.is_multiple_of(16);
         let name = || self.name();
         require(block, &name, "block", self.block, "a multiple of 16")?;
-        let share = self.mask_share;
+        let share = self.mask_group;
         let what = "query heads of a head of the mask";
         require(share > 0, &name, what, share, "1 or more")
     }

@@ -62,10 +62,10 @@ pub struct AttentionKernel {
     /// The division of the work.
     pub tile: AttentionTile,
     /// Query heads that a workgroup takes together, which share their keys: more than one with [`AttentionTile::Few`] only, and where they visit the same
-    /// blocks: with [`BlockWalk::All`], or with [`BlockWalk::Mask`] where they share the mask and their queries are those of one block.
+    /// blocks: with [`BlockWalk::All`], or with [`BlockWalk::Mask`] where they share the mask and all queries of a head lie in the first block of queries.
     pub heads: usize,
     /// Neighbouring query heads that follow one head of the mask.
-    pub mask_share: usize,
+    pub mask_group: usize,
     /// Whether the keys of a query are divided among workgroups, with [`AttentionTile::Few`] only: each writes the f32 sums of its part, which
     /// [`super::AttentionMergeKernel`] puts together.
     pub in_parts: bool,
@@ -97,11 +97,13 @@ impl AttentionKernel {
         let few = matches!(self.tile, AttentionTile::Few { .. });
         let alike = match self.walk {
             BlockWalk::All => true,
-            BlockWalk::Mask => self.mask_share.is_multiple_of(self.heads.max(1)),
+            BlockWalk::Mask => self.mask_group.is_multiple_of(self.heads.max(1)),
             BlockWalk::Streaming | BlockWalk::Mixed => false,
         };
-        let together = self.heads == 1 || (few && alike);
-        let possible = "1, or more with a tile for few queries of heads that visit the same blocks";
+        // A list of rows would have one for each of the heads.
+        let listed = self.order == AttentionOrder::Rows;
+        let together = self.heads == 1 || (few && alike && !listed);
+        let possible = "1, or more with a tile for few queries of heads that visit the same blocks, and no list of rows";
         require(together, name, "heads of a workgroup", self.heads, possible)?;
         let of_token = self
             .token_heads
@@ -132,7 +134,7 @@ impl Serialize for AttentionKernel {
             kv_heads: usize,
             /// Of a workgroup.
             heads: usize,
-            mask_share: usize,
+            mask_group: usize,
             in_parts: bool,
             /// Units of a row, from a token of q to the next, of k.
             row: usize,
@@ -196,7 +198,7 @@ impl Serialize for AttentionKernel {
                 q_heads: self.token_heads.map_or(0, |heads| heads.q),
                 kv_heads: self.token_heads.map_or(0, |heads| heads.kv),
                 heads: self.heads,
-                mask_share: self.mask_share,
+                mask_group: self.mask_group,
                 in_parts: self.in_parts,
                 row,
                 q_step: row * self.token_heads.map_or(1, |heads| heads.q),
@@ -257,7 +259,7 @@ impl Kernel for AttentionKernel {
             1 => String::new(),
             heads => format!("_heads-{heads}"),
         };
-        let shared = match self.mask_share {
+        let shared = match self.mask_group {
             1 => String::new(),
             heads => format!("_mask-of-{heads}"),
         };
@@ -297,10 +299,10 @@ impl Kernel for AttentionKernel {
             require(packed == 1, &name, "token-major", packed, possible)?;
         }
         require(
-            self.mask_share > 0,
+            self.mask_group > 0,
             &name,
             "query heads of a head of the mask",
-            self.mask_share,
+            self.mask_group,
             "1 or more",
         )?;
         self.check_few(&name)?;
@@ -340,7 +342,7 @@ mod tests {
             token_heads: None,
             tile,
             heads: 1,
-            mask_share: 1,
+            mask_group: 1,
             in_parts: false,
             q: Storage::F32,
             k: Storage::F32,

@@ -71,7 +71,7 @@ pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
 }
 
 fn row_weights(all: &mut Variants) -> Result<(), ExpandError> {
-    for (walk, mask_share) in [
+    for (walk, mask_group) in [
         (BlockWalk::All, 1),
         (BlockWalk::Mask, 1),
         (BlockWalk::Mask, 4),
@@ -85,7 +85,7 @@ fn row_weights(all: &mut Variants) -> Result<(), ExpandError> {
                 walk,
                 block,
                 causal,
-                mask_share,
+                mask_group,
             })?;
         }
     }
@@ -127,7 +127,7 @@ fn stored_as(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
                     soft_cap,
                     tile,
                     heads: 1,
-                    mask_share: 1,
+                    mask_group: 1,
                     in_parts: false,
                     q: storage,
                     k: storage,
@@ -157,7 +157,7 @@ fn ordered() -> impl Iterator<Item = AttentionKernel> {
                 (AttentionOrder::Items, heads, BlockWalk::Mask, 3),
                 (AttentionOrder::Items, heads, BlockWalk::Mixed, 1),
             ]
-            .map(|(order, token_heads, walk, mask_share)| AttentionKernel {
+            .map(|(order, token_heads, walk, mask_group)| AttentionKernel {
                 walk,
                 head_dim,
                 block: 128,
@@ -167,7 +167,7 @@ fn ordered() -> impl Iterator<Item = AttentionKernel> {
                 token_heads,
                 tile,
                 heads: 1,
-                mask_share,
+                mask_group,
                 in_parts: false,
                 q: Storage::F16,
                 k: Storage::Bf16,
@@ -223,7 +223,7 @@ fn few() -> impl Iterator<Item = AttentionKernel> {
                     token_heads,
                     tile: AttentionTile::Few { queries, lanes },
                     heads,
-                    mask_share: if walk == BlockWalk::Mask { heads } else { 1 },
+                    mask_group: if walk == BlockWalk::Mask { heads } else { 1 },
                     in_parts,
                     q: Storage::F32,
                     k: Storage::F16,
@@ -256,7 +256,7 @@ fn few_stored_as(storage: Storage) -> impl Iterator<Item = AttentionKernel> {
                 lanes: 32,
             },
             heads,
-            mask_share: 1,
+            mask_group: 1,
             in_parts,
             q: storage,
             k: storage,

@@ -272,7 +272,7 @@ impl XAttentionRun {
     /// steps stay as they are. Returns the mask of every query head.
     ///
     /// # Errors
-    /// Where the device fails, planning does, or the scores are no masses.
+    /// Where the device fails, planning does, the scores are no masses, or the options name something for each query head.
     pub fn share_masks(
         &mut self,
         gpu: &Gpu,
@@ -363,7 +363,7 @@ fn shared_mask(
         AttentionShape::try_new(batch, kv_heads, kv_heads, shape.q_len(), k_len, head_dim)?;
     let numbers = scores.data().iter().copied().map(f64::from).collect();
     let own = BlockScores::try_new(options.layout(shape)?.score_shape(), numbers)?;
-    let shared = own.summed_over_heads(MaskHeads::Key.query_heads(&shape))?;
+    let shared = own.summed_over_heads(MaskHeads::Key.group_size(&shape))?;
     Ok(xattention_select(&shared, &options.layout(of_key_heads)?)?)
 }
 

@@ -77,7 +77,7 @@ pub struct AttentionCase {
     pub threshold: f64,
     /// As many blocks of each row instead, those with the most of it.
     pub top_k: Option<usize>,
-    /// Whose heads the mask has; those of the keys for `block_attention` only, from scores that are summed over the query heads that share keys.
+    /// One mask per query head or per key head; the latter for `block_attention` only, selected from scores summed over the group.
     pub mask_heads: MaskHeads,
     /// Every block is attended to: dense attention alone, which other libraries are compared with. Only for `block_attention`.
     pub dense: bool,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sparse_measure::{Ideal, Shape};
 
+use crate::compare::attention::BY_KEY_HEAD;
 use crate::record::Record;
 
 const WIDTH: f64 = 420.0;
@@ -57,12 +58,12 @@ struct Point {
 /// Fewer densities of a shape make no line; such rows share the plot of their operation.
 const LEAST_DENSITIES: usize = 3;
 
-/// A plot for each shape of an operation that was measured at several densities, and one for the other rows of the operation, in the order
+/// A plot for each shape (and sharing of masks) of an operation that was measured at several densities, and one for the other rows of the operation, in the order
 /// of the records.
 pub(super) fn plots(records: &[Record]) -> Vec<Plot> {
-    let mut groups: Vec<(&'static str, Option<&Shape>, Vec<&Record>)> = Vec::new();
+    let mut groups: Vec<(&'static str, Option<(&Shape, bool)>, Vec<&Record>)> = Vec::new();
     for record in records.iter().filter(|record| is_plotted(record)) {
-        let shape = has_line(records, record).then_some(&record.shape);
+        let shape = has_line(records, record).then_some(line_of(record));
         let group = groups
             .iter_mut()
             .find(|(op, of, _)| (*op, *of) == (record.op, shape));
@@ -73,15 +74,20 @@ pub(super) fn plots(records: &[Record]) -> Vec<Plot> {
     }
     groups
         .into_iter()
-        .map(|(op, shape, rows)| plot(op, shape, &rows))
+        .map(|(op, line, rows)| plot(op, line, &rows))
         .collect()
+}
+
+/// Which rows of an operation one line joins: those of a shape, and of them those whose query heads share masks apart.
+fn line_of(record: &Record) -> (&Shape, bool) {
+    (&record.shape, record.pattern.ends_with(BY_KEY_HEAD))
 }
 
 /// Whether the shape of `record` was measured at several densities.
 fn has_line(records: &[Record], record: &Record) -> bool {
     let mut densities: Vec<f64> = records
         .iter()
-        .filter(|r| is_plotted(r) && (r.op, &r.shape) == (record.op, &record.shape))
+        .filter(|r| is_plotted(r) && (r.op, line_of(r)) == (record.op, line_of(record)))
         .map(|r| r.density)
         .collect();
     densities.sort_by(f64::total_cmp);
@@ -123,7 +129,7 @@ fn kept_words(op: &str) -> &'static str {
     }
 }
 
-fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
+fn plot(op: &'static str, line: Option<(&Shape, bool)>, rows: &[&Record]) -> Plot {
     let least = |values: &dyn Fn(&Record) -> f64, start: f64| {
         rows.iter().map(|r| values(r)).fold(start, f64::min)
     };
@@ -154,7 +160,11 @@ fn plot(op: &'static str, shape: Option<&Shape>, rows: &[&Record]) -> Plot {
     }
     Plot {
         op,
-        shape: shape.map_or_else(|| "several shapes".into(), ToString::to_string),
+        shape: match line {
+            None => "several shapes".into(),
+            Some((shape, false)) => shape.to_string(),
+            Some((shape, true)) => format!("{shape}{BY_KEY_HEAD}"),
+        },
         x_label: kept_words(op),
         width: WIDTH,
         height: HEIGHT,
@@ -323,6 +333,23 @@ mod tests {
             shapes,
             [("tokens=1 n_out=8 k_in=8", 4), ("several shapes", 2)]
         );
+    }
+
+    #[test]
+    fn rows_with_shared_masks_have_a_plot_of_their_own() {
+        let at = |density: f64, heads: &str| Record {
+            density,
+            pattern: format!("block:128 causal top 8{heads}"),
+            ..fixture::nm_matmul()
+        };
+        let records: Vec<Record> = [0.5, 0.25, 0.125]
+            .into_iter()
+            .flat_map(|density| [at(density, ""), at(density, BY_KEY_HEAD)])
+            .collect();
+        let plots = plots(&records);
+        assert_eq!(plots.len(), 2);
+        assert!(plots.iter().all(|plot| plot.points.len() == 3));
+        assert!(plots[1].shape.ends_with(BY_KEY_HEAD), "{}", plots[1].shape);
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn attention() -> Result<Vec<Entry>> {
                     token_heads: None,
                     tile: AttentionTile::Tiled { queries, split },
                     heads: 1,
-                    mask_share: 1,
+                    mask_group: 1,
                     in_parts: false,
                     q: Storage::F32,
                     k: Storage::F32,

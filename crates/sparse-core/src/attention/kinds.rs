@@ -72,8 +72,8 @@ impl HeadKind {
 
 /// The mask that per-head kinds mean: with it, [`block_attention`](super::block_attention) computes what a kernel with these kinds does.
 ///
-/// `kinds` has one entry per query head and holds for every batch item; `mask` is read for [`HeadKind::Sparse`] heads only. What comes out has a head for each
-/// of the queries ([`MaskHeads::Query`](super::MaskHeads::Query)), whose heads `mask` may have.
+/// `kinds` has one entry per query head and holds for every batch item; `mask` is read for [`HeadKind::Sparse`] heads only. `mask` has the heads that
+/// `options.mask_heads` says. The result always has one per query head: pass it on with `mask_heads: MaskHeads::Query`.
 ///
 /// # Errors
 /// [`AttentionError`], the first rule broken.

@@ -12,7 +12,7 @@ pub struct AttentionOptions {
     pub causal: bool,
     /// Tokens of a block of the mask, of queries and of keys; without a mask it has no effect. Default 128.
     pub block: usize,
-    /// Whose heads the mask has. Default [`MaskHeads::Query`].
+    /// Whether query heads share a mask. Default [`MaskHeads::Query`].
     pub mask_heads: MaskHeads,
     /// Soft cap `c`: a logit `z = scale <q, k>` becomes `c tanh(z / c)` before the softmax, so that none exceeds `c`. Default
     /// `None`: off.
@@ -50,7 +50,7 @@ impl AttentionOptions {
         if let Some(soft_cap) = self.soft_cap.filter(|cap| !positive(cap)) {
             return Err(AttentionError::SoftCap { soft_cap });
         }
-        let expected = self.mask_heads.mask_shape(shape, block);
+        let expected = shape.mask_shape_by(block, self.mask_heads);
         match mask.map(BlockMask::shape) {
             Some(mask) if mask != expected => Err(AttentionError::MaskShape {
                 mask,

@@ -287,9 +287,9 @@ impl PackedShape {
         self.mask_shape_by(block, MaskHeads::Query)
     }
 
-    /// [`PackedShape::mask_shape`], with heads of the queries or of the keys.
+    /// [`PackedShape::mask_shape`] of a mask with these heads.
     pub fn mask_shape_by(&self, block: usize, heads: MaskHeads) -> [usize; 4] {
-        let [_, heads, q_blocks, k_blocks] = heads.mask_shape(&self.longest, block);
+        let [_, heads, q_blocks, k_blocks] = self.longest.mask_shape_by(block, heads);
         [self.q.items(), heads, q_blocks, k_blocks]
     }
 }

@@ -1,6 +1,6 @@
 //! Sizes of one attention problem, checked once.
 
-use super::{Alignment, AttentionShapeError};
+use super::{Alignment, AttentionShapeError, MaskHeads};
 
 /// The longest sequence that attention accepts, in tokens: positions, padded lengths and their sums then fit 32 bits.
 pub const MAX_TOKENS: usize = 1 << 30;
@@ -163,6 +163,20 @@ impl AttentionShape {
         };
         let (q_blocks, k_blocks) = (blocks(self.q_len), blocks(self.k_len));
         [self.batch, self.q_heads, q_blocks, k_blocks]
+    }
+
+    /// [`AttentionShape::mask_shape`] of a mask with these heads.
+    ///
+    /// ```
+    /// use sparse_core::attention::{AttentionShape, MaskHeads};
+    /// let shape = AttentionShape::try_new(1, 8, 2, 1, 4096, 128)?;
+    /// assert_eq!(shape.mask_shape_by(128, MaskHeads::Query), [1, 8, 1, 32]);
+    /// assert_eq!(shape.mask_shape_by(128, MaskHeads::Key), [1, 2, 1, 32]);
+    /// # Ok::<(), sparse_core::attention::AttentionShapeError>(())
+    /// ```
+    pub fn mask_shape_by(&self, block: usize, heads: MaskHeads) -> [usize; 4] {
+        let [batch, q_heads, q_blocks, k_blocks] = self.mask_shape(block);
+        [batch, q_heads / heads.group_size(self), q_blocks, k_blocks]
     }
 
     /// `1 / sqrt(head_dim)`, the softmax scale where the caller gives none.

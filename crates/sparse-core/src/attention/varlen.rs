@@ -70,7 +70,7 @@ pub fn varlen_attention<T: Element>(
             let of_item = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
             let mask = mask
                 .map(|mask| {
-                    let shape = options.mask_heads.mask_shape(&of_item, block);
+                    let shape = of_item.mask_shape_by(block, options.mask_heads);
                     let [batch, heads, q_blocks, k_blocks] = shape;
                     BlockMask::from_fn(batch, heads, q_blocks, k_blocks, |_, h, i, j| {
                         mask.get(item, h, i, j)

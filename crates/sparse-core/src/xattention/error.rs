@@ -159,13 +159,13 @@ pub enum XAttentionError {
         /// Values given.
         actual: usize,
     },
-    /// Heads that cannot be put together in groups.
-    #[error("{heads} heads of scores are no groups of {share}; give a divisor of their number")]
+    /// Heads that cannot be divided into groups.
+    #[error("{heads} heads cannot be divided into groups of {group}; give a divisor of {heads}")]
     HeadGroups {
         /// Heads.
         heads: usize,
         /// Heads of a group.
-        share: usize,
+        group: usize,
     },
     /// Scores of another problem.
     #[error("the scores have shape {scores:?}, this problem and mode have {expected:?}")]

@@ -4,7 +4,7 @@ use super::XAttentionError;
 
 /// Estimated softmax mass per block, `[batch, q_heads, q_blocks, k_blocks]`, row-major, all finite and `>= 0`.
 ///
-/// A block row sums to its number of query groups with a key to look at.
+/// A block row sums to its number of query groups with a key to look at (times the heads added up, of [`BlockScores::summed_over_heads`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockScores {
     shape: [usize; 4],
@@ -69,12 +69,11 @@ impl BlockScores {
         &self.data[start..start + k_blocks]
     }
 
-    /// The sums over every `share` neighbouring heads, `[batch, heads / share, q_blocks, k_blocks]`: what a mask that they share is selected from, by
-    /// [`xattention_select`](super::xattention_select) for a shape with as many query heads as there are groups. (Yuan et al., Native Sparse Attention, 2025,
-    /// section 3.3.2.)
+    /// Scores added up over groups of `group` consecutive heads, `[batch, heads / group, q_blocks, k_blocks]`. To select one mask per group, pass them to
+    /// [`xattention_select`](super::xattention_select) with a shape that has one query head per group. (Yuan et al., Native Sparse Attention, 2025.)
     ///
     /// # Errors
-    /// [`XAttentionError::HeadGroups`] where `share` does not divide the heads, [`XAttentionError::NotAMass`] where a sum is no number.
+    /// [`XAttentionError::HeadGroups`] where `group` does not divide the heads, [`XAttentionError::NotAMass`] where a sum is no number.
     ///
     /// ```
     /// use sparse_core::xattention::BlockScores;
@@ -83,17 +82,17 @@ impl BlockScores {
     /// assert_eq!((shared.shape(), shared.data()), ([1, 2, 1, 2], &[4.0, 6.0, 5.0, 1.0][..]));
     /// # Ok::<(), sparse_core::xattention::XAttentionError>(())
     /// ```
-    pub fn summed_over_heads(&self, share: usize) -> Result<Self, XAttentionError> {
+    pub fn summed_over_heads(&self, group: usize) -> Result<Self, XAttentionError> {
         let [batch, heads, q_blocks, k_blocks] = self.shape;
-        if share == 0 || !heads.is_multiple_of(share) {
-            return Err(XAttentionError::HeadGroups { heads, share });
+        if group == 0 || !heads.is_multiple_of(group) {
+            return Err(XAttentionError::HeadGroups { heads, group });
         }
         let of_head = q_blocks * k_blocks;
-        let mut sums = vec![0.0; self.data.len() / share];
+        let mut sums = vec![0.0; self.data.len() / group];
         for (at, score) in self.data.iter().enumerate() {
-            sums[at / (share * of_head) * of_head + at % of_head] += score;
+            sums[at / (group * of_head) * of_head + at % of_head] += score;
         }
-        Self::try_new([batch, heads / share, q_blocks, k_blocks], sums)
+        Self::try_new([batch, heads / group, q_blocks, k_blocks], sums)
     }
 }
 
@@ -105,10 +104,10 @@ mod tests {
     fn groups_divide_the_heads_and_their_sums_are_masses() {
         let scores = |value| BlockScores::try_new([2, 6, 1, 1], vec![value; 12]).unwrap();
         let heads = 6;
-        for share in [0, 4, 12] {
+        for group in [0, 4, 12] {
             assert_eq!(
-                scores(1.0).summed_over_heads(share),
-                Err(XAttentionError::HeadGroups { heads, share })
+                scores(1.0).summed_over_heads(group),
+                Err(XAttentionError::HeadGroups { heads, group })
             );
         }
         let sums = scores(1.0).summed_over_heads(3).unwrap();

@@ -109,7 +109,7 @@ const fn most_rows(class: AdapterClass, head_dim: usize) -> usize {
     }
 }
 
-/// Query heads that share their keys and visit the same of them: a workgroup reads a key once for all of these. Not where a caller gives the tile
+/// Query heads of one group that visit the same key blocks: a workgroup reads a key once for all of these. Not where a caller gives the tile
 /// many queries: a workgroup would have the last of one head and the first of the next, which see other keys.
 fn heads_together(problem: &BlockAttention) -> usize {
     let (q_heads, kv_heads) = (problem.shape.q_heads(), problem.shape.kv_heads());
@@ -121,7 +121,7 @@ fn heads_together(problem: &BlockAttention) -> usize {
     }
 }
 
-/// Whether heads that share their keys visit those of one mask.
+/// Whether the query heads of a group follow one mask.
 fn shares_mask(problem: &BlockAttention) -> bool {
     problem.mask_heads == MaskHeads::Key
         && kinds::walk(problem.head_kinds.as_deref(), problem.masked) == BlockWalk::Mask

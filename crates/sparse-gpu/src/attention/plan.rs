@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use sparse_core::DType;
+use sparse_core::attention::MaskHeads;
 use sparse_shaders::{AttentionTile, BlockWalk, RowOrderKernel, RowWeightsKernel};
 
 use super::check;
@@ -43,9 +44,9 @@ impl BlockAttention {
     }
 
     /// Query heads that follow one head of the mask, as kernels know it: 1 where they read no mask.
-    pub(crate) fn mask_share(&self) -> usize {
+    pub(crate) fn mask_group(&self) -> usize {
         if self.masked {
-            self.mask_heads.query_heads(&self.shape)
+            self.mask_heads.group_size(&self.shape)
         } else {
             1
         }
@@ -63,10 +64,15 @@ impl BlockAttention {
             [shape.q_len(), self.k_capacity()].map(|tokens| (tokens * shape.head_dim()) as u64);
         let out = if converts { 4 } else { self.types.out.bytes() };
         let [_, _, q_blocks, words] = check::mask_words(self.masked, self.mask_shape());
+        let mask = 4 * (q_blocks * words) as u64;
+        let [query_mask, key_mask] = match self.mask_heads {
+            MaskHeads::Query => [mask, 0],
+            MaskHeads::Key => [0, mask],
+        };
         let query = [
             q_elements * self.types.q.bytes().max(out) as u64,
             4 * shape.q_len() as u64,
-            4 * (q_blocks * words) as u64,
+            query_mask,
             match parts {
                 1 => 0,
                 _ => (shape.q_len() * parts) as u64 * Merge::bytes_of_sums(shape.head_dim()),
@@ -75,6 +81,7 @@ impl BlockAttention {
         HeadBytes {
             query: query.into_iter().max().unwrap_or(0),
             key: k_elements * self.types.k.bytes().max(self.types.v.bytes()) as u64,
+            key_mask,
             heads_per_key_head: shape.q_heads() / shape.kv_heads(),
         }
     }
@@ -116,7 +123,8 @@ impl BlockAttention {
                     shape.head_dim()
                 );
                 let key_heads = step.div_ceil(bytes.heads_per_key_head.max(1)) as u64;
-                let needs = (step as u64 * bytes.query).max(key_heads * bytes.key);
+                let needs =
+                    (step as u64 * bytes.query).max(key_heads * bytes.key.max(bytes.key_mask));
                 let instead = match self.layout {
                     TokenLayout::HeadMajor => {
                         "split the queries over several plans, or the keys: outputs of their parts are weighted by exp(lse), in a kernel of the program's own"
@@ -158,7 +166,7 @@ impl BlockAttention {
             Some(RowOrder::ByWeight)
                 if is_few(tile) && (walk == BlockWalk::All || together > 1) =>
             {
-                notes.push("rows of blocks start by position: few queries of heads that visit the same blocks have nothing to sort".to_owned());
+                notes.push("rows of blocks start by position: few queries whose heads share a workgroup are not sorted".to_owned());
                 return Ok(RowOrder::ByPosition);
             }
             Some(RowOrder::ByWeight) => return possible().map(|()| RowOrder::ByWeight),
@@ -197,7 +205,7 @@ impl BlockAttention {
             walk,
             block: self.block,
             causal: self.causal,
-            mask_share: self.mask_share(),
+            mask_group: self.mask_group(),
         };
         RowSort::plan(gpu, &weigh, rows, k_blocks).await
     }

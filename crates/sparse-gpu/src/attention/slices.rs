@@ -7,10 +7,12 @@ use crate::window::longest_that_fits;
 /// Bytes of one head of each operand. Heads are numbered through the batch: query head `h` uses key head `h / heads_per_key_head`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadBytes {
-    /// Of q, the output (or what stands for it), the log-sum-exps, the mask: the largest.
+    /// Of q, the output (or what stands for it), the log-sum-exps, a mask of query heads: the largest.
     pub(crate) query: u64,
     /// Of k, v: the larger.
     pub(crate) key: u64,
+    /// Of a mask of key heads.
+    pub(crate) key_mask: u64,
     pub(crate) heads_per_key_head: usize,
 }
 
@@ -23,7 +25,7 @@ impl HeadBytes {
 
     fn fits(&self, heads: &Range<usize>, limit: u64) -> bool {
         heads.len() as u64 * self.query <= limit
-            && self.key_heads(heads).len() as u64 * self.key <= limit
+            && self.key_heads(heads).len() as u64 * self.key.max(self.key_mask) <= limit
     }
 
     /// Cuts `heads` query heads into the longest ranges that fit `limit`, all but the last of a multiple of `step`. None where not even
@@ -58,6 +60,7 @@ mod tests {
     const BYTES: HeadBytes = HeadBytes {
         query: 10,
         key: 20,
+        key_mask: 0,
         heads_per_key_head: 3,
     };
 
@@ -77,6 +80,17 @@ mod tests {
         assert_eq!(long.slices(12, 1, 40), Some(vec![0..6, 6..12]));
         assert_eq!(long.slices(12, 4, 40), Some(vec![0..4, 4..8, 8..12]));
         assert_eq!(BYTES.slices(0, 1, 1), Some(vec![]));
+    }
+
+    #[test]
+    fn masks_of_key_heads_count_once_for_a_group() {
+        let masked = HeadBytes {
+            key_mask: 30,
+            ..BYTES
+        };
+        let all = 0..6;
+        assert_eq!(masked.slices(6, 1, 60), Some(vec![all]));
+        assert_eq!(masked.slices(6, 1, 59), Some(vec![0..3, 3..6]));
     }
 
     #[test]

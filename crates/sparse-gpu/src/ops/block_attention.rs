@@ -75,7 +75,7 @@ pub struct BlockAttention {
     pub head_kinds: Option<Vec<HeadKind>>,
     /// Whether a block mask is given; without one all key blocks are visited.
     pub masked: bool,
-    /// Whose heads the mask has. Where query heads share it as they share keys ([`MaskHeads::Key`]), few queries read a key once for all of them.
+    /// Whether query heads share a mask. With [`MaskHeads::Key`] those of a group do, and the kernel for few queries loads each key once per group.
     pub mask_heads: MaskHeads,
     /// Storage types.
     pub types: AttentionTypes,
@@ -109,9 +109,9 @@ impl BlockAttention {
         }
     }
 
-    /// Shape of a mask of this problem, [`MaskHeads::mask_shape`].
+    /// Shape of a mask of this problem, [`AttentionShape::mask_shape_by`].
     pub fn mask_shape(&self) -> [usize; 4] {
-        self.mask_heads.mask_shape(&self.shape, self.block)
+        self.shape.mask_shape_by(self.block, self.mask_heads)
     }
 
     /// Tokens that each item of k and v has room for.
@@ -197,7 +197,7 @@ impl Problem for BlockAttention {
             }),
             tile,
             heads: division.heads,
-            mask_share: self.mask_share(),
+            mask_group: self.mask_group(),
             in_parts,
             q: storage(self.types.q),
             k: storage(self.types.k),

@@ -74,7 +74,7 @@ pub struct VarlenAttention {
     pub head_kinds: Option<Vec<HeadKind>>,
     /// Whether a block mask of [`VarlenAttention::mask_shape`] is given; without one all key blocks are visited.
     pub masked: bool,
-    /// Whose heads the mask has. Where query heads share it as they share keys ([`MaskHeads::Key`]), few queries read a key once for all of them.
+    /// Whether query heads share a mask. With [`MaskHeads::Key`] those of a group do, and the kernel for few queries loads each key once per group.
     pub mask_heads: MaskHeads,
     /// Storage types.
     pub types: AttentionTypes,
@@ -176,7 +176,7 @@ impl Problem for VarlenAttention {
             }),
             tile,
             heads: division.heads,
-            mask_share: longest.mask_share(),
+            mask_group: longest.mask_group(),
             in_parts,
             q: storage(self.types.q),
             k: storage(self.types.k),

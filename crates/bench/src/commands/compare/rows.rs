@@ -4,6 +4,7 @@ use sparse_core::attention::MaskHeads;
 use sparse_gpu::Tier;
 
 use crate::cli::{Operation, OperationList};
+use crate::compare::attention::BY_KEY_HEAD;
 use crate::compare::source::MatmulRow;
 use crate::presets::{AttentionCase, Case, LayerCase, LayerTask};
 use crate::tensors::Qkv;
@@ -54,7 +55,7 @@ impl Row {
             Self::Attention(case) | Self::RealAttention(case) => {
                 let rule = match (case.dense, case.top_k) {
                     (true, _) => "dense".into(),
-                    (false, Some(count)) => format!("top {count}{}", by(case.mask_heads)),
+                    (false, Some(count)) => format!("top {count}"),
                     (false, None) => format!("threshold {}", case.threshold),
                 };
                 let tokens = match (case.q_len, case.k_len) {
@@ -62,8 +63,11 @@ impl Row {
                     (queries, keys) => format!("{queries} of {keys} tokens"),
                 };
                 format!(
-                    "{} {tokens} x {} {} {rule}",
-                    case.operation, case.head_dim, case.dtype
+                    "{} {tokens} x {} {} {rule}{}",
+                    case.operation,
+                    case.head_dim,
+                    case.dtype,
+                    by(case.mask_heads)
                 )
             }
             Self::Layer(case) => {
@@ -85,7 +89,7 @@ impl Row {
 const fn by(heads: MaskHeads) -> &'static str {
     match heads {
         MaskHeads::Query => "",
-        MaskHeads::Key => " by key head",
+        MaskHeads::Key => BY_KEY_HEAD,
     }
 }
 

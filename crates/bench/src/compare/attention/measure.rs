@@ -30,7 +30,7 @@ pub(super) const CHECK: &str = "check against the CPU reference";
 pub enum Contest {
     /// Nothing: dense attention is all that is asked for.
     Dense,
-    /// Attention over a mask that is there, with a head for each of the queries or of the keys.
+    /// Attention over a mask that is there, one per query head or per key head.
     Attend(MaskHeads),
     /// Score, selection and attention, end to end.
     Whole,
@@ -369,7 +369,7 @@ mod tests {
             top_k: Some(2),
             ..XAttentionOptions::default()
         };
-        // Of ten blocks two are kept, by two heads that share their keys: not the same ones, for all we know.
+        // Of ten blocks two are kept, by two heads that share their keys: not the same ones, for all we know, where each has a mask.
         for (q_len, contest) in [
             (1, Contest::Dense),
             (4, Contest::Attend(MaskHeads::Query)),
@@ -409,6 +409,9 @@ mod tests {
             let read = work.bytes - of_queries;
             if contest == Contest::Dense {
                 assert_eq!(read, 160.0 * 2.0 * 16.0 * 4.0);
+            }
+            if shared {
+                assert_eq!(read, 32.0 * 2.0 * 16.0 * 4.0);
             }
             let copies = if q_len == 9 { 1.0 } else { 512.0 };
             assert_eq!(work.working_set, of_queries + copies * read, "{q_len}");

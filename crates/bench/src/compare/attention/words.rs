@@ -21,11 +21,14 @@ pub(super) fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRu
     }
 }
 
+/// What a pattern ends with where query heads share masks.
+pub const BY_KEY_HEAD: &str = " by key head";
+
 /// What is sparse.
 pub(super) fn pattern(contest: Contest, options: &XAttentionOptions) -> String {
     match contest {
         Contest::Dense => format!("dense {}", reach(options)),
-        Contest::Attend(MaskHeads::Key) => selection(options) + " by key head",
+        Contest::Attend(MaskHeads::Key) => selection(options) + BY_KEY_HEAD,
         _ => selection(options),
     }
 }
