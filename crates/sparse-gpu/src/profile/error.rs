@@ -50,11 +50,20 @@ pub enum ProfileError {
         /// Its value.
         value: f64,
     },
+    /// A target that no file can hold.
+    #[error("the target is {value:?}, for which JSON has no number; give a finite one")]
+    Target {
+        /// Its number.
+        value: f64,
+    },
     /// A measured number that no file can hold.
     #[error(
-        "the profile has a {field} of {value:?}, for which JSON has no number; calibrate again"
+        "the {field} of head {head} is {value:?}, for which JSON has no number; {}",
+        advice(field, *value)
     )]
     NotFinite {
+        /// The head.
+        head: usize,
         /// The field.
         field: &'static str,
         /// Its value.
@@ -65,6 +74,16 @@ pub enum ProfileError {
         "damaged profile: the softmax scale is null, in a profile it is a number; calibrate again"
     )]
     NoScale,
+    /// A softmax scale or a soft cap that is no factor.
+    #[error(
+        "damaged profile: {field} is {value:?}, it must be a finite number above 0; calibrate again"
+    )]
+    NotPositive {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+    },
     /// A chunk in exact mode.
     #[error(
         "damaged profile: it has chunk {chunk} in mode exact, which has no chunks; calibrate again"
@@ -82,7 +101,7 @@ pub enum ProfileError {
         field: &'static str,
     },
     /// Options that no attention has, whatever its lengths.
-    #[error("damaged profile: {reason}")]
+    #[error("damaged profile: {reason}; calibrate again")]
     Options {
         /// The rule broken.
         reason: XAttentionError,
@@ -98,9 +117,20 @@ pub enum ProfileError {
         given: Layer,
     },
     /// The layer fits, and its options do not go with the lengths of this problem.
-    #[error("the options of the profile do not go with this problem: {reason}")]
+    #[error(
+        "the options of the profile do not go with this problem: {reason}; for such lengths, calibrate on tensors that have them"
+    )]
     Shape {
         /// The rule broken.
         reason: XAttentionError,
     },
+}
+
+/// An error relative to nothing is infinite, however often it is measured.
+fn advice(field: &str, value: f64) -> &'static str {
+    if field == "relative_l2_error" && value.is_infinite() {
+        "make that head dense (or sparse, where it is streaming), or calibrate on other inputs: one of these gives it a dense output of 0"
+    } else {
+        "calibrate again, on another device if that does not help"
+    }
 }

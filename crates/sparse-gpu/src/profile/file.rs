@@ -1,16 +1,31 @@
 //! Profiles as JSON.
 
 use serde::Deserialize;
-use sparse_core::attention::HeadKind;
+use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionError;
 
-use super::{AttentionProfile, FORMAT, HeadThreshold, ProfileError, ScoreMode, VERSION};
+use super::{AttentionProfile, FORMAT, HeadThreshold, Layer, ProfileError, ScoreMode, VERSION};
+
+/// The longest usual chunk, which so many keys have. All others divide it: a block that does not goes with no length.
+const LONGEST_USUAL_CHUNK: usize = 1 << 14;
 
 /// What is read first, so that another version is refused as such and not for its fields.
 #[derive(Deserialize)]
 struct Header {
     format: String,
     version: u64,
+}
+
+/// Whether this program reads what has this format and version.
+fn check_header(format: &str, version: u64) -> Result<(), ProfileError> {
+    if format != FORMAT {
+        let found = format.to_owned();
+        return Err(ProfileError::Format { found });
+    }
+    if version != u64::from(VERSION) {
+        return Err(ProfileError::Version { found: version });
+    }
+    Ok(())
 }
 
 /// The reason alone: an error of the serialiser cannot be compared.
@@ -27,16 +42,7 @@ impl AttentionProfile {
     /// [`ProfileError`], the first rule broken.
     pub fn from_json(text: &str) -> Result<Self, ProfileError> {
         let header: Header = serde_json::from_str(text).map_err(json)?;
-        if header.format != FORMAT {
-            return Err(ProfileError::Format {
-                found: header.format,
-            });
-        }
-        if header.version != u64::from(VERSION) {
-            return Err(ProfileError::Version {
-                found: header.version,
-            });
-        }
+        check_header(&header.format, header.version)?;
         let profile: Self = serde_json::from_str(text).map_err(json)?;
         profile.check()?;
         Ok(profile)
@@ -57,12 +63,17 @@ impl AttentionProfile {
     /// # Errors
     /// [`ProfileError`], the first rule broken.
     pub fn check(&self) -> Result<(), ProfileError> {
+        // Profiles within other files are read field by field.
+        check_header(&self.format, self.version.into())?;
         let (heads, thresholds) = (self.layer.heads, self.heads.len());
         if heads != thresholds {
             return Err(ProfileError::Heads { heads, thresholds });
         }
         self.check_settings()?;
-        finite("target", self.target.number())?;
+        let value = self.target.number();
+        if !value.is_finite() {
+            return Err(ProfileError::Target { value });
+        }
         self.heads
             .iter()
             .enumerate()
@@ -75,8 +86,12 @@ impl AttentionProfile {
     /// What a file can say and no option means.
     fn check_settings(&self) -> Result<(), ProfileError> {
         let settings = &self.settings;
-        if settings.scale.is_none() {
-            return Err(ProfileError::NoScale);
+        let scale = settings.scale.ok_or(ProfileError::NoScale)?;
+        let factors = [("scale", Some(scale)), ("soft_cap", settings.soft_cap)];
+        for (field, value) in factors {
+            if let Some(value) = value.filter(|value| !(value.is_finite() && *value > 0.0)) {
+                return Err(ProfileError::NotPositive { field, value });
+            }
         }
         if let (ScoreMode::Exact, Some(chunk)) = (settings.mode, settings.chunk) {
             return Err(ProfileError::Chunk { chunk });
@@ -87,12 +102,18 @@ impl AttentionProfile {
         }
     }
 
-    /// The rules of options that do not depend on lengths.
+    /// Whether there are lengths that the options go with.
     fn check_options(&self) -> Result<(), XAttentionError> {
-        let options = self.settings.options(self.threshold());
-        options.validate()?;
-        if let Some(kinds) = &options.head_kinds {
-            HeadKind::check_all(kinds, self.layer.heads, options.any_sparse())?;
+        let Layer {
+            heads,
+            kv_heads,
+            head_dim,
+        } = self.layer;
+        let shape = AttentionShape::try_new(1, heads, kv_heads, 1, LONGEST_USUAL_CHUNK, head_dim)?;
+        let options = self.settings.without_patterns(self.threshold());
+        options.layout(shape)?;
+        if self.settings.has_patterns() && !options.any_sparse() {
+            return Err(XAttentionError::ForcedWithoutSparse);
         }
         Ok(())
     }
@@ -107,22 +128,22 @@ impl HeadThreshold {
         if let Some((field, value)) = shares.into_iter().find(|share| !is_share(share)) {
             return Err(ProfileError::Share { head, field, value });
         }
-        finite("relative_l2_error", self.relative_l2_error)?;
-        finite("kept_mass", self.kept_mass)
+        // JSON has neither NaN nor infinities: what was written of them would not be read again.
+        let measured = [
+            ("relative_l2_error", self.relative_l2_error),
+            ("kept_mass", self.kept_mass),
+        ];
+        match measured.into_iter().find(|(_, value)| !value.is_finite()) {
+            Some((field, value)) => Err(ProfileError::NotFinite { head, field, value }),
+            None => Ok(()),
+        }
     }
-}
-
-/// JSON has neither NaN nor infinities: what was written of them would not be read again.
-fn finite(field: &'static str, value: f64) -> Result<(), ProfileError> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(ProfileError::NotFinite { field, value })
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use sparse_core::xattention::ReferenceOptions;
 
     use super::super::fixture::profile;
     use super::*;
@@ -174,11 +195,51 @@ mod tests {
             ),
             (
                 refusal(|p| p["options"]["scale"] = json!(-1.0)),
-                ["damaged profile", "softmax scale -1"],
+                ["damaged profile: scale is -1", "above 0; calibrate again"],
+            ),
+            (
+                refusal(|p| p["options"]["soft_cap"] = json!(0.0)),
+                ["damaged profile: soft_cap is 0", "above 0; calibrate again"],
             ),
             (
                 refusal(|p| p["options"]["stride"] = json!(5)),
-                ["damaged profile", "stride 5 does not divide block 32"],
+                ["stride 5 does not divide block 32", "; calibrate again"],
+            ),
+            (
+                refusal(|p| {
+                    p["options"]["mode"] = json!("reference");
+                    p["options"]["block"] = json!(48);
+                }),
+                [
+                    "damaged profile: block 48 does not divide",
+                    "a power of two",
+                ],
+            ),
+            (
+                refusal(|p| {
+                    p["options"]["head_kinds"] = json!(["dense", "dense"]);
+                    p["options"]["sink_tokens"] = json!(20);
+                }),
+                ["damaged profile: blocks are forced", "no head is Sparse"],
+            ),
+            (
+                refusal(|p| p["layer"]["kv_heads"] = json!(0)),
+                ["2 query heads cannot share 0", "; calibrate again"],
+            ),
+            (
+                refusal(|p| p["layer"]["kv_heads"] = json!(3)),
+                ["2 query heads cannot share 3", "; calibrate again"],
+            ),
+            (
+                refusal(|p| p["layer"]["head_dim"] = json!(0)),
+                ["the head dimension is 0", "; calibrate again"],
+            ),
+            (
+                refusal(|p| {
+                    p["layer"]["heads"] = json!(0);
+                    p["heads"] = json!([]);
+                }),
+                ["0 query heads cannot share 1", "; calibrate again"],
             ),
             (
                 refusal(|p| p["options"]["chunk"] = json!(64)),
@@ -238,6 +299,45 @@ mod tests {
     }
 
     #[test]
+    fn blocks_that_go_with_some_lengths_are_taken() {
+        let usual = |bits: u32| ReferenceOptions::usual_chunk(1 << bits);
+        assert_eq!((0..27).map(usual).max(), Some(LONGEST_USUAL_CHUNK));
+        // Most usual chunks are shorter than this block, one is as long.
+        let mut profile = profile();
+        profile.settings.mode = ScoreMode::Reference;
+        profile.settings.block = 16384;
+        profile.check().unwrap();
+        let shape = |k_len| AttentionShape::try_new(1, 2, 1, 1, k_len, 16).unwrap();
+        assert!(profile.options(shape(16384)).is_ok());
+        assert!(profile.options(shape(4096)).is_err());
+    }
+
+    #[test]
+    fn a_profile_within_another_file_is_checked_before_it_is_used() {
+        let refusal = |change: fn(&mut Value)| {
+            let mut value = serde_json::to_value(profile()).unwrap();
+            change(&mut value);
+            let profile: AttentionProfile = serde_json::from_value(value).unwrap();
+            let error = profile.check().unwrap_err();
+            assert_eq!(profile.to_json(), Err(error.clone()));
+            let shape = AttentionShape::try_new(1, 2, 1, 64, 64, 16).unwrap();
+            assert_eq!(profile.options(shape), Err(error.clone()));
+            error.to_string()
+        };
+        for (message, part) in [
+            (refusal(|p| p["format"] = json!("other")), "\"other\""),
+            (refusal(|p| p["version"] = json!(2)), "version 2"),
+            (
+                refusal(|p| p["options"]["scale"] = Value::Null),
+                "scale is null",
+            ),
+            (refusal(|p| p["options"]["chunk"] = json!(64)), "chunk 64"),
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
     fn no_part_of_a_file_is_a_profile() {
         let text = profile().to_json().unwrap();
         for end in (0..text.trim_end().len()).step_by(7) {
@@ -256,11 +356,11 @@ mod tests {
         for (message, part) in [
             (
                 refusal(|p| p.heads[1].relative_l2_error = f64::INFINITY),
-                "relative_l2_error of inf",
+                "the relative_l2_error of head 1 is inf, for which JSON has no number; make that head dense",
             ),
             (
                 refusal(|p| p.heads[0].kept_mass = f64::NAN),
-                "kept_mass of NaN",
+                "the kept_mass of head 0 is NaN, for which JSON has no number; calibrate again",
             ),
             (
                 refusal(|p| p.heads[0].density = f64::NAN),
@@ -268,12 +368,12 @@ mod tests {
             ),
             (
                 refusal(|p| p.target = super::super::Target::KeptMass(f64::NAN)),
-                "target of NaN",
+                "the target is NaN",
             ),
             (refusal(|p| p.settings.scale = None), "scale is null"),
             (
                 refusal(|p| p.settings.soft_cap = Some(f64::INFINITY)),
-                "soft cap",
+                "soft_cap is inf",
             ),
         ] {
             assert!(message.contains(part), "{message}");

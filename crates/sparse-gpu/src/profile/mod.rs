@@ -214,8 +214,11 @@ impl AttentionProfile {
     /// The options for a problem of `shape`: those that the thresholds were found with, the thresholds, and the blocks that are always selected.
     ///
     /// # Errors
-    /// [`ProfileError::Layer`] for another layer, [`ProfileError::Shape`] where the options do not go with the lengths.
+    /// Those of [`AttentionProfile::check`], [`ProfileError::Layer`] for another layer, [`ProfileError::Shape`] where the options do not go
+    /// with the lengths.
     pub fn options(&self, shape: AttentionShape) -> Result<XAttentionOptions, ProfileError> {
+        // Its fields may have been set or read without a check, and some damage would run as something else.
+        self.check()?;
         self.check_layer(shape)?;
         self.options_of_layer(shape)
             .map_err(|reason| ProfileError::Shape { reason })
@@ -227,7 +230,7 @@ impl AttentionProfile {
     ) -> Result<XAttentionOptions, XAttentionError> {
         let options = XAttentionOptions {
             forced: self.settings.forced(shape)?,
-            ..self.settings.options(self.threshold())
+            ..self.settings.without_patterns(self.threshold())
         };
         options.layout(shape)?;
         Ok(options)

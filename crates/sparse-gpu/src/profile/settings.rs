@@ -71,7 +71,7 @@ pub struct Settings {
 
 impl Settings {
     /// As options of XAttention, without [`Settings::forced`], and not yet validated.
-    pub fn options(&self, threshold: Threshold) -> XAttentionOptions {
+    pub fn without_patterns(&self, threshold: Threshold) -> XAttentionOptions {
         XAttentionOptions {
             block: self.block,
             stride: self.stride,
@@ -102,6 +102,11 @@ impl Settings {
         ]
         .into_iter()
         .find_map(|(field, number)| (number == Some(0)).then_some(field))
+    }
+
+    /// Whether there are blocks that are always selected.
+    pub(super) fn has_patterns(&self) -> bool {
+        self.sink_tokens.is_some() || self.window_tokens.is_some() || self.dilated.is_some()
     }
 
     /// The blocks that sinks, window and dilated pattern select of a problem of `shape`; nothing where there is no such pattern.

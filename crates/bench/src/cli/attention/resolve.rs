@@ -120,7 +120,7 @@ impl AttentionArgs {
         };
         let options = XAttentionOptions {
             top_k: self.top_k,
-            ..self.settings(profile)?.options(threshold)
+            ..self.settings(profile)?.without_patterns(threshold)
         };
         options.validate()?;
         Ok(options)
