@@ -171,6 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn no_other_target_is_advised_where_the_device_gave_no_number() {
+        let mut unwritten = |thresholds: &[f64]| {
+            let mut reached = measure(thresholds);
+            reached[1].kept_mass = f64::NAN;
+            Ok(reached)
+        };
+        let target = Target::KeptMass(0.5);
+        let error = bisect(&[true; 4], target, &mut unwritten, &mut |_, _| ()).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.ends_with("it has NaN; this device did not write all of its output"),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn a_device_that_does_not_repeat_itself_is_found() {
         let mut runs = 0;
         let mut forgetful = |thresholds: &[f64]| {

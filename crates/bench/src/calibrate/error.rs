@@ -11,7 +11,7 @@ pub enum CalibrateError {
     /// Even the highest threshold misses the target.
     #[error(
         "head {head} cannot reach {}: at threshold 1 it has {reached:e}; {}",
-        target, advice(*target)
+        target, advice(*target, *reached)
     )]
     OutOfReach {
         /// The query head.
@@ -75,8 +75,9 @@ pub enum CalibrateError {
     },
 }
 
-fn advice(target: Target) -> &'static str {
+fn advice(target: Target, reached: f64) -> &'static str {
     match target {
+        _ if reached.is_nan() => "this device did not write all of its output",
         Target::RelativeL2Error(_) => "ask for a larger --target-error",
         Target::KeptMass(_) => "ask for a smaller --target-mass",
     }

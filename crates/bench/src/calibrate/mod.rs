@@ -29,12 +29,14 @@ impl HeadReach {
         kept_mass: f64::INFINITY,
     };
 
-    /// The worse of both in every number.
+    /// The worse of both in every number. NaN is the worst: it is of an output that the device did not write.
     pub fn worse(self, other: Self) -> Self {
+        let larger = |a: f64, b: f64| if a.is_nan() || a > b { a } else { b };
+        let smaller = |a: f64, b: f64| if a.is_nan() || a < b { a } else { b };
         Self {
-            density: self.density.max(other.density),
-            relative_l2_error: self.relative_l2_error.max(other.relative_l2_error),
-            kept_mass: self.kept_mass.min(other.kept_mass),
+            density: larger(self.density, other.density),
+            relative_l2_error: larger(self.relative_l2_error, other.relative_l2_error),
+            kept_mass: smaller(self.kept_mass, other.kept_mass),
         }
     }
 
@@ -52,5 +54,35 @@ impl HeadReach {
             Target::RelativeL2Error(_) => self.relative_l2_error,
             Target::KeptMass(_) => self.kept_mass,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_the_device_did_not_write_is_the_worst_and_meets_nothing() {
+        let reach = |number| HeadReach {
+            density: number,
+            relative_l2_error: number,
+            kept_mass: number,
+        };
+        let [good, none] = [0.5, f64::NAN].map(reach);
+        for worst in [
+            good.worse(none),
+            none.worse(good),
+            HeadReach::BEST.worse(none),
+        ] {
+            assert!(worst.density.is_nan(), "{worst:?}");
+            assert!(!worst.meets(Target::RelativeL2Error(1.0)), "{worst:?}");
+            assert!(!worst.meets(Target::KeptMass(0.0)), "{worst:?}");
+        }
+        let worst = good.worse(reach(0.75));
+        assert_eq!(
+            (worst.density, worst.relative_l2_error, worst.kept_mass),
+            (0.75, 0.75, 0.5)
+        );
+        assert_eq!(worst, reach(0.75).worse(good));
     }
 }
