@@ -103,24 +103,17 @@ impl AttentionArgs {
         Ok(own.clone())
     }
 
-    /// The options of the scores, the selection and the attention, without the blocks of [`Settings::forced`].
+    /// The options of the scores, the selection and the attention where no profile gives them, without the blocks of [`Settings::forced`].
+    /// `settings`: [`AttentionArgs::settings`] without a profile.
     ///
     /// # Errors
-    /// One variant per rule between options.
-    pub fn options(
-        &self,
-        profile: Option<&AttentionProfile>,
-    ) -> Result<XAttentionOptions, AttentionArgsError> {
-        let threshold = match profile {
-            Some(profile) => profile.threshold(),
-            None => {
-                let usual = XAttentionOptions::default().threshold;
-                self.threshold.map_or(usual, Threshold::Uniform)
-            }
-        };
+    /// [`AttentionArgsError::Options`], the first rule of `XAttention` broken.
+    pub fn options(&self, settings: &Settings) -> Result<XAttentionOptions, AttentionArgsError> {
+        let usual = XAttentionOptions::default().threshold;
+        let threshold = self.threshold.map_or(usual, Threshold::Uniform);
         let options = XAttentionOptions {
             top_k: self.top_k,
-            ..self.settings(profile)?.without_patterns(threshold)
+            ..settings.without_patterns(threshold)
         };
         options.validate()?;
         Ok(options)

@@ -1,7 +1,7 @@
 //! Tests of the rules between options.
 
 use clap::Parser;
-use sparse_core::xattention::{Mode, Threshold};
+use sparse_core::xattention::{Mode, XAttentionOptions};
 use sparse_gpu::profile::Target;
 
 use super::*;
@@ -19,18 +19,21 @@ fn attention(options: &str) -> AttentionArgs {
     }
 }
 
+fn resolved(options: &str) -> Result<XAttentionOptions, AttentionArgsError> {
+    let args = attention(options);
+    args.options(&args.settings(None)?)
+}
+
 #[test]
 fn attention_is_causal_unless_full() {
-    let causal = |options| attention(options).options(None).unwrap().causal;
+    let causal = |options| resolved(options).unwrap().causal;
     assert!(causal("") && causal("--causal") && !causal("--full"));
 }
 
 #[test]
 fn rules_between_options_name_the_numbers() {
-    let refusal = |options: &str| attention(options).options(None).unwrap_err().to_string();
-    let reference = attention("--mode reference --chunk 4096 --stride 16")
-        .options(None)
-        .unwrap();
+    let refusal = |options: &str| resolved(options).unwrap_err().to_string();
+    let reference = resolved("--mode reference --chunk 4096 --stride 16").unwrap();
     assert!(matches!(reference.mode, Mode::Reference(o) if o.chunk == Some(4096)));
     assert!(refusal("--chunk 2048").contains("no meaning in --mode exact"));
     assert!(refusal("--stride 7").contains("7") && refusal("--stride 7").contains("128"));
@@ -41,14 +44,10 @@ fn rules_between_options_name_the_numbers() {
 #[test]
 fn a_profile_gives_what_the_options_leave_open_and_nothing_may_contradict_it() {
     let profile = profile();
-    let options = |line: &str| attention(line).options(Some(&profile));
-    let all = options("").unwrap();
-    assert_eq!((all.block, all.stride, all.causal), (32, 4, false));
-    assert_eq!(all.threshold, Threshold::PerHead(vec![0.5, 0.75]));
-    assert_eq!(
-        options("--block 32 --stride 4 --full --scale 0.25").unwrap(),
-        all
-    );
+    let settings = |line: &str| attention(line).settings(Some(&profile));
+    for line in ["", "--block 32 --stride 4 --full --scale 0.25"] {
+        assert_eq!(settings(line).as_ref(), Ok(&profile.settings), "{line}");
+    }
     for (line, parts) in [
         ("--block 64", ["--block is 64", "found with 32"]),
         ("--stride 8", ["--stride is 8", "found with 4"]),
@@ -68,7 +67,7 @@ fn a_profile_gives_what_the_options_leave_open_and_nothing_may_contradict_it() {
             ["--head-kinds is dense,sparse", "found with all sparse"],
         ),
     ] {
-        let message = options(line).unwrap_err().to_string();
+        let message = settings(line).unwrap_err().to_string();
         assert!(
             parts.iter().all(|part| message.contains(part)),
             "{line}: {message}"

@@ -23,7 +23,8 @@ use crate::report::utc_date_time;
 use crate::tensors::{Qkv, write_file};
 
 pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCode> {
-    let (options, settings) = (args.options(None)?, args.settings(None)?);
+    let settings = args.settings(None)?;
+    let options = args.options(&settings)?;
     let paths: Vec<&Path> = args.qkv.iter().map(PathBuf::as_path).collect();
     let mut inputs: Vec<Option<&Path>> = paths.iter().copied().map(Some).collect();
     inputs.extend([args.head_kinds_file(), args.tiles.tiles.as_deref()]);

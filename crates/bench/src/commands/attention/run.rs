@@ -58,15 +58,23 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let path = args.only_qkv()?;
     check_files(args, path)?;
     let profile = args.profile.as_deref().map(profile::read).transpose()?;
-    let mut options = args.options(profile.as_ref())?;
     let settings = args.settings(profile.as_ref())?;
-    let qkv = Qkv::read(path)?;
-    match &profile {
-        // What a program gets that loads the profile.
-        Some(profile) => options = profile.options(qkv.shape)?,
-        None => options.forced = settings.forced(qkv.shape)?,
-    }
-    options.layout(qkv.shape)?;
+    let (qkv, options) = match &profile {
+        Some(profile) => {
+            let qkv = Qkv::read(path)?;
+            // What a program gets that loads the profile.
+            let options = profile.options(qkv.shape)?;
+            (qkv, options)
+        }
+        None => {
+            // Before the tensors, which may be large.
+            let mut options = args.options(&settings)?;
+            let qkv = Qkv::read(path)?;
+            options.forced = settings.forced(qkv.shape)?;
+            options.layout(qkv.shape)?;
+            (qkv, options)
+        }
+    };
     let mut bench = Bench::new(
         open_with_tiles(args.adapter.as_deref(), &args.tiles, false)?,
         TIME,
