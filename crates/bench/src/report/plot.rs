@@ -61,9 +61,9 @@ const LEAST_DENSITIES: usize = 3;
 /// A plot for each shape (and sharing of masks) of an operation that was measured at several densities, and one for the other rows of the operation, in the order
 /// of the records.
 pub(super) fn plots(records: &[Record]) -> Vec<Plot> {
-    let mut groups: Vec<(&'static str, Option<(&Shape, bool)>, Vec<&Record>)> = Vec::new();
+    let mut groups: Vec<(&'static str, Option<Line<'_>>, Vec<&Record>)> = Vec::new();
     for record in records.iter().filter(|record| is_plotted(record)) {
-        let shape = has_line(records, record).then_some(line_of(record));
+        let shape = has_line(records, record).then_some(Line::of(record));
         let group = groups
             .iter_mut()
             .find(|(op, of, _)| (*op, *of) == (record.op, shape));
@@ -79,15 +79,31 @@ pub(super) fn plots(records: &[Record]) -> Vec<Plot> {
 }
 
 /// Which rows of an operation one line joins: those of a shape, and of them those whose query heads share masks apart.
-fn line_of(record: &Record) -> (&Shape, bool) {
-    (&record.shape, record.pattern.ends_with(BY_KEY_HEAD))
+#[derive(Clone, Copy, PartialEq)]
+struct Line<'a> {
+    shape: &'a Shape,
+    shares_masks: bool,
+}
+
+impl<'a> Line<'a> {
+    fn of(record: &'a Record) -> Self {
+        Self {
+            shape: &record.shape,
+            shares_masks: record.pattern.ends_with(BY_KEY_HEAD),
+        }
+    }
+
+    fn words(self) -> String {
+        let shared = if self.shares_masks { BY_KEY_HEAD } else { "" };
+        format!("{}{shared}", self.shape)
+    }
 }
 
 /// Whether the shape of `record` was measured at several densities.
 fn has_line(records: &[Record], record: &Record) -> bool {
     let mut densities: Vec<f64> = records
         .iter()
-        .filter(|r| is_plotted(r) && (r.op, line_of(r)) == (record.op, line_of(record)))
+        .filter(|r| is_plotted(r) && (r.op, Line::of(r)) == (record.op, Line::of(record)))
         .map(|r| r.density)
         .collect();
     densities.sort_by(f64::total_cmp);
@@ -129,7 +145,7 @@ fn kept_words(op: &str) -> &'static str {
     }
 }
 
-fn plot(op: &'static str, line: Option<(&Shape, bool)>, rows: &[&Record]) -> Plot {
+fn plot(op: &'static str, line: Option<Line<'_>>, rows: &[&Record]) -> Plot {
     let least = |values: &dyn Fn(&Record) -> f64, start: f64| {
         rows.iter().map(|r| values(r)).fold(start, f64::min)
     };
@@ -160,11 +176,7 @@ fn plot(op: &'static str, line: Option<(&Shape, bool)>, rows: &[&Record]) -> Plo
     }
     Plot {
         op,
-        shape: match line {
-            None => "several shapes".into(),
-            Some((shape, false)) => shape.to_string(),
-            Some((shape, true)) => format!("{shape}{BY_KEY_HEAD}"),
-        },
+        shape: line.map_or_else(|| "several shapes".into(), Line::words),
         x_label: kept_words(op),
         width: WIDTH,
         height: HEIGHT,
