@@ -61,7 +61,10 @@ fn row<T: Element>(
     bench.run_once(&mut |pass| run.record(pass))?;
     let mask = match case.mask_heads {
         MaskHeads::Query => bench.gpu.read_mask_blocking(run.mask())?,
-        MaskHeads::Key => run.share_masks(&bench.gpu, &options)?,
+        MaskHeads::Key => {
+            let scores = run.read_scores(&bench.gpu)?;
+            run.share_masks(&bench.gpu, &options, &scores)?
+        }
     };
     let kept = Attended::of(shape, &mask, case.block, case.causal);
     let kv = qkv.copies(&bench.gpu, &inputs, kv_copies::<T>(shape, kept))?;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::block_attention::{check_mask_group, mask_group_words};
 use crate::block_walk::BlockWalk;
 use crate::config_error::{ConfigError, require};
 use crate::kernel::{Kernel, PLAIN_LANES};
@@ -59,10 +60,7 @@ impl Kernel for RowWeightsKernel {
     fn name(&self) -> String {
         let causal = if self.causal { "causal" } else { "full" };
         let walk = self.walk.name();
-        let shared = match self.mask_group {
-            1 => String::new(),
-            heads => format!("_mask-of-{heads}"),
-        };
+        let shared = mask_group_words(self.mask_group);
         let block = self.block;
         format!("attention_row_weights_{walk}_{causal}{shared}_block-{block}")
     }
@@ -71,8 +69,6 @@ impl Kernel for RowWeightsKernel {
         let block = self.block > 0 && self.block.is_multiple_of(16);
         let name = || self.name();
         require(block, &name, "block", self.block, "a multiple of 16")?;
-        let share = self.mask_group;
-        let what = "query heads of a head of the mask";
-        require(share > 0, &name, what, share, "1 or more")
+        check_mask_group(self.mask_group, &name)
     }
 }

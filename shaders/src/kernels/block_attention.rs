@@ -42,6 +42,20 @@ pub struct TokenHeads {
     pub kv: usize,
 }
 
+/// What names of kernels say of query heads that follow one head of the mask.
+pub(super) fn mask_group_words(heads: usize) -> String {
+    match heads {
+        1 => String::new(),
+        heads => format!("_mask-of-{heads}"),
+    }
+}
+
+/// Whether so many query heads can follow one head of the mask.
+pub(super) fn check_mask_group(heads: usize, name: &dyn Fn() -> String) -> Result<(), ConfigError> {
+    let what = "query heads of a head of the mask";
+    require(heads > 0, name, what, heads, "1 or more")
+}
+
 /// One attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttentionKernel {
@@ -259,10 +273,7 @@ impl Kernel for AttentionKernel {
             1 => String::new(),
             heads => format!("_heads-{heads}"),
         };
-        let shared = match self.mask_group {
-            1 => String::new(),
-            heads => format!("_mask-of-{heads}"),
-        };
+        let shared = mask_group_words(self.mask_group);
         let parts = if self.in_parts { "_in-parts" } else { "" };
         format!(
             "block_attention_{}_{}{}{order}{heads}{together}{shared}{parts}_block-{}_dim-{}_{}_q-{}_k-{}_v-{}_out-{}",
@@ -298,13 +309,7 @@ impl Kernel for AttentionKernel {
             let possible = "1: packed items are token-major";
             require(packed == 1, &name, "token-major", packed, possible)?;
         }
-        require(
-            self.mask_group > 0,
-            &name,
-            "query heads of a head of the mask",
-            self.mask_group,
-            "1 or more",
-        )?;
+        check_mask_group(self.mask_group, &name)?;
         self.check_few(&name)?;
         let pairs = self.out == Storage::F32 || self.head_dim.is_multiple_of(2);
         require(

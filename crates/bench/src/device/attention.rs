@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use sparse_core::attention::{AttentionOptions, AttentionShape, MaskHeads};
+use sparse_core::attention::{
+    AttentionOptions, AttentionShape, HeadKind, MaskHeads, mask_of_kinds,
+};
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::{BlockScores, XAttentionOptions, xattention_select};
 use sparse_core::{BlockMask, DType, Element, Tensor};
@@ -268,18 +270,19 @@ impl XAttentionRun {
         self.attend.record(pass)
     }
 
-    /// Makes attention follow one mask for the query heads that share keys, selected on the host from the sums of the scores that are there. The other two
+    /// Makes attention follow one mask for the query heads that share keys, selected on the host from the sums of `scores`, which the first step left. The other two
     /// steps stay as they are. Returns the mask of every query head.
     ///
     /// # Errors
-    /// Where the device fails, planning does, the scores are no masses, or the options name something for each query head.
+    /// Where planning fails or the mask does not fit, the scores are no masses, or the options name something for each query head.
     pub fn share_masks(
         &mut self,
         gpu: &Gpu,
         options: &XAttentionOptions,
+        scores: &Tensor<f32>,
     ) -> anyhow::Result<BlockMask> {
         let shape = self.attend.qkv.shape;
-        let mask = shared_mask(shape, options, &self.read_scores(gpu)?)?;
+        let mask = shared_mask(shape, options, scores)?;
         let attention = AttentionOptions {
             mask_heads: MaskHeads::Key,
             ..options.attention()
@@ -288,15 +291,8 @@ impl XAttentionRun {
         let on_gpu = gpu.upload_mask(&mask)?;
         self.attend = AttendRun::plan(gpu, &self.attend.qkv, &attention, Some(on_gpu))?;
         self.attend.take_turns(&kv);
-        let [batch, heads, q_blocks, k_blocks] = shape.mask_shape(options.block);
-        let of_query_head = |item, head, i, j| mask.get(item, shape.kv_head(head), i, j);
-        Ok(BlockMask::from_fn(
-            batch,
-            heads,
-            q_blocks,
-            k_blocks,
-            of_query_head,
-        )?)
+        let all_sparse = vec![HeadKind::Sparse; shape.q_heads()];
+        Ok(mask_of_kinds(&shape, &all_sparse, Some(&mask), &attention)?)
     }
 
     /// Makes the second step select by other options, such as other thresholds.

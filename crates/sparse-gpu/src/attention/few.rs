@@ -112,24 +112,25 @@ const fn most_rows(class: AdapterClass, head_dim: usize) -> usize {
 /// Query heads of one group that visit the same key blocks: a workgroup reads a key once for all of these. Not where a caller gives the tile
 /// many queries: a workgroup would have the last of one head and the first of the next, which see other keys.
 fn heads_together(problem: &BlockAttention) -> usize {
-    let (q_heads, kv_heads) = (problem.shape.q_heads(), problem.shape.kv_heads());
-    let alike = visits_all(problem) || shares_mask(problem);
+    let alike = match walk(problem) {
+        BlockWalk::All => true,
+        BlockWalk::Mask => problem.mask_heads == MaskHeads::Key,
+        BlockWalk::Streaming | BlockWalk::Mixed => false,
+    };
     if alike && problem.shape.q_len() <= MOST_QUERIES {
-        q_heads / kv_heads
+        problem.shape.q_heads() / problem.shape.kv_heads()
     } else {
         1
     }
 }
 
-/// Whether the query heads of a group follow one mask.
-fn shares_mask(problem: &BlockAttention) -> bool {
-    problem.mask_heads == MaskHeads::Key
-        && kinds::walk(problem.head_kinds.as_deref(), problem.masked) == BlockWalk::Mask
+fn walk(problem: &BlockAttention) -> BlockWalk {
+    kinds::walk(problem.head_kinds.as_deref(), problem.masked)
 }
 
 /// Whether every head visits all blocks, which then need not be those of a mask.
 fn visits_all(problem: &BlockAttention) -> bool {
-    kinds::walk(problem.head_kinds.as_deref(), problem.masked) == BlockWalk::All
+    walk(problem) == BlockWalk::All
 }
 
 /// Keys that a workgroup goes over at least: those of few queries are divided down to a block where loops have to be short.

@@ -1,10 +1,9 @@
 //! What is measured: the rows of a preset, and those of real tensors.
 
-use sparse_core::attention::MaskHeads;
 use sparse_gpu::Tier;
 
 use crate::cli::{Operation, OperationList};
-use crate::compare::attention::BY_KEY_HEAD;
+use crate::compare::attention::by;
 use crate::compare::source::MatmulRow;
 use crate::presets::{AttentionCase, Case, LayerCase, LayerTask};
 use crate::tensors::Qkv;
@@ -82,14 +81,6 @@ impl Row {
 
     pub(super) fn of_real_weights(&self) -> bool {
         matches!(self, Self::Matmul(row) if row.tensor.is_some())
-    }
-}
-
-/// Told where it is not what is usual.
-const fn by(heads: MaskHeads) -> &'static str {
-    match heads {
-        MaskHeads::Query => "",
-        MaskHeads::Key => BY_KEY_HEAD,
     }
 }
 

@@ -170,7 +170,7 @@ fn measure_uploaded<T: Element>(
         let wrong = check::wrong_mask_rows(all_scores.data(), &selected, &layout)?;
         checks.wrong_mask_rows = Some(wrong);
         if contest == Contest::Attend(MaskHeads::Key) {
-            selected = sparse.share_masks(gpu, options)?;
+            selected = sparse.share_masks(gpu, options, &all_scores)?;
             poison_results(bench, [sparse.attend()]);
             bench.run_once(&mut |pass| sparse.record_attend(pass))?;
         }

@@ -18,4 +18,4 @@ pub use quality::Quality;
 pub(crate) use quality::reachable;
 pub use source::{PLANTED_DENSITY, of_length, planted, planted_at};
 pub use steps::{StepShares, step_rows};
-pub use words::BY_KEY_HEAD;
+pub use words::{BY_KEY_HEAD, by};

@@ -24,11 +24,19 @@ pub(super) fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRu
 /// What a pattern ends with where query heads share masks.
 pub const BY_KEY_HEAD: &str = " by key head";
 
+/// Whose masks they are, told where it is not what is usual.
+pub const fn by(heads: MaskHeads) -> &'static str {
+    match heads {
+        MaskHeads::Query => "",
+        MaskHeads::Key => BY_KEY_HEAD,
+    }
+}
+
 /// What is sparse.
 pub(super) fn pattern(contest: Contest, options: &XAttentionOptions) -> String {
     match contest {
         Contest::Dense => format!("dense {}", reach(options)),
-        Contest::Attend(MaskHeads::Key) => selection(options) + BY_KEY_HEAD,
+        Contest::Attend(heads) => selection(options) + by(heads),
         _ => selection(options),
     }
 }
