@@ -192,3 +192,26 @@ fn wrong_operands_of_all_steps_before_anything_is_recorded() {
         "xattention: block is 20; possible are multiples of 16: 16, 32, 64, 128, .. 2^30"
     );
 }
+
+#[test]
+fn values_that_the_plan_itself_would_overwrite() {
+    let gpu = gpu();
+    // As many scores as values.
+    let shape = AttentionShape::try_new(1, 16, 1, 16, 32, 1).unwrap();
+    let (_, options) = small_problem();
+    let plan = gpu.plan_blocking(&XAttention::new(shape, options)).unwrap();
+    let q = poisoned::<f32>(gpu, &shape.q_shape());
+    let k = poisoned::<f32>(gpu, &shape.kv_shape());
+    let scores = plan.scores().unwrap().reshaped(&shape.kv_shape()).unwrap();
+    let mut out = plan.new_out().unwrap();
+    let mut lse = plan.new_lse().unwrap();
+    for (k, v, name) in [(&k, &scores, "v"), (&scores, &k, "k")] {
+        let message = refusal(|pass| plan.record(pass, &q, k, v, &mut out, &mut lse));
+        assert!(
+            message.starts_with(&format!(
+                "xattention: the plan's scores shares its buffer with {name}"
+            )),
+            "{message}"
+        );
+    }
+}

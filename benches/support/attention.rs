@@ -59,13 +59,9 @@ fn row<T: Element>(
     let mut run = XAttentionRun::plan(&bench.gpu, &qkv, &options)?;
     // Every step finds what the steps before it give.
     bench.run_once(&mut |pass| run.record(pass))?;
-    let mask = match case.mask_heads {
-        MaskHeads::Query => bench.gpu.read_mask_blocking(run.mask())?,
-        MaskHeads::Key => {
-            let scores = run.read_scores(&bench.gpu)?;
-            run.share_masks(&bench.gpu, &options, &scores)?
-        }
-    };
+    let mask = bench.gpu.read_mask_blocking(run.mask())?;
+    let layout = options.layout(shape)?;
+    let mask = layout.mask_of_query_heads(&mask)?;
     let kept = Attended::of(shape, &mask, case.block, case.causal);
     let kv = qkv.copies(&bench.gpu, &inputs, kv_copies::<T>(shape, kept))?;
     run.take_turns(&kv);

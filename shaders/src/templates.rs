@@ -32,6 +32,7 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = templates![
     "xattention_reduce.wgsl",
     "xattention_score.wgsl",
     "xattention_select.wgsl",
+    "xattention_sum_heads.wgsl",
     "shared/attention.wgsl",
     "shared/epilogue.wgsl",
     "shared/few_tokens.wgsl",

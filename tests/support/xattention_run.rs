@@ -1,7 +1,7 @@
 //! XAttention end to end on the GPU, and its results against the CPU reference step by step.
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
-use sparse_core::attention::{AttentionShape, block_attention};
+use sparse_core::attention::{AttentionShape, HeadKind, block_attention};
 use sparse_core::bounds::{attention_bounds, block_score_bounds, compare, selection_tolerance};
 use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::normal_tensor;
@@ -70,6 +70,7 @@ pub(crate) fn check_exact<T: Element>(
 
     let [_, heads, q_blocks, k_blocks] = result.mask.shape();
     let tolerance = selection_tolerance(&reference, &layout);
+    let shared = layout.shared_scores(&reference.scores).unwrap();
     let selected = xattention_select(&reference.scores, &layout).unwrap();
     for (row, &tolerance) in tolerance.iter().enumerate() {
         let (b, h, i) = (
@@ -77,7 +78,7 @@ pub(crate) fn check_exact<T: Element>(
             row / q_blocks % heads,
             row % q_blocks,
         );
-        if !options.is_sparse(h) {
+        if layout.kind_of_mask_head(h) != HeadKind::Sparse {
             // Nothing is selected by score.
             assert!(
                 result.mask.row(b, h, i).eq(selected.row(b, h, i)),
@@ -87,14 +88,16 @@ pub(crate) fn check_exact<T: Element>(
             continue;
         }
         let chosen: Vec<bool> = (0..k_blocks).map(|j| result.mask.get(b, h, i, j)).collect();
-        let scores = reference.scores.row(b, h, i);
+        let scores = shared.row(b, h, i);
         layout
             .exact_row(b, h, i)
             .check_choice(scores, &chosen, tolerance)
             .unwrap_or_else(|e| panic!("{what} {:?}: {e}", (b, h, i)));
     }
 
-    let expected = block_attention(q, k, v, Some(&result.mask), &options.attention()).unwrap();
+    let mask = layout.mask_of_query_heads(&result.mask).unwrap();
+    let own_masks = options.attention().with_own_masks();
+    let expected = block_attention(q, k, v, Some(&mask), &own_masks).unwrap();
     let largest_v = v
         .data()
         .iter()

@@ -117,6 +117,44 @@ fn each_head_reaches_the_target_error_on_the_data_it_was_calibrated_on_and_no_lo
 }
 
 #[test]
+fn heads_that_share_a_mask_have_one_threshold_that_the_worst_of_them_needs() {
+    let folder = Folder::with(&planted(2, 4, 300, 7));
+    let (file, profile, out) = (folder.file(), folder.path("p.json"), folder.out());
+    let command = format!("--calibrate --mask-heads key --target-error 0.15 {OPTIONS}");
+    printed(&line(&command, &[&file], &profile));
+    let written = read_profile(&profile).unwrap();
+    assert_eq!(written.heads.len(), 2);
+
+    let command = format!("--profile {}", profile.display());
+    let output = sparse_bench(&line(&command, &[&file], &out))
+        .assert()
+        .success()
+        .stderr(contains("missed").not());
+    let used: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    assert_eq!(used["options"]["mask_heads"], "key");
+    let thresholds = numbers(&used, "threshold_per_head");
+    let errors = numbers(&used, "relative_l2_error_per_head");
+    let densities = numbers(&used, "density_per_head");
+    for (head, entry) in written.heads.iter().enumerate() {
+        let own = [2 * head, 2 * head + 1];
+        assert_eq!(own.map(|h| thresholds[h]), [entry.threshold; 2]);
+        for item in [0, 4] {
+            // One mask.
+            assert_eq!(densities[item + own[0]], densities[item + own[1]]);
+        }
+        let of_all = own.into_iter().flat_map(|h| [errors[h], errors[h + 4]]);
+        let worst = of_all.fold(0.0, f64::max);
+        assert!((entry.relative_l2_error - worst).abs() < 1e-9, "{head}");
+        assert!(worst <= 0.15, "{head}: {worst}");
+    }
+    let command = format!("--mask-heads query --profile {}", profile.display());
+    refused(
+        &line(&command, &[&file], &out),
+        &["--mask-heads", "query", "key"],
+    );
+}
+
+#[test]
 fn a_target_mass_holds_for_the_worst_of_several_files() {
     let folder = Folder::with(&planted(1, 2, 300, 7));
     let (first, second) = (folder.file(), folder.path("second.safetensors"));

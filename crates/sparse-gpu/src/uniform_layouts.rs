@@ -6,8 +6,8 @@ use sparse_shaders::{
     MatmulKernel, MatrixSize, MatvecKernel, NaiveMatmulKernel, Output, PackHalvesKernel,
     PackKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage, Tile, TokenHeads,
     Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
-    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, expand,
-    naga_for,
+    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel,
+    XAttentionSumHeadsKernel, expand, naga_for,
 };
 
 use crate::attention::params::{AttentionParams, ConvertParams, MergeParams, RowOrderParams};
@@ -18,6 +18,7 @@ use crate::matmul::params::{
 };
 use crate::xattention::params::{
     CountParams, DecideParams, PackGroupsParams, ReduceParams, ScoreParams, SelectParams,
+    SumHeadsParams,
 };
 
 /// The members of the struct behind `params`: names and byte offsets, and the struct's size.
@@ -153,6 +154,7 @@ fn uniforms_of_xattention_have_the_layout_of_their_wgsl() {
         top_k: false,
         forced_mask: true,
     });
+    assert_same_layout::<SumHeadsParams>(&XAttentionSumHeadsKernel);
 }
 
 #[test]

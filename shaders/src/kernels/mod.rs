@@ -22,6 +22,7 @@ mod xattention_pack;
 mod xattention_reduce;
 mod xattention_score;
 mod xattention_select;
+mod xattention_sum_heads;
 
 pub use attention_merge::AttentionMergeKernel;
 pub use attention_row_order::RowOrderKernel;
@@ -45,3 +46,4 @@ pub use xattention_pack::XAttentionPackKernel;
 pub use xattention_reduce::XAttentionReduceKernel;
 pub use xattention_score::XAttentionScoreKernel;
 pub use xattention_select::XAttentionSelectKernel;
+pub use xattention_sum_heads::XAttentionSumHeadsKernel;

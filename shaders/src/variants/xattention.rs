@@ -4,12 +4,14 @@ use super::{TILES, Variants};
 use crate::{
     ExpandError, Storage, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
     XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel,
+    XAttentionSumHeadsKernel,
 };
 
 /// Both modes, causal and full.
 pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
     packing(all)?;
     decision(all)?;
+    all.add(&XAttentionSumHeadsKernel)?;
     for (exact, causal) in [(true, true), (true, false), (false, true), (false, false)] {
         let rules = XAttentionRules { exact, causal };
         scores(rules, all)?;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use sparse_core::attention::HeadKind;
 use sparse_core::xattention::{Threshold, XAttentionOptions};
 use sparse_core::{BlockMask, Element};
 use sparse_measure::{OutputAndLse, check};
@@ -65,7 +66,7 @@ impl Probe {
         })
     }
 
-    /// What each query head gives with one threshold for each: the worst over batch items.
+    /// What each head of the mask gives with one threshold for each: the worst over batch items, and over the query heads that hang on it.
     ///
     /// # Errors
     /// Where planning or the device fails.
@@ -82,7 +83,9 @@ impl Probe {
         let mask = gpu.read_mask_blocking(self.run.mask())?;
         let sparse = self.run.attend().read(gpu)?;
         let shape = self.qkv.shape;
-        let quality = Quality::of(shape, &mask, &self.reachable, &sparse, &self.dense)?;
+        let layout = self.options.layout(shape)?;
+        let of_heads = layout.mask_of_query_heads(&mask)?;
+        let quality = Quality::of(shape, &of_heads, &self.reachable, &sparse, &self.dense)?;
         let heads = shape.q_heads();
         let of_row = |row: usize| HeadReach {
             density: quality.density_per_head[row],
@@ -93,6 +96,17 @@ impl Probe {
             let items = (0..shape.batch()).map(|item| of_row(item * heads + head));
             items.fold(HeadReach::BEST, HeadReach::worse)
         };
-        Ok((0..heads).map(worst_item).collect())
+        let [_, mask_heads, ..] = layout.mask_shape();
+        let worst_member = |mask_head: usize| {
+            let kind = layout.kind_of_mask_head(mask_head);
+            // Beside sparse heads no threshold matters to others.
+            let members = layout.group_of_mask_head(mask_head);
+            let members =
+                members.filter(|&head| kind != HeadKind::Sparse || self.options.is_sparse(head));
+            members
+                .map(worst_item)
+                .fold(HeadReach::BEST, HeadReach::worse)
+        };
+        Ok((0..mask_heads).map(worst_member).collect())
     }
 }

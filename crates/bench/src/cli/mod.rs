@@ -11,7 +11,7 @@ mod values;
 pub use args::{
     ActivationName, AdaptersArgs, Cli, Command, CompareArgs, MatmulArgs, PresetName, TierName,
 };
-pub use attention::{AttentionArgs, AttentionArgsError, ScoreModeName};
+pub use attention::{AttentionArgs, AttentionArgsError, MaskHeadsName, ScoreModeName};
 pub use head_kinds::{HeadKindsOption, HeadKindsOptionError};
 pub use memory::MemoryArgs;
 pub use ops::{Operation, OperationError, OperationList};
@@ -60,7 +60,7 @@ mod tests {
 
     /// Options whose values are names, files or words from a list. A name that starts with a hyphen is more likely an option that stands in
     /// the place of a value.
-    const OF_WORDS: [&str; 22] = [
+    const OF_WORDS: [&str; 23] = [
         "activation",
         "adapter",
         "bias",
@@ -72,6 +72,7 @@ mod tests {
         "input",
         "input_tensor",
         "json",
+        "mask_heads",
         "mode",
         "ops",
         "out",

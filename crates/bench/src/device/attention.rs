@@ -2,12 +2,10 @@
 
 use std::rc::Rc;
 
-use sparse_core::attention::{
-    AttentionOptions, AttentionShape, HeadKind, MaskHeads, mask_of_kinds,
-};
+use sparse_core::attention::{AttentionOptions, AttentionShape, HeadKind, MaskHeads};
 use sparse_core::synthetic::AttentionInputs;
-use sparse_core::xattention::{BlockScores, XAttentionOptions, xattention_select};
-use sparse_core::{BlockMask, DType, Element, Tensor};
+use sparse_core::xattention::XAttentionOptions;
+use sparse_core::{DType, Element, Tensor};
 use sparse_gpu::{
     AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuMask,
     GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
@@ -106,13 +104,28 @@ impl AttendRun {
         options: &AttentionOptions,
         mask: Option<GpuMask>,
     ) -> Result<Self, Error> {
+        Self::with_kinds(gpu, qkv, options, mask, None)
+    }
+
+    /// The same with kinds of heads that the mask does not hold.
+    fn with_kinds(
+        gpu: &Gpu,
+        qkv: &GpuQkv,
+        options: &AttentionOptions,
+        mask: Option<GpuMask>,
+        head_kinds: Option<Vec<HeadKind>>,
+    ) -> Result<Self, Error> {
         let plan = gpu.plan_blocking(&BlockAttention {
             block: options.block,
             causal: options.causal,
             scale: options.scale,
             soft_cap: options.soft_cap,
             masked: mask.is_some(),
-            mask_heads: options.mask_heads,
+            mask_heads: match mask {
+                Some(_) => options.mask_heads,
+                None => MaskHeads::Query,
+            },
+            head_kinds,
             types: AttentionTypes {
                 q: qkv.q.dtype(),
                 k: qkv.k.dtype(),
@@ -208,8 +221,12 @@ impl XAttentionRun {
         let select = gpu.plan_blocking(&XAttentionSelect::new(qkv.shape, options.clone()))?;
         let scores = gpu.empty_tensor(&score.score_shape(), DType::F32)?;
         let mask = gpu.empty_mask(select.mask_shape())?;
+        // A mask that heads share cannot hold what kinds they are.
+        let kinds = options.head_kinds.clone();
+        let kinds = kinds.filter(|_| options.mask_heads == MaskHeads::Key);
+        let attention = options.attention();
         // The clone shares the memory that the selection writes.
-        let attend = AttendRun::plan(gpu, qkv, &options.attention(), Some(mask.clone()))?;
+        let attend = AttendRun::with_kinds(gpu, qkv, &attention, Some(mask.clone()), kinds)?;
         Ok(Self {
             score,
             select,
@@ -270,31 +287,6 @@ impl XAttentionRun {
         self.attend.record(pass)
     }
 
-    /// Makes attention follow one mask for the query heads that share keys, selected on the host from the sums of `scores`, which the first step left. The other two
-    /// steps stay as they are. Returns the mask of every query head.
-    ///
-    /// # Errors
-    /// Where planning fails or the mask does not fit, the scores are no masses, or the options name something for each query head.
-    pub fn share_masks(
-        &mut self,
-        gpu: &Gpu,
-        options: &XAttentionOptions,
-        scores: &Tensor<f32>,
-    ) -> anyhow::Result<BlockMask> {
-        let shape = self.attend.qkv.shape;
-        let mask = shared_mask(shape, options, scores)?;
-        let attention = AttentionOptions {
-            mask_heads: MaskHeads::Key,
-            ..options.attention()
-        };
-        let kv = self.attend.kv.clone();
-        let on_gpu = gpu.upload_mask(&mask)?;
-        self.attend = AttendRun::plan(gpu, &self.attend.qkv, &attention, Some(on_gpu))?;
-        self.attend.take_turns(&kv);
-        let all_sparse = vec![HeadKind::Sparse; shape.q_heads()];
-        Ok(mask_of_kinds(&shape, &all_sparse, Some(&mask), &attention)?)
-    }
-
     /// Makes the second step select by other options, such as other thresholds.
     ///
     /// # Errors
@@ -328,7 +320,7 @@ impl XAttentionRun {
         Ok(scores)
     }
 
-    /// What the second step writes, `[batch, heads, q_blocks, k_blocks]`, on real lengths.
+    /// What the second step writes, `[batch, mask heads, q_blocks, k_blocks]`, on real lengths.
     pub fn mask(&self) -> &GpuMask {
         &self.mask
     }
@@ -346,21 +338,6 @@ impl XAttentionRun {
             self.attend.explain(),
         ]
     }
-}
-
-/// The blocks that `options` select for each key head, from the `scores` of its query heads together.
-fn shared_mask(
-    shape: AttentionShape,
-    options: &XAttentionOptions,
-    scores: &Tensor<f32>,
-) -> anyhow::Result<BlockMask> {
-    let [batch, kv_heads, k_len, head_dim] = shape.kv_shape();
-    let of_key_heads =
-        AttentionShape::try_new(batch, kv_heads, kv_heads, shape.q_len(), k_len, head_dim)?;
-    let numbers = scores.data().iter().copied().map(f64::from).collect();
-    let own = BlockScores::try_new(options.layout(shape)?.score_shape(), numbers)?;
-    let shared = own.summed_over_heads(MaskHeads::Key.group_size(&shape))?;
-    Ok(xattention_select(&shared, &options.layout(of_key_heads)?)?)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub struct AttentionCase {
     pub threshold: f64,
     /// As many blocks of each row instead, those with the most of it.
     pub top_k: Option<usize>,
-    /// One mask per query head or per key head; the latter for `block_attention` only, selected from scores summed over the group.
+    /// One mask per query head or per key head, selected from scores summed over the group.
     pub mask_heads: MaskHeads,
     /// Every block is attended to: dense attention alone, which other libraries are compared with. Only for `block_attention`.
     pub dense: bool,
@@ -139,9 +139,6 @@ impl Case {
                 c if !c.block.is_multiple_of(c.stride) => Some("the stride divides the block"),
                 c if c.dense && c.operation != Operation::BlockAttention => {
                     Some("only block_attention is measured dense")
-                }
-                c if c.mask_heads == MaskHeads::Key && c.operation != Operation::BlockAttention => {
-                    Some("only block_attention is measured over masks of key heads")
                 }
                 c if !(32..=256).contains(&c.head_dim) => Some("head dims are 32 to 256"),
                 _ => None,

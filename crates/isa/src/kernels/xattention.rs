@@ -4,7 +4,7 @@ use anyhow::Result;
 use sparse_gpu::{AdapterClass, defaults};
 use sparse_shaders::{
     Storage, XAttentionPackKernel, XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel,
-    XAttentionSelectKernel,
+    XAttentionSelectKernel, XAttentionSumHeadsKernel,
 };
 
 use super::{Entry, entry};
@@ -53,6 +53,7 @@ pub(super) fn list(class: AdapterClass) -> Result<Vec<Entry>> {
         top_k: false,
         forced_mask: false,
     })?);
+    entries.push(entry(&XAttentionSumHeadsKernel)?);
     for entry in &mut entries {
         entry.waves_matter = true;
     }

@@ -1,8 +1,7 @@
 //! One block row of the scores as a problem of its own, small enough for the CPU at any length.
 
-use sparse_core::xattention::{
-    Mode, ReferenceOptions, Threshold, XAttentionLayout, XAttentionOptions,
-};
+use sparse_core::attention::MaskHeads;
+use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionLayout, XAttentionOptions};
 use sparse_core::{Element, ShapeError, Tensor};
 
 /// The queries of one block row of one head and the keys that they may look at. Block row 0 of its scores are those of the row.
@@ -73,9 +72,11 @@ impl<T: Element> ScoreRow<T> {
             k: rows(k, k_row * shape.k_len(), keys.min(shape.k_len()), keys)?,
             options: XAttentionOptions {
                 mode,
-                threshold: Threshold::Uniform(options.threshold.of_head(head)),
+                // Scores depend on neither.
+                threshold: XAttentionOptions::default().threshold,
                 forced: None,
                 head_kinds: None,
+                mask_heads: MaskHeads::Query,
                 ..options.clone()
             },
         }))
@@ -110,7 +111,8 @@ mod tests {
         let shape = AttentionShape::of_qk(q.shape(), k.shape()).unwrap();
         let layout = options.layout(shape).unwrap();
         let whole = xattention_score(&q, &k, options).unwrap().scores;
-        let [batch, heads, q_blocks, _] = layout.mask_shape();
+        let [batch, heads, ..] = layout.score_shape();
+        let [.., q_blocks, _] = layout.mask_shape();
         for at in 0..batch * heads * q_blocks {
             let place = [at / q_blocks / heads, at / q_blocks % heads, at % q_blocks];
             let expected = whole.row(place[0], place[1], place[2]);

@@ -24,8 +24,8 @@ pub fn scores<T: Element>(
     layout: &XAttentionLayout,
     actual: &[f32],
 ) -> Result<CheckedAttention, CheckError> {
-    let [batch, heads, q_blocks, _] = layout.mask_shape();
-    let [_, _, score_rows, k_blocks] = layout.score_shape();
+    let [.., q_blocks, _] = layout.mask_shape();
+    let [batch, heads, score_rows, k_blocks] = layout.score_shape();
     let (shape, options) = (layout.shape(), layout.options());
     expect_shape("q", inputs.q.shape(), shape.q_shape())?;
     expect_shape("k", inputs.k.shape(), shape.kv_shape())?;

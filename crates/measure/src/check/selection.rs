@@ -19,8 +19,9 @@ pub fn wrong_mask_rows(
     expect_shape("the mask", &mask.shape(), layout.mask_shape())?;
     let data = scores.iter().map(|&x| f64::from(x)).collect();
     let scores = BlockScores::try_new(layout.score_shape(), data)?;
+    let scores = layout.shared_scores(&scores)?;
     let [batch, heads, q_blocks, k_blocks] = layout.mask_shape();
-    // The scores are what they are: only the rounding of the selection itself is forgiven.
+    // The scores are what they are: only the rounding of the sums and of the selection itself is forgiven.
     let tolerance = selection_rounding(layout);
     let mut wrong = 0;
     for at in 0..batch * heads * q_blocks {

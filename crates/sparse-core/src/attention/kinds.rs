@@ -47,6 +47,27 @@ impl HeadKind {
         }
     }
 
+    /// Of two kinds of heads that share a mask: what the mask holds. A selection where one of them is sparse, else the blocks of both.
+    pub(crate) fn joined(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Sparse, _) | (_, Self::Sparse) => Self::Sparse,
+            (Self::Dense, _) | (_, Self::Dense) => Self::Dense,
+            (
+                Self::Streaming {
+                    sink_blocks,
+                    recent_blocks,
+                },
+                Self::Streaming {
+                    sink_blocks: sinks,
+                    recent_blocks: recent,
+                },
+            ) => Self::Streaming {
+                sink_blocks: sink_blocks.max(sinks),
+                recent_blocks: recent_blocks.max(recent),
+            },
+        }
+    }
+
     /// Whether a head of this kind attends from query block `row` to the key block `column`; `selected`: whether the mask does.
     pub(crate) fn attends(
         self,
@@ -73,7 +94,7 @@ impl HeadKind {
 /// The mask that per-head kinds mean: with it, [`block_attention`](super::block_attention) computes what a kernel with these kinds does.
 ///
 /// `kinds` has one entry per query head and holds for every batch item; `mask` is read for [`HeadKind::Sparse`] heads only. `mask` has the heads that
-/// `options.mask_heads` says. The result always has one per query head: pass it on with `mask_heads: MaskHeads::Query`.
+/// `options.mask_heads` says. The result always has one per query head: pass it on with [`AttentionOptions::with_own_masks`].
 ///
 /// # Errors
 /// [`AttentionError`], the first rule broken.

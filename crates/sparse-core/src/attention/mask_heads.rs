@@ -13,6 +13,15 @@ pub enum MaskHeads {
     Key,
 }
 
+impl std::fmt::Display for MaskHeads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Query => "query",
+            Self::Key => "key",
+        })
+    }
+}
+
 impl MaskHeads {
     /// Query heads that follow one head of the mask, in a problem of `shape`.
     pub fn group_size(self, shape: &AttentionShape) -> usize {

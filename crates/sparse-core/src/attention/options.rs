@@ -33,7 +33,7 @@ impl Default for AttentionOptions {
 
 impl AttentionOptions {
     /// Checks the options, and that `mask` is one of the problem.
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         shape: &AttentionShape,
         mask: Option<&BlockMask>,
@@ -58,6 +58,15 @@ impl AttentionOptions {
                 block,
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// These options for a mask with one head per query head, as [`mask_of_kinds`](super::mask_of_kinds) makes it.
+    #[must_use]
+    pub fn with_own_masks(self) -> Self {
+        Self {
+            mask_heads: MaskHeads::Query,
+            ..self
         }
     }
 

@@ -25,21 +25,34 @@ pub fn block_score_bounds(reference: &ScoreReference, layout: &XAttentionLayout)
 }
 
 /// What selecting from such scores may be off by in each of its comparisons, as a share of the row's mass, per block row
-/// `[batch, q_heads, q_blocks]`: the tolerance of [`crate::xattention::ExactRow::check_choice`].
+/// `[batch, mask heads, q_blocks]` of the scores: the tolerance of [`crate::xattention::ExactRow::check_choice`].
 pub fn selection_tolerance(reference: &ScoreReference, layout: &XAttentionLayout) -> Vec<f64> {
     let rounding = selection_rounding(layout);
-    let rows = 0..reference.logit_magnitude.len();
-    // The score that is compared, and the total that the threshold is a share of.
-    rows.map(|row| 2.0 * relative_error(reference, row, layout) + rounding)
-        .collect()
+    let [.., q_blocks, _] = layout.score_shape();
+    let group = layout.options().mask_heads.group_size(&layout.shape());
+    let rows = 0..reference.logit_magnitude.len() / group;
+    rows.map(|row| {
+        // A sum of masses is off by no larger share than the worst of them.
+        let first = row / q_blocks * group * q_blocks + row % q_blocks;
+        let rows = (0..group).map(|member| first + member * q_blocks);
+        let error = rows.fold(0.0, |worst: f64, row| {
+            worst.max(relative_error(reference, row, layout))
+        });
+        // The score that is compared, and the total that the threshold is a share of.
+        2.0 * error + rounding
+    })
+    .collect()
 }
 
 /// What the selection itself may be off by in each of its comparisons, as a share of the row's mass: the tolerance of
 /// [`XAttentionLayout::check_choice`] and of [`crate::xattention::ExactRow::check_choice`] where the scores are those that it was made from.
 pub fn selection_rounding(layout: &XAttentionLayout) -> f64 {
     let [_, _, _, k_blocks] = layout.score_shape();
+    let group = layout.options().mask_heads.group_size(&layout.shape());
+    // Scores of heads that share a mask are added in f32: what is compared, and the total.
+    let sums = 2.0 * gamma(group - 1);
     // Masses are multiples of 2^-31 of the row's largest, at most its mass, and so is the threshold's share.
-    (k_blocks + 2) as f64 * 2.0_f64.powi(-31)
+    (k_blocks + 2) as f64 * 2.0_f64.powi(-31) + sums
 }
 
 /// Of a score of a block row.

@@ -1,7 +1,7 @@
 //! Errors of XAttention: one variant per rule.
 
 use crate::OutOfMemory;
-use crate::attention::{AttentionError, AttentionShapeError};
+use crate::attention::{AttentionError, AttentionShapeError, MaskHeads};
 use crate::mask::MaskError;
 
 /// What helps where scores are too many.
@@ -47,12 +47,14 @@ pub enum XAttentionError {
         threshold: f64,
     },
     /// Thresholds per head, but not one for each.
-    #[error("{given} thresholds for {q_heads} query heads; give one for each query head")]
+    #[error("{given} thresholds for {heads} {}", heads_with_thresholds(*of))]
     ThresholdCount {
         /// Thresholds given.
         given: usize,
-        /// Query heads.
-        q_heads: usize,
+        /// Heads of the mask.
+        heads: usize,
+        /// Which heads those are.
+        of: MaskHeads,
     },
     /// Rows of no block.
     #[error(
@@ -69,7 +71,7 @@ pub enum XAttentionError {
     },
     /// Forced blocks of another problem.
     #[error(
-        "the forced blocks have shape {given:?} (batch, query heads, query blocks, key blocks), this problem needs {expected:?}"
+        "the forced blocks have shape {given:?} (batch, mask heads, query blocks, key blocks), this problem needs {expected:?}"
     )]
     ForcedShape {
         /// Shape of the mask given.
@@ -186,6 +188,15 @@ pub enum XAttentionError {
         /// The score.
         value: f64,
     },
+}
+
+const fn heads_with_thresholds(of: MaskHeads) -> &'static str {
+    match of {
+        MaskHeads::Query => "query heads; give one for each query head",
+        MaskHeads::Key => {
+            "key/value heads; give one for each of these, whose query heads share a mask"
+        }
+    }
 }
 
 /// The divisors of `block` next to `stride`, in words: the largest below and the smallest above it, where there are both.

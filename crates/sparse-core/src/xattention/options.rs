@@ -1,7 +1,7 @@
 //! What a caller may choose. Checked against a shape by [`XAttentionOptions::layout`].
 
 use super::{Mode, Threshold, XAttentionError};
-use crate::attention::{AttentionError, HeadKind};
+use crate::attention::{AttentionError, HeadKind, MaskHeads};
 use crate::mask::BlockMask;
 
 /// Options of XAttention.
@@ -37,6 +37,11 @@ pub struct XAttentionOptions {
     /// One kind per query head, the same in every batch item. Only [`HeadKind::Sparse`] heads are scored and selected from; the mask of
     /// the others holds the blocks that their kind means, as far as they are reachable, and their scores are 0. Default `None`: all sparse.
     pub head_kinds: Option<Vec<HeadKind>>,
+    /// Whether query heads share a mask. With [`MaskHeads::Key`] the heads of a group (grouped-query attention) attend to the same blocks, so that a kernel
+    /// can load each key once for all of them: blocks are selected from the sum of the scores of the group's sparse heads, and a threshold per head is one
+    /// per key/value head. Only sparse heads follow the mask; where a group has none, it holds the blocks that any of their kinds means. Default
+    /// [`MaskHeads::Query`]. (Yuan et al., Native Sparse Attention, arXiv 2502.11089, section 3.3.2.)
+    pub mask_heads: MaskHeads,
     /// Divides the scores' logits once more; above 1 it flattens the estimate. Default 1.
     pub norm: f64,
     /// Default [`Mode::Exact`].
@@ -47,7 +52,7 @@ pub struct XAttentionOptions {
     /// Exact mode: this many key blocks, ending at the one where the row's last query stands, are always selected
     /// by sparse heads (where reachable). Causal attention selects the diagonal in any case. Default 0.
     pub recent_blocks: usize,
-    /// Blocks of sparse heads that are always selected besides, `[batch, q_heads, q_blocks, k_blocks]` as [`XAttentionLayout::mask_shape`] has it: the union
+    /// Blocks of sparse heads that are always selected besides, `[batch, mask heads, q_blocks, k_blocks]` as [`XAttentionLayout::mask_shape`] has it: the union
     /// of a pattern of the caller's, such as [`BlockMask::sliding_window`], with what the scores select. In Exact mode they are forced blocks
     /// like the others: their mass counts, and those that a row cannot reach are left out. In Reference mode they are added to the finished
     /// selection, whatever it is. Those of other heads have no effect, and where no head is sparse they are refused. For a pattern alone no scores are needed: give it to the attention as its mask. Default `None`.
@@ -67,6 +72,7 @@ impl Default for XAttentionOptions {
             scale: None,
             soft_cap: None,
             head_kinds: None,
+            mask_heads: MaskHeads::Query,
             norm: 1.0,
             mode: Mode::Exact,
             sink_blocks: 0,

@@ -1,10 +1,14 @@
 //! The three steps in a row.
 
+use std::borrow::Cow;
+
 use super::{
-    ScoreReference, XAttentionError, XAttentionOptions, xattention_score, xattention_select,
+    ScoreReference, XAttentionError, XAttentionLayout, XAttentionOptions, xattention_score,
+    xattention_select,
 };
 use crate::attention::{
-    AttentionOptions, AttentionReference, AttentionShape, MaskHeads, block_attention,
+    AttentionOptions, AttentionReference, AttentionShape, HeadKind, MaskHeads, block_attention,
+    mask_of_kinds,
 };
 use crate::mask::BlockMask;
 use crate::{Element, Tensor};
@@ -14,7 +18,7 @@ use crate::{Element, Tensor};
 pub struct XAttentionReference {
     /// The estimate.
     pub scores: ScoreReference,
-    /// The blocks selected.
+    /// The blocks selected, `[batch, mask heads, q_blocks, k_blocks]`.
     pub mask: BlockMask,
     /// Attention over them.
     pub attention: AttentionReference,
@@ -44,8 +48,13 @@ pub fn xattention<T: Element>(
 ) -> Result<XAttentionReference, XAttentionError> {
     let shape = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
     let scores = xattention_score(q, k, options)?;
-    let mask = xattention_select(&scores.scores, &options.layout(shape)?)?;
-    let attention = block_attention(q, k, v, Some(&mask), &options.attention())?;
+    let layout = options.layout(shape)?;
+    let mask = xattention_select(&scores.scores, &layout)?;
+    let attention = {
+        let of_heads = layout.mask_of_query_heads(&mask)?;
+        let options = options.attention().with_own_masks();
+        block_attention(q, k, v, Some(&of_heads), &options)?
+    };
     Ok(XAttentionReference {
         scores,
         mask,
@@ -54,14 +63,40 @@ pub fn xattention<T: Element>(
 }
 
 impl XAttentionOptions {
-    /// The options of the attention that follows scoring and selection. The kinds of heads are in the mask.
+    /// The options of the attention that follows scoring and selection. The kinds of heads are in the mask where each query head has its own; where they
+    /// share one, [`XAttentionLayout::mask_of_query_heads`] tells them apart.
     pub fn attention(&self) -> AttentionOptions {
         AttentionOptions {
             scale: self.scale,
             causal: self.causal,
             block: self.block,
-            mask_heads: MaskHeads::Query,
+            mask_heads: self.mask_heads,
             soft_cap: self.soft_cap,
         }
+    }
+}
+
+impl XAttentionLayout {
+    /// The blocks that each query head attends to, `[batch, q_heads, q_blocks, k_blocks]`, by a `mask` of [`XAttentionLayout::mask_shape`]: itself where
+    /// each query head has its own.
+    ///
+    /// # Errors
+    /// [`XAttentionError::Attention`] where the mask is not one of this layout, or cannot be built.
+    pub fn mask_of_query_heads<'a>(
+        &self,
+        mask: &'a BlockMask,
+    ) -> Result<Cow<'a, BlockMask>, XAttentionError> {
+        let (shape, options) = (self.shape(), self.options());
+        let attention = options.attention();
+        attention.check(&shape, Some(mask))?;
+        if options.mask_heads == MaskHeads::Query {
+            return Ok(Cow::Borrowed(mask));
+        }
+        let kinds: Vec<HeadKind> = (0..shape.q_heads())
+            .map(|head| options.kind_of_head(head))
+            .collect();
+        // A mask of heads none of which is sparse is not read.
+        let mask = options.any_sparse().then_some(mask);
+        Ok(Cow::Owned(mask_of_kinds(&shape, &kinds, mask, &attention)?))
     }
 }

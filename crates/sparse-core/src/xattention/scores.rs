@@ -69,8 +69,8 @@ impl BlockScores {
         &self.data[start..start + k_blocks]
     }
 
-    /// Scores added up over groups of `group` consecutive heads, `[batch, heads / group, q_blocks, k_blocks]`. To select one mask per group, pass them to
-    /// [`xattention_select`](super::xattention_select) with a shape that has one query head per group. (Yuan et al., Native Sparse Attention, 2025.)
+    /// Scores added up over groups of `group` consecutive heads, `[batch, heads / group, q_blocks, k_blocks]`. Selection does so itself where
+    /// [`mask_heads`](super::XAttentionOptions::mask_heads) says that query heads share a mask. (Yuan et al., Native Sparse Attention, arXiv 2502.11089.)
     ///
     /// # Errors
     /// [`XAttentionError::HeadGroups`] where `group` does not divide the heads, [`XAttentionError::NotAMass`] where a sum is no number.
@@ -83,6 +83,15 @@ impl BlockScores {
     /// # Ok::<(), sparse_core::xattention::XAttentionError>(())
     /// ```
     pub fn summed_over_heads(&self, group: usize) -> Result<Self, XAttentionError> {
+        self.summed_over(group, |_| true)
+    }
+
+    /// [`BlockScores::summed_over_heads`] of the heads that are `counted` only.
+    pub(super) fn summed_over(
+        &self,
+        group: usize,
+        counted: impl Fn(usize) -> bool,
+    ) -> Result<Self, XAttentionError> {
         let [batch, heads, q_blocks, k_blocks] = self.shape;
         if group == 0 || !heads.is_multiple_of(group) {
             return Err(XAttentionError::HeadGroups { heads, group });
@@ -90,7 +99,10 @@ impl BlockScores {
         let of_head = q_blocks * k_blocks;
         let mut sums = vec![0.0; self.data.len() / group];
         for (at, score) in self.data.iter().enumerate() {
-            sums[at / (group * of_head) * of_head + at % of_head] += score;
+            let head = at / of_head;
+            if counted(head % heads) {
+                sums[head / group * of_head + at % of_head] += score;
+            }
         }
         Self::try_new([batch, heads / group, q_blocks, k_blocks], sums)
     }

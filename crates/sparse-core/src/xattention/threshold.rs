@@ -5,12 +5,13 @@
 pub enum Threshold {
     /// One share for all heads.
     Uniform(f64),
-    /// One share per query head, the same in every batch item.
+    /// One share per head of the mask, the same in every batch item: per query head, or per key/value head where
+    /// [`mask_heads`](super::XAttentionOptions::mask_heads) is [`MaskHeads::Key`](crate::attention::MaskHeads::Key).
     PerHead(Vec<f64>),
 }
 
 impl Threshold {
-    /// The share of query head `head`.
+    /// The share of head `head` of the mask.
     ///
     /// # Panics
     /// Where there is no such head; [`super::XAttentionOptions::layout`] checks the count.

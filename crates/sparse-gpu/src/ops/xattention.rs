@@ -1,6 +1,6 @@
 //! `xattention`: score, select and attend, all on the GPU.
 
-use sparse_core::attention::{AttentionShape, HeadKind};
+use sparse_core::attention::{AttentionShape, HeadKind, MaskHeads};
 use sparse_core::xattention::XAttentionOptions;
 
 use super::{BlockAttention, XAttentionScore, XAttentionSelect};
@@ -17,7 +17,8 @@ use crate::{AttentionTypes, Error, Gpu, TokenLayout};
 /// logarithm; `-inf` for a query without keys, whose output is 0), all row-major; `layout` has the heads of a token side by side instead, in all but lse,
 /// and k and v have `k_capacity` tokens an item where that is given. A prompt that is read in chunks has a plan for each: `q_len` of the chunk, `k_len` up to its
 /// end, `k_capacity` of the cache; where causal, its queries are the last of the keys. The attention is exact over the selected blocks and,
-/// where causal, exactly causal. The CPU twin is [`sparse_core::xattention::xattention`].
+/// where causal, exactly causal. With [`XAttentionOptions::mask_heads`] query heads that share keys share their blocks too: faster where there are few
+/// queries. The CPU twin is [`sparse_core::xattention::xattention`].
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::attention::AttentionShape;
@@ -112,6 +113,7 @@ impl XAttention {
             soft_cap: self.options.soft_cap,
             head_kinds: self.options.head_kinds.clone(),
             masked: self.options.any_sparse(),
+            mask_heads: self.options.mask_heads,
             types: self.types,
             layout: self.layout,
             k_capacity: self.k_capacity,
@@ -131,6 +133,7 @@ impl XAttention {
         let kinds = kinds.map(|kinds| kinds.iter().map(dense).collect::<Vec<_>>());
         BlockAttention {
             masked: false,
+            mask_heads: MaskHeads::Query,
             // All dense: the plain kernel.
             head_kinds: kinds.filter(|kinds| kinds.iter().any(|kind| *kind != HeadKind::Dense)),
             ..self.attention()

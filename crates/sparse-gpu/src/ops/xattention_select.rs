@@ -17,6 +17,7 @@ use crate::window::{Window, fit_in_window, too_large_to_bind, window_bytes};
 use crate::xattention::params::SelectParams;
 use crate::xattention::rules;
 use crate::xattention::select::head_rule;
+use crate::xattention::sum_heads::HeadSums;
 use crate::{Error, Gpu, GpuMask, GpuTensor, Tier};
 
 const OPERATION: &str = "xattention_select";
@@ -26,9 +27,10 @@ const OPERATION: &str = "xattention_select";
 /// what their kind means, and their scores are not read.
 ///
 /// scores f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode; all of them are finite and `>= 0`. The mask is
-/// `[batch, q_heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Deterministic: masses are added as integers,
-/// exact to 2^-31 of a row's largest. Both modes of [`XAttentionOptions`]. The kernel is `xattention_select.wgsl`; the CPU twin is
-/// [`sparse_core::xattention::xattention_select`].
+/// `[batch, mask heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Where query heads share a mask
+/// ([`XAttentionOptions::mask_heads`]), its blocks are selected from the sum of their scores, in f32 and in head order. Deterministic: masses are added as
+/// integers, exact to 2^-31 of a row's largest. Both modes of [`XAttentionOptions`]. The kernels are `xattention_sum_heads.wgsl` and
+/// `xattention_select.wgsl`; the CPU twin is [`sparse_core::xattention::xattention_select`].
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::attention::AttentionShape;
@@ -70,7 +72,7 @@ impl XAttentionSelect {
         }
     }
 
-    /// Shape of the mask: `[batch, q_heads, q_blocks, k_blocks]`, on real lengths in both modes.
+    /// Shape of the mask: `[batch, mask heads, q_blocks, k_blocks]`, on real lengths in both modes.
     ///
     /// # Errors
     /// [`Error::XAttention`] where options and shape do not fit together.
@@ -79,7 +81,7 @@ impl XAttentionSelect {
     }
 }
 
-/// A planned [`XAttentionSelect`].
+/// A planned [`XAttentionSelect`]. Where query heads share a mask, it owns the sums of their scores.
 #[derive(Debug)]
 pub struct XAttentionSelectPlan {
     gpu: Gpu,
@@ -88,6 +90,8 @@ pub struct XAttentionSelectPlan {
     /// Rows of a workgroup.
     rows: usize,
     head_rules: wgpu::Buffer,
+    /// Where query heads share a mask.
+    sums: Option<HeadSums>,
     /// The mask of forced blocks, where there is one.
     forced: Option<GpuMask>,
     explanation: Explanation,
@@ -123,13 +127,18 @@ impl Problem for XAttentionSelect {
         };
         kernel.check().map_err(|e| Error::tile(OPERATION, &e))?;
         let compiled = gpu.compile(&kernel).await?;
-        let head_rules: Vec<[u32; 4]> = (0..self.shape.q_heads())
-            .map(|head| head_rule(&self.options, head, mask_shape[3]))
+        let head_rules: Vec<[u32; 4]> = (0..mask_shape[1])
+            .map(|head| head_rule(&layout, head))
             .collect();
         let head_rules = gpu.upload_words("head rules", head_rules.as_flattened())?;
         let forced = self.options.forced.as_ref();
         let forced = forced.map(|mask| gpu.upload_mask(mask)).transpose()?;
-        let explanation = Explanation {
+        let sums = if self.options.any_sparse() {
+            HeadSums::plan(gpu, &layout, fit_in_window(gpu, 4)).await?
+        } else {
+            None
+        };
+        let mut explanation = Explanation {
             operation: OPERATION,
             kernel: compiled.name().to_owned(),
             tile: format!("{} row(s) x {row_lanes} lanes", kernel.rows),
@@ -139,12 +148,20 @@ impl Problem for XAttentionSelect {
             scratch_bytes: head_rules.size() + forced.as_ref().map_or(0, |mask| mask.words.size()),
             notes: vec![note.to_owned()],
         };
+        if let Some(sums) = &sums {
+            explanation.kernel = format!("{} + {}", sums.kernel_name(), explanation.kernel);
+            explanation.scratch_bytes += sums.scratch_bytes();
+            let group = layout.group_of_mask_head(0).len();
+            let note = format!("the scores of {group} query heads are added up for each mask");
+            explanation.notes.push(note);
+        }
         Ok(XAttentionSelectPlan {
             gpu: gpu.clone(),
             layout,
             kernel: compiled,
             rows: kernel.rows,
             head_rules,
+            sums,
             forced,
             explanation,
         })
@@ -180,13 +197,17 @@ impl XAttentionSelectPlan {
         if mask_shape.contains(&0) {
             return Ok(());
         }
+        if let Some(sums) = &self.sums {
+            sums.record(pass, scores)?;
+        }
+        let scores = self.sums.as_ref().map_or(scores, HeadSums::sums);
         for rows in self.slices() {
             self.record_rows(pass, scores, mask, &rows)?;
         }
         Ok(())
     }
 
-    /// Shape of the mask: `[batch, q_heads, q_blocks, k_blocks]`, on real lengths in both modes.
+    /// Shape of the mask: `[batch, mask heads, q_blocks, k_blocks]`, on real lengths in both modes.
     pub fn mask_shape(&self) -> [usize; 4] {
         self.layout.mask_shape()
     }

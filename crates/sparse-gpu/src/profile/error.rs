@@ -1,5 +1,6 @@
 //! What can be wrong with a profile.
 
+use sparse_core::attention::MaskHeads;
 use sparse_core::xattention::XAttentionError;
 
 use super::{FORMAT, Layer, VERSION};
@@ -31,10 +32,14 @@ pub enum ProfileError {
         found: u64,
     },
     /// The list of heads is not that of the layer.
-    #[error("damaged profile: it is for {heads} query heads and has {thresholds} thresholds")]
+    #[error(
+        "damaged profile: it is for masks of {heads} {of} heads and has {thresholds} thresholds; calibrate again"
+    )]
     Heads {
-        /// Query heads that the layer of the profile has.
+        /// Heads that the masks of the profile's layer have.
         heads: usize,
+        /// Which heads those are.
+        of: MaskHeads,
         /// Entries of the list.
         thresholds: usize,
     },

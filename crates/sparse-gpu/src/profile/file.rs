@@ -1,7 +1,7 @@
 //! Profiles as JSON.
 
 use serde::Deserialize;
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, MaskHeads};
 use sparse_core::xattention::XAttentionError;
 
 use super::{AttentionProfile, FORMAT, HeadThreshold, Layer, ProfileError, ScoreMode, VERSION};
@@ -65,9 +65,18 @@ impl AttentionProfile {
     pub fn check(&self) -> Result<(), ProfileError> {
         // Profiles within other files are read field by field.
         check_header(&self.format, self.version.into())?;
-        let (heads, thresholds) = (self.layer.heads, self.heads.len());
+        let of = self.settings.mask_heads;
+        let heads = match of {
+            MaskHeads::Query => self.layer.heads,
+            MaskHeads::Key => self.layer.kv_heads,
+        };
+        let thresholds = self.heads.len();
         if heads != thresholds {
-            return Err(ProfileError::Heads { heads, thresholds });
+            return Err(ProfileError::Heads {
+                heads,
+                of,
+                thresholds,
+            });
         }
         self.check_settings()?;
         let value = self.target.number();
@@ -160,6 +169,28 @@ mod tests {
     fn a_profile_is_read_as_it_was_written() {
         let text = profile().to_json().unwrap();
         assert_eq!(AttentionProfile::from_json(&text), Ok(profile()));
+    }
+
+    /// Profiles of masks of query heads are what they were before there were others.
+    #[test]
+    fn heads_of_shared_masks_are_written_where_they_are() {
+        let own = profile();
+        assert!(!own.to_json().unwrap().contains("mask_heads"));
+        let mut shared = own;
+        shared.settings.mask_heads = MaskHeads::Key;
+        shared.heads.pop();
+        let text = shared.to_json().unwrap();
+        assert!(text.contains(r#""mask_heads": "key""#), "{text}");
+        assert_eq!(AttentionProfile::from_json(&text), Ok(shared.clone()));
+        let lost = text.replace(r#""mask_heads": "key""#, r#""mask_heads": "query""#);
+        assert!(AttentionProfile::from_json(&lost).is_err());
+
+        shared.settings.sink_tokens = Some(32);
+        let shape = AttentionShape::try_new(2, 2, 1, 64, 96, 16).unwrap();
+        let options = shared.options(shape).unwrap();
+        assert_eq!(options.mask_heads, MaskHeads::Key);
+        assert_eq!(options.forced.as_ref().unwrap().shape(), [2, 1, 2, 3]);
+        assert_eq!(options.layout(shape).unwrap().mask_shape(), [2, 1, 2, 3]);
     }
 
     #[test]
@@ -275,7 +306,15 @@ mod tests {
             ),
             (
                 refusal(|p| p["layer"]["heads"] = json!(3)),
-                ["3 query heads", "2 thresholds"],
+                ["masks of 3 query heads", "2 thresholds"],
+            ),
+            (
+                refusal(|p| p["options"]["mask_heads"] = json!("key")),
+                ["masks of 1 key heads", "2 thresholds"],
+            ),
+            (
+                refusal(|p| p["options"]["mask_heads"] = json!("kv")),
+                ["no profile", "unknown variant `kv`"],
             ),
             (
                 refusal(|p| p["options"]["stride"] = json!("8")),

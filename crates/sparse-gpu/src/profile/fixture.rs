@@ -1,5 +1,7 @@
 //! A made-up profile for tests.
 
+use sparse_core::attention::MaskHeads;
+
 use super::{
     AttentionProfile, CalibratedOn, CalibrationInput, HeadThreshold, Layer, ScoreMode, Settings,
     Target,
@@ -35,6 +37,7 @@ pub(super) fn profile() -> AttentionProfile {
         window_tokens: None,
         dilated: None,
         head_kinds: None,
+        mask_heads: MaskHeads::Query,
     };
     let heads = vec![head(0.5), head(0.75)];
     let target = Target::RelativeL2Error(0.1);

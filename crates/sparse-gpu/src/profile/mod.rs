@@ -67,7 +67,7 @@ pub struct AttentionProfile {
     pub target: Target,
     /// The inputs that they reach it on.
     pub inputs: Vec<CalibrationInput>,
-    /// One entry per query head, in order.
+    /// One entry per head of the mask, in order: per query head, or per key/value head where query heads share masks.
     pub heads: Vec<HeadThreshold>,
 }
 
@@ -175,7 +175,7 @@ pub struct CalibrationInput {
     pub dtype: String,
 }
 
-/// The threshold of one query head, and what it gave on the calibration inputs: the worst over inputs and batch items.
+/// The threshold of one head of the mask, and what it gave on the calibration inputs: the worst over inputs, batch items, and the query heads that share it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadThreshold {

@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, MaskHeads};
 use sparse_core::xattention::{Mode, ReferenceOptions, Threshold, XAttentionOptions};
 use sparse_core::{BlockGrid, BlockMask, MaskError};
 
@@ -67,6 +67,25 @@ pub struct Settings {
     /// One per query head; none: all sparse.
     #[serde(deserialize_with = "given")]
     pub head_kinds: Option<HeadKinds>,
+    /// Whether query heads share a mask; left out of the file where they do not.
+    #[serde(default, skip_serializing_if = "is_usual", with = "MaskHeadsName")]
+    pub mask_heads: MaskHeads,
+}
+
+/// As the file says it. A profile that lost the field has the wrong number of thresholds.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "MaskHeads", rename_all = "snake_case")]
+enum MaskHeadsName {
+    Query,
+    Key,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_usual(heads: &MaskHeads) -> bool {
+    *heads == MaskHeads::default()
 }
 
 impl Settings {
@@ -80,6 +99,7 @@ impl Settings {
             scale: self.scale,
             soft_cap: self.soft_cap,
             head_kinds: self.head_kinds.clone().map(|kinds| kinds.0),
+            mask_heads: self.mask_heads,
             mode: match self.mode {
                 ScoreMode::Exact => Mode::Exact,
                 ScoreMode::Reference => Mode::Reference(ReferenceOptions {
@@ -114,9 +134,10 @@ impl Settings {
     /// # Errors
     /// Where the block is 0 or the mask is too large.
     pub fn forced(&self, shape: AttentionShape) -> Result<Option<BlockMask>, MaskError> {
+        let [batch, heads, ..] = shape.mask_shape_by(self.block, self.mask_heads);
         let grid = BlockGrid {
-            batch: shape.batch(),
-            heads: shape.q_heads(),
+            batch,
+            heads,
             q_len: shape.q_len(),
             k_len: shape.k_len(),
             block: self.block,

@@ -1,5 +1,6 @@
 //! The rule by which a plan chooses between sparse and dense attention, before any score is known.
 
+use sparse_core::attention::HeadKind;
 use sparse_core::xattention::{Mode, Wanted, XAttentionLayout};
 use sparse_shaders::{Tile, XAttentionScoreKernel};
 
@@ -108,8 +109,10 @@ impl Costs {
             * layout.options().stride as f64
             * scored_pairs(layout, tile);
         let pack = model.pack_per_element * heads * (shape.q_len() * shape.head_dim()) as f64;
-        let select = model.select_per_block * heads * q_blocks as f64 * k_blocks as f64;
-        let dispatches = model.dispatch * f64::from(CostModel::DISPATCHES);
+        let selected = sparse_mask_heads(layout) as f64;
+        let select = model.select_per_block * selected * q_blocks as f64 * k_blocks as f64;
+        let sums = u32::from(layout.group_of_mask_head(0).len() > 1);
+        let dispatches = model.dispatch * f64::from(CostModel::DISPATCHES + sums);
         let estimate = if dense > 0.0 {
             (scores + pack + select + dispatches) / dense
         } else {
@@ -128,6 +131,13 @@ fn sparse_heads(layout: &XAttentionLayout) -> usize {
     let shape = layout.shape();
     let sparse = (0..shape.q_heads()).filter(|&head| layout.options().is_sparse(head));
     shape.batch() * sparse.count()
+}
+
+/// Heads of all items' masks that are selected.
+fn sparse_mask_heads(layout: &XAttentionLayout) -> usize {
+    let [batch, heads, ..] = layout.mask_shape();
+    let sparse = (0..heads).filter(|&head| layout.kind_of_mask_head(head) == HeadKind::Sparse);
+    batch * sparse.count()
 }
 
 /// Pairs of a query and a key that it sees, of one head.
@@ -163,12 +173,16 @@ fn scored_pairs(layout: &XAttentionLayout, tile: Tile) -> f64 {
 
 impl Bounds {
     fn of(layout: &XAttentionLayout) -> Self {
-        let [batch, q_heads, ..] = layout.mask_shape();
-        let options = layout.options();
-        let sparse: Vec<usize> = (0..q_heads).filter(|&h| options.is_sparse(h)).collect();
+        let (shape, options) = (layout.shape(), layout.options());
+        let group = options.mask_heads.group_size(&shape);
+        // The heads of the mask that the sparse query heads follow.
+        let sparse: Vec<usize> = (0..shape.q_heads())
+            .filter(|&head| options.is_sparse(head))
+            .map(|head| head / group)
+            .collect();
         let mut all = Counts::default();
         if options.forced.is_some() {
-            for item in 0..batch {
+            for item in 0..shape.batch() {
                 for &head in &sparse {
                     all.add(Counts::of_head(layout, item, head));
                 }
@@ -197,7 +211,7 @@ impl Bounds {
     }
 }
 
-/// What a head wants, as far as it bounds how many blocks that takes.
+/// What a head of the mask wants, as far as it bounds how many blocks that takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Want {
     Nothing,
@@ -218,7 +232,7 @@ impl Want {
     }
 }
 
-/// Blocks of a head: those that are selected at least and at most, and those that can be.
+/// Blocks of a head of the mask: those that are selected at least and at most, and those that can be.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     least: u64,

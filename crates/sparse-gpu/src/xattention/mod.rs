@@ -12,6 +12,7 @@ pub(crate) mod score;
 pub(crate) mod select;
 pub(crate) mod source;
 mod steps;
+pub(crate) mod sum_heads;
 mod switch;
 
 pub use cost::{CostModel, Policy};

@@ -1,7 +1,7 @@
 //! What a recording of XAttention turned out to be, read back.
 
 use sparse_core::BlockMask;
-use sparse_core::xattention::XAttentionLayout;
+use sparse_core::xattention::{XAttentionError, XAttentionLayout};
 
 use super::cost::Costs;
 
@@ -97,13 +97,17 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// Selected and reachable blocks of each head.
-pub(crate) fn count(mask: &BlockMask, layout: &XAttentionLayout) -> Vec<HeadBlocks> {
-    let [batch, heads, q_blocks, _] = layout.mask_shape();
+/// Selected and reachable blocks of each query head.
+pub(crate) fn count(
+    mask: &BlockMask,
+    layout: &XAttentionLayout,
+) -> Result<Vec<HeadBlocks>, XAttentionError> {
+    let mask = layout.mask_of_query_heads(mask)?;
+    let [batch, heads, q_blocks, _] = mask.shape();
     let reachable: Vec<usize> = (0..q_blocks)
         .map(|row| layout.reachable_blocks(row))
         .collect();
-    (0..batch * heads)
+    let heads = (0..batch * heads)
         .map(|head| HeadBlocks {
             selected: (0..q_blocks)
                 .map(|row| {
@@ -113,7 +117,8 @@ pub(crate) fn count(mask: &BlockMask, layout: &XAttentionLayout) -> Vec<HeadBloc
                 .sum(),
             reachable: reachable.iter().sum(),
         })
-        .collect()
+        .collect();
+    Ok(heads)
 }
 
 fn share(part: usize, whole: usize) -> f64 {

@@ -91,6 +91,24 @@ params! {
 }
 
 params! {
+    /// Of `xattention_sum_heads.wgsl`.
+    SumHeadsParams {
+        /// Of the slice, numbered through the batch.
+        first_mask_head,
+        mask_heads,
+        first_element,
+        elements,
+        head_elements,
+        group_size,
+        first_member,
+        member_end,
+        q_heads,
+        scores_first,
+        sums_first,
+    }
+}
+
+params! {
     /// Of `xattention_count.wgsl`.
     CountParams {
         /// Of the slice, numbered through the batch.

@@ -11,6 +11,7 @@ use super::outcome::{Attended, Outcome, count};
 use super::steps::SparseSteps;
 use super::switch::{Switch, is_indirect_possible};
 use crate::attention::record::Operands;
+use crate::operand::refuse_aliases;
 use crate::ops::{BlockAttentionPlan, XAttention};
 use crate::problem::Explanation;
 use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
@@ -168,6 +169,12 @@ impl XAttentionPlan {
             .map(|scores| ("the plan's scores", scores.buffer()));
         let mask = self.mask().map(|mask| ("the plan's mask", mask.buffer()));
         let own: Vec<_> = scores.into_iter().chain(mask).collect();
+        // Scores are written before values are read.
+        let inputs = [("q", operands.q), ("k", operands.k), ("v", operands.v)];
+        let inputs = inputs.map(|(name, tensor)| (name, tensor.buffer()));
+        for &written in &own {
+            refuse_aliases(OPERATION, written, &inputs)?;
+        }
         operands.check_aliases(OPERATION, &own)
     }
 
@@ -177,14 +184,14 @@ impl XAttentionPlan {
     /// Those of [`Gpu::read_mask`].
     pub async fn outcome(&self) -> Result<Outcome, Error> {
         let Some(steps) = &self.sparse else {
-            return Ok(self.tell(None, None));
+            return self.tell(None, None);
         };
         let mask = self.gpu.read_mask(&steps.mask).await?;
         let decision = match &self.switch {
             Some(switch) => Some(self.gpu.read_words(switch.decision(), 2).await?),
             None => None,
         };
-        Ok(self.tell(Some(&mask), decision.as_deref()))
+        self.tell(Some(&mask), decision.as_deref())
     }
 
     /// As [`XAttentionPlan::outcome`], waiting.
@@ -194,33 +201,37 @@ impl XAttentionPlan {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn outcome_blocking(&self) -> Result<Outcome, Error> {
         let Some(steps) = &self.sparse else {
-            return Ok(self.tell(None, None));
+            return self.tell(None, None);
         };
         let mask = self.gpu.read_mask_blocking(&steps.mask)?;
         let decision = match &self.switch {
             Some(switch) => Some(self.gpu.read_words_blocking(switch.decision(), 2)?),
             None => None,
         };
-        Ok(self.tell(Some(&mask), decision.as_deref()))
+        self.tell(Some(&mask), decision.as_deref())
     }
 
     /// The outcome with this mask, and the words of the device's decision.
-    fn tell(&self, mask: Option<&sparse_core::BlockMask>, decision: Option<&[u32]>) -> Outcome {
+    fn tell(
+        &self,
+        mask: Option<&sparse_core::BlockMask>,
+        decision: Option<&[u32]>,
+    ) -> Result<Outcome, Error> {
         let dense = match decision {
             Some(words) => words.get(1) == Some(&1),
             None => self.decision == Decision::Dense,
         };
-        let heads = mask.map_or_else(Vec::new, |mask| count(mask, &self.layout));
-        Outcome::new(
+        let heads = mask.map(|mask| count(mask, &self.layout)).transpose()?;
+        Ok(Outcome::new(
             if dense {
                 Attended::Dense
             } else {
                 Attended::Sparse
             },
-            heads,
+            heads.unwrap_or_default(),
             &self.layout,
             &self.costs,
-        )
+        ))
     }
 
     /// Which attention the plan records; the first of the notes of [`XAttentionPlan::explain`] says why.
@@ -240,7 +251,7 @@ impl XAttentionPlan {
         self.sparse.as_ref().map(|steps| &steps.scores)
     }
 
-    /// The blocks that it selected, whichever kernel attended; [`Gpu::read_mask`] brings them to the host. `None` where the plan is dense.
+    /// The blocks that it selected, `[batch, mask heads, q_blocks, k_blocks]`, whichever kernel attended; [`Gpu::read_mask`] brings them to the host. `None` where the plan is dense.
     pub fn mask(&self) -> Option<&GpuMask> {
         self.sparse.as_ref().map(|steps| &steps.mask)
     }

@@ -1,7 +1,7 @@
 //! What selection tells its kernel of each head, and how many invocations share a row.
 
 use sparse_core::attention::HeadKind;
-use sparse_core::xattention::XAttentionOptions;
+use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::XAttentionSelectKernel;
 
 use crate::counting::word;
@@ -37,14 +37,16 @@ impl XAttentionSelect {
     }
 }
 
-/// What the kernel wants to know of a head: its share or count, its kind, blocks of sinks and recent blocks.
-pub(crate) fn head_rule(options: &XAttentionOptions, head: usize, k_blocks: usize) -> [u32; 4] {
+/// What the kernel wants to know of a head of the mask: its share or count, its kind, blocks of sinks and recent blocks.
+pub(crate) fn head_rule(layout: &XAttentionLayout, head: usize) -> [u32; 4] {
+    let options = layout.options();
+    let [.., k_blocks] = layout.mask_shape();
     let wanted = match options.top_k {
         // More blocks than there are change nothing.
         Some(count) => word(count.min(k_blocks)),
         None => fixed(options.threshold.of_head(head)),
     };
-    match options.kind_of_head(head) {
+    match layout.kind_of_mask_head(head) {
         HeadKind::Sparse => [wanted, 0, 0, 0],
         HeadKind::Dense => [wanted, 1, 0, 0],
         HeadKind::Streaming {

@@ -23,7 +23,7 @@ pub(crate) struct Switch {
     layout: XAttentionLayout,
     count: Arc<CompiledKernel>,
     decide: Arc<CompiledKernel>,
-    /// The sparse heads of all items: their blocks decide.
+    /// The heads of the mask that the sparse query heads of all items follow: their blocks decide.
     heads: wgpu::Buffer,
     head_count: usize,
     counts: wgpu::Buffer,
@@ -54,19 +54,23 @@ impl Switch {
         layout: &XAttentionLayout,
         efficiency: f64,
     ) -> Result<Self, Error> {
-        let [batch, q_heads, q_blocks, k_blocks] = layout.mask_shape();
-        let sparse = |&head: &usize| layout.options().is_sparse(head % q_heads);
-        let heads: Vec<u32> = (0..batch * q_heads).filter(sparse).map(word).collect();
+        let [batch, mask_heads, q_blocks, k_blocks] = layout.mask_shape();
+        let (shape, options) = (layout.shape(), layout.options());
+        let group = options.mask_heads.group_size(&shape);
+        let heads: Vec<u32> = (0..batch * shape.q_heads())
+            .filter(|head| options.is_sparse(head % shape.q_heads()))
+            .map(|head| word(head / group))
+            .collect();
         let words = q_blocks.saturating_mul(k_blocks.div_ceil(32));
         let count = XAttentionCountKernel {
-            causal: layout.options().causal,
+            causal: options.causal,
         };
         gpu.check_loops(
             format!("{OPERATION} of {q_blocks} x {k_blocks} blocks"),
             count.loop_rounds(words),
         )?;
         let reachable: usize = (0..q_blocks).map(|row| layout.reachable_blocks(row)).sum();
-        let bytes = 4 * (batch * q_heads) as u64;
+        let bytes = 4 * (batch * mask_heads) as u64;
         Ok(Self {
             gpu: gpu.clone(),
             layout: layout.clone(),
@@ -116,13 +120,13 @@ impl Switch {
     }
 
     fn record_count(&self, pass: &mut impl Recorder, mask: &GpuMask) -> Result<(), Error> {
-        let [batch, q_heads, q_blocks, k_blocks] = self.layout.mask_shape();
+        let [batch, mask_heads, q_blocks, k_blocks] = self.layout.mask_shape();
         let words_per_row = mask.words_per_row();
         let words = q_blocks * words_per_row;
         // As many heads as can be bound; the attention has made sure that one can.
         let step = fit_in_window(&self.gpu, 4 * words as u64).max(1);
-        for first in (0..batch * q_heads).step_by(step) {
-            let heads: Range<usize> = first..(first + step).min(batch * q_heads);
+        for first in (0..batch * mask_heads).step_by(step) {
+            let heads: Range<usize> = first..(first + step).min(batch * mask_heads);
             let range = (heads.start * words) as u64..(heads.end * words) as u64;
             let window = Window::new(&self.gpu, &mask.words, 0, 4, range);
             let params = CountParams {

@@ -6,6 +6,7 @@ mod resolve;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use sparse_core::attention::MaskHeads;
 use sparse_gpu::profile::{Dilated, ScoreMode};
 
 pub use error::AttentionArgsError;
@@ -26,7 +27,7 @@ Examples:
   sparse-bench attention --profile layer11.json --qkv c.safetensors --out o.safetensors
 
 Reads q [batch, heads, q_len, head_dim] and k, v [batch, kv_heads, k_len, head_dim]. Writes block_scores f32 and mask u8
-[batch, heads, q_blocks, k_blocks], out f32 [batch, heads, q_len, head_dim], lse f32 [batch, heads, q_len] (natural log).
+[batch, heads, q_blocks, k_blocks] (those of each query head, shared or not), out f32 [batch, heads, q_len, head_dim], lse f32 [batch, heads, q_len] (natural log).
 Prints one JSON object on stdout and a table of the heads on stderr. With --calibrate it writes a profile instead: the
 threshold of each head.")]
 pub struct AttentionArgs {
@@ -78,8 +79,12 @@ pub struct AttentionArgs {
     /// with an array of these [default: as the profile says, or all sparse]
     #[arg(long, value_name = "LIST|F", value_parser = HeadKindsOption::parse)]
     pub head_kinds: Option<HeadKindsOption>,
+    /// Give each query head a mask of its own, or those that share a key/value head one, selected from the sum of their scores
+    /// [default: as the profile says, or query]
+    #[arg(long, value_enum)]
+    pub mask_heads: Option<MaskHeadsName>,
     /// Attend to every block; the scores are computed and written all the same
-    #[arg(long, conflicts_with_all = ["profile", "calibrate", "top_k", "head_kinds", "sinks", "window", "dilated"])]
+    #[arg(long, conflicts_with_all = ["profile", "calibrate", "top_k", "head_kinds", "mask_heads", "sinks", "window", "dilated"])]
     pub dense: bool,
     /// Take dense attention where that is faster: by a cost model, on the device where it depends on the inputs
     #[arg(long, conflicts_with_all = ["dense", "calibrate"])]
@@ -124,6 +129,24 @@ impl From<ScoreModeName> for ScoreMode {
         match name {
             ScoreModeName::Exact => Self::Exact,
             ScoreModeName::Reference => Self::Reference,
+        }
+    }
+}
+
+/// Which heads a mask has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MaskHeadsName {
+    /// One per query head.
+    Query,
+    /// One per key/value head, for all query heads that use it: few queries then read each key once for all of them.
+    Key,
+}
+
+impl From<MaskHeadsName> for MaskHeads {
+    fn from(name: MaskHeadsName) -> Self {
+        match name {
+            MaskHeadsName::Query => Self::Query,
+            MaskHeadsName::Key => Self::Key,
         }
     }
 }

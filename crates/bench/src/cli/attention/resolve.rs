@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use sparse_core::attention::MaskHeads;
 use sparse_core::xattention::{Threshold, XAttentionOptions};
 use sparse_gpu::AttentionProfile;
 use sparse_gpu::profile::{HeadKinds, ScoreMode, Settings, Target};
@@ -13,6 +14,10 @@ impl AttentionArgs {
     /// What `--causal` and `--full` say; nothing where neither is given.
     fn causal(&self) -> Option<bool> {
         (self.causal || self.full).then_some(self.causal)
+    }
+
+    fn mask_heads(&self) -> Option<MaskHeads> {
+        self.mask_heads.map(MaskHeads::from)
     }
 
     fn mode(&self) -> Option<ScoreMode> {
@@ -69,6 +74,7 @@ impl AttentionArgs {
                 window_tokens: self.window,
                 dilated: self.dilated,
                 head_kinds: self.kinds(),
+                mask_heads: self.mask_heads().unwrap_or_default(),
             };
             return match (settings.mode, self.chunk) {
                 (ScoreMode::Exact, Some(chunk)) => {
@@ -100,6 +106,7 @@ impl AttentionArgs {
             own.head_kinds.clone(),
             "all sparse",
         )?;
+        agree("--mask-heads", self.mask_heads(), own.mask_heads)?;
         Ok(own.clone())
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use half::{bf16, f16};
 use sparse_core::DType;
+use sparse_core::attention::HeadKind;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_gpu::AttentionProfile;
 use sparse_gpu::profile::{CalibratedOn, CalibrationInput, HeadThreshold, Layer, Settings, Target};
@@ -52,8 +53,10 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let mut measure = |thresholds: &[f64]| worst(&bench, &mut probes, thresholds);
-    let has_threshold: Vec<bool> = (0..layer.heads)
-        .map(|head| options.is_sparse(head))
+    let layout = options.layout(files[0].shape)?;
+    let [_, mask_heads, ..] = layout.mask_shape();
+    let has_threshold: Vec<bool> = (0..mask_heads)
+        .map(|head| layout.kind_of_mask_head(head) == HeadKind::Sparse)
         .collect();
     let heads = bisect(&has_threshold, target, &mut measure, &mut |done, all| {
         progress::show(&bar, Progress::Rounds(done as usize, all as usize));
@@ -61,7 +64,7 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
     bar.finish_and_clear();
     let settings = Settings {
         // Said in full, so that a profile does not depend on what is usual.
-        scale: Some(options.layout(files[0].shape)?.scale()),
+        scale: Some(layout.scale()),
         ..settings
     };
     let adapter = CalibratedOn::of(bench.gpu.adapter());
@@ -75,7 +78,7 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
         .collect();
     // What took minutes is told even where the file cannot be written.
     let written = write(&args.out, &profile);
-    eprintln!("{}", table(layer.heads, &rows(&heads), None));
+    eprintln!("{}", table(mask_heads, &rows(&heads), None));
     print(serde_json::to_string(&profile)?)?;
     written?;
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Formatter};
 
 use sparse_core::attention::HeadKind;
-use sparse_core::xattention::XAttentionOptions;
+use sparse_core::xattention::XAttentionLayout;
 use sparse_gpu::profile::head_kind_words;
 
 /// How the blocks of one head are chosen.
@@ -19,9 +19,11 @@ pub(super) enum Rule {
 
 impl Rule {
     /// Of query head `head`.
-    pub(super) fn of(options: &XAttentionOptions, head: usize) -> Self {
+    pub(super) fn of(layout: &XAttentionLayout, head: usize) -> Self {
+        let options = layout.options();
+        let mask_head = options.mask_heads.head(&layout.shape(), head);
         match (options.kind_of_head(head), options.top_k) {
-            (HeadKind::Sparse, None) => Self::Threshold(options.threshold.of_head(head)),
+            (HeadKind::Sparse, None) => Self::Threshold(options.threshold.of_head(mask_head)),
             (HeadKind::Sparse, Some(count)) => Self::TopK(count),
             (kind, _) => Self::Kind(kind),
         }
@@ -48,7 +50,27 @@ impl Display for Rule {
 
 #[cfg(test)]
 mod tests {
+    use sparse_core::attention::{AttentionShape, MaskHeads};
+    use sparse_core::xattention::{Threshold, XAttentionOptions};
+
     use super::*;
+
+    fn words<const HEADS: usize>(options: &XAttentionOptions) -> [String; HEADS] {
+        let shape = AttentionShape::try_new(1, HEADS, HEADS / 2, 200, 200, 16).unwrap();
+        let layout = options.layout(shape).unwrap();
+        std::array::from_fn(|head| Rule::of(&layout, head).to_string())
+    }
+
+    #[test]
+    fn query_heads_of_a_mask_have_its_threshold() {
+        let options = XAttentionOptions {
+            threshold: Threshold::PerHead(vec![0.5, 0.75]),
+            mask_heads: MaskHeads::Key,
+            ..XAttentionOptions::default()
+        };
+        let [low, high] = ["threshold 0.500", "threshold 0.750"];
+        assert_eq!(words(&options), [low, low, high, high]);
+    }
 
     #[test]
     fn the_kind_of_a_head_comes_before_count_and_threshold() {
@@ -56,11 +78,9 @@ mod tests {
             head_kinds: Some(vec![HeadKind::Sparse, HeadKind::Dense]),
             ..XAttentionOptions::default()
         };
-        let words =
-            |options: &XAttentionOptions| [0, 1].map(|head| Rule::of(options, head).to_string());
         assert_eq!(words(&options), ["threshold 0.900", "dense"]);
         options.top_k = Some(8);
         assert_eq!(words(&options), ["8 blocks a row", "dense"]);
-        assert_eq!(Rule::of(&options, 0).threshold(), None);
+        assert_eq!(Rule::TopK(8).threshold(), None);
     }
 }

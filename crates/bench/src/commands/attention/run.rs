@@ -96,7 +96,8 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     // The numbers are told even where a file cannot be written.
     let written = write(args, &qkv, &result);
     let is_dense = args.dense || decided.as_ref().is_some_and(Decided::is_dense);
-    let rule = |head| match Rule::of(&options, head) {
+    let layout = options.layout(qkv.shape)?;
+    let rule = |head| match Rule::of(&layout, head) {
         kind @ Rule::Kind(_) => kind,
         _ if is_dense => Rule::Kind(HeadKind::Dense),
         selected => selected,

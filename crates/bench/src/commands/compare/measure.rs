@@ -133,7 +133,7 @@ fn attend<T: Element>(
         options: &case.options(),
         contest: match case.operation {
             Operation::BlockAttention if case.dense => Contest::Dense,
-            Operation::BlockAttention => Contest::Attend(case.mask_heads),
+            Operation::BlockAttention => Contest::Attend,
             _ => Contest::Whole,
         },
     };

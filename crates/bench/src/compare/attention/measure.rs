@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use serde::Serialize;
-use sparse_core::attention::{AttentionShape, MaskHeads};
+use sparse_core::attention::AttentionShape;
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_core::{BlockMask, Element, Tensor};
@@ -30,8 +30,8 @@ pub(super) const CHECK: &str = "check against the CPU reference";
 pub enum Contest {
     /// Nothing: dense attention is all that is asked for.
     Dense,
-    /// Attention over a mask that is there, one per query head or per key head.
-    Attend(MaskHeads),
+    /// Attention over a mask that is there.
+    Attend,
     /// Score, selection and attention, end to end.
     Whole,
     /// The same, and each of the three steps alone.
@@ -156,7 +156,7 @@ fn measure_uploaded<T: Element>(
     let all_scores = sparse.read_scores(gpu)?;
     let dense_result = dense.read(gpu)?;
     let reachable = reachable(shape, options.block, options.causal)?;
-    let attention = options.attention();
+    let attention = options.attention().with_own_masks();
     progress(Progress::Step(CHECK));
     let mut checks = Checks {
         dense: Some(check::attention(inputs, None, &attention, &dense_result)?),
@@ -166,18 +166,14 @@ fn measure_uploaded<T: Element>(
     let (mask, attended) = if is_dense {
         (reachable.clone(), dense_result.clone())
     } else {
-        let mut selected = gpu.read_mask_blocking(sparse.mask())?;
+        let selected = gpu.read_mask_blocking(sparse.mask())?;
         let wrong = check::wrong_mask_rows(all_scores.data(), &selected, &layout)?;
         checks.wrong_mask_rows = Some(wrong);
-        if contest == Contest::Attend(MaskHeads::Key) {
-            selected = sparse.share_masks(gpu, options, &all_scores)?;
-            poison_results(bench, [sparse.attend()]);
-            bench.run_once(&mut |pass| sparse.record_attend(pass))?;
-        }
+        let of_heads = layout.mask_of_query_heads(&selected)?.into_owned();
         let result = sparse.attend().read(gpu)?;
-        let mask = Some(&selected);
+        let mask = Some(&of_heads);
         checks.sparse = Some(check::attention(inputs, mask, &attention, &result)?);
-        (selected, result)
+        (of_heads, result)
     };
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense_result)?;
     // All that may still fail comes before the times: they are not to be lost.
@@ -231,7 +227,7 @@ fn measure_uploaded<T: Element>(
     let density = if is_dense { 1.0 } else { quality.density };
     let words = RowWords {
         operation: match contest {
-            Contest::Dense | Contest::Attend(_) => Operation::BlockAttention,
+            Contest::Dense | Contest::Attend => Operation::BlockAttention,
             Contest::Whole | Contest::WholeAndParts => Operation::Xattention,
         },
         shape: Shape::attention(shape, options.block, options.stride),
@@ -292,7 +288,7 @@ fn plans<'a>(
     let mut plans = vec![dense.explain()];
     match contest {
         Contest::Dense => {}
-        Contest::Attend(_) => plans.push(sparse.attend().explain()),
+        Contest::Attend => plans.push(sparse.attend().explain()),
         Contest::Whole | Contest::WholeAndParts => plans.extend(sparse.explain()),
     }
     plans
@@ -318,7 +314,7 @@ fn time(
     let attend: Recorder<'_> = &mut |pass| sparse.borrow_mut().record_attend(pass);
     let mut contenders = match contest {
         Contest::Dense => vec![dense],
-        Contest::Attend(_) => vec![dense, attend],
+        Contest::Attend => vec![dense, attend],
         Contest::Whole => vec![dense, whole],
         Contest::WholeAndParts => vec![dense, whole, score, select, attend],
     };
@@ -336,9 +332,9 @@ fn time(
 
 /// The scores without those of padding.
 fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tensor<f32>> {
-    let shape = layout.mask_shape();
-    let [batch, heads, q_blocks, k_blocks] = shape;
-    let [_, _, score_rows, score_blocks] = layout.score_shape();
+    let [.., q_blocks, k_blocks] = layout.mask_shape();
+    let [batch, heads, score_rows, score_blocks] = layout.score_shape();
+    let shape = [batch, heads, q_blocks, k_blocks];
     let mut cropped = Vec::with_capacity(shape.iter().product());
     for head in 0..batch * heads {
         for row in 0..q_blocks {
@@ -353,6 +349,8 @@ fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tenso
 mod tests {
     use std::time::Duration;
 
+    use sparse_core::attention::MaskHeads;
+
     use super::*;
     use crate::commands::open;
     use crate::compare::attention::fixture::overwriting;
@@ -363,20 +361,23 @@ mod tests {
     fn few_queries_read_keys_and_values_from_memory() {
         let mut bench = Bench::new(open(None).unwrap(), Duration::ZERO);
         bench.ceilings = Some(crate::fixture::ceilings());
-        let options = XAttentionOptions {
-            block: 16,
-            stride: 4,
-            top_k: Some(2),
-            ..XAttentionOptions::default()
-        };
         // Of ten blocks two are kept, by two heads that share their keys: not the same ones, for all we know, where each has a mask.
-        for (q_len, contest) in [
-            (1, Contest::Dense),
-            (4, Contest::Attend(MaskHeads::Query)),
-            (1, Contest::Attend(MaskHeads::Key)),
-            (1, Contest::WholeAndParts),
-            (9_u32, Contest::Attend(MaskHeads::Query)),
+        let (query, key) = (MaskHeads::Query, MaskHeads::Key);
+        for (q_len, contest, mask_heads) in [
+            (1, Contest::Dense, query),
+            (4, Contest::Attend, query),
+            (1, Contest::Attend, key),
+            (1, Contest::WholeAndParts, query),
+            (1, Contest::WholeAndParts, key),
+            (9_u32, Contest::Attend, query),
         ] {
+            let options = XAttentionOptions {
+                block: 16,
+                stride: 4,
+                top_k: Some(2),
+                mask_heads,
+                ..XAttentionOptions::default()
+            };
             let shape = AttentionShape::try_new(1, 2, 1, q_len as usize, 160, 16).unwrap();
             let job = AttentionJob {
                 inputs: &planted::<f32>(shape).unwrap(),
@@ -390,7 +391,7 @@ mod tests {
             let density = if contest == Contest::Dense { 1.0 } else { 0.2 };
             assert_eq!(row.density, density);
             assert_eq!(row.tile.contains("few-"), q_len < 9, "{}", row.tile);
-            let shared = contest == Contest::Attend(MaskHeads::Key);
+            let shared = mask_heads == key;
             assert_eq!(row.kernel.contains("mask-of-2"), shared, "{}", row.kernel);
             assert_eq!(
                 row.pattern.ends_with("by key head"),
@@ -410,7 +411,7 @@ mod tests {
             if contest == Contest::Dense {
                 assert_eq!(read, 160.0 * 2.0 * 16.0 * 4.0);
             }
-            if shared {
+            if shared && contest == Contest::Attend {
                 assert_eq!(read, 32.0 * 2.0 * 16.0 * 4.0);
             }
             let copies = if q_len == 9 { 1.0 } else { 512.0 };
@@ -428,16 +429,21 @@ mod tests {
             stride: 4,
             ..XAttentionOptions::default()
         };
-        for contest in [
-            Contest::Dense,
-            Contest::Attend(MaskHeads::Query),
-            Contest::Attend(MaskHeads::Key),
-            Contest::WholeAndParts,
+        let shared = XAttentionOptions {
+            mask_heads: MaskHeads::Key,
+            ..options.clone()
+        };
+        for (contest, options) in [
+            (Contest::Dense, &options),
+            (Contest::Attend, &options),
+            (Contest::Attend, &shared),
+            (Contest::WholeAndParts, &options),
+            (Contest::WholeAndParts, &shared),
         ] {
             let job = AttentionJob {
                 inputs: &inputs,
                 shape,
-                options: &options,
+                options,
                 contest,
             };
             let right = measure(&bench, job, &mut |_| ()).unwrap().record;

@@ -115,15 +115,16 @@ fn measure_uploaded<T: Element>(
         Attended::Sparse => own.read_mask(gpu)?,
         Attended::Dense => None,
     };
+    let layout = options.layout(shape)?;
     let is_sparse = selected.is_some();
     let mask = match selected {
-        Some(selected) => selected,
+        Some(selected) => layout.mask_of_query_heads(&selected)?.into_owned(),
         None => without_selection(shape, options, &reachable)?,
     };
     let attended = own.read(gpu)?;
     progress(Progress::Step(CHECK));
     let dense_result = dense.read(gpu)?;
-    let attention = options.attention();
+    let attention = options.attention().with_own_masks();
     let checks = Checks {
         dense: Some(check::attention(inputs, None, &attention, &dense_result)?),
         policy: Some(check::attention(

@@ -62,6 +62,7 @@ impl AttentionCase {
             threshold: self.threshold.into(),
             top_k: self.top_k,
             causal: self.causal,
+            mask_heads: self.mask_heads,
             ..XAttentionOptions::default()
         }
     }

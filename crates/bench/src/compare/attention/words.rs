@@ -12,7 +12,7 @@ pub(super) fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRu
     let steps = sparse.explain();
     match contest {
         Contest::Dense => dense.explain().clone(),
-        Contest::Attend(_) => sparse.attend().explain().clone(),
+        Contest::Attend => sparse.attend().explain().clone(),
         Contest::Whole | Contest::WholeAndParts => Explanation {
             kernel: steps.map(|step| step.kernel.as_str()).join(" + "),
             tile: steps.map(|step| step.tile.as_str()).join(" + "),
@@ -36,7 +36,6 @@ pub const fn by(heads: MaskHeads) -> &'static str {
 pub(super) fn pattern(contest: Contest, options: &XAttentionOptions) -> String {
     match contest {
         Contest::Dense => format!("dense {}", reach(options)),
-        Contest::Attend(heads) => selection(options) + by(heads),
         _ => selection(options),
     }
 }
@@ -56,7 +55,12 @@ pub(super) fn selection(options: &XAttentionOptions) -> String {
         (None, Threshold::Uniform(threshold)) => format!("threshold {threshold}"),
         (None, Threshold::PerHead(_)) => "thresholds by head".into(),
     };
-    format!("block:{} {}{mode} {rule}", options.block, reach(options))
+    let by = by(options.mask_heads);
+    format!(
+        "block:{} {}{mode} {rule}{by}",
+        options.block,
+        reach(options)
+    )
 }
 
 #[cfg(test)]
@@ -80,8 +84,11 @@ mod tests {
         assert_eq!(of(by_head, None), "block:128 causal thresholds by head");
         let dense = pattern(Contest::Dense, &XAttentionOptions::default());
         assert_eq!(dense, "dense causal");
-        let shared = Contest::Attend(MaskHeads::Key);
-        let shared = pattern(shared, &XAttentionOptions::default());
+        let shared = XAttentionOptions {
+            mask_heads: MaskHeads::Key,
+            ..XAttentionOptions::default()
+        };
+        let shared = pattern(Contest::Attend, &shared);
         assert_eq!(shared, "block:128 causal threshold 0.9 by key head");
     }
 }

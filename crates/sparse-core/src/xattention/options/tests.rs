@@ -1,7 +1,7 @@
 //! Every rule of the options, broken once.
 
 use super::*;
-use crate::attention::AttentionShape;
+use crate::attention::{AttentionShape, MaskHeads};
 use crate::xattention::ReferenceOptions;
 use XAttentionError as E;
 
@@ -101,17 +101,34 @@ fn a_chunk_is_a_multiple_of_the_block_and_no_longer_than_a_sequence() {
 #[test]
 fn options_must_fit_the_shape() {
     let shape = AttentionShape::try_new(1, 4, 1, 3000, 2000, 8).unwrap();
-    let q_heads = 4;
-    for given in [3, 5] {
+    for (given, heads, of) in [
+        (3, 4, MaskHeads::Query),
+        (5, 4, MaskHeads::Query),
+        (4, 1, MaskHeads::Key),
+    ] {
         let options = XAttentionOptions {
             threshold: Threshold::PerHead(vec![0.9; given]),
+            mask_heads: of,
             ..XAttentionOptions::default()
         };
         assert_eq!(
             options.layout(shape),
-            Err(E::ThresholdCount { given, q_heads })
+            Err(E::ThresholdCount { given, heads, of })
         );
     }
+    let per_query_head = BlockMask::dense(1, 4, 24, 16).unwrap();
+    let shared = XAttentionOptions {
+        forced: Some(per_query_head),
+        mask_heads: MaskHeads::Key,
+        ..XAttentionOptions::default()
+    };
+    assert_eq!(
+        shared.layout(shape),
+        Err(E::ForcedShape {
+            given: [1, 4, 24, 16],
+            expected: [1, 1, 24, 16]
+        })
+    );
     let expected = shape.mask_shape(128);
     for (axis, wrong) in [2, 5, 23, 15].into_iter().enumerate() {
         let mut given = expected;

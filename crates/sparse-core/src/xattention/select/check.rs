@@ -1,10 +1,11 @@
 //! Whether a row of any mode and kind was selected rightly, up to the rounding of the selection.
 
 use super::{ChoiceError, reference};
+use crate::attention::HeadKind;
 use crate::xattention::XAttentionLayout;
 
 impl XAttentionLayout {
-    /// Checks `chosen`, which was selected for block row `[item, head, query block]` from these very `scores`: for every comparison that
+    /// Checks `chosen`, which was selected for block row `[item, head of the mask, query block]` from these very `scores`: for every comparison that
     /// selection makes, an error of `tolerance` times the row's mass is forgiven and no more.
     ///
     /// In Exact mode that is [`ExactRow::check_choice`](super::ExactRow::check_choice). In Reference mode `chosen` has the blocks of the rule with so much less wanted, and
@@ -39,7 +40,7 @@ impl XAttentionLayout {
         }
         let select = |more, reference| reference::select_row(scores, place, self, reference, more);
         let (least, most) = match self.reference() {
-            _ if !self.options().is_sparse(head) => {
+            _ if self.kind_of_mask_head(head) != HeadKind::Sparse => {
                 let kind = self.kind_row(head, q_block);
                 (kind.clone(), kind)
             }
@@ -59,7 +60,7 @@ impl XAttentionLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::{AttentionShape, HeadKind};
+    use crate::attention::AttentionShape;
     use crate::xattention::{Mode, ReferenceOptions, XAttentionOptions};
 
     /// One query that stands at the last of four keys, in blocks of a token.

@@ -25,7 +25,7 @@ pub struct ExactRow {
 }
 
 impl XAttentionLayout {
-    /// The reachable and the forced key blocks of Exact mode's block row `q_block` of a query head, and how many more are wanted.
+    /// The reachable and the forced key blocks of Exact mode's block row `q_block` of a head of the mask, and how many more are wanted.
     ///
     /// Forced are, causal: block 0, and the blocks that hold the diagonal, two where `block` does not divide `k_len - q_len`. Besides,
     /// `sink_blocks` first blocks, the `recent_blocks` blocks ending where the row's last query stands, and those of `forced`. All of them as far
@@ -71,9 +71,9 @@ impl XAttentionLayout {
         self.shape().alignment().block_row(q_block, block, causal)
     }
 
-    /// Per key block, whether a head that is not sparse attends to it from block row `q_block`.
+    /// Per key block, whether it is in block row `q_block` of a head of the mask that is not sparse.
     pub(super) fn kind_row(&self, head: usize, q_block: usize) -> Vec<bool> {
-        let kind = self.options().kind_of_head(head);
+        let kind = self.kind_of_mask_head(head);
         let attention = self.options().attention();
         let [.., k_blocks] = self.mask_shape();
         let reachable = self.reachable_blocks(q_block);

@@ -5,13 +5,16 @@ mod choice;
 mod exact;
 mod reference;
 
+use std::borrow::Cow;
+
 use super::{BlockScores, XAttentionError, XAttentionLayout};
+use crate::attention::{HeadKind, MaskHeads};
 use crate::mask::BlockMask;
 
 pub use choice::ChoiceError;
 pub use exact::{ExactRow, Wanted};
 
-/// Selects the blocks of every block row from their scores.
+/// Selects the blocks of every block row from their scores, `[batch, q_heads, q_blocks, k_blocks]`.
 ///
 /// Exact mode: with `R = threshold * (sum over the reachable blocks of the row)`, the forced blocks (causal: block 0 and
 /// those on the diagonal; `sink_blocks`, `recent_blocks`, the mask `forced`) and then, highest score first and lower index first among equals,
@@ -23,10 +26,13 @@ pub use exact::{ExactRow, Wanted};
 ///
 /// Heads that are not [sparse](crate::attention::HeadKind::Sparse) get the blocks that their kind means, as far as they are reachable.
 ///
+/// Where query heads share a mask, its rows are selected from the sums of [`XAttentionLayout::shared_scores`].
+///
 /// The mask covers the real lengths ([`XAttentionLayout::mask_shape`]), the scores may cover padded ones.
 ///
 /// # Errors
-/// [`XAttentionError::ScoreShape`] where the scores are not those of `layout`, [`XAttentionError::Mask`] where the mask cannot be built.
+/// [`XAttentionError::ScoreShape`] where the scores are not those of `layout`, [`XAttentionError::Mask`] where the mask cannot be built,
+/// [`XAttentionError::NotAMass`] where a sum of scores is no number.
 ///
 /// ```
 /// use sparse_core::attention::AttentionShape;
@@ -45,18 +51,14 @@ pub fn xattention_select(
     scores: &BlockScores,
     layout: &XAttentionLayout,
 ) -> Result<BlockMask, XAttentionError> {
-    let expected = layout.score_shape();
-    if scores.shape() != expected {
-        return Err(XAttentionError::ScoreShape {
-            scores: scores.shape(),
-            expected,
-        });
-    }
-    let [batch, q_heads, q_blocks, k_blocks] = layout.mask_shape();
+    let scores = layout.shared_scores(scores)?;
+    let [batch, heads, q_blocks, k_blocks] = layout.mask_shape();
     let select = |item, head, q_block| {
         let row = scores.row(item, head, q_block);
         match layout.reference() {
-            _ if !layout.options().is_sparse(head) => layout.kind_row(head, q_block),
+            _ if layout.kind_of_mask_head(head) != HeadKind::Sparse => {
+                layout.kind_row(head, q_block)
+            }
             None => layout.exact_row(item, head, q_block).select(row),
             Some(reference) => {
                 reference::select_row(row, [item, head, q_block], layout, reference, 0.0)
@@ -67,7 +69,7 @@ pub fn xattention_select(
     let mut selected = Vec::new();
     Ok(BlockMask::from_fn(
         batch,
-        q_heads,
+        heads,
         q_blocks,
         k_blocks,
         |b, h, i, j| {
@@ -77,6 +79,34 @@ pub fn xattention_select(
             selected[j]
         },
     )?)
+}
+
+impl XAttentionLayout {
+    /// What the blocks of each head of the mask are selected from, `[batch, mask heads, q_blocks, k_blocks]`: the scores themselves where each query head
+    /// has its own mask, else their sums over the sparse heads of each group, in head order. Heads that are not sparse are not read.
+    ///
+    /// # Errors
+    /// [`XAttentionError::ScoreShape`] where the scores are not those of this layout, [`XAttentionError::NotAMass`] where a sum is no number.
+    pub fn shared_scores<'a>(
+        &self,
+        scores: &'a BlockScores,
+    ) -> Result<Cow<'a, BlockScores>, XAttentionError> {
+        let expected = self.score_shape();
+        if scores.shape() != expected {
+            return Err(XAttentionError::ScoreShape {
+                scores: scores.shape(),
+                expected,
+            });
+        }
+        match self.options().mask_heads {
+            MaskHeads::Query => Ok(Cow::Borrowed(scores)),
+            MaskHeads::Key => {
+                let group = MaskHeads::Key.group_size(&self.shape());
+                let is_sparse = |head| self.options().is_sparse(head);
+                scores.summed_over(group, is_sparse).map(Cow::Owned)
+            }
+        }
+    }
 }
 
 /// Positions `candidates` of `row`, highest score first, lower index first among equals.
@@ -185,6 +215,56 @@ mod tests {
                 expected: [1, 1, 1, 4]
             })
         );
+    }
+
+    /// Two key heads of three query heads each, of which the middle one is streaming.
+    fn shared(kinds: bool) -> XAttentionLayout {
+        let shape = AttentionShape::try_new(1, 6, 2, 1, 4, 1).unwrap();
+        let window = HeadKind::Streaming {
+            sink_blocks: 1,
+            recent_blocks: 1,
+        };
+        let kinds = kinds.then(|| [HeadKind::Sparse, window, HeadKind::Sparse].repeat(2));
+        let options = XAttentionOptions {
+            block: 1,
+            stride: 1,
+            causal: false,
+            threshold: Threshold::PerHead(vec![0.5, 0.75]),
+            head_kinds: kinds,
+            mask_heads: MaskHeads::Key,
+            ..XAttentionOptions::default()
+        };
+        options.layout(shape).unwrap()
+    }
+
+    #[test]
+    fn heads_that_share_a_mask_select_from_their_sum() {
+        let of_group = [
+            [0.5, 0.25, 0.125, 0.125],
+            [0.0, 0.0, 0.0, 1.0],
+            [0.25, 0.5, 0.125, 0.125],
+        ];
+        let scores = BlockScores::try_new([1, 6, 1, 4], of_group.concat().repeat(2)).unwrap();
+        // 0.75, 0.75, 0.25, 1.25 of 3.
+        let mask = xattention_select(&scores, &shared(false)).unwrap();
+        assert_eq!(mask.shape(), [1, 2, 1, 4]);
+        assert_eq!(selected(&mask, 0), [0, 3]);
+        assert_eq!(selected(&mask, 1), [0, 1, 3]);
+        // 0.75, 0.75, 0.25, 0.25 of 2.
+        let layout = shared(true);
+        let mask = xattention_select(&scores, &layout).unwrap();
+        assert_eq!(selected(&mask, 0), [0, 1]);
+        assert_eq!(selected(&mask, 1), [0, 1]);
+        let sums = layout.shared_scores(&scores).unwrap();
+        assert_eq!(sums.row(0, 1, 0), [0.75, 0.75, 0.25, 0.25]);
+        let of_heads = layout.mask_of_query_heads(&mask).unwrap();
+        assert_eq!(of_heads.shape(), [1, 6, 1, 4]);
+        assert_eq!(selected(&of_heads, 3), [0, 1]);
+        assert_eq!(selected(&of_heads, 4), [0, 3]);
+        let other = BlockMask::dense(1, 6, 1, 4).unwrap();
+        assert!(layout.mask_of_query_heads(&other).is_err());
+        let other = BlockScores::try_new([1, 2, 1, 4], vec![0.0; 8]).unwrap();
+        assert!(layout.shared_scores(&other).is_err());
     }
 
     #[test]
