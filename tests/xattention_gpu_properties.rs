@@ -7,13 +7,14 @@ mod support {
 }
 
 use proptest::prelude::*;
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, MaskHeads};
+use sparse_core::bounds::selection_rounding;
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{DType, Tensor};
 use sparse_gpu::{GpuTensor, XAttention};
 use support::gpu::gpu;
-use support::xattention::gpu_select;
+use support::xattention::{block_scores_of, gpu_select};
 use support::xattention_run::{Run, run, run_uploaded};
 
 /// Any lengths, heads and thresholds; head dimension, block and strides are few, because each of them is another kernel.
@@ -51,6 +52,7 @@ prop_compose! {
         causal: bool,
         sink_blocks in 0_usize..2,
         recent_blocks in 0_usize..3,
+        mask_heads in prop::sample::select(vec![MaskHeads::Query, MaskHeads::Key]),
         seed in 0_u64..1_000_000,
     ) -> Case {
         let shape = AttentionShape::try_new(batch, q_heads, kv_heads, q_len, k_len, 6);
@@ -61,6 +63,7 @@ prop_compose! {
             causal,
             sink_blocks,
             recent_blocks,
+            mask_heads,
             ..XAttentionOptions::default()
         };
         Case { shape: shape.unwrap(), options, seed }
@@ -107,15 +110,15 @@ proptest! {
     fn the_chosen_set_reaches_the_threshold_and_every_block_of_it_is_needed(case in cases()) {
         let result = case.run();
         let layout = case.options.layout(case.shape).unwrap();
-        let [_, heads, q_blocks, k_blocks] = result.mask.shape();
+        let scores = block_scores_of(layout.score_shape(), result.scores.clone());
+        let scores = layout.shared_scores(&scores).unwrap();
         for (b, h, i) in rows(result.mask.shape()) {
-            let row = ((b * heads + h) * q_blocks + i) * k_blocks;
-            let scores = &result.scores[row..row + k_blocks];
+            let scores = scores.row(b, h, i);
             let exact = layout.exact_row(b, h, i);
             let total: f64 = scores[..exact.reachable].iter().sum();
             let wanted = case.options.threshold.of_head(h) * total;
-            // Masses are cut to multiples of 2^-31 of the row's largest.
-            let cut = total * (k_blocks + 2) as f64 * 2.0_f64.powi(-31);
+            // Masses are cut to multiples of 2^-31 of the row's largest, sums of heads are rounded.
+            let cut = total * selection_rounding(&layout);
             let chosen: Vec<usize> = result.mask.row(b, h, i).collect();
             let mass: f64 = chosen.iter().map(|&j| scores[j]).sum();
             prop_assert!(mass >= wanted - cut, "{mass} of {wanted}");
@@ -160,6 +163,8 @@ proptest! {
 
     #[test]
     fn shared_heads_equal_expanded_ones(case in cases()) {
+        // Expanded heads share nothing.
+        prop_assume!(case.options.mask_heads == MaskHeads::Query);
         let [q, k, v] = case.tensors();
         let times = case.shape.q_heads() / case.shape.kv_heads();
         let [k, v] = [k, v].map(|x| expand_heads(&x, times));

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sparse_core::Tensor;
-use sparse_core::attention::{AttentionShape, block_attention};
+use sparse_core::attention::{AttentionShape, MaskHeads, block_attention};
 use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{
@@ -45,7 +45,14 @@ impl Problem {
 prop_compose! {
     fn problems()(
         batch in 1_usize..3,
-        (q_heads, kv_heads) in prop::sample::select(vec![(1, 1), (2, 1), (4, 2), (3, 3)]),
+        (q_heads, kv_heads, mask_heads) in prop::sample::select(vec![
+            (1, 1, MaskHeads::Query),
+            (2, 1, MaskHeads::Query),
+            (4, 2, MaskHeads::Query),
+            (3, 3, MaskHeads::Query),
+            (4, 2, MaskHeads::Key),
+            (3, 1, MaskHeads::Key),
+        ]),
         q_len in 0_usize..50,
         k_len in 0_usize..50,
         head_dim in 1_usize..6,
@@ -65,6 +72,7 @@ prop_compose! {
             causal,
             sink_blocks,
             recent_blocks,
+            mask_heads,
             ..XAttentionOptions::default()
         };
         Problem { shape: shape.unwrap(), options, seed }
@@ -116,7 +124,9 @@ proptest! {
         let result = problem.run();
         let layout = problem.options.layout(problem.shape).unwrap();
         let per_block = layout.groups_per_block();
-        for (b, h, i) in rows(layout.mask_shape()) {
+        let [_, heads, ..] = layout.score_shape();
+        let [batch, _, q_blocks, k_blocks] = layout.mask_shape();
+        for (b, h, i) in rows([batch, heads, q_blocks, k_blocks]) {
             let groups = i * per_block..((i + 1) * per_block).min(layout.q_groups());
             // A group whose only allowed pair of groups has no pair of real tokens has no mass either.
             let with_keys = groups.filter(|&g| layout.allowed_k_groups(g) > 0).count();
@@ -160,6 +170,8 @@ proptest! {
 
     #[test]
     fn shared_heads_equal_expanded_ones(problem in problems()) {
+        // Expanded heads share nothing.
+        prop_assume!(problem.options.mask_heads == MaskHeads::Query);
         let shared = problem.run();
         let [q, k, v] = problem.tensors();
         let times = problem.shape.q_heads() / problem.shape.kv_heads();
@@ -200,8 +212,9 @@ proptest! {
     fn the_chosen_set_reaches_the_threshold_and_is_minimal(problem in problems()) {
         let result = problem.run();
         let layout = problem.options.layout(problem.shape).unwrap();
+        let scores = layout.shared_scores(&result.scores.scores).unwrap();
         for (b, h, i) in rows(result.mask.shape()) {
-            let scores = result.scores.scores.row(b, h, i);
+            let scores = scores.row(b, h, i);
             let row = layout.exact_row(b, h, i);
             let total: f64 = scores[..row.reachable].iter().sum();
             let wanted = problem.options.threshold.of_head(h) * total;

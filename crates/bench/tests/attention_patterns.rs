@@ -124,6 +124,25 @@ fn dense_and_streaming_heads_keep_what_their_kind_says() {
     );
 }
 
+/// Sparse heads of a group have one mask, the others what their kind says, and where none is sparse nobody reads a mask.
+#[test]
+fn heads_share_masks_beside_those_of_other_kinds() {
+    let folder = folder(&inputs());
+    for kinds in ["sparse,dense,sparse", "dense,streaming:1:3,dense"] {
+        let (mask, printed) = run(&folder, &format!("--mask-heads key --head-kinds {kinds}"));
+        assert!(printed["max_err_over_bound"].as_f64().unwrap() <= 1.0);
+        assert_eq!(printed["options"]["mask_heads"], "key");
+        let (own, _) = run(&folder, &format!("--head-kinds {kinds}"));
+        assert_eq!(
+            mask.row(0, 1, 10).collect::<Vec<_>>(),
+            own.row(0, 1, 10).collect::<Vec<_>>()
+        );
+        for row in 0..GRID.q_blocks().unwrap() {
+            assert!(mask.row(0, 0, row).eq(mask.row(0, 2, row)), "{kinds} {row}");
+        }
+    }
+}
+
 #[test]
 fn a_soft_cap_changes_the_output_and_not_the_mask() {
     let folder = folder(&inputs());

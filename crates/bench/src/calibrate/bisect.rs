@@ -1,5 +1,6 @@
 //! Bisection of all heads at once: a run with one threshold per head tells something about every head.
 
+use sparse_core::attention::MaskHeads;
 use sparse_gpu::profile::Target;
 
 use super::{CalibrateError, HeadReach};
@@ -16,8 +17,8 @@ pub struct Calibrated {
     pub reach: HeadReach,
 }
 
-/// The lowest threshold of each head at which `measure`, given one threshold per head, meets `target`. `has_threshold` says of each head
-/// whether it is one that a threshold matters to; the others get 0, whatever they reach.
+/// The lowest threshold of each head of the masks `of` query or key heads at which `measure`, given one threshold per head, meets `target`. `has_threshold` says of
+/// each head whether it is one that a threshold matters to; the others get 0, whatever they reach.
 ///
 /// Mass grows with the threshold, so for [`Target::KeptMass`] it is the lowest of all. The error may rise a little where more blocks
 /// are kept: then it is one of the points where the error crosses the target. `after` is told the runs done and all there will be.
@@ -25,7 +26,7 @@ pub struct Calibrated {
 /// # Errors
 /// [`CalibrateError::OutOfReach`] and [`CalibrateError::NotRepeated`]; those of `measure`.
 pub fn bisect(
-    has_threshold: &[bool],
+    (has_threshold, of): (&[bool], MaskHeads),
     target: Target,
     measure: &mut dyn FnMut(&[f64]) -> anyhow::Result<Vec<HeadReach>>,
     after: &mut dyn FnMut(u32, u32),
@@ -42,6 +43,7 @@ pub fn bisect(
         let reached = reach.number(target);
         return Err(CalibrateError::OutOfReach {
             head,
+            of,
             target,
             reached,
         }
@@ -78,6 +80,7 @@ pub fn bisect(
             let reached = reach.number(target);
             Err(CalibrateError::NotRepeated {
                 head,
+                of,
                 threshold,
                 target,
                 reached,
@@ -90,6 +93,8 @@ pub fn bisect(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const QUERY: MaskHeads = MaskHeads::Query;
 
     /// Head `h` has the error `(h + 1) (1 - t) / 10` and the mass `1 - error`.
     fn measure(thresholds: &[f64]) -> Vec<HeadReach> {
@@ -107,7 +112,12 @@ mod tests {
     }
 
     fn run(target: Target) -> anyhow::Result<Vec<Calibrated>> {
-        bisect(&[true; 4], target, &mut |t| Ok(measure(t)), &mut |_, _| ())
+        bisect(
+            (&[true; 4], QUERY),
+            target,
+            &mut |t| Ok(measure(t)),
+            &mut |_, _| (),
+        )
     }
 
     #[test]
@@ -133,7 +143,7 @@ mod tests {
             reached[1].kept_mass = 0.5;
             Ok(reached)
         };
-        let heads = bisect(&[true, false], target, &mut never, &mut |_, _| ()).unwrap();
+        let heads = bisect((&[true, false], QUERY), target, &mut never, &mut |_, _| ()).unwrap();
         assert_eq!((heads[1].threshold, heads[1].reach.kept_mass), (0.0, 0.5));
         assert!(heads[0].threshold > 0.9);
     }
@@ -143,7 +153,7 @@ mod tests {
         let mut seen = Vec::new();
         let target = Target::KeptMass(0.5);
         bisect(
-            &[true],
+            (&[true], QUERY),
             target,
             &mut |t| Ok(measure(t)),
             &mut |done, all| {
@@ -163,9 +173,14 @@ mod tests {
             Ok(reached)
         };
         let target = Target::RelativeL2Error(0.001);
-        let error = bisect(&[true; 4], target, &mut noisy, &mut |_, _| ()).unwrap_err();
+        let error = bisect((&[true; 4], QUERY), target, &mut noisy, &mut |_, _| ()).unwrap_err();
         let message = error.to_string();
-        for part in ["head 2 cannot reach", "at most 0.001", "1e-2", "larger"] {
+        for part in [
+            "query head 2 cannot reach",
+            "at most 0.001",
+            "1e-2",
+            "larger",
+        ] {
             assert!(message.contains(part), "{message}");
         }
     }
@@ -178,7 +193,8 @@ mod tests {
             Ok(reached)
         };
         let target = Target::KeptMass(0.5);
-        let error = bisect(&[true; 4], target, &mut unwritten, &mut |_, _| ()).unwrap_err();
+        let error =
+            bisect((&[true; 4], QUERY), target, &mut unwritten, &mut |_, _| ()).unwrap_err();
         let message = error.to_string();
         assert!(
             message.ends_with("it has NaN; this device did not write all of its output"),
@@ -196,12 +212,12 @@ mod tests {
             Ok(reached)
         };
         let error = bisect(
-            &[true; 4],
+            (&[true; 4], MaskHeads::Key),
             Target::KeptMass(0.9),
             &mut forgetful,
             &mut |_, _| (),
         )
         .unwrap_err();
-        assert!(error.to_string().contains("head 1 reached"), "{error}");
+        assert!(error.to_string().contains("key head 1 reached"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sparse_core::attention::MaskHeads;
 use sparse_gpu::profile::{Layer, Target};
 
 /// Targets that cannot be reached and inputs that do not go together.
@@ -10,12 +11,14 @@ use sparse_gpu::profile::{Layer, Target};
 pub enum CalibrateError {
     /// Even the highest threshold misses the target.
     #[error(
-        "head {head} cannot reach {}: at threshold 1 it has {reached:e}; {}",
+        "{of} head {head} cannot reach {}: at threshold 1 it has {reached:e}; {}",
         target, advice(*target, *reached)
     )]
     OutOfReach {
-        /// The query head.
+        /// The head of the mask.
         head: usize,
+        /// Which heads those are.
+        of: MaskHeads,
         /// What was asked for.
         target: Target,
         /// What it has.
@@ -23,12 +26,14 @@ pub enum CalibrateError {
     },
     /// The same thresholds gave another result.
     #[error(
-        "head {head} reached {} at threshold {threshold} and then missed it with {reached:e}: this device does not repeat its results",
+        "{of} head {head} reached {} at threshold {threshold} and then missed it with {reached:e}: this device does not repeat its results",
         target
     )]
     NotRepeated {
-        /// The query head.
+        /// The head of the mask.
         head: usize,
+        /// Which heads those are.
+        of: MaskHeads,
         /// Its threshold.
         threshold: f64,
         /// What was asked for.

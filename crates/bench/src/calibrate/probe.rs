@@ -66,7 +66,8 @@ impl Probe {
         })
     }
 
-    /// What each head of the mask gives with one threshold for each: the worst over batch items, and over the query heads that hang on it.
+    /// What each head of the mask gives with one threshold for each: the worst over batch items, and over the sparse query heads that
+    /// share it, or all of them where none is sparse.
     ///
     /// # Errors
     /// Where planning or the device fails.

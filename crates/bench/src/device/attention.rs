@@ -225,8 +225,10 @@ impl XAttentionRun {
         let kinds = options.head_kinds.clone();
         let kinds = kinds.filter(|_| options.mask_heads == MaskHeads::Key);
         let attention = options.attention();
-        // The clone shares the memory that the selection writes.
-        let attend = AttendRun::with_kinds(gpu, qkv, &attention, Some(mask.clone()), kinds)?;
+        // The clone shares the memory that the selection writes. Of shared masks only sparse heads read.
+        let read = kinds.is_none() || options.any_sparse();
+        let read = read.then(|| mask.clone());
+        let attend = AttendRun::with_kinds(gpu, qkv, &attention, read, kinds)?;
         Ok(Self {
             score,
             select,
@@ -320,7 +322,8 @@ impl XAttentionRun {
         Ok(scores)
     }
 
-    /// What the second step writes, `[batch, mask heads, q_blocks, k_blocks]`, on real lengths.
+    /// What the second step writes, `[batch, mask heads, q_blocks, k_blocks]`, on real lengths. Where query heads share a mask, that of each is
+    /// [`XAttentionLayout::mask_of_query_heads`](sparse_core::xattention::XAttentionLayout::mask_of_query_heads).
     pub fn mask(&self) -> &GpuMask {
         &self.mask
     }

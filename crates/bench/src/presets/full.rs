@@ -204,10 +204,13 @@ fn attention(layer: Attention, class: SizeClass) -> Vec<Case> {
     };
     let mut cases = vec![Case::Attention(dense.clone())];
     for threshold in THRESHOLDS {
-        for operation in [Operation::BlockAttention, Operation::Xattention] {
+        let own = [Operation::BlockAttention, Operation::Xattention].map(|o| (o, MaskHeads::Query));
+        let shared = (group > 1).then_some((Operation::Xattention, MaskHeads::Key));
+        for (operation, mask_heads) in own.into_iter().chain(shared) {
             cases.push(Case::Attention(AttentionCase {
                 operation,
                 threshold,
+                mask_heads,
                 dense: false,
                 ..dense.clone()
             }));

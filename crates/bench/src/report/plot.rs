@@ -89,7 +89,7 @@ impl<'a> Line<'a> {
     fn of(record: &'a Record) -> Self {
         Self {
             shape: &record.shape,
-            shares_masks: record.pattern.ends_with(BY_KEY_HEAD),
+            shares_masks: record.pattern.contains(BY_KEY_HEAD),
         }
     }
 

@@ -93,7 +93,7 @@ mod tests {
 
     use super::super::tests::assert_within;
     use super::*;
-    use crate::attention::AttentionShape;
+    use crate::attention::{AttentionShape, MaskHeads};
     use crate::bounds::compare;
     use crate::xattention::{BlockScores, XAttentionOptions, xattention_score};
     use crate::{Element, Tensor};
@@ -140,6 +140,41 @@ mod tests {
         // Four times nine products of groups that may be flushed.
         let flushed = block_score_bounds(&reference(0.0), &layout())[1];
         assert_eq!(flushed, 36.0 * SMALLEST_NORMAL);
+    }
+
+    /// Two items of two groups of two heads, two block rows each.
+    #[test]
+    fn a_row_of_a_shared_mask_is_off_by_what_its_worst_head_is_and_by_the_sum() {
+        let shape = AttentionShape::try_new(2, 4, 2, 12, 12, 3).unwrap();
+        let own = XAttentionOptions {
+            block: 6,
+            stride: 2,
+            ..XAttentionOptions::default()
+        };
+        let shared = XAttentionOptions {
+            mask_heads: MaskHeads::Key,
+            ..own.clone()
+        };
+        let [own, shared] = [own, shared].map(|options| options.layout(shape).unwrap());
+        let rows = 2 * 4 * 2;
+        let magnitudes: Vec<f64> = (0..rows).map(|row| f64::from(row * 7 % 11)).collect();
+        let reference = ScoreReference {
+            scores: BlockScores::try_new([2, 4, 2, 2], vec![1.0; 32]).unwrap(),
+            logit_magnitude: magnitudes,
+            logit_flushed: vec![0.0; 16],
+        };
+        let of_heads = selection_tolerance(&reference, &own);
+        let of_masks = selection_tolerance(&reference, &shared);
+        assert_eq!((of_heads.len(), of_masks.len()), (16, 8));
+        // One addition of two scores, in the compared sum and in the total.
+        let addition = 2.0 * UNIT_ROUNDOFF / (1.0 - UNIT_ROUNDOFF);
+        for (row, tolerance) in of_masks.iter().enumerate() {
+            let first = row / 2 * 4 + row % 2;
+            let worst = of_heads[first].max(of_heads[first + 2]);
+            assert_within(1e-6, *tolerance, worst + addition);
+        }
+        let sums = selection_rounding(&shared) - selection_rounding(&own);
+        assert_within(1e-6, sums, addition);
     }
 
     /// Scores of a device that reads what is subnormal in f16 as zero.

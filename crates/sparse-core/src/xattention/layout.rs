@@ -1,7 +1,5 @@
 //! Group and block counts of one problem, and where its diagonal lies.
 
-use std::ops::Range;
-
 use super::error::LARGER_BLOCKS_SMALLER_CHUNKS;
 use super::options::validate_chunk;
 use super::{Mode, ReferenceOptions, XAttentionError, XAttentionOptions};
@@ -137,23 +135,6 @@ impl XAttentionLayout {
         self.shape.mask_shape_by(self.options.block, heads)
     }
 
-    /// The query heads that follow head `head` of the mask.
-    pub fn group_of_mask_head(&self, head: usize) -> Range<usize> {
-        let size = self.options.mask_heads.group_size(&self.shape);
-        head * size..(head + 1) * size
-    }
-
-    /// What head `head` of the mask holds: a selection where a query head of its group is sparse, else the blocks that any of their kinds means.
-    ///
-    /// # Panics
-    /// Where there is no such head.
-    #[track_caller]
-    pub fn kind_of_mask_head(&self, head: usize) -> HeadKind {
-        let kinds = self.group_of_mask_head(head);
-        let kinds = kinds.map(|q_head| self.options.kind_of_head(q_head));
-        kinds.reduce(HeadKind::joined).unwrap_or(HeadKind::Sparse)
-    }
-
     /// Room for all scores. Where that overflows or memory is short, an error: a hostile block or chunk must not
     /// end the program.
     pub(super) fn new_scores(&self) -> Result<Vec<f64>, XAttentionError> {
@@ -241,40 +222,5 @@ mod tests {
             [0, usize::MAX].map(|group| reference.allowed_k_groups(group)),
             [1, last]
         );
-    }
-
-    #[test]
-    fn a_shared_mask_holds_a_selection_or_all_that_its_heads_attend_to() {
-        use crate::attention::MaskHeads;
-        let streaming = |sink_blocks, recent_blocks| HeadKind::Streaming {
-            sink_blocks,
-            recent_blocks,
-        };
-        let (dense, sparse) = (HeadKind::Dense, HeadKind::Sparse);
-        let shape = AttentionShape::try_new(1, 8, 4, 64, 64, 16).unwrap();
-        let kinds = [
-            [dense, sparse],
-            [streaming(1, 3), dense],
-            [streaming(1, 3), streaming(2, 1)],
-            [sparse, sparse],
-        ];
-        let options = XAttentionOptions {
-            head_kinds: Some(kinds.concat()),
-            mask_heads: MaskHeads::Key,
-            ..XAttentionOptions::default()
-        };
-        let layout = options.layout(shape).unwrap();
-        let held = [0, 1, 2, 3].map(|head| layout.kind_of_mask_head(head));
-        assert_eq!(held, [sparse, dense, streaming(2, 3), sparse]);
-        assert_eq!(layout.group_of_mask_head(2), 4..6);
-        assert_eq!(layout.mask_shape()[1], 4);
-        assert_eq!(layout.score_shape()[1], 8);
-        let own = XAttentionOptions {
-            mask_heads: MaskHeads::Query,
-            ..options
-        };
-        let layout = own.layout(shape).unwrap();
-        assert_eq!(layout.kind_of_mask_head(2), streaming(1, 3));
-        assert_eq!(layout.group_of_mask_head(2), 2..3);
     }
 }

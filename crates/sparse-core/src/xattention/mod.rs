@@ -15,6 +15,7 @@ mod run;
 mod score;
 mod scores;
 mod select;
+mod shared_masks;
 mod threshold;
 
 pub use error::XAttentionError;

@@ -35,10 +35,10 @@ pub struct XAttentionOptions {
     /// `None`: off.
     pub soft_cap: Option<f64>,
     /// One kind per query head, the same in every batch item. Only [`HeadKind::Sparse`] heads are scored and selected from; the mask of
-    /// the others holds the blocks that their kind means, as far as they are reachable, and their scores are 0. Default `None`: all sparse.
+    /// the others holds the blocks that their kind means, as far as they are reachable (unless they share it, see `mask_heads`), and their scores are 0. Default `None`: all sparse.
     pub head_kinds: Option<Vec<HeadKind>>,
-    /// Whether query heads share a mask. With [`MaskHeads::Key`] the heads of a group (grouped-query attention) attend to the same blocks, so that a kernel
-    /// can load each key once for all of them: blocks are selected from the sum of the scores of the group's sparse heads, and a threshold per head is one
+    /// Whether query heads share a mask. With [`MaskHeads::Key`] the heads of a group (grouped-query attention) attend to the same blocks, so that the kernel
+    /// for few queries loads each key once for all of them, where all heads are sparse: blocks are selected from the sum of the scores of the group's sparse heads, and a threshold per head is one
     /// per key/value head. Only sparse heads follow the mask; where a group has none, it holds the blocks that any of their kinds means. Default
     /// [`MaskHeads::Query`]. (Yuan et al., Native Sparse Attention, arXiv 2502.11089, section 3.3.2.)
     pub mask_heads: MaskHeads,

@@ -1,15 +1,9 @@
 //! The three steps in a row.
 
-use std::borrow::Cow;
-
 use super::{
-    ScoreReference, XAttentionError, XAttentionLayout, XAttentionOptions, xattention_score,
-    xattention_select,
+    ScoreReference, XAttentionError, XAttentionOptions, xattention_score, xattention_select,
 };
-use crate::attention::{
-    AttentionOptions, AttentionReference, AttentionShape, HeadKind, MaskHeads, block_attention,
-    mask_of_kinds,
-};
+use crate::attention::{AttentionOptions, AttentionReference, AttentionShape, block_attention};
 use crate::mask::BlockMask;
 use crate::{Element, Tensor};
 
@@ -73,30 +67,5 @@ impl XAttentionOptions {
             mask_heads: self.mask_heads,
             soft_cap: self.soft_cap,
         }
-    }
-}
-
-impl XAttentionLayout {
-    /// The blocks that each query head attends to, `[batch, q_heads, q_blocks, k_blocks]`, by a `mask` of [`XAttentionLayout::mask_shape`]: itself where
-    /// each query head has its own.
-    ///
-    /// # Errors
-    /// [`XAttentionError::Attention`] where the mask is not one of this layout, or cannot be built.
-    pub fn mask_of_query_heads<'a>(
-        &self,
-        mask: &'a BlockMask,
-    ) -> Result<Cow<'a, BlockMask>, XAttentionError> {
-        let (shape, options) = (self.shape(), self.options());
-        let attention = options.attention();
-        attention.check(&shape, Some(mask))?;
-        if options.mask_heads == MaskHeads::Query {
-            return Ok(Cow::Borrowed(mask));
-        }
-        let kinds: Vec<HeadKind> = (0..shape.q_heads())
-            .map(|head| options.kind_of_head(head))
-            .collect();
-        // A mask of heads none of which is sparse is not read.
-        let mask = options.any_sparse().then_some(mask);
-        Ok(Cow::Owned(mask_of_kinds(&shape, &kinds, mask, &attention)?))
     }
 }

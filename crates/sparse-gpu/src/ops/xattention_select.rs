@@ -28,7 +28,9 @@ const OPERATION: &str = "xattention_select";
 ///
 /// scores f32 `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode; all of them are finite and `>= 0`. The mask is
 /// `[batch, mask heads, q_blocks, k_blocks]` on real lengths, [`XAttentionSelect::mask_shape`]. Where query heads share a mask
-/// ([`XAttentionOptions::mask_heads`]), its blocks are selected from the sum of their scores, in f32 and in head order. Deterministic: masses are added as
+/// ([`XAttentionOptions::mask_heads`]), its blocks are selected from the sum of the scores of its sparse heads, in f32 (which has to hold it) and in head order; dense and streaming heads of
+/// such a group have no row, so that attention over this mask takes [`XAttentionOptions::head_kinds`] too, as [`crate::XAttention::attention`] does
+/// ([`XAttentionLayout::mask_of_query_heads`] gives the mask of each head). Deterministic: masses are added as
 /// integers, exact to 2^-31 of a row's largest. Both modes of [`XAttentionOptions`]. The kernels are `xattention_sum_heads.wgsl` and
 /// `xattention_select.wgsl`; the CPU twin is [`sparse_core::xattention::xattention_select`].
 ///

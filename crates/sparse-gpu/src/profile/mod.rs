@@ -175,7 +175,8 @@ pub struct CalibrationInput {
     pub dtype: String,
 }
 
-/// The threshold of one head of the mask, and what it gave on the calibration inputs: the worst over inputs, batch items, and the query heads that share it.
+/// The threshold of one head of the mask, and what it gave on the calibration inputs: the worst over inputs, batch items, and the sparse query heads that
+/// share it, or all of them where none is sparse.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadThreshold {
@@ -241,11 +242,19 @@ impl AttentionProfile {
         Threshold::PerHead(self.heads.iter().map(|head| head.threshold).collect())
     }
 
-    /// Mean over the heads of the density that they had.
-    #[expect(clippy::cast_precision_loss, reason = "a number of heads")]
+    /// Mean over the sparse query heads of the density that their masks had, which is what a cost model expects; over all where none is sparse.
     pub fn mean_density(&self) -> f64 {
-        let sum: f64 = self.heads.iter().map(|head| head.density).sum();
-        sum / self.heads.len().max(1) as f64
+        let options = self.settings.without_patterns(self.threshold());
+        let group = self.layer.heads / self.heads.len().max(1);
+        let is_counted = |head: usize| !options.any_sparse() || options.is_sparse(head);
+        // Counts of heads and kinds are checked when a profile is read, not when a program fills one in.
+        let kinds = options.head_kinds.as_ref().map_or(usize::MAX, Vec::len);
+        let counted = (0..self.layer.heads.min(kinds)).filter(|&head| is_counted(head));
+        let densities = counted.filter_map(|head| self.heads.get(head / group.max(1)));
+        let (sum, count) = densities.fold((0.0, 0_u32), |(sum, count), head| {
+            (sum + head.density, count + 1)
+        });
+        sum / f64::from(count.max(1))
     }
 
     /// Checks that the profile fits a layer.

@@ -89,7 +89,12 @@ fn a_profile_gives_the_options_that_were_set_by_hand_and_their_mask() {
             let options = profile.options(shape).unwrap();
             assert_eq!(options, by_hand(shape, mode), "{words} {shape:?}");
         }
+        // Of the sparse heads.
         assert_eq!(profile.mean_density(), 0.5);
+        let mut one = profile.clone();
+        one.settings.head_kinds = Some("dense,sparse,dense".parse().unwrap());
+        one.heads[1].density = 0.125;
+        assert_eq!(one.mean_density(), 0.125);
     }
 
     let profile = AttentionProfile::from_json(&every_field(r#""mode": "exact", "chunk": null"#));

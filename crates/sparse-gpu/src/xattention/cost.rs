@@ -50,7 +50,7 @@ pub struct CostModel {
 
 impl CostModel {
     /// Dispatches beyond those of dense attention: packing of q and k, scores, reduction, selection, count, decision, the kernel that finds
-    /// its grid empty, and two of the driver's own that check grids in buffers.
+    /// its grid empty, and two of the driver's own that check grids in buffers. One more adds up the scores of heads that share a mask.
     pub const DISPATCHES: u32 = 10;
 
     /// The numbers of a class of adapters.

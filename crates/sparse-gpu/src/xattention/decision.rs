@@ -290,7 +290,7 @@ fn selected(
 
 #[cfg(test)]
 mod tests {
-    use sparse_core::attention::AttentionShape;
+    use sparse_core::attention::{AttentionShape, MaskHeads};
     use sparse_core::xattention::{Threshold, XAttentionOptions};
 
     use super::*;
@@ -302,7 +302,7 @@ mod tests {
             ..XAttentionOptions::default()
         };
         change(&mut options);
-        let shape = AttentionShape::try_new(1, 4, 1, len, len, 64).unwrap();
+        let shape = AttentionShape::try_new(1, 4, 2, len, len, 64).unwrap();
         options.layout(shape).unwrap()
     }
 
@@ -364,6 +364,37 @@ mod tests {
         assert_eq!(decision, Decision::Dense);
         assert!(reason.contains("nothing is scored"), "{reason}");
         assert_eq!(Bounds::of(&half), Bounds::of(&all));
+    }
+
+    /// Of the query heads of one mask two are sparse, of those of the other one is.
+    #[test]
+    fn a_shared_mask_counts_for_each_sparse_head_and_is_selected_once() {
+        use sparse_core::attention::HeadKind::{Dense, Sparse};
+        let with = |mask_heads, values: &[f64]| {
+            layout(1024, |o| {
+                o.mask_heads = mask_heads;
+                o.head_kinds = Some(vec![Sparse, Sparse, Sparse, Dense]);
+                o.threshold = Threshold::PerHead(values.to_vec());
+            })
+        };
+        let shared = with(MaskHeads::Key, &[0.0, 1.0]);
+        let forced = f64::from(1 + 7 * 2);
+        let bounds = Bounds::of(&shared);
+        let expected = (2.0 * forced + 36.0) / (3.0 * 36.0);
+        assert_eq!((bounds.least, bounds.largest), (expected, expected));
+
+        let own = with(MaskHeads::Query, &[0.5; 4]);
+        assert_eq!([&own, &shared].map(sparse_mask_heads), [3, 2]);
+        let [own, shared] = [own, shared].map(|layout| costs(&layout, None));
+        assert_eq!(own.dense, shared.dense);
+        // Blocks of a mask less, a dispatch more.
+        let model = CostModel::of_class(AdapterClass::Software);
+        let less = model.select_per_block * 64.0 - model.dispatch;
+        let saved = (own.estimate - shared.estimate) * own.dense;
+        assert!(
+            (saved - less).abs() < 1e-6 * model.dispatch,
+            "{saved} {less}"
+        );
     }
 
     #[test]

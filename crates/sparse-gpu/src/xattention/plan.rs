@@ -251,7 +251,8 @@ impl XAttentionPlan {
         self.sparse.as_ref().map(|steps| &steps.scores)
     }
 
-    /// The blocks that it selected, `[batch, mask heads, q_blocks, k_blocks]`, whichever kernel attended; [`Gpu::read_mask`] brings them to the host. `None` where the plan is dense.
+    /// The blocks that it selected, `[batch, mask heads, q_blocks, k_blocks]`, whichever kernel attended; those of each query head are
+    /// [`XAttentionLayout::mask_of_query_heads`]. [`Gpu::read_mask`] brings them to the host. `None` where the plan is dense.
     pub fn mask(&self) -> Option<&GpuMask> {
         self.sparse.as_ref().map(|steps| &steps.mask)
     }

@@ -61,7 +61,12 @@ impl HeadSums {
             kernel: gpu.compile(&XAttentionSumHeadsKernel).await?,
             is_sparse: gpu.upload_words("sparse heads", &sparse)?,
             sums: gpu.empty_tensor(&[batch, mask_heads, rows, blocks], DType::F32)?,
-            slices: slices(batch * mask_heads, group, rows * blocks, bound),
+            slices: slices(
+                batch * mask_heads,
+                [group, gpu.longest_loop()],
+                rows * blocks,
+                bound,
+            ),
         }))
     }
 
@@ -145,8 +150,14 @@ impl HeadSums {
     }
 }
 
-/// The fewest slices of which each has at most `bound` scores from its first to its last; those of a sum follow each other in head order.
-fn slices(mask_heads: usize, group: usize, head_elements: usize, bound: usize) -> Vec<Slice> {
+/// The fewest slices of which each has at most `bound` scores from its first to its last, and at most `longest` of the `group` heads of a sum, which a
+/// driver may add up in one loop; those of a sum follow each other in head order.
+fn slices(
+    mask_heads: usize,
+    [group, longest]: [usize; 2],
+    head_elements: usize,
+    bound: usize,
+) -> Vec<Slice> {
     let all = |step: usize, end: usize| {
         let starts = (0..end).step_by(step.max(1));
         starts.map(move |start| start..(start + step.max(1)).min(end))
@@ -162,7 +173,7 @@ fn slices(mask_heads: usize, group: usize, head_elements: usize, bound: usize) -
             elements.map(move |elements| (heads.clone(), elements))
         })
         .flat_map(|(mask_heads, elements)| {
-            all(of_members.min(group), group).map(move |members| Slice {
+            all(of_members.min(group).min(longest), group).map(move |members| Slice {
                 mask_heads: mask_heads.clone(),
                 members,
                 elements: elements.clone(),
@@ -183,11 +194,18 @@ mod tests {
     /// Every score is added once, to its own sum and behind those of the heads before it, and no slice spans more than is bound.
     #[test]
     fn slices_hold_every_score_once_and_in_order() {
-        for (mask_heads, group, head_elements) in [(4, 3, 10), (1, 8, 7), (5, 2, 1), (2, 4, 33)] {
+        for (mask_heads, group, head_elements, longest) in [
+            (4, 3, 10, 100),
+            (1, 8, 7, 3),
+            (5, 2, 1, 1),
+            (2, 4, 33, 100),
+            (3, 9, 2, 4),
+        ] {
             for bound in 1..=mask_heads * group * head_elements + 1 {
-                let slices = slices(mask_heads, group, head_elements, bound);
+                let slices = slices(mask_heads, [group, longest], head_elements, bound);
                 let mut added = vec![0; mask_heads * head_elements];
                 for slice in &slices {
+                    assert!(slice.members.len() <= longest, "{slice:?}");
                     let first = slice.mask_heads.start * group + slice.members.start;
                     let last = (slice.mask_heads.end - 1) * group + slice.members.end - 1;
                     let span = (last - first) * head_elements + slice.elements.len();
@@ -203,9 +221,9 @@ mod tests {
                 assert!(added.iter().all(|&members| members == group), "{bound}");
             }
         }
-        assert_eq!(slices(4, 3, 10, 120).len(), 1);
-        assert_eq!(slices(4, 3, 10, 119).len(), 2);
-        assert_eq!(slices(4, 3, 0, 100), []);
+        assert_eq!(slices(4, [3, 100], 10, 120).len(), 1);
+        assert_eq!(slices(4, [3, 100], 10, 119).len(), 2);
+        assert_eq!(slices(4, [3, 100], 0, 100), []);
     }
 
     /// Whole groups at once, some heads of a group, and parts of a head.

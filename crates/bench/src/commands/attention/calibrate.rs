@@ -58,7 +58,8 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
     let has_threshold: Vec<bool> = (0..mask_heads)
         .map(|head| layout.kind_of_mask_head(head) == HeadKind::Sparse)
         .collect();
-    let heads = bisect(&has_threshold, target, &mut measure, &mut |done, all| {
+    let of = (&has_threshold[..], options.mask_heads);
+    let heads = bisect(of, target, &mut measure, &mut |done, all| {
         progress::show(&bar, Progress::Rounds(done as usize, all as usize));
     })?;
     bar.finish_and_clear();
@@ -78,7 +79,10 @@ pub(super) fn run(args: &AttentionArgs, target: Target) -> anyhow::Result<ExitCo
         .collect();
     // What took minutes is told even where the file cannot be written.
     let written = write(&args.out, &profile);
-    eprintln!("{}", table(mask_heads, &rows(&heads), None));
+    eprintln!(
+        "{}",
+        table((mask_heads, options.mask_heads), &rows(&heads), None)
+    );
     print(serde_json::to_string(&profile)?)?;
     written?;
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use half::{bf16, f16};
 use serde::Serialize;
 use sparse_core::DType;
-use sparse_core::attention::HeadKind;
+use sparse_core::attention::{HeadKind, MaskHeads};
 use sparse_core::xattention::Threshold;
 use sparse_gpu::profile::Settings;
 use sparse_gpu::{AttentionProfile, CostModel, Policy};
@@ -156,7 +156,7 @@ fn heads(qkv: &Qkv, result: &AttentionResult, rule: &dyn Fn(usize) -> Rule) -> c
         quality.kept_mass,
         quality.relative_l2_error,
     ];
-    table(heads, &rows, Some(total))
+    table((heads, MaskHeads::Query), &rows, Some(total))
 }
 
 /// The cost model of this device; the density that a profile reached is the one to expect.

@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
+use sparse_core::attention::MaskHeads;
+
 use super::rule::Rule;
 
 /// Numbers of one head.
@@ -13,12 +15,20 @@ pub(super) struct HeadNumbers {
     pub(super) relative_l2_error: f64,
 }
 
-/// One line per head, `heads` heads for each item, and one for all of them where there is a total: density, mass and error.
-pub(super) fn table(heads: usize, rows: &[HeadNumbers], total: Option<[f64; 3]>) -> Table {
+/// One line per head, `heads` heads for each item, and one for all of them where there is a total: density, mass and error. `of`: which heads those are.
+pub(super) fn table(
+    (heads, of): (usize, MaskHeads),
+    rows: &[HeadNumbers],
+    total: Option<[f64; 3]>,
+) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["head", "blocks", "density", "mass kept", "error"]);
+    let head = match of {
+        MaskHeads::Query => "head",
+        MaskHeads::Key => "key head",
+    };
+    table.set_header([head, "blocks", "density", "mass kept", "error"]);
     let items = rows.len().div_ceil(heads.max(1));
     for (at, row) in rows.iter().enumerate() {
         let name = match items {
@@ -54,7 +64,7 @@ mod tests {
             kept_mass: 0.875,
             relative_l2_error: 0.0625,
         };
-        let text = table(2, &[row; 4], Some([0.125, 1.0, 0.0])).trim_fmt();
+        let text = table((2, MaskHeads::Query), &[row; 4], Some([0.125, 1.0, 0.0])).trim_fmt();
         for part in [
             "item 1, head 0",
             "threshold 0.500",
@@ -66,6 +76,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
-        assert!(!table(2, &[row; 2], None).trim_fmt().contains("item"));
+        let of_keys = table((2, MaskHeads::Key), &[row; 2], None).trim_fmt();
+        assert!(!of_keys.contains("item") && of_keys.contains("key head"));
     }
 }

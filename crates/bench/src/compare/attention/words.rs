@@ -53,6 +53,9 @@ pub(super) fn selection(options: &XAttentionOptions) -> String {
     let rule = match (options.top_k, &options.threshold) {
         (Some(count), _) => format!("top {count}"),
         (None, Threshold::Uniform(threshold)) => format!("threshold {threshold}"),
+        (None, Threshold::PerHead(_)) if options.mask_heads == MaskHeads::Key => {
+            "thresholds".into()
+        }
         (None, Threshold::PerHead(_)) => "thresholds by head".into(),
     };
     let by = by(options.mask_heads);

@@ -5,10 +5,8 @@ mod choice;
 mod exact;
 mod reference;
 
-use std::borrow::Cow;
-
 use super::{BlockScores, XAttentionError, XAttentionLayout};
-use crate::attention::{HeadKind, MaskHeads};
+use crate::attention::HeadKind;
 use crate::mask::BlockMask;
 
 pub use choice::ChoiceError;
@@ -79,34 +77,6 @@ pub fn xattention_select(
             selected[j]
         },
     )?)
-}
-
-impl XAttentionLayout {
-    /// What the blocks of each head of the mask are selected from, `[batch, mask heads, q_blocks, k_blocks]`: the scores themselves where each query head
-    /// has its own mask, else their sums over the sparse heads of each group, in head order. Heads that are not sparse are not read.
-    ///
-    /// # Errors
-    /// [`XAttentionError::ScoreShape`] where the scores are not those of this layout, [`XAttentionError::NotAMass`] where a sum is no number.
-    pub fn shared_scores<'a>(
-        &self,
-        scores: &'a BlockScores,
-    ) -> Result<Cow<'a, BlockScores>, XAttentionError> {
-        let expected = self.score_shape();
-        if scores.shape() != expected {
-            return Err(XAttentionError::ScoreShape {
-                scores: scores.shape(),
-                expected,
-            });
-        }
-        match self.options().mask_heads {
-            MaskHeads::Query => Ok(Cow::Borrowed(scores)),
-            MaskHeads::Key => {
-                let group = MaskHeads::Key.group_size(&self.shape());
-                let is_sparse = |head| self.options().is_sparse(head);
-                scores.summed_over(group, is_sparse).map(Cow::Owned)
-            }
-        }
-    }
 }
 
 /// Positions `candidates` of `row`, highest score first, lower index first among equals.
@@ -215,56 +185,6 @@ mod tests {
                 expected: [1, 1, 1, 4]
             })
         );
-    }
-
-    /// Two key heads of three query heads each, of which the middle one is streaming.
-    fn shared(kinds: bool) -> XAttentionLayout {
-        let shape = AttentionShape::try_new(1, 6, 2, 1, 4, 1).unwrap();
-        let window = HeadKind::Streaming {
-            sink_blocks: 1,
-            recent_blocks: 1,
-        };
-        let kinds = kinds.then(|| [HeadKind::Sparse, window, HeadKind::Sparse].repeat(2));
-        let options = XAttentionOptions {
-            block: 1,
-            stride: 1,
-            causal: false,
-            threshold: Threshold::PerHead(vec![0.5, 0.75]),
-            head_kinds: kinds,
-            mask_heads: MaskHeads::Key,
-            ..XAttentionOptions::default()
-        };
-        options.layout(shape).unwrap()
-    }
-
-    #[test]
-    fn heads_that_share_a_mask_select_from_their_sum() {
-        let of_group = [
-            [0.5, 0.25, 0.125, 0.125],
-            [0.0, 0.0, 0.0, 1.0],
-            [0.25, 0.5, 0.125, 0.125],
-        ];
-        let scores = BlockScores::try_new([1, 6, 1, 4], of_group.concat().repeat(2)).unwrap();
-        // 0.75, 0.75, 0.25, 1.25 of 3.
-        let mask = xattention_select(&scores, &shared(false)).unwrap();
-        assert_eq!(mask.shape(), [1, 2, 1, 4]);
-        assert_eq!(selected(&mask, 0), [0, 3]);
-        assert_eq!(selected(&mask, 1), [0, 1, 3]);
-        // 0.75, 0.75, 0.25, 0.25 of 2.
-        let layout = shared(true);
-        let mask = xattention_select(&scores, &layout).unwrap();
-        assert_eq!(selected(&mask, 0), [0, 1]);
-        assert_eq!(selected(&mask, 1), [0, 1]);
-        let sums = layout.shared_scores(&scores).unwrap();
-        assert_eq!(sums.row(0, 1, 0), [0.75, 0.75, 0.25, 0.25]);
-        let of_heads = layout.mask_of_query_heads(&mask).unwrap();
-        assert_eq!(of_heads.shape(), [1, 6, 1, 4]);
-        assert_eq!(selected(&of_heads, 3), [0, 1]);
-        assert_eq!(selected(&of_heads, 4), [0, 3]);
-        let other = BlockMask::dense(1, 6, 1, 4).unwrap();
-        assert!(layout.mask_of_query_heads(&other).is_err());
-        let other = BlockScores::try_new([1, 2, 1, 4], vec![0.0; 8]).unwrap();
-        assert!(layout.shared_scores(&other).is_err());
     }
 
     #[test]
