@@ -2,12 +2,12 @@
 
 use crate::adapter::{self, AdapterVariables, DriverChoice};
 use crate::cargo::Version;
+use crate::new_target::new_target;
 use crate::print::print;
 use crate::{cargo, isa, setup, wasm};
 use anyhow::Result;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Arguments of `cargo xtask ci`.
 #[derive(Debug, clap::Args)]
@@ -190,26 +190,6 @@ fn command(step: &Step, variables: &AdapterVariables) -> Result<Command> {
     Ok(command)
 }
 
-/// What such folders in `target` are called, before the time.
-const NEW_TARGET: &str = "package-";
-
-/// A folder in `target` named after the time, so that no two runs share it. Those of runs that were broken off, with all their builds, are removed.
-fn new_target(target: &Path) -> PathBuf {
-    // No folder yet: none was left in it.
-    let entries = std::fs::read_dir(target).into_iter().flatten().flatten();
-    let earlier = entries.filter(|entry| {
-        let name = entry.file_name();
-        let time = name.to_str().and_then(|name| name.strip_prefix(NEW_TARGET));
-        time.is_some_and(|time| time.bytes().all(|c| c.is_ascii_digit()))
-    });
-    for folder in earlier {
-        // What stays behind is only disk space.
-        let _ = std::fs::remove_dir_all(folder.path());
-    }
-    let time = UNIX_EPOCH.elapsed().unwrap_or_default();
-    target.join(format!("{NEW_TARGET}{}", time.as_millis()))
-}
-
 /// The steps that ran, one a line, with their seconds.
 fn list(done: &[(&str, Duration)], failed: Option<&str>) -> String {
     let mut text = String::from("\nstep        seconds");
@@ -267,23 +247,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), STEPS.len() + 1);
-    }
-
-    #[test]
-    fn a_new_target_folder_takes_the_place_of_those_that_were_left_behind() {
-        let target = tempfile::tempdir().unwrap();
-        let at = |name: &str| target.path().join(name);
-        for name in ["package-17", "package-notes", "package", "debug"] {
-            std::fs::create_dir_all(at(name).join("deps")).unwrap();
-        }
-        let new = new_target(target.path());
-        assert_eq!(new.parent(), Some(target.path()));
-        assert!(!new.exists(), "used before: {}", new.display());
-        assert!(!at("package-17").exists(), "left behind");
-        for name in ["package-notes", "package", "debug"] {
-            assert!(at(name).exists(), "{name} is not ours");
-        }
-        assert!(new_target(&at("gone")).starts_with(at("gone")));
     }
 
     #[test]

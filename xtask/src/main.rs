@@ -13,6 +13,7 @@ mod compilers;
 mod documents;
 mod install;
 mod isa;
+mod new_target;
 mod os_release;
 mod print;
 mod setup;
