@@ -3,7 +3,7 @@
 use crate::print::print;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 /// The folder that holds the workspace's `Cargo.toml`.
 ///
@@ -56,15 +56,26 @@ fn version_in(text: &str) -> Option<Version> {
 
 /// Prints the command line, runs it with our own stdout and stderr, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    ran(command, &[]).map(|_| ())
+}
+
+/// As [`run`], for a program that says by `status` that it did less than it was asked, which is neither success nor failure: whether it did all.
+pub(crate) fn run_whole(command: &mut Command, status: i32) -> Result<bool> {
+    Ok(ran(command, &[status])?.success())
+}
+
+/// Fails unless the program succeeds or ends with one of the statuses `allowed`.
+fn ran(command: &mut Command, allowed: &[i32]) -> Result<ExitStatus> {
     let line = command_line(command);
     print(format_args!("$ {line}"))?;
     let status = command
         .status()
         .with_context(|| format!("could not start `{line}`"))?;
-    if !status.success() {
+    let is_allowed = status.code().is_some_and(|code| allowed.contains(&code));
+    if !status.success() && !is_allowed {
         bail!("`{line}` failed ({status})");
     }
-    Ok(())
+    Ok(status)
 }
 
 /// The command as one would type it: set variables first, the program by its file name.
@@ -122,6 +133,17 @@ mod tests {
             text.contains("`cargo no-such-subcommand-of-cargo` failed"),
             "{text}"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_status_of_its_own_is_no_failure_and_no_other_is() {
+        let ended = |code: &str| {
+            let mut shell = Command::new("sh");
+            run_whole(shell.args(["-c", "exit $0", code]), 3).ok()
+        };
+        assert_eq!(["0", "3", "1"].map(ended), [Some(true), Some(false), None]);
+        assert!(run(Command::new("sh").args(["-c", "exit 3"])).is_err());
     }
 
     #[test]

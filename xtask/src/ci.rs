@@ -2,9 +2,10 @@
 
 use crate::adapter::{self, AdapterVariables, DriverChoice};
 use crate::cargo::Version;
+use crate::isa::Comparison;
 use crate::new_target::new_target;
 use crate::print::print;
-use crate::{cargo, isa, setup, wasm};
+use crate::{cargo, isa, own_tests, setup, wasm};
 use anyhow::Result;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -132,32 +133,51 @@ pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
         done.push((step.name, start.elapsed()));
         fail_with_list(step.name, result, &done)?;
     }
+    let mut comparison = None;
     if isa::CAN_CHECK {
         print(format_args!("\n== {ISA} =="))?;
         let start = Instant::now();
         let result = isa::check();
         done.push((ISA, start.elapsed()));
-        fail_with_list(ISA, result, &done)?;
+        comparison = Some(fail_with_list(ISA, result, &done)?);
     }
     print(list(&done, None))?;
-    for step in left_out {
-        let (name, since) = (step.name, step.since);
-        print(format_args!(
-            "NOT CHECKED: {name}, which needs cargo {since} or newer"
-        ))?;
+    for line in not_checked(&left_out, comparison, wasm_is_here) {
+        print(line)?;
     }
-    if !isa::CAN_CHECK {
-        print(
-            "not checked: the machine code; Mesa's driver for AMD, whose compiler says, exists on Linux only",
-        )?;
+    Ok(())
+}
+
+/// What a run that passed has not looked at, a line each.
+fn not_checked(
+    left_out: &[&Step],
+    comparison: Option<Comparison>,
+    wasm_is_here: bool,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if own_tests::LEFT_OUT {
+        lines.push(own_tests::NOT_CHECKED.to_owned());
+    }
+    lines.extend(left_out.iter().map(|step| {
+        let (name, since) = (step.name, step.since);
+        format!("NOT CHECKED: {name}, which needs cargo {since} or newer")
+    }));
+    match comparison {
+        Some(Comparison::Same) => {}
+        Some(Comparison::OtherDriver) => {
+            lines.push(format!("NOT CHECKED: the machine code, {}", isa::OTHER_DRIVER));
+        }
+        None => lines.push(
+            "NOT CHECKED: the machine code; Mesa's driver for AMD, whose compiler says, exists on Linux only".to_owned(),
+        ),
     }
     if !wasm_is_here {
         let target = wasm::TARGET;
-        print(format_args!(
-            "not checked: {target}, which is not installed (rustup target add {target})"
-        ))?;
+        lines.push(format!(
+            "NOT CHECKED: {target}, which is not installed (rustup target add {target})"
+        ));
     }
-    Ok(())
+    lines
 }
 
 /// The steps that this cargo can do, and the others. One whose version is not understood can do all, or says itself what it cannot.
@@ -170,19 +190,23 @@ fn for_cargo(version: Option<Version>) -> (Vec<&'static Step>, Vec<&'static Step
 const ISA: &str = "isa";
 
 /// Passes a step's success on, or prints the list and names the step.
-fn fail_with_list(
+fn fail_with_list<T>(
     name: &'static str,
-    result: Result<()>,
+    result: Result<T>,
     done: &[(&'static str, Duration)],
-) -> Result<()> {
-    let Err(error) = result else { return Ok(()) };
-    // A full disk fails many a step first.
-    let _ = print(list(done, Some(name)));
-    Err(error.context(format!("step `{name}` failed")))
+) -> Result<T> {
+    result.map_err(|error| {
+        // A full disk fails many a step first.
+        let _ = print(list(done, Some(name)));
+        error.context(format!("step `{name}` failed"))
+    })
 }
 
 fn command(step: &Step, variables: &AdapterVariables) -> Result<Command> {
     let mut command = cargo::cargo(step.cargo)?;
+    if own_tests::LEFT_OUT && step.cargo[0] == "test" {
+        command.args(own_tests::EXCLUSION);
+    }
     command.envs(step.variable);
     if step.on_adapter {
         variables.apply(&mut command);
@@ -257,5 +281,29 @@ mod tests {
             name == "RUSTDOCFLAGS" && value.is_some_and(|value| value == "-Dwarnings")
         });
         assert!(set, "{command:?}");
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_said() {
+        let lines = |comparison, wasm| {
+            let (_, left_out) = for_cargo(Some(Version(1, 88)));
+            let lines = not_checked(&left_out, comparison, wasm).into_iter();
+            lines
+                .filter(|line| line != own_tests::NOT_CHECKED)
+                .collect::<Vec<_>>()
+        };
+        let package = "NOT CHECKED: package, which needs cargo 1.90 or newer";
+        assert_eq!(lines(Some(Comparison::Same), true), [package]);
+        let other = lines(Some(Comparison::OtherDriver), true);
+        assert!(
+            other[1].starts_with("NOT CHECKED: the machine code, "),
+            "{other:?}"
+        );
+        let none = lines(None, false);
+        assert!(
+            none[1].starts_with("NOT CHECKED: the machine code"),
+            "{none:?}"
+        );
+        assert!(none[2].contains(wasm::TARGET), "{none:?}");
     }
 }

@@ -15,6 +15,7 @@ mod install;
 mod isa;
 mod new_target;
 mod os_release;
+mod own_tests;
 mod print;
 mod setup;
 mod shaders;

@@ -15,7 +15,10 @@ use crate::vulkan::Chip;
 
 /// Compiles the kernels that plans take by default and says what their machine code holds.
 #[derive(Debug, clap::Parser)]
-#[command(name = "sparse-isa")]
+#[command(
+    name = "sparse-isa",
+    after_help = "Exit status: 0 where all is well, 1 where something differs, is broken or failed, 2 for a wrong command line, 3 where --check compared nothing."
+)]
 pub struct Arguments {
     /// A part of the adapter's name; otherwise the first that is not the processor.
     #[arg(long)]
@@ -23,8 +26,8 @@ pub struct Arguments {
     /// Write the table into this file, which must not be one of another chip or driver.
     #[arg(long, value_name = "FILE")]
     chip_table: Option<PathBuf>,
-    /// Compare with the table in this file; any difference is a failure. A table of another driver is not compared: then only the rules
-    /// for default tiles are checked.
+    /// Compare with the table in this file; any difference is a failure. A table of another chip or driver is not compared: then only the rules
+    /// for default tiles are checked, and the exit status is 3.
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
     /// Only kernels whose name contains this, with everything that the driver says about them.
@@ -85,29 +88,43 @@ impl Arguments {
         if let Some(path) = &self.chip_table {
             print(format_args!("written: {}", path.display()))?;
         }
-        let mut failed = !broken.is_empty();
-        for line in broken {
+        for line in &broken {
             print(format_args!("BROKEN RULE {line}"))?;
         }
-        if let Some(path) = &self.check {
-            failed |= !check(&table::read(path)?, &table)?;
-        }
-        Ok(if failed {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        })
+        let comparison = match &self.check {
+            Some(path) => check(&table::read(path)?, &table)?,
+            None => Comparison::Same,
+        };
+        Ok(ExitCode::from(status(broken.is_empty(), comparison)))
     }
 }
 
-/// Prints how the tables differ; true where they do not.
-fn check(expected: &Table, actual: &Table) -> Result<bool> {
+/// What came of comparing two tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Same,
+    Different,
+    /// They are of different chips or drivers.
+    NotCompared,
+}
+
+/// The exit status, as the help has it. `cargo xtask` tells the last one from the others.
+fn status(rules_hold: bool, comparison: Comparison) -> u8 {
+    match (rules_hold, comparison) {
+        (false, _) | (true, Comparison::Different) => 1,
+        (true, Comparison::Same) => 0,
+        (true, Comparison::NotCompared) => 3,
+    }
+}
+
+/// Prints how the tables differ.
+fn check(expected: &Table, actual: &Table) -> Result<Comparison> {
     if (&expected.chip, &expected.driver) != (&actual.chip, &actual.driver) {
         print(format_args!(
             "NOT COMPARED: the table is of {}, {}; this is {}, {}. Only the rules for default tiles were checked.",
             expected.chip, expected.driver, actual.chip, actual.driver
         ))?;
-        return Ok(true);
+        return Ok(Comparison::NotCompared);
     }
     let differences = table::compare(expected, actual);
     for difference in &differences {
@@ -121,14 +138,14 @@ fn check(expected: &Table, actual: &Table) -> Result<bool> {
             "the machine code is that of the table: {} rows",
             expected.rows.len()
         ))?;
-    } else {
-        print(format_args!(
-            "the machine code of {} rows differs from the table. If that is meant, write the table anew (`cargo xtask isa --write`) and let the \
-             review see the difference",
-            differences.len()
-        ))?;
+        return Ok(Comparison::Same);
     }
-    Ok(differences.is_empty())
+    print(format_args!(
+        "the machine code of {} rows differs from the table. If that is meant, write the table anew (`cargo xtask isa --write`) and let the \
+         review see the difference",
+        differences.len()
+    ))?;
+    Ok(Comparison::Different)
 }
 
 fn tiles(chip: &Chip, operation: Tiled) -> Result<ExitCode> {
@@ -200,4 +217,25 @@ fn text(table: &Table) -> String {
     ];
     lines.extend(table.rows.iter().map(line));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_another_driver_has_a_status_of_its_own() {
+        let of_driver = |driver: &str| Table {
+            driver: driver.to_owned(),
+            ..Table::default()
+        };
+        let status_of = |expected: &str, rules_hold| {
+            let comparison = check(&of_driver(expected), &of_driver("Mesa 22.3.6")).unwrap();
+            status(rules_hold, comparison)
+        };
+        assert_eq!(status_of("Mesa 22.3.6", true), 0);
+        assert_eq!(status_of("Mesa 22.3.7", true), 3);
+        assert_eq!(status_of("Mesa 22.3.7", false), 1, "a broken rule");
+        assert_eq!(status(true, Comparison::Different), 1);
+    }
 }
