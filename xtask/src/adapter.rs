@@ -1,6 +1,7 @@
 //! Which adapter the test suite runs on, said to it through environment variables.
 
-use crate::vulkan::{self, FORCING, Libraries, ManifestPlaces};
+use crate::setup::{self, SetupArguments};
+use crate::vulkan::{self, Driver, FORCING, Libraries, ManifestPlaces};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,9 +22,9 @@ const SWIFTSHADER_MANIFESTS: [&str; 2] = [
 /// The driver that the suite shall run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum DriverChoice {
-    /// Mesa's software driver: subgroups of 8, f16.
+    /// Mesa's software driver (Linux): subgroups of 8, f16.
     Lavapipe,
-    /// The software driver of Chromium: subgroups of 4, no f16, small workgroups.
+    /// The software driver of Chromium (Linux): subgroups of 4, no f16, small workgroups.
     Swiftshader,
     /// The first adapter by preference, or what `SPARSE_ADAPTER` names.
     #[default]
@@ -41,41 +42,88 @@ impl AdapterVariables {
     }
 }
 
-/// Finds the driver on this machine, or says what to install.
-pub(crate) fn variables(choice: DriverChoice) -> Result<AdapterVariables> {
+/// Makes sure that the driver is on this machine: installs what is missing and can be had, or says what to do.
+pub(crate) fn provide(
+    choice: DriverChoice,
+    arguments: &SetupArguments,
+) -> Result<AdapterVariables> {
+    if choice != DriverChoice::Any {
+        only_on(cfg!(target_os = "linux"))?;
+    }
     let environment = |name: &str| std::env::var_os(name);
-    let libraries = Libraries::of_this_machine(&environment);
-    match choice {
-        DriverChoice::Any => Ok(AdapterVariables::default()),
-        DriverChoice::Lavapipe => {
-            lavapipe(&ManifestPlaces::from_environment(&environment), &libraries)
+    let libraries = || Libraries::of_this_machine(&environment);
+    let variables = match choice {
+        DriverChoice::Any => {
+            setup::run(arguments)?;
+            return Ok(AdapterVariables::default());
         }
+        // What setup installs is lavapipe.
+        DriverChoice::Lavapipe => found_or_installed(
+            || {
+                lavapipe(
+                    &ManifestPlaces::from_environment(&environment),
+                    &libraries(),
+                )
+            },
+            || setup::run(arguments),
+        )?,
         DriverChoice::Swiftshader => {
             let candidates = swiftshader_manifests(environment(SWIFTSHADER_VARIABLE))?;
-            swiftshader(candidates, &libraries)
+            swiftshader(candidates, &libraries())?
         }
+    };
+    // Beside the driver that was found no other is needed.
+    setup::loader(arguments)?;
+    Ok(variables)
+}
+
+/// Where drivers have the places and the form by which they are found here.
+fn only_on(linux: bool) -> Result<()> {
+    if !linux {
+        bail!(
+            "--driver lavapipe and --driver swiftshader are for Linux; elsewhere leave --driver out and set {ADAPTER_VARIABLE} to a part of the              adapter's name (cargo run -p sparse-bench -- adapters)"
+        );
     }
+    Ok(())
+}
+
+/// What is found, if need be after an installation.
+fn found_or_installed<T>(
+    find: impl Fn() -> Result<T>,
+    install: impl FnOnce() -> Result<()>,
+) -> Result<T> {
+    find().or_else(|_| {
+        install()?;
+        find()
+    })
 }
 
 fn lavapipe(places: &ManifestPlaces, libraries: &Libraries) -> Result<AdapterVariables> {
     let (drivers, _) = vulkan::drivers(places, libraries);
-    if !drivers
-        .iter()
-        .any(|driver| driver.name().starts_with("lvp_icd"))
-    {
-        // The suite is led by it, too, so that an installed one would not be seen.
+    let mut drivers = drivers.into_iter();
+    let Some(driver) = drivers.find(|driver| driver.name().starts_with("lvp_icd")) else {
+        // Two wishes that contradict each other; and an installed one would not be seen.
         if let Some(variable) = places.forced_by {
             bail!("{variable} is set and does not name lavapipe; unset it");
         }
         bail!(
             "lavapipe is not installed; on Debian and Ubuntu: apt-get install mesa-vulkan-drivers"
         );
-    }
+    };
     // Lavapipe calls its adapter after the rasteriser that it drives.
-    Ok(AdapterVariables(vec![(
-        ADAPTER_VARIABLE,
-        "llvmpipe".into(),
-    )]))
+    only(&driver, "llvmpipe")
+}
+
+/// Makes `driver` the only one, also for programs that do not read [`ADAPTER_VARIABLE`]: the examples.
+fn only(driver: &Driver, adapter: &str) -> Result<AdapterVariables> {
+    // The tests start elsewhere than the user.
+    let manifest = std::path::absolute(&driver.manifest)
+        .with_context(|| format!("no path: {}", driver.manifest.display()))?;
+    let mut variables = FORCING
+        .map(|name| (name, manifest.clone().into_os_string()))
+        .to_vec();
+    variables.push((ADAPTER_VARIABLE, adapter.into()));
+    Ok(AdapterVariables(variables))
 }
 
 /// Where to look: at what the user gave, from where the user stands, as the tests start elsewhere.
@@ -97,10 +145,7 @@ fn swiftshader(candidates: Vec<PathBuf>, libraries: &Libraries) -> Result<Adapte
             unusable.join("; ")
         );
     };
-    let manifest = driver.manifest.clone().into_os_string();
-    let mut variables = FORCING.map(|name| (name, manifest.clone())).to_vec();
-    variables.push((ADAPTER_VARIABLE, "SwiftShader".into()));
-    Ok(AdapterVariables(variables))
+    only(driver, "SwiftShader")
 }
 
 #[cfg(test)]
@@ -175,6 +220,43 @@ mod tests {
         assert!(error.contains("mesa-vulkan-drivers"), "{error}");
         put_driver(folder.path(), "lvp_icd.x86_64.json");
         let found = lavapipe(&places, &libraries).unwrap();
-        assert_eq!(found.0, [("SPARSE_ADAPTER", "llvmpipe".into())]);
+        let manifest = folder.path().join("lvp_icd.x86_64.json");
+        assert_eq!(
+            found.0,
+            [
+                ("VK_DRIVER_FILES", manifest.clone().into_os_string()),
+                ("VK_ICD_FILENAMES", manifest.into_os_string()),
+                ("SPARSE_ADAPTER", "llvmpipe".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_installed_for_a_driver_that_is_there() {
+        let tries = std::cell::Cell::new(0);
+        let find = |at: i32| {
+            tries.set(tries.get() + 1);
+            anyhow::ensure!(tries.get() >= at, "not there");
+            Ok(tries.get())
+        };
+        let forbidden = || bail!("something was installed");
+        assert_eq!(found_or_installed(|| find(1), forbidden).unwrap(), 1);
+        tries.set(0);
+        assert_eq!(found_or_installed(|| find(2), || Ok(())).unwrap(), 2);
+        tries.set(0);
+        assert!(
+            found_or_installed(|| find(3), || Ok(())).is_err(),
+            "installed in vain"
+        );
+    }
+
+    #[test]
+    fn other_systems_are_told_what_to_do_instead() {
+        let error = only_on(false).unwrap_err().to_string();
+        assert!(
+            error.contains("for Linux") && error.contains("SPARSE_ADAPTER"),
+            "{error}"
+        );
+        only_on(true).unwrap();
     }
 }

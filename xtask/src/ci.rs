@@ -109,8 +109,7 @@ const WASM_STEP: Step = step(
 
 /// Runs all steps and prints the list with seconds; stops at the first that fails.
 pub(crate) fn run(arguments: &CiArguments) -> Result<()> {
-    setup::run(&arguments.setup)?;
-    let variables = adapter::variables(arguments.driver)?;
+    let variables = adapter::provide(arguments.driver, &arguments.setup)?;
     let root = cargo::workspace_root()?;
     let wasm_is_here = wasm::is_installed();
     let (steps, left_out) = for_cargo(cargo::version()?);

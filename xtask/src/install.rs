@@ -6,8 +6,34 @@ use anyhow::{Context, Result, bail};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::{Command, Stdio};
 
-/// Mesa's drivers (lavapipe, the software one, is among them) and the loader.
+/// What of Vulkan is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// A driver and the loader.
+    Driver,
+    /// The loader only.
+    Loader,
+}
+
+/// A package with lavapipe, Mesa's software driver, and one with the loader.
 const DEBIAN_PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
+
+impl Wanted {
+    fn missing(self) -> &'static str {
+        match self {
+            Self::Driver => "no Vulkan driver was found",
+            Self::Loader => "the Vulkan loader was not found",
+        }
+    }
+
+    /// Those of a distribution's two packages that are wanted.
+    fn of<'a>(self, packages: &'a [&'static str; 2]) -> &'a [&'static str] {
+        match self {
+            Self::Driver => packages,
+            Self::Loader => &packages[1..],
+        }
+    }
+}
 
 /// Whether we may install without asking: told so on the command line, or running in CI.
 pub(crate) fn allowed_without_asking(yes: bool) -> bool {
@@ -19,20 +45,20 @@ fn is_ci(value: Option<&str>) -> bool {
     !matches!(value, None | Some("" | "0" | "false"))
 }
 
-/// Installs the driver, or fails with what the user has to type.
-pub(crate) fn software_driver(yes: bool) -> Result<()> {
+/// Installs what is wanted, a software driver where it is a driver, or fails with what the user has to type.
+pub(crate) fn vulkan(wanted: Wanted, yes: bool) -> Result<()> {
     let system = OsRelease::of_this_machine();
     if !(system.is("debian") && starts("apt-get", "--version")) {
-        bail!("{}", advice(&system));
+        bail!("{}", advice(wanted, &system));
     }
+    let names = wanted.of(&DEBIAN_PACKAGES);
     if !allowed_without_asking(yes) {
-        let packages = DEBIAN_PACKAGES.join(" ");
+        let (missing, names) = (wanted.missing(), names.join(" "));
         ask(&format!(
-            "No Vulkan driver was found. Install the software driver ({packages}) by apt-get? By hand, as root, that is: apt-get update && \
-             apt-get install {packages}"
+            "Because {missing}: install {names} by apt-get? By hand, as root, that is: apt-get update && apt-get install {names}"
         ))?;
     }
-    packages(&DEBIAN_PACKAGES)
+    packages(names)
 }
 
 /// Installs packages by apt-get.
@@ -109,27 +135,31 @@ pub(crate) fn starts(program: &str, argument: &str) -> bool {
 }
 
 /// What to type on a Linux that we install nothing on.
-fn advice(system: &OsRelease) -> String {
+fn advice(wanted: Wanted, system: &OsRelease) -> String {
+    let fedora = ["mesa-vulkan-drivers", "vulkan-loader"];
     let command = [
-        ("debian", "apt-get install mesa-vulkan-drivers libvulkan1"),
-        ("fedora", "dnf install mesa-vulkan-drivers vulkan-loader"),
-        ("rhel", "dnf install mesa-vulkan-drivers vulkan-loader"),
-        ("arch", "pacman -S vulkan-swrast vulkan-icd-loader"),
-        ("suse", "zypper install libvulkan_lvp libvulkan1"),
-        ("alpine", "apk add mesa-vulkan-swrast vulkan-loader"),
+        ("debian", "apt-get install", DEBIAN_PACKAGES),
+        ("fedora", "dnf install", fedora),
+        ("rhel", "dnf install", fedora),
+        ("arch", "pacman -S", ["vulkan-swrast", "vulkan-icd-loader"]),
+        ("suse", "zypper install", ["libvulkan_lvp", "libvulkan1"]),
+        ("alpine", "apk add", ["mesa-vulkan-swrast", "vulkan-loader"]),
     ]
     .into_iter()
-    .find(|(family, _)| system.is(family))
-    .map_or(
-        "install Mesa's Vulkan drivers (lavapipe) and the Vulkan loader",
-        |(_, line)| line,
+    .find(|(family, ..)| system.is(family))
+    .map_or_else(
+        || {
+            let parts = ["Mesa's Vulkan drivers (lavapipe)", "the Vulkan loader"];
+            format!("install {}", wanted.of(&parts).join(" and "))
+        },
+        |(_, install, names)| format!("{install} {}", wanted.of(&names).join(" ")),
     );
     let name = if system.name.is_empty() {
         "this Linux"
     } else {
         &system.name
     };
-    format!("no Vulkan driver was found; on {name}, as root: {command}")
+    format!("{}; on {name}, as root: {command}", wanted.missing())
 }
 
 #[cfg(test)]
@@ -146,7 +176,10 @@ mod tests {
 
     #[test]
     fn advice_names_the_system_and_its_own_command() {
-        let text = advice(&system(&["manjaro", "arch"], "Manjaro Linux"));
+        let text = advice(
+            Wanted::Driver,
+            &system(&["manjaro", "arch"], "Manjaro Linux"),
+        );
         assert!(
             text.contains("Manjaro Linux") && text.contains("pacman -S vulkan-swrast"),
             "{text}"
@@ -155,10 +188,19 @@ mod tests {
 
     #[test]
     fn an_unknown_system_is_told_the_parts() {
-        let text = advice(&system(&[], ""));
+        let text = advice(Wanted::Driver, &system(&[], ""));
         assert!(
             text.contains("this Linux") && text.contains("lavapipe"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn for_the_loader_alone_no_driver_is_named() {
+        let text = advice(Wanted::Loader, &system(&["fedora"], "Fedora Linux 42"));
+        assert_eq!(
+            text,
+            "the Vulkan loader was not found; on Fedora Linux 42, as root: dnf install vulkan-loader"
         );
     }
 

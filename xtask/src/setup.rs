@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: a graphics driver that wgpu can use, or a plain word what to do.
 
-use crate::install;
+use crate::install::{self, Wanted};
 use crate::print::print;
 use crate::vulkan::{self, Driver, Libraries, ManifestPlaces, State};
 use anyhow::{Result, bail};
@@ -36,7 +36,7 @@ fn linux(arguments: &SetupArguments) -> Result<()> {
     if report(&look())? {
         return Ok(());
     }
-    install::software_driver(arguments.yes)?;
+    install::vulkan(Wanted::Driver, arguments.yes)?;
     if report(&look())? {
         return Ok(());
     }
@@ -44,6 +44,23 @@ fn linux(arguments: &SetupArguments) -> Result<()> {
         "the packages were installed, yet no Vulkan driver is found; the lines above say what is missing"
     )
 }
+
+/// Makes sure that the Vulkan loader is there, for a driver that was found.
+pub(crate) fn loader(arguments: &SetupArguments) -> Result<()> {
+    let environment = |name: &str| std::env::var_os(name);
+    let is_here = || vulkan::has_loader(&Libraries::of_this_machine(&environment));
+    if is_here() {
+        return Ok(());
+    }
+    print(NO_LOADER)?;
+    install::vulkan(Wanted::Loader, arguments.yes)?;
+    if !is_here() {
+        bail!("the package was installed, yet the Vulkan loader is not found");
+    }
+    Ok(())
+}
+
+const NO_LOADER: &str = "The Vulkan loader (libvulkan.so.1) is not there.";
 
 /// Where this machine's environment sends the loader, and what it finds there.
 fn look() -> (ManifestPlaces, State) {
@@ -61,7 +78,7 @@ fn report((places, state): &(ManifestPlaces, State)) -> Result<bool> {
             print(format_args!("Vulkan drivers: {}", names.join(", ")))?;
             return Ok(true);
         }
-        State::NoLoader => print("The Vulkan loader (libvulkan.so.1) is not there.")?,
+        State::NoLoader => print(NO_LOADER)?,
         State::NoDriver { unusable } => {
             for reason in unusable {
                 print(format_args!("Not usable: {reason}"))?;

@@ -19,10 +19,9 @@ pub(crate) struct TestArguments {
     pub(crate) cargo_test_arguments: Vec<OsString>,
 }
 
-/// Sets the machine up and runs `cargo test`.
+/// Makes sure that the driver is there and runs `cargo test`.
 pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
-    setup::run(&arguments.setup)?;
-    let variables = adapter::variables(arguments.driver)?;
+    let variables = adapter::provide(arguments.driver, &arguments.setup)?;
     let passed = &arguments.cargo_test_arguments;
     let excluded: &[_] = if own_tests::LEFT_OUT && takes_workspace(passed) {
         &own_tests::EXCLUSION

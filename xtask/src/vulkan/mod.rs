@@ -34,9 +34,14 @@ pub(crate) enum State {
 /// The name by which every program, wgpu included, asks for the loader.
 const LOADER: &str = "libvulkan.so.1";
 
+/// Whether programs find the loader.
+pub(crate) fn has_loader(libraries: &Libraries) -> bool {
+    libraries.find(LOADER).is_some()
+}
+
 /// Follows the loader's way through `places` and says how far it leads.
 pub(crate) fn state(places: &ManifestPlaces, libraries: &Libraries) -> State {
-    if libraries.find(LOADER).is_none() {
+    if !has_loader(libraries) {
         return State::NoLoader;
     }
     let (drivers, unusable) = drivers(places, libraries);
