@@ -24,7 +24,7 @@ impl Missing {
         match self {
             Self::SpirvVal => "spirv-val (package spirv-tools, by apt-get)".to_owned(),
             Self::Tint => format!("Tint ({TINT}, 130 MB, by npm)"),
-            Self::Dxc => "DXC (in compushady 0.17.5, 67 MB, by pip)".to_owned(),
+            Self::Dxc => format!("DXC (in {DXC}, 67 MB, from PyPI)"),
         }
     }
 
@@ -46,7 +46,7 @@ impl Missing {
             Self::Dxc if dxc_library().is_none() => {
                 Err("the package has no library for this machine; a program dxc of the Vulkan SDK is used where there is one".to_owned())
             }
-            Self::Dxc => needs(python(), "install Python with pip (on Debian: apt-get install python3-pip)"),
+            Self::Dxc => needs(python(), "install Python (on Debian: apt-get install python3)"),
         }
     }
 
@@ -91,7 +91,7 @@ pub(crate) fn install(folder: &Path, yes: bool) -> Result<()> {
     }
     let list: Vec<_> = wanted.iter().map(|compiler| compiler.what()).collect();
     let question = format!(
-        "Install {}? Packages of npm and pip go to {} only.",
+        "Install {}? What comes from npm and PyPI goes to {} only.",
         list.join(", "),
         folder.display()
     );
