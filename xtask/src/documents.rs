@@ -13,12 +13,13 @@ const BEGINNINGS: [&str; 5] = [
 ];
 
 /// Where documents lie, besides those of the root.
-const FOLDERS: [&str; 5] = [
+const FOLDERS: [&str; 6] = [
     "docs",
     "docs/adr",
     "docs/isa",
     "docs/tuning",
     "benches/recorded",
+    "tests/data",
 ];
 
 /// The file and folder names in backticks. Names of the worked example (`xyz`) and of what is written at run time are none.
