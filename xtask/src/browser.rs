@@ -22,7 +22,9 @@ pub(crate) struct BrowserArguments {
     pub(crate) test_arguments: Vec<OsString>,
 }
 
-/// Seconds that all tests may take; a browser compiles some two hundred kernels for them. The runner's own patience is 20.
+/// Says how many seconds all tests may take; read by the test runner, which panics where it is empty.
+const PATIENCE_VARIABLE: &str = "WASM_BINDGEN_TEST_TIMEOUT";
+/// A browser compiles some two hundred kernels for them. The runner's own patience is 20.
 const PATIENCE: &str = "1200";
 /// What the tests need beside cargo.
 const NEEDS: [Need; 3] = [Need::Target, Need::Bindgen, Need::Driver];
@@ -45,9 +47,7 @@ pub(crate) fn run(arguments: &BrowserArguments) -> Result<()> {
         variable(DRIVER),
         variable(REMOTE_DRIVER).is_some(),
     )?;
-    if std::env::var_os("WASM_BINDGEN_TEST_TIMEOUT").is_none() {
-        command.env("WASM_BINDGEN_TEST_TIMEOUT", PATIENCE);
-    }
+    be_patient(&mut command, std::env::var_os(PATIENCE_VARIABLE));
     if !arguments.test_arguments.is_empty() {
         command.arg("--").args(&arguments.test_arguments);
     }
@@ -101,6 +101,13 @@ fn in_chromium(command: &mut Command, driver: Option<OsString>, remote: bool) ->
     Ok(())
 }
 
+/// Gives the tests as long as they need, unless the user has `given` them a time; an empty one is none.
+fn be_patient(command: &mut Command, given: Option<OsString>) {
+    if given.is_none_or(|seconds| seconds.is_empty()) {
+        command.env(PATIENCE_VARIABLE, PATIENCE);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +154,18 @@ mod tests {
         let given = driver(below.to_str(), false);
         assert_eq!(given, Some(Some(here.into_os_string())));
         assert_eq!(driver(Some("mine"), true), None, "the remote one is left");
+    }
+
+    #[test]
+    fn the_tests_have_as_long_as_the_user_gives_them_or_as_they_need() {
+        let patience = |given: Option<&str>| {
+            let mut command = Command::new("cargo");
+            be_patient(&mut command, given.map(Into::into));
+            set(&command, PATIENCE_VARIABLE)
+        };
+        for none in [None, Some("")] {
+            assert_eq!(patience(none), Some(Some(PATIENCE.into())), "{none:?}");
+        }
+        assert_eq!(patience(Some("60")), None, "the user's own holds");
     }
 }
