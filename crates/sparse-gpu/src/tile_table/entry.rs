@@ -84,6 +84,15 @@ pub struct TileEntry {
     pub measured: Option<TileMeasurement>,
 }
 
+/// A [`KernelTile`] without its tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Problems {
+    Matmul(TileWalk),
+    Matvec(TileWalk),
+    BlockAttention { head_dim: usize, few: bool },
+    XattentionScore { groups_per_block: usize },
+}
+
 /// No number of a tile is larger, so that products of three of them are numbers on 32 bits too.
 const MOST: usize = 1 << 10;
 /// Rows that share a list of k, at most: the next power of two is a number.
@@ -92,30 +101,21 @@ const MOST_ROWS: usize = 1 << 24;
 impl KernelTile {
     /// Whether both are tiles of the same kernel for the same problems.
     pub fn is_of_same_kernel(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Matmul { walk: a, .. }, Self::Matmul { walk: b, .. })
-            | (Self::Matvec { walk: a, .. }, Self::Matvec { walk: b, .. }) => a == b,
-            (
-                Self::BlockAttention {
-                    head_dim: a,
-                    tile: of_a,
-                },
-                Self::BlockAttention {
-                    head_dim: b,
-                    tile: of_b,
-                },
-            ) => a == b && is_few(*of_a) == is_few(*of_b),
-            (
-                Self::XattentionScore {
-                    groups_per_block: a,
-                    ..
-                },
-                Self::XattentionScore {
-                    groups_per_block: b,
-                    ..
-                },
-            ) => a == b,
-            _ => false,
+        self.problems() == other.problems()
+    }
+
+    /// The kernel, and what of the problem beside width and tokens decides whether a plan may take the tile.
+    pub(super) fn problems(&self) -> Problems {
+        match *self {
+            Self::Matmul { walk, .. } => Problems::Matmul(walk),
+            Self::Matvec { walk, .. } => Problems::Matvec(walk),
+            Self::BlockAttention { head_dim, tile } => Problems::BlockAttention {
+                head_dim,
+                few: is_few(tile),
+            },
+            Self::XattentionScore {
+                groups_per_block, ..
+            } => Problems::XattentionScore { groups_per_block },
         }
     }
 
@@ -213,14 +213,27 @@ impl KernelTile {
     }
 }
 
+impl TileMeasurement {
+    fn numbers(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let Self {
+            default_ms,
+            ms,
+            spread,
+            ..
+        } = *self;
+        [
+            ("`default_ms`", default_ms),
+            ("`ms`", ms),
+            ("`spread`", spread),
+        ]
+        .into_iter()
+    }
+}
+
 impl TokenRange {
     /// Whether `tokens` are in the range.
     pub const fn contains(self, tokens: usize) -> bool {
         self.from <= tokens && tokens <= self.to
-    }
-
-    const fn overlaps(self, other: Self) -> bool {
-        self.from <= other.to && other.from <= self.to
     }
 }
 
@@ -246,13 +259,15 @@ impl TileEntry {
             let most = MatvecKernel::MAX_TOKENS;
             return refuse(format!("{to} tokens; it takes at most {most}"));
         }
+        // JSON has no word for others: they would be written as null, which no reader takes for a number.
+        if let Some(measured) = &self.measured
+            && let Some((name, value)) = measured.numbers().find(|(_, value)| !value.is_finite())
+        {
+            let reason = format!(
+                "{name} is {value}, and a measured number is finite; measure again, or leave `measured` out"
+            );
+            return refuse(reason);
+        }
         Ok(())
-    }
-
-    /// Whether a plan could take either.
-    pub(super) fn contradicts(&self, other: &Self) -> bool {
-        self.kernel.is_of_same_kernel(&other.kernel)
-            && self.element_bytes == other.element_bytes
-            && self.tokens.overlaps(other.tokens)
     }
 }

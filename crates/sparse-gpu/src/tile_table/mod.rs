@@ -4,8 +4,11 @@ mod choose;
 mod entry;
 mod error;
 mod older;
+#[cfg(test)]
+mod tests;
 mod walk;
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +39,8 @@ pub struct MeasuredOn {
     pub backend: String,
     /// Driver and its version. A table is not refused for another one: drivers change often, and tiles little with them.
     pub driver: String,
-    /// Name of the [`crate::AdapterClass`].
+    /// Name of the [`crate::AdapterClass`], whose defaults the tiles were measured against. The name of the adapter does not tell it: that of llvmpipe is
+    /// the same on a processor with AVX-512 and on one without.
     pub class: String,
 }
 
@@ -52,13 +56,20 @@ impl MeasuredOn {
     }
 
     fn is_same_adapter(&self, other: &Self) -> bool {
-        (&self.adapter, &self.backend) == (&other.adapter, &other.backend)
+        (&self.adapter, &self.backend, &self.class)
+            == (&other.adapter, &other.backend, &other.class)
     }
 }
 
 impl std::fmt::Display for MeasuredOn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}, {})", self.adapter, self.backend, self.driver)
+        let Self {
+            adapter,
+            backend,
+            driver,
+            class,
+        } = self;
+        write!(f, "{adapter} ({backend}, {driver}, class {class})")
     }
 }
 
@@ -160,15 +171,25 @@ impl TileTable {
     /// # Errors
     /// [`TileTableError`], the first rule broken.
     pub fn check(&self) -> Result<(), TileTableError> {
-        for (at, entry) in self.entries.iter().enumerate() {
+        // Per kernel and width the ranges so far, by their first tokens. They do not overlap, so only the last that begins within a new one, or
+        // before it, can: a long table takes no longer per entry than a short one.
+        let mut ranges: HashMap<_, BTreeMap<usize, usize>> = HashMap::new();
+        for entry in &self.entries {
             entry.check()?;
-            if let Some(other) = self.entries[..at].iter().find(|e| e.contradicts(entry)) {
+            let TokenRange { from, to } = entry.tokens;
+            let ranges = ranges
+                .entry((entry.kernel.problems(), entry.element_bytes))
+                .or_default();
+            if let Some((&other_from, &other_to)) = ranges.range(..=to).next_back()
+                && other_to >= from
+            {
                 return Err(TileTableError::Twice {
                     kernel: entry.kernel.kernel_words(),
-                    tokens: entry.tokens.from.max(other.tokens.from),
+                    tokens: from.max(other_from),
                     element_bytes: entry.element_bytes,
                 });
             }
+            ranges.insert(from, to);
         }
         Ok(())
     }
@@ -179,7 +200,7 @@ impl Gpu {
     /// adapter's class. A tile that a problem names itself comes before both. `plan.explain()` says which it was.
     ///
     /// # Errors
-    /// [`Error::Tiles`] where the table was measured on another adapter, or its tiles make no kernels.
+    /// [`Error::Tiles`] where the table was measured on another adapter, or one of another class, or its tiles make no kernels.
     pub fn with_tiles(&self, table: &TileTable) -> Result<Self, Error> {
         let device = MeasuredOn::of(self.adapter());
         if !table.measured_on.is_same_adapter(&device) {
@@ -191,7 +212,7 @@ impl Gpu {
         self.with_tiles_of_any_adapter(table)
     }
 
-    /// As [`Gpu::with_tiles`], whatever adapter the table was measured on: for one that is alike, under another name.
+    /// As [`Gpu::with_tiles`], whatever adapter the table was measured on: for one that is alike, under another name or of another class.
     ///
     /// # Errors
     /// [`Error::Tiles`] where tiles of the table make no kernels.
