@@ -250,3 +250,74 @@ fn a_link_is_checked_where_its_file_lies() {
         "{message}"
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_hands_its_permissions_on() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("y");
+    // One that a new file never has, and one whose last bits a process usually masks.
+    for mode in [0o600, 0o666] {
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        check_out(&path, &[]).unwrap();
+        write_file(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        let found = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(found & 0o777, mode, "{found:o}");
+    }
+}
+
+#[test]
+fn a_read_only_file_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("y");
+    std::fs::write(&path, "old").unwrap();
+    let before = std::fs::metadata(&path).unwrap().permissions();
+    let mut closed = before.clone();
+    closed.set_readonly(true);
+    std::fs::set_permissions(&path, closed).unwrap();
+    let message = check_out(&path, &[]).unwrap_err().to_string();
+    assert!(
+        message.starts_with(
+            "cannot write: the file is read-only; make it writable or choose another file: "
+        ),
+        "{message}"
+    );
+    // Else Windows cannot remove the folder.
+    std::fs::set_permissions(&path, before).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_what_is_not_there_yet_is_followed() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("store")).unwrap();
+    // Through another link, and as links mostly are: from where they lie.
+    symlink("store/first", path("link")).unwrap();
+    symlink("second", path("store/first")).unwrap();
+    check_out(&path("link"), &[]).unwrap();
+    assert!(is_same_out(&path("link"), &path("store/second")));
+    write_file(&path("link"), b"new").unwrap();
+    assert_eq!(std::fs::read(path("store/second")).unwrap(), b"new");
+    for link in ["link", "store/first"] {
+        let found = std::fs::symlink_metadata(path(link)).unwrap();
+        assert!(found.is_symlink(), "{link}");
+    }
+
+    symlink("none/y", path("astray")).unwrap();
+    let message = check_out(&path("astray"), &[]).unwrap_err().to_string();
+    assert!(
+        message.contains("none does not exist, create it first"),
+        "{message}"
+    );
+    symlink("round", path("round")).unwrap();
+    let message = check_out(&path("round"), &[]).unwrap_err().to_string();
+    assert!(message.contains("in a circle"), "{message}");
+    assert!(write_file(&path("round"), b"new").is_err());
+}

@@ -1,6 +1,7 @@
 //! Writing: to a temporary file in the same folder, then renamed, so that no reader sees half a file.
 
 use std::borrow::Cow;
+use std::fs::Permissions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -71,8 +72,8 @@ impl View for &OutTensor {
     }
 }
 
-/// Checks before any work is done that `out` is no folder, that the folder of the file that is written takes new files, and that it is none
-/// of `inputs`, by whatever path. A device or a pipe is not opened: one that nobody reads yet would wait.
+/// Checks before any work is done that `out` is no folder, that the folder of the file that is written takes new files, that a file that is there
+/// may be written to, and that it is none of `inputs`, by whatever path. A device or a pipe is not opened: one that nobody reads yet would wait.
 ///
 /// # Errors
 /// [`TensorFileError::Write`], [`TensorFileError::ReplacesInput`].
@@ -87,7 +88,7 @@ pub fn check_out(out: &Path, inputs: &[&Path]) -> Result<(), TensorFileError> {
     if is_special(out) {
         return Ok(());
     }
-    let target = target(out);
+    let target = target(out).map_err(refused)?;
     let folder = folder(&target);
     if !folder.exists() {
         let missing = format!(
@@ -97,7 +98,8 @@ pub fn check_out(out: &Path, inputs: &[&Path]) -> Result<(), TensorFileError> {
         return Err(refused(std::io::Error::new(ErrorKind::NotFound, missing)));
     }
     // The file is gone when it goes out of scope.
-    temporary_file(folder).map_err(refused)?;
+    temporary_file(folder, None).map_err(refused)?;
+    check_writable(&target).map_err(refused)?;
     let is_input = |input: &&Path| input.canonicalize().is_ok_and(|input| input == target);
     if inputs.iter().any(is_input) {
         return Err(TensorFileError::ReplacesInput { path: out.into() });
@@ -118,8 +120,8 @@ pub fn write_tensors(path: &Path, tensors: &[(&str, OutTensor)]) -> Result<(), T
     write_file(path, &bytes)
 }
 
-/// Writes `bytes` to a temporary file in the folder of `path` and renames it. A link is followed; what exists and is no file, a device or a
-/// pipe, is written to as it is.
+/// Writes `bytes` to a temporary file in the folder of `path` and renames it. A link is followed, also where nothing is yet; a file that is there
+/// hands on its permissions. What exists and is no file, a device or a pipe, is written to as it is.
 ///
 /// # Errors
 /// Where the folder is missing or closed, or the disk full; an existing file stays as it was.
@@ -130,7 +132,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
             .open(path)
             .and_then(|mut file| file.write_all(bytes))
     } else {
-        replace(&target(path), bytes)
+        target(path).and_then(|target| replace(&target, bytes))
     };
     written.map_err(|reason| TensorFileError::Write {
         reason,
@@ -139,9 +141,34 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = temporary_file(folder(path))?;
+    let kept = permissions(path);
+    let mut file = temporary_file(folder(path), kept.clone())?;
     file.write_all(bytes)?;
+    if let Some(kept) = kept {
+        // A new file has no bit that the process masks, which the old one may have.
+        file.as_file().set_permissions(kept)?;
+    }
     file.persist(path).map(drop).map_err(|e| e.error)
+}
+
+/// Renaming asks only the folder: what was closed against writing would be replaced nevertheless.
+fn check_writable(target: &Path) -> std::io::Result<()> {
+    let Some(found) = permissions(target) else {
+        return Ok(());
+    };
+    if found.readonly() {
+        let closed = "the file is read-only; make it writable or choose another file";
+        return Err(std::io::Error::new(ErrorKind::PermissionDenied, closed));
+    }
+    let open = std::fs::OpenOptions::new().write(true).open(target);
+    open.map(drop)
+}
+
+/// Those of the file that is there.
+fn permissions(path: &Path) -> Option<Permissions> {
+    std::fs::metadata(path)
+        .ok()
+        .map(|found| found.permissions())
 }
 
 /// Whether both paths are written to one file, by whatever way they lead there, also where it does not exist yet. Devices and pipes take what
@@ -152,7 +179,7 @@ pub fn is_same_out(a: &Path, b: &Path) -> bool {
 
 /// The file that is written for `path`, by one name however it is given: where there is none yet, its folder has one.
 fn place(path: &Path) -> PathBuf {
-    let target = target(path);
+    let target = target(path).unwrap_or_else(|_| path.into());
     match (folder(&target).canonicalize(), target.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
         _ => target,
@@ -164,9 +191,25 @@ fn is_special(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
-/// The file that is written for `path`: where it is a link, what it leads to.
-fn target(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.into())
+/// Links that follow each other, at most: Linux follows as many.
+const MOST_LINKS: usize = 40;
+
+/// The file that is written for `path`: where it is a link, what it leads to, whether that is there or not.
+fn target(path: &Path) -> std::io::Result<PathBuf> {
+    if let Ok(found) = path.canonicalize() {
+        return Ok(found);
+    }
+    let mut target = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match target.read_link() {
+            Ok(next) => target = folder(&target).join(next),
+            // No link: a file that is not there yet.
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(std::io::Error::other(
+        "the link leads through more than 40 others, in a circle perhaps; choose another file",
+    ))
 }
 
 fn folder(path: &Path) -> &Path {
@@ -176,13 +219,17 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// A temporary file that, once renamed, has the permissions of an ordinary new file.
-fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+/// A temporary file that, once renamed, has the permissions of an ordinary new file; at most those of `kept`, so that nobody reads meanwhile what they
+/// could not read before.
+fn temporary_file(folder: &Path, kept: Option<Permissions>) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
+        let mode = kept.map_or(0o666, |kept| kept.mode());
+        builder.permissions(Permissions::from_mode(mode));
     }
+    #[cfg(not(unix))]
+    drop(kept);
     builder.tempfile_in(folder)
 }
