@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sparse_gpu::{Gpu, GpuOptions, TileTable};
 
-use self::output::{check_outs, print};
+use self::output::{Completeness, check_outs, moved_words, print, write_results};
 use crate::cli::TilesArgs;
 use crate::record::Record;
 

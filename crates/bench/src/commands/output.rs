@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::tensors::{check_out, is_same_out};
+use crate::tensors::{TensorFileError, check_out, is_same_out, write_file};
 
 /// Prints a line. Where nobody reads any more, as behind `| head`, the command goes on without: its files are still written.
 ///
@@ -46,9 +46,107 @@ pub(super) fn check_outs(
     Ok(())
 }
 
+/// Where the results of a run are written: to the file that was asked for, but those of a run that lacks some do not replace a file that is
+/// there, which may have all. They go to a new file beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Completeness {
+    /// All that was asked for.
+    Whole,
+    /// Some failed, or were left when somebody asked to stop.
+    Partial,
+}
+
+/// Writes `bytes` to `out`, or beside it, and gives the path of what was written.
+///
+/// # Errors
+/// [`TensorFileError::Write`]; an existing file stays as it was.
+pub(super) fn write_results(
+    out: &Path,
+    bytes: &[u8],
+    completeness: Completeness,
+) -> Result<PathBuf, TensorFileError> {
+    let path = match completeness {
+        Completeness::Partial if out.is_file() => beside(&file_of(out)),
+        _ => out.to_path_buf(),
+    };
+    write_file(&path, bytes)?;
+    Ok(path)
+}
+
+/// Tells where results are that did not replace `out`; nothing where they did.
+pub(super) fn moved_words(out: &Path, written: &Path) -> Option<String> {
+    (out != written).then(|| {
+        format!(
+            "results are missing, so {} stays as it was; the others are in {}",
+            out.display(),
+            written.display()
+        )
+    })
+}
+
+/// Where `out` is a link, what it leads to, whose folder is the one that was checked.
+fn file_of(out: &Path) -> PathBuf {
+    match out.canonicalize() {
+        Ok(file) if out.is_symlink() => file,
+        _ => out.to_path_buf(),
+    }
+}
+
+/// The first of `tiles.partial.json`, `tiles.partial-2.json`, ... that is not there, for `tiles.json`: no results are replaced, and no input is.
+fn beside(out: &Path) -> PathBuf {
+    let name = |number: usize| {
+        let mut name = out.file_stem().unwrap_or_default().to_os_string();
+        name.push(".partial");
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        if let Some(extension) = out.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        out.with_file_name(name)
+    };
+    let mut number = 1;
+    // A link that leads nowhere is there too.
+    while name(number).symlink_metadata().is_ok() {
+        number += 1;
+    }
+    name(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn partial_results_replace_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str, completeness| {
+            let written = write_results(&path(name), name.as_bytes(), completeness).unwrap();
+            assert_eq!(std::fs::read(&written).unwrap(), name.as_bytes());
+            written
+        };
+        // Nothing is there, or everything is new.
+        for completeness in [Completeness::Partial, Completeness::Whole] {
+            let written = write("tiles.json", completeness);
+            assert_eq!(written, path("tiles.json"));
+            assert_eq!(moved_words(&path("tiles.json"), &written), None);
+        }
+        std::fs::write(path("tiles.json"), "kept").unwrap();
+        std::fs::write(path("tiles"), "kept").unwrap();
+        for (name, expected) in [
+            ("tiles.json", "tiles.partial.json"),
+            ("tiles.json", "tiles.partial-2.json"),
+            ("tiles", "tiles.partial"),
+        ] {
+            let written = write(name, Completeness::Partial);
+            assert_eq!(written, path(expected));
+            assert_eq!(std::fs::read(path(name)).unwrap(), b"kept");
+            let words = moved_words(&path(name), &written).unwrap();
+            assert!(words.ends_with(expected), "{words}");
+        }
+    }
 
     #[test]
     fn two_options_do_not_share_a_file_and_none_is_an_input() {

@@ -1,19 +1,19 @@
 //! `sparse-bench tune`: measures other tiles than the defaults and writes a table of those that are faster.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use sparse_gpu::{MeasuredOn, TileTable};
 
-use super::{open, print};
+use super::{Completeness, moved_words, open, print, write_results};
 use crate::cli::TuneArgs;
 use crate::compare::bench::Bench;
 use crate::device::class_of;
 use crate::interrupt::{self, Interrupt, Interrupted};
 use crate::progress;
 use crate::record::timing_words;
-use crate::tensors::{check_out, write_file};
+use crate::tensors::check_out;
 use crate::tune::{Verdict, cases, findings_table, to_table, tune};
 
 /// Candidates of a case near the default, and all of them.
@@ -60,7 +60,13 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
     let out = args.out.as_ref().filter(|_| !findings.is_empty());
     let table = to_table(MeasuredOn::of(bench.gpu.adapter()), &findings);
     // What took minutes is told even where there is no table, or its file cannot be written.
-    let written = out.map(|out| write_table(out, &table)).transpose();
+    let completeness = match failures.is_empty() && missing.is_empty() {
+        true => Completeness::Whole,
+        false => Completeness::Partial,
+    };
+    let written = out
+        .map(|out| write_table(out, &table, completeness))
+        .transpose();
     for finding in &findings {
         for wrong in &finding.wrong {
             eprintln!(
@@ -87,9 +93,11 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
         bench.words.backend,
         timing_words(bench.timer.timing())
     ))?;
-    written?;
-    if let Some(out) = out {
-        print(format_args!("written to {}", out.display()))?;
+    if let (Some(out), Some(written)) = (out, written?) {
+        print(format_args!("written to {}", written.display()))?;
+        if let Some(moved) = moved_words(out, &written) {
+            eprintln!("{moved}");
+        }
     }
     if !missing.is_empty() {
         eprintln!(
@@ -107,6 +115,14 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn write_table(out: &Path, table: &TileTable) -> anyhow::Result<()> {
-    Ok(write_file(out, table.to_json()?.as_bytes())?)
+fn write_table(
+    out: &Path,
+    table: &TileTable,
+    completeness: Completeness,
+) -> anyhow::Result<PathBuf> {
+    Ok(write_results(
+        out,
+        table.to_json()?.as_bytes(),
+        completeness,
+    )?)
 }

@@ -103,10 +103,13 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         }
     }
     // Before anything is printed: minutes of measuring must not be lost to a closed output, nor the table to a full disk.
-    let unwritten = write_reports(args, &bench, &results);
-    let errors = errors(&results, &unwritten);
+    let written = write_reports(args, &bench, &results);
+    let errors = errors(&results, &written.failures);
     for error in &errors {
         eprintln!("error: {error}");
+    }
+    for moved in &written.moved {
+        eprintln!("{moved}");
     }
     tell(args, &bench, &rows, &results)?;
     if let Some(interruption) = results.interruption() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::super::check_outs;
+use super::super::{Completeness, check_outs, moved_words, write_results};
 use crate::ceilings::Ceilings;
 use crate::cli::CompareArgs;
 use crate::compare::attention::StepShares;
@@ -11,7 +11,6 @@ use crate::compare::bench::Bench;
 use crate::peers::Peers;
 use crate::record::{Record, to_csv, to_json};
 use crate::report::{MaskMap, Report, to_html, utc_date_time};
-use crate::tensors::write_file;
 
 /// What has been measured so far.
 #[derive(Debug, Default)]
@@ -37,6 +36,14 @@ impl Results {
             if let Some(roofline) = &mut record.roofline {
                 *roofline = roofline.under(ceilings, record.sparse_ms);
             }
+        }
+    }
+
+    /// Whether all was measured.
+    fn completeness(&self) -> Completeness {
+        match self.failures.is_empty() && self.missing.is_empty() {
+            true => Completeness::Whole,
+            false => Completeness::Partial,
         }
     }
 
@@ -88,50 +95,53 @@ pub(super) fn contenders(records: &[Record]) -> String {
     text
 }
 
-/// Writes every report that can be written; the errors are those of the others.
-pub(super) fn write_reports(
-    args: &CompareArgs,
-    bench: &Bench,
-    results: &Results,
-) -> Vec<anyhow::Error> {
+/// What became of the reports.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Why some could not be written.
+    pub(super) failures: Vec<anyhow::Error>,
+    /// Which stand beside the file that was asked for, and why.
+    pub(super) moved: Vec<String>,
+}
+
+/// Writes every report that can be written. Where rows are missing, a file that is there stays, and the report goes beside it.
+pub(super) fn write_reports(args: &CompareArgs, bench: &Bench, results: &Results) -> Written {
+    let mut written = Written::default();
     // Of a run in which no row succeeded there is nothing to tell: an earlier report stays.
     if results.records.is_empty() {
-        return Vec::new();
+        return written;
     }
-    let json = |path: &PathBuf| {
-        write_file(path, to_json(&results.records)?.as_bytes())?;
-        anyhow::Ok(())
+    let mut write = |out: &Option<PathBuf>, bytes: &dyn Fn() -> anyhow::Result<Vec<u8>>| {
+        let Some(out) = out else { return };
+        let path =
+            bytes().and_then(|bytes| Ok(write_results(out, &bytes, results.completeness())?));
+        match path {
+            Ok(path) => written.moved.extend(moved_words(out, &path)),
+            Err(error) => written.failures.push(error),
+        }
     };
-    let csv = |path: &PathBuf| {
-        write_file(path, &to_csv(&results.records)?)?;
-        anyhow::Ok(())
-    };
-    let html = |path: &PathBuf| {
-        let report = Report {
-            date: utc_date_time(SystemTime::now()),
-            command_line: match results.missing.len() {
-                0 => command_line(),
-                missing => format!("{} (interrupted, rows missing: {missing})", command_line()),
-            },
-            failures: results.failures.iter().map(|f| format!("{f:#}")).collect(),
-            records: results.records.clone(),
-            masks: results.masks.clone(),
-            ceilings: bench.ceilings.clone(),
-            peers: bench.peers.as_ref().map(Peers::words).unwrap_or_default(),
-        };
-        write_file(path, to_html(&report)?.as_bytes())?;
-        anyhow::Ok(())
-    };
-    let written = [
-        args.json.as_ref().map(json),
-        args.csv.as_ref().map(csv),
-        args.html.as_ref().map(html),
-    ];
+    write(&args.json, &|| Ok(to_json(&results.records)?.into_bytes()));
+    write(&args.csv, &|| Ok(to_csv(&results.records)?));
+    write(&args.html, &|| {
+        Ok(to_html(&report(bench, results))?.into_bytes())
+    });
     written
-        .into_iter()
-        .flatten()
-        .filter_map(Result::err)
-        .collect()
+}
+
+/// What the HTML report tells.
+fn report(bench: &Bench, results: &Results) -> Report {
+    Report {
+        date: utc_date_time(SystemTime::now()),
+        command_line: match results.missing.len() {
+            0 => command_line(),
+            missing => format!("{} (interrupted, rows missing: {missing})", command_line()),
+        },
+        failures: results.failures.iter().map(|f| format!("{f:#}")).collect(),
+        records: results.records.clone(),
+        masks: results.masks.clone(),
+        ceilings: bench.ceilings.clone(),
+        peers: bench.peers.as_ref().map(Peers::words).unwrap_or_default(),
+    }
 }
 
 /// The command as it was typed, the program without its folder.
@@ -164,13 +174,25 @@ mod tests {
         };
         let bench = Bench::new(open(None).unwrap(), Duration::ZERO);
         let write = |results: &Results| {
-            assert!(write_reports(&args, &bench, results).is_empty());
+            assert!(write_reports(&args, &bench, results).failures.is_empty());
             std::fs::read_to_string(&csv).unwrap()
         };
         let mut results = Results::default();
         assert_eq!(write(&results), "kept");
         results.records.push(crate::fixture::nm_matmul());
         assert!(write(&results).contains("nm_matmul"));
+        // A report of all rows stays where some of the next run are missing.
+        std::fs::write(&csv, "kept").unwrap();
+        results.failures.push(anyhow::anyhow!("no memory"));
+        let written = write_reports(&args, &bench, &results);
+        assert_eq!(std::fs::read_to_string(&csv).unwrap(), "kept");
+        let partial = folder.path().join("old.partial.csv");
+        let text = std::fs::read_to_string(&partial).unwrap();
+        assert!(text.contains("nm_matmul"), "{text}");
+        let [moved] = &written.moved[..] else {
+            panic!("{written:?}");
+        };
+        assert!(moved.ends_with("old.partial.csv"), "{moved}");
     }
 
     #[test]
@@ -202,7 +224,7 @@ mod tests {
             failures: vec![anyhow::anyhow!("no memory").context("nm_matvec 1 x 8")],
             ..Results::default()
         };
-        assert!(write_reports(&args, &bench, &results).is_empty());
+        assert!(write_reports(&args, &bench, &results).failures.is_empty());
         let report = std::fs::read_to_string(&html).unwrap();
         assert!(report.contains("nm_matvec 1 x 8: no memory"));
     }
