@@ -51,6 +51,11 @@ impl Operation {
         )
     }
 
+    /// Whether it has rows on cooperative matrices: the products of many tokens.
+    pub const fn takes_cooperative(self) -> bool {
+        matches!(self, Self::DenseMatmul | Self::NmMatmul | Self::BsrMatmul)
+    }
+
     /// Whether it takes q, k and v, which a file can give.
     pub const fn takes_qkv(self) -> bool {
         matches!(self, Self::BlockAttention | Self::Xattention)

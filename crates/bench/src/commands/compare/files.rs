@@ -1,8 +1,8 @@
-//! Whether the files of real tensors, and the lengths that they are cut to, are for anything that is measured.
+//! Whether the files of real tensors, the lengths that they are cut to, and cooperative matrices are for anything that is measured.
 
 use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
 
-/// Checks that no file would be left unread, and no list of lengths unused, without a word.
+/// Checks that no file would be left unread, no list of lengths unused, and no row on cooperative matrices left out, without a word.
 ///
 /// # Errors
 /// Where no operation of `operations`, or none of the preset, uses what is given: which do, and what to do.
@@ -12,14 +12,23 @@ pub(super) fn check_use(args: &CompareArgs, operations: &OperationList) -> anyho
         "--lengths has no meaning in this preset; add --preset attention or leave it out"
     );
     if args.weights.is_some() {
-        check_option("--weights", operations, Operation::takes_weights)?;
+        check_option("--weights", FILE, operations, Operation::takes_weights)?;
         anyhow::ensure!(
             args.preset != PresetName::Attention,
             "--weights has no meaning in --preset attention, which has no products; take another preset or leave --weights out"
         );
     }
     if args.qkv.is_some() {
-        check_option("--qkv", operations, Operation::takes_qkv)?;
+        check_option("--qkv", FILE, operations, Operation::takes_qkv)?;
+    }
+    if args.cooperative {
+        let rows = "rows on cooperative matrices are of";
+        check_option(
+            "--cooperative",
+            rows,
+            operations,
+            Operation::takes_cooperative,
+        )?;
     }
     // The rows of the other operation have patterns of their own, planted in generated tensors.
     let has_real_rows = operations.contains(Operation::Xattention);
@@ -53,8 +62,12 @@ pub(super) fn check_found(args: &CompareArgs, found: bool) -> anyhow::Result<()>
     }
 }
 
+/// What [`check_option`] says before the operations that read a file.
+const FILE: &str = "the file is for";
+
 fn check_option(
     option: &str,
+    meaning: &str,
     operations: &OperationList,
     takes: fn(Operation) -> bool,
 ) -> anyhow::Result<()> {
@@ -68,7 +81,7 @@ fn check_option(
         .collect();
     let asked: Vec<&str> = operations.iter().map(Operation::name).collect();
     anyhow::bail!(
-        "{option} has no meaning for {}: the file is for {}; name one of them in --ops, or leave {option} out",
+        "{option} has no meaning for {}: {meaning} {}; name one of them in --ops, or leave {option} out",
         asked.join(", "),
         able.join(", ")
     )
@@ -80,6 +93,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::presets::{SizeClass, cooperative_cases};
 
     fn checked(line: &str) -> Result<(), String> {
         let line = format!("sparse-bench compare {line}");
@@ -110,6 +124,24 @@ mod tests {
         );
         let preset = checked("--lengths 64").unwrap_err();
         assert!(preset.contains("add --preset attention"), "{preset}");
+    }
+
+    #[test]
+    fn cooperative_matrices_are_for_products_of_many_tokens() {
+        assert_eq!(
+            checked("--ops nm_matvec,xattention --cooperative").unwrap_err(),
+            "--cooperative has no meaning for nm_matvec, xattention: rows on cooperative matrices are of dense_matmul, nm_matmul, bsr_matmul; \
+             name one of them in --ops, or leave --cooperative out"
+        );
+        for line in ["", "--ops xattention,bsr_matmul", "--preset attention"] {
+            assert_eq!(checked(&format!("{line} --cooperative")), Ok(()), "{line}");
+        }
+        // Those that take it are those of the rows that there are.
+        for operation in Operation::ALL {
+            let rows = cooperative_cases(SizeClass::Software);
+            let has_row = rows.iter().any(|row| row.operation == operation);
+            assert_eq!(operation.takes_cooperative(), has_row, "{operation}");
+        }
     }
 
     #[test]
