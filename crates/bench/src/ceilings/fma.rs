@@ -6,7 +6,7 @@ use sparse_shaders::{CEILING_LANES, FmaCeilingKernel};
 
 use super::CeilingError;
 use super::kernels::{MicroKernel, Operands};
-use super::measure::{expect, per_second, time};
+use super::measure::{expect, rate};
 use crate::device::Timer;
 
 /// `vec4` chains: with too few the units wait for each other, too many spill.
@@ -38,9 +38,8 @@ pub(super) fn best_fma(gpu: &Gpu, timer: &Timer) -> Result<f64, CeilingError> {
             };
             let make = |groups| MicroKernel::new(gpu, &kernel, operands, groups);
             let check = |run: &MicroKernel| check(gpu, run, kernel);
-            let (groups, seconds) = time(timer, FIRST_GROUPS, &make, &check)?;
             let of_group = CEILING_LANES * kernel.fmas_per_invocation();
-            best = best.max(per_second(groups, of_group, seconds));
+            best = best.max(rate(timer, FIRST_GROUPS, of_group, best, &make, &check)?);
         }
     }
     Ok(best)

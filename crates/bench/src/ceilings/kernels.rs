@@ -2,7 +2,7 @@
 
 use sparse_core::DType;
 use sparse_gpu::{Gpu, GpuTensor, wgpu};
-use sparse_shaders::{Access, CEILING_LANES, Kernel, expand_in};
+use sparse_shaders::{Access, CEILING_LANES, Kernel, Source, expand_in};
 
 use super::CeilingError;
 
@@ -44,10 +44,7 @@ impl MicroKernel {
             wgpu::ErrorFilter::Validation,
         ]
         .map(|filter| device.push_error_scope(filter));
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&source.name),
-            source: wgpu::ShaderSource::Wgsl(source.wgsl.into()),
-        });
+        let module = module(device, &source);
         let entries: Vec<_> = source
             .bindings
             .iter()
@@ -79,7 +76,11 @@ impl MicroKernel {
             module: &module,
             entry_point: Some("main"),
             cache: None,
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            // They write their workgroup memory before they read it, as those of plans do.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
         });
         let invocations = CEILING_LANES * groups as usize;
         let sums = gpu.empty_tensor(&[invocations, operands.sum_words], DType::F32)?;
@@ -128,5 +129,26 @@ impl MicroKernel {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bindings, &[]);
         pass.dispatch_workgroups(self.groups, 1, 1);
+    }
+}
+
+/// With the checks that kernels of plans have (`sparse_gpu`, kernel.rs), and no others: a ceiling that bears more of them than what stands under it is
+/// too low.
+#[expect(
+    unsafe_code,
+    reason = "the trusted module is how wgpu takes the runtime checks that we want"
+)]
+fn module(device: &wgpu::Device, source: &Source) -> wgpu::ShaderModule {
+    let checks = wgpu::ShaderRuntimeChecks {
+        force_loop_bounding: false,
+        ..wgpu::ShaderRuntimeChecks::checked()
+    };
+    // SAFETY: only loop bounding is off, and every loop of a ceiling kernel ends: its bounds are numbers in the text. Bounds checks stay on.
+    unsafe {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(&source.name),
+            source: wgpu::ShaderSource::Wgsl(source.wgsl.as_str().into()),
+        };
+        device.create_shader_module_trusted(descriptor, checks)
     }
 }

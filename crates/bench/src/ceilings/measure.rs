@@ -19,8 +19,10 @@ const LONG_ENOUGH: Duration = Duration::from_millis(10);
 const RUNS: usize = 7;
 /// Workgroups at most: one row of a grid.
 const MOST_GROUPS: u32 = 32_768;
-/// Bytes of the buffers whose reading is measured: some caches hold the first two, hardly one holds the last.
-const WORKING_SETS: [usize; 3] = [2 << 20, 16 << 20, 128 << 20];
+/// Bytes of the buffers whose reading is measured. The last levels of caches hold 16 to 64 MiB, most of them, and hardly one holds the last of these. A row
+/// between two sizes has the ceiling of the larger one ([`Ceilings::read_of`]): the closer they are, the less a cache that holds the row, and not
+/// that buffer, makes its share look better than it is.
+const WORKING_SETS: [usize; 5] = [2 << 20, 16 << 20, 32 << 20, 64 << 20, 128 << 20];
 
 /// How fast a buffer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -86,7 +88,8 @@ impl Ceilings {
     }
 
     /// Bytes a second at which a working set of `bytes` is read at best: the most of the measured buffers that hold it, since a smaller one is read as fast as
-    /// a larger one; of the largest where none holds it.
+    /// a larger one; of the largest where none holds it. Where a cache holds these bytes and none of the buffers that do, that is too low, by what the cache is
+    /// faster than memory.
     pub fn read_of(&self, bytes: f64) -> f64 {
         let rate = |read: &ReadCeiling| read.bytes_per_second;
         let hold = self.read.iter().filter(|read| read.working_set >= bytes);
@@ -118,13 +121,16 @@ impl Ceilings {
     }
 }
 
-/// Runs a kernel until it runs long enough, twice as many workgroups each time, checks it, and gives workgroups and median seconds.
-pub(super) fn time(
+/// The median rate at which workgroups do `of_group` units each: runs a kernel until it runs long enough, twice as many workgroups each time, and checks it.
+/// Where the first such run is hopeless beside `best`, its rate it is: some orders of reading are sixty times slower than others, and would take minutes.
+pub(super) fn rate(
     timer: &Timer,
     first_groups: u32,
+    of_group: usize,
+    best: f64,
     make: &dyn Fn(u32) -> Result<MicroKernel, CeilingError>,
     check: &dyn Fn(&MicroKernel) -> Result<(), CeilingError>,
-) -> Result<(u32, f64), CeilingError> {
+) -> Result<f64, CeilingError> {
     let run = |kernel: &MicroKernel| {
         let time = timer.time(&mut |pass| {
             kernel.record(pass);
@@ -137,15 +143,26 @@ pub(super) fn time(
     // The first run compiles.
     run(&kernel)?;
     check(&kernel)?;
-    while run(&kernel)? < LONG_ENOUGH && groups <= MOST_GROUPS / 2 {
+    let mut took = run(&kernel)?;
+    while took < LONG_ENOUGH && groups <= MOST_GROUPS / 2 {
         groups *= 2;
         kernel = make(groups)?;
         run(&kernel)?;
         check(&kernel)?;
+        took = run(&kernel)?;
+    }
+    let once = per_second(groups, of_group, took.as_secs_f64());
+    if is_hopeless(once, best) {
+        return Ok(once);
     }
     let runs: Vec<Duration> = (0..RUNS).map(|_| run(&kernel)).collect::<Result<_, _>>()?;
     let summary = Summary::of(&runs).ok_or_else(|| CeilingError::Timing("nothing ran".into()))?;
-    Ok((groups, summary.median_ms * 1e-3))
+    Ok(per_second(groups, of_group, summary.median_ms * 1e-3))
+}
+
+/// Whether a kernel that ran once at this rate cannot have the best median. A busy machine slows a run down, but hardly that much.
+fn is_hopeless(once: f64, best: f64) -> bool {
+    once * 8.0 < best
 }
 
 /// Units a second where each of `groups` workgroups does `of_group` of them.
@@ -153,7 +170,7 @@ pub(super) fn time(
     clippy::cast_precision_loss,
     reason = "a rate, shown with three digits"
 )]
-pub(super) fn per_second(groups: u32, of_group: usize, seconds: f64) -> f64 {
+fn per_second(groups: u32, of_group: usize, seconds: f64) -> f64 {
     f64::from(groups) * of_group as f64 / seconds
 }
 
@@ -167,4 +184,17 @@ pub(super) fn expect(kernel: &MicroKernel, actual: f64, expected: f64) -> Result
         actual,
         expected,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_far_behind_is_given_up_after_one_run() {
+        // The first of all has nothing to be behind of.
+        assert!(!is_hopeless(1e9, 0.0));
+        assert!(!is_hopeless(1e9, 7.9e9));
+        assert!(is_hopeless(1e9, 8.1e9));
+    }
 }

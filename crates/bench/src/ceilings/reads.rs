@@ -6,7 +6,7 @@ use sparse_shaders::{CEILING_LANES, CEILING_TILE, ReadCeilingKernel, ReadOrder};
 
 use super::CeilingError;
 use super::kernels::{MicroKernel, Operands};
-use super::measure::{expect, per_second, time};
+use super::measure::{expect, rate};
 use crate::device::Timer;
 
 /// Rounds and reads of a round: an invocation reads 1024 vec4, which is twice a tile of workgroup memory.
@@ -100,8 +100,8 @@ pub(super) fn best_read(
             let actual = bits.fold(0, u32::wrapping_add);
             expect(run, f64::from(actual), f64::from(expected))
         };
-        let (groups, seconds) = time(timer, first_groups, &make, &check)?;
-        best = best.max(per_second(groups, BYTES * readers, seconds));
+        let of_group = BYTES * readers;
+        best = best.max(rate(timer, first_groups, of_group, best, &make, &check)?);
     }
     Ok(best)
 }
