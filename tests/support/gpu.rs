@@ -2,21 +2,68 @@
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use sparse_core::{DType, Element, Tensor};
 use sparse_gpu::{AdapterClass, Error, Gpu, GpuOptions, GpuTensor, Words, wgpu};
 
-/// A device with exactly WebGPU's default limits, of the adapter that `SPARSE_ADAPTER` names (part of a name) or the most capable one. Its
-/// kernels move words of 32 bits, as on every GPU, except under [`in_words`].
+/// Devices that running tests share. A software driver compiles the kernels of one device one after the other, and compiling is nearly all that
+/// the tests do on it.
+const DEVICES: usize = 4;
+
+/// What there is once for each device.
+type OfDevices<T> = [OnceLock<T>; DEVICES];
+
+const fn of_devices<T>() -> OfDevices<T> {
+    [const { OnceLock::new() }; DEVICES]
+}
+
+/// The device of a test, whose thread is its own: from its first use to the end of the test.
+struct Seat(usize);
+
+/// How many running tests have each device.
+static TAKEN: Mutex<[usize; DEVICES]> = Mutex::new([0; DEVICES]);
+
+impl Seat {
+    /// At the first of the devices that the fewest tests have, so that no more devices are opened than tests run at once.
+    fn take() -> Self {
+        let mut taken = TAKEN.lock().unwrap();
+        let (device, tests) = taken
+            .iter_mut()
+            .enumerate()
+            .min_by_key(|(_, tests)| **tests)
+            .unwrap();
+        *tests += 1;
+        Self(device)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        TAKEN.lock().unwrap()[self.0] -= 1;
+    }
+}
+
+thread_local! {
+    static SEAT: Seat = Seat::take();
+}
+
+/// What the test's device has in `slots`.
+fn of_this_device<T>(slots: &OfDevices<T>) -> &OnceLock<T> {
+    SEAT.with(|seat| &slots[seat.0])
+}
+
+/// A device with exactly WebGPU's default limits, of the adapter that `SPARSE_ADAPTER` names (part of a name) or the most capable one: the same
+/// one for all of a test. Threads that the test spawns get it from the test, as this gives them another. Its kernels move words of 32 bits, as on
+/// every GPU, except under [`in_words`].
 ///
 /// # Panics
 /// Without an adapter: a suite that runs nothing must not pass.
 pub(crate) fn gpu() -> &'static Gpu {
-    static GPUS: [OnceLock<Gpu>; 2] = [OnceLock::new(), OnceLock::new()];
+    static GPUS: [OfDevices<Gpu>; 2] = [const { of_devices() }; 2];
     let words = WORDS.get();
-    GPUS[words as usize].get_or_init(|| {
+    of_this_device(&GPUS[words as usize]).get_or_init(|| {
         let gpu = open(Some(words)).unwrap_or_else(|e| panic!("{e}"));
         println!("adapter: {} ({})", gpu.adapter().name, gpu.adapter().driver);
         assert_eq!(gpu.words(), words);
@@ -86,10 +133,10 @@ static MATRICES: AtomicBool = AtomicBool::new(false);
 /// # Panics
 /// Where an adapter lists them and they are not enabled all the same, and where it does not and the refusal is not a clear one.
 pub(crate) fn matrices() -> Option<&'static Gpu> {
-    static ENABLED: OnceLock<bool> = OnceLock::new();
+    static ENABLED: OfDevices<bool> = of_devices();
     MATRICES.store(true, Ordering::Relaxed);
     let gpu = gpu();
-    let enabled = *ENABLED.get_or_init(|| {
+    let enabled = *of_this_device(&ENABLED).get_or_init(|| {
         let listed = &gpu.adapter().cooperative_matrices;
         let usable = ["8x8x8 F16->F32", "16x16x16 F16->F32"];
         let usable = listed.iter().any(|shape| usable.contains(&shape.as_str()));
