@@ -9,7 +9,7 @@ mod support;
 use sparse_core::bounds::compare;
 use sparse_core::{BlockMask, DType};
 use sparse_gpu::{AttentionTile, AttentionTypes, BlockAttention};
-use support::attention::{Case, Outcome, attention_shape, scattered, tiles};
+use support::attention::{Case, DIRECT, Kernel, Outcome, attention_shape, scattered, tiles};
 
 /// `(q_len, k_len)` around blocks of 32: none, one, odd, block - 1, block, block + 1, several, and q shorter and longer than k.
 const LENGTHS: [(usize, usize); 16] = [
@@ -46,58 +46,103 @@ fn mask(
     BlockMask::from_fn(batch, heads, q_blocks, k_blocks, keep).unwrap_or_else(|e| panic!("{e}"))
 }
 
-#[test]
-fn every_length_causal_and_full() {
-    for tile in tiles(32) {
+/// With every tile of a kernel.
+fn every_length(kernel: Kernel, causal: bool) {
+    for tile in kernel.tiles(32) {
         for (q_len, k_len) in LENGTHS {
-            for causal in [false, true] {
-                let problem = BlockAttention {
-                    causal,
-                    tile: Some(tile),
-                    ..small(q_len, k_len, 8)
-                };
-                Case::new(&problem, None).check();
-                Case::new(&problem, Some(scattered(&problem, 50))).check();
-            }
+            let problem = BlockAttention {
+                causal,
+                tile: Some(tile),
+                ..small(q_len, k_len, 8)
+            };
+            Case::new(&problem, None).check();
+            Case::new(&problem, Some(scattered(&problem, 50))).check();
         }
     }
 }
 
 #[test]
-fn every_head_dimension() {
-    let tiled = AttentionTile::Tiled {
-        queries: 32,
-        split: 8,
-    };
-    let direct = AttentionTile::Direct {
-        lanes: 8,
-        queries: 2,
-        keys: 4,
-        dims: 16,
-    };
+fn every_length_full_with_direct_tiles() {
+    every_length(Kernel::Direct, false);
+}
+
+#[test]
+fn every_length_causal_with_direct_tiles() {
+    every_length(Kernel::Direct, true);
+}
+
+#[test]
+fn every_length_full_with_tiles_of_gpus() {
+    every_length(Kernel::Tiled, false);
+}
+
+#[test]
+fn every_length_causal_with_tiles_of_gpus() {
+    every_length(Kernel::Tiled, true);
+}
+
+#[test]
+fn every_length_with_tiles_for_few_queries() {
+    every_length(Kernel::Few, false);
+    every_length(Kernel::Few, true);
+}
+
+const DIMENSIONS: [usize; 18] = [
+    1, 2, 3, 6, 32, 33, 40, 64, 65, 72, 80, 96, 100, 128, 160, 192, 255, 256,
+];
+
+/// Those of [`DIMENSIONS`] that `takes`.
+fn head_dimensions(tile: AttentionTile, takes: impl Fn(usize) -> bool) {
     // Storage types take turns, so that every dimension meets some and every type meets rows of vec4s, words and halves of words.
     let [a, b, c] = DType::ALL;
     let mixed = [[a, b, c, a], [b, c, a, b], [c, a, b, c], [a, a, a, a]];
-    let dims = [
-        1, 2, 3, 6, 32, 33, 40, 64, 65, 72, 80, 96, 100, 128, 160, 192, 255, 256,
-    ];
-    for (number, head_dim) in dims.into_iter().enumerate() {
-        let [q, k, v, out] = mixed[number % 4];
-        for tile in [tiled, direct] {
-            // Long rows that are loaded element by element are long texts: software drivers compile them for many seconds.
-            if tile == direct && head_dim > 128 && head_dim % 4 != 0 {
-                continue;
-            }
-            let problem = BlockAttention {
-                tile: Some(tile),
-                types: AttentionTypes { q, k, v, out },
-                ..small(50, 70, head_dim)
-            };
-            Case::new(&problem, Some(scattered(&problem, 60))).check();
+    for (number, head_dim) in DIMENSIONS.into_iter().enumerate() {
+        if !takes(head_dim) {
+            continue;
         }
+        let [q, k, v, out] = mixed[number % 4];
+        let problem = BlockAttention {
+            tile: Some(tile),
+            types: AttentionTypes { q, k, v, out },
+            ..small(50, 70, head_dim)
+        };
+        Case::new(&problem, Some(scattered(&problem, 60))).check();
     }
+}
+
+const WIDE_TILED: AttentionTile = AttentionTile::Tiled {
+    queries: 32,
+    split: 8,
+};
+
+#[test]
+fn head_dimensions_up_to_80_with_tiles_of_gpus() {
+    head_dimensions(WIDE_TILED, |head_dim| head_dim <= 80);
+}
+
+#[test]
+fn head_dimensions_above_80_with_tiles_of_gpus() {
+    head_dimensions(WIDE_TILED, |head_dim| head_dim > 80);
     // The tile of the plan, dense.
     Case::new(&small(50, 70, 128), None).check();
+}
+
+#[test]
+fn head_dimensions_up_to_80_with_direct_tiles() {
+    head_dimensions(DIRECT, |head_dim| head_dim <= 80);
+}
+
+#[test]
+fn head_dimensions_up_to_128_with_direct_tiles() {
+    head_dimensions(DIRECT, |head_dim| (81..=128).contains(&head_dim));
+}
+
+/// Long rows that are loaded element by element are long texts: software drivers compile them for many seconds.
+#[test]
+fn head_dimensions_above_128_with_direct_tiles() {
+    head_dimensions(DIRECT, |head_dim| {
+        head_dim > 128 && head_dim.is_multiple_of(4)
+    });
 }
 
 #[test]
@@ -126,23 +171,34 @@ fn batches_and_shared_key_heads() {
     }
 }
 
-#[test]
-fn every_storage_type_of_every_operand() {
-    // Each operand meets each type once; the ways to read one do not depend on the others.
+/// Each operand meets each type once; the ways to read one do not depend on the others.
+fn every_storage_type(head_dim: usize) {
     let [a, b, c] = DType::ALL;
-    // Rows that start at multiples of four elements, at whole words only, and at halves of words.
-    for head_dim in [8, 6, 5] {
-        for [q, k, v, out] in [[a, b, c, a], [b, c, a, b], [c, a, b, c]] {
-            for tile in [tiles(32).first(), tiles(32).last()] {
-                let problem = BlockAttention {
-                    types: AttentionTypes { q, k, v, out },
-                    tile: tile.copied(),
-                    ..small(35, 67, head_dim)
-                };
-                Case::new(&problem, Some(scattered(&problem, 60))).check();
-            }
+    for [q, k, v, out] in [[a, b, c, a], [b, c, a, b], [c, a, b, c]] {
+        for tile in [tiles(32).first(), tiles(32).last()] {
+            let problem = BlockAttention {
+                types: AttentionTypes { q, k, v, out },
+                tile: tile.copied(),
+                ..small(35, 67, head_dim)
+            };
+            Case::new(&problem, Some(scattered(&problem, 60))).check();
         }
     }
+}
+
+#[test]
+fn every_storage_type_of_every_operand_in_rows_of_vec4s() {
+    every_storage_type(8);
+}
+
+#[test]
+fn every_storage_type_of_every_operand_in_rows_of_words() {
+    every_storage_type(6);
+}
+
+#[test]
+fn every_storage_type_of_every_operand_in_rows_of_halves_of_words() {
+    every_storage_type(5);
 }
 
 #[test]

@@ -1,5 +1,11 @@
 //! One attention on the GPU, compared with the CPU reference.
-#![allow(dead_code, reason = "every test binary uses another part of this file")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every test binary uses another part of this file"
+)]
+
+mod tiles;
 
 use sparse_core::attention::{
     AttentionOptions, AttentionReference, AttentionShape, MaskHeads, block_attention, mask_of_kinds,
@@ -7,34 +13,11 @@ use sparse_core::attention::{
 use sparse_core::bounds::{AttentionBounds, attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::{BlockMask, DType, Tensor};
-use sparse_gpu::{
-    AdapterClass, AttentionTile, BlockAttention, Explanation, GpuTensor, TokenLayout,
-};
+use sparse_gpu::{AdapterClass, BlockAttention, Explanation, GpuTensor, TokenLayout};
+
+pub(crate) use tiles::{DIRECT, FEW, Kernel, TILED, TILES, tiles};
 
 use super::gpu::{gpu, of_class, poisoned, read, submit};
-
-/// The default of processors without AVX-512.
-pub(crate) const DIRECT: AttentionTile = AttentionTile::Direct {
-    lanes: 8,
-    queries: 2,
-    keys: 4,
-    dims: 16,
-};
-
-/// A tile of GPUs.
-pub(crate) const TILED: AttentionTile = AttentionTile::Tiled {
-    queries: 16,
-    split: 4,
-};
-
-/// Half of the default of processors for few queries, so that there are several tiles of them.
-pub(crate) const FEW: AttentionTile = AttentionTile::Few {
-    queries: 4,
-    lanes: 8,
-};
-
-/// One of each kernel.
-pub(crate) const TILES: [AttentionTile; 3] = [DIRECT, TILED, FEW];
 
 /// What is attended. Numbers are held in f32 and rounded to the storage types before anything is computed from them.
 #[derive(Clone, Debug)]
@@ -299,30 +282,4 @@ pub(crate) fn scattered(problem: &BlockAttention, share: usize) -> BlockMask {
         (number.wrapping_mul(2_654_435_761) >> 8) % 100 < share
     })
     .unwrap_or_else(|e| panic!("{e}"))
-}
-
-/// Tiles of every kind, for blocks of `block` tokens.
-pub(crate) fn tiles(block: usize) -> Vec<AttentionTile> {
-    let direct = |lanes, queries, keys| AttentionTile::Direct {
-        lanes,
-        queries,
-        keys,
-        dims: if queries == 1 { 128 } else { 16 },
-    };
-    let tiled = |queries, split| AttentionTile::Tiled { queries, split };
-    let few = |queries, lanes| AttentionTile::Few { queries, lanes };
-    let all = [
-        direct(8, 2, 8),
-        direct(16, 1, 16),
-        direct(32, 1, 4),
-        direct(16, 4, 8),
-        tiled(16, 4),
-        tiled(32, 8),
-        tiled(64, 8),
-        few(2, 16),
-        tiled(32, 16),
-    ];
-    all.into_iter()
-        .filter(|tile| tile.check(block, &|| tile.to_string()).is_ok())
-        .collect()
 }

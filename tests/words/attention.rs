@@ -11,7 +11,7 @@ use sparse_gpu::{
     AttentionTile, AttentionTypes, BlockAttention, Explanation, TokenLayout, VarlenAttention, Words,
 };
 
-use crate::support::attention::TILES;
+use crate::support::attention::{Kernel, TILES};
 use crate::support::gpu::{has_wide_words, in_words, rounded};
 use crate::support::xattention_run::run;
 use crate::support::{attention, varlen};
@@ -52,87 +52,130 @@ fn attentions() -> impl Iterator<Item = attention::Case> {
         })
 }
 
-#[test]
-fn attention_is_the_same_to_the_bit() {
+/// With every tile of a kernel.
+fn attention_is_the_same(kernel: Kernel) {
     if !has_wide_words() {
         return;
     }
-    for case in attentions() {
+    let of_kernel = |case: &attention::Case| case.problem.tile.map(Kernel::of) == Some(kernel);
+    let cases: Vec<_> = attentions().filter(of_kernel).collect();
+    assert!(!cases.is_empty(), "no tile of {kernel:?}");
+    for case in cases {
         same_attention(&case.problem, || case.run());
         in_words(Words::Bits64, || case.check());
     }
 }
 
 #[test]
-fn attention_of_every_layout_and_walk_is_the_same_to_the_bit() {
+fn attention_with_direct_tiles_is_the_same_to_the_bit() {
+    attention_is_the_same(Kernel::Direct);
+}
+
+#[test]
+fn attention_with_tiles_of_gpus_is_the_same_to_the_bit() {
+    attention_is_the_same(Kernel::Tiled);
+}
+
+#[test]
+fn attention_with_tiles_for_few_queries_is_the_same_to_the_bit() {
+    attention_is_the_same(Kernel::Few);
+}
+
+const WINDOW: HeadKind = HeadKind::Streaming {
+    sink_blocks: 1,
+    recent_blocks: 1,
+};
+
+/// With a tile of each kernel.
+fn walk_is_the_same(walk: &str, kinds: Option<[HeadKind; 4]>, layout: TokenLayout, dtype: DType) {
     if !has_wide_words() {
         return;
     }
-    let window = HeadKind::Streaming {
-        sink_blocks: 1,
-        recent_blocks: 1,
-    };
-    let mixed = [window, HeadKind::Sparse, HeadKind::Dense, window];
-    let walks = [
-        ("all_blocks", None, TokenLayout::TokenMajor, &DType::ALL[..]),
-        (
-            "streaming_blocks",
-            Some([window; 4]),
-            TokenLayout::HeadMajor,
-            &[DType::F16],
-        ),
-        (
-            "mixed_blocks",
-            Some(mixed),
-            TokenLayout::TokenMajor,
-            &[DType::Bf16],
-        ),
-    ];
-    for (walk, kinds, layout, dtypes) in walks {
-        for tile in TILES {
-            for &dtype in dtypes {
-                let problem = BlockAttention {
-                    block: 32,
-                    types: AttentionTypes::all(dtype),
-                    head_kinds: kinds.map(Vec::from),
-                    layout,
-                    tile: Some(tile),
-                    ..BlockAttention::new(attention::attention_shape(1, 4, 2, 90, 130, 24))
-                };
-                let masked = kinds == Some(mixed);
-                let mask = masked.then(|| attention::scattered(&problem, 50));
-                let case = attention::Case::new(&problem, mask);
-                let explanation = same_attention(&case.problem, || case.run());
-                is_wide(&explanation);
-                assert!(explanation.kernel.contains(walk), "{walk}: {explanation}");
-                in_words(Words::Bits64, || case.check());
-            }
-        }
+    for tile in TILES {
+        let problem = BlockAttention {
+            block: 32,
+            types: AttentionTypes::all(dtype),
+            head_kinds: kinds.map(Vec::from),
+            layout,
+            tile: Some(tile),
+            ..BlockAttention::new(attention::attention_shape(1, 4, 2, 90, 130, 24))
+        };
+        let masked = kinds.is_some_and(|kinds| kinds.contains(&HeadKind::Sparse));
+        let mask = masked.then(|| attention::scattered(&problem, 50));
+        let case = attention::Case::new(&problem, mask);
+        let explanation = same_attention(&case.problem, || case.run());
+        is_wide(&explanation);
+        assert!(explanation.kernel.contains(walk), "{walk}: {explanation}");
+        in_words(Words::Bits64, || case.check());
     }
 }
 
 #[test]
-fn packed_attention_is_the_same_to_the_bit() {
+fn attention_to_all_blocks_of_f32_is_the_same_to_the_bit() {
+    walk_is_the_same("all_blocks", None, TokenLayout::TokenMajor, DType::F32);
+}
+
+#[test]
+fn attention_to_all_blocks_of_f16_is_the_same_to_the_bit() {
+    walk_is_the_same("all_blocks", None, TokenLayout::TokenMajor, DType::F16);
+}
+
+#[test]
+fn attention_to_all_blocks_of_bf16_is_the_same_to_the_bit() {
+    walk_is_the_same("all_blocks", None, TokenLayout::TokenMajor, DType::Bf16);
+}
+
+#[test]
+fn attention_to_windows_is_the_same_to_the_bit() {
+    let kinds = Some([WINDOW; 4]);
+    walk_is_the_same(
+        "streaming_blocks",
+        kinds,
+        TokenLayout::HeadMajor,
+        DType::F16,
+    );
+}
+
+#[test]
+fn attention_of_heads_of_several_kinds_is_the_same_to_the_bit() {
+    let kinds = Some([WINDOW, HeadKind::Sparse, HeadKind::Dense, WINDOW]);
+    walk_is_the_same("mixed_blocks", kinds, TokenLayout::TokenMajor, DType::Bf16);
+}
+
+fn packed_attention_is_the_same(kernel: Kernel) {
     if !has_wide_words() {
         return;
     }
     let [q, k] = [[40, 0, 1, 33, 17], [40, 5, 70, 100, 9]]
         .map(|lengths| Packing::of_lengths(&lengths).unwrap_or_else(|e| panic!("{e}")));
-    for tile in TILES {
-        for (dtype, head_dim) in [(DType::F32, 24), (DType::F16, 16), (DType::Bf16, 20)] {
-            let shape = PackedShape::try_new(4, 2, head_dim, q.clone(), k.clone());
-            let problem = VarlenAttention {
-                block: 32,
-                types: AttentionTypes::all(dtype),
-                tile: Some(tile),
-                ..VarlenAttention::new(shape.unwrap_or_else(|e| panic!("{e}")))
-            };
-            let mask = varlen::scattered(&problem, 60);
-            let case = varlen::VarlenCase::new(&problem, Some(mask));
-            is_wide(&same_attention(&case.problem, || case.run()));
-            in_words(Words::Bits64, || case.check());
-        }
+    for (dtype, head_dim) in [(DType::F32, 24), (DType::F16, 16), (DType::Bf16, 20)] {
+        let shape = PackedShape::try_new(4, 2, head_dim, q.clone(), k.clone());
+        let problem = VarlenAttention {
+            block: 32,
+            types: AttentionTypes::all(dtype),
+            tile: Some(kernel.tile()),
+            ..VarlenAttention::new(shape.unwrap_or_else(|e| panic!("{e}")))
+        };
+        let mask = varlen::scattered(&problem, 60);
+        let case = varlen::VarlenCase::new(&problem, Some(mask));
+        is_wide(&same_attention(&case.problem, || case.run()));
+        in_words(Words::Bits64, || case.check());
     }
+}
+
+#[test]
+fn packed_attention_with_direct_tiles_is_the_same_to_the_bit() {
+    packed_attention_is_the_same(Kernel::Direct);
+}
+
+#[test]
+fn packed_attention_with_tiles_of_gpus_is_the_same_to_the_bit() {
+    packed_attention_is_the_same(Kernel::Tiled);
+}
+
+#[test]
+fn packed_attention_with_tiles_for_few_queries_is_the_same_to_the_bit() {
+    packed_attention_is_the_same(Kernel::Few);
 }
 
 #[test]
@@ -165,26 +208,38 @@ fn xattention<T: Element>(options: &XAttentionOptions, head_dim: usize) {
     assert!(wide.out.iter().all(|x| x.is_finite()), "{options:?}");
 }
 
-#[test]
-fn xattention_is_the_same_to_the_bit() {
-    if !has_wide_words() {
-        return;
-    }
-    for (mode, stride, head_dim) in [
-        (Mode::Exact, 8, 64),
-        (Mode::Exact, 16, 40),
-        (Mode::Reference(ReferenceOptions::default()), 16, 64),
-        (Mode::Exact, 8, 6),
-    ] {
-        let options = XAttentionOptions {
+/// What `f` does with such options, where there are words of 64 bits.
+fn with_options(mode: Mode, stride: usize, f: impl Fn(&XAttentionOptions)) {
+    if has_wide_words() {
+        f(&XAttentionOptions {
             mode,
             stride,
             ..XAttentionOptions::default()
-        };
-        xattention::<f32>(&options, head_dim);
-        if head_dim == 40 {
-            xattention::<f16>(&options, head_dim);
-            xattention::<bf16>(&options, head_dim);
-        }
+        });
     }
+}
+
+#[test]
+fn xattention_is_the_same_to_the_bit() {
+    with_options(Mode::Exact, 8, |options| xattention::<f32>(options, 64));
+}
+
+#[test]
+fn xattention_of_every_storage_type_is_the_same_to_the_bit() {
+    with_options(Mode::Exact, 16, |options| {
+        xattention::<f32>(options, 40);
+        xattention::<f16>(options, 40);
+        xattention::<bf16>(options, 40);
+    });
+}
+
+#[test]
+fn xattention_in_reference_mode_is_the_same_to_the_bit() {
+    let mode = Mode::Reference(ReferenceOptions::default());
+    with_options(mode, 16, |options| xattention::<f32>(options, 64));
+}
+
+#[test]
+fn xattention_of_rows_that_are_no_vec4s_is_the_same_to_the_bit() {
+    with_options(Mode::Exact, 8, |options| xattention::<f32>(options, 6));
 }

@@ -8,7 +8,7 @@ use crate::support::gpu::{gpu, has_wide_words, in_words};
 use crate::support::matmul::{Case, EPILOGUES, Format, check, inputs};
 use crate::support::product::on_gpu;
 use crate::support::sddmm;
-use crate::{for_each_dtype, in_both, is_wide, same};
+use crate::{in_both, is_wide, same};
 
 fn formats() -> Vec<Format> {
     vec![
@@ -40,6 +40,9 @@ fn check_both<X: Element, W: Element, Y: Element>(case: &Case) -> (Vec<f64>, Exp
 }
 
 fn products<T: Element>() {
+    if !has_wide_words() {
+        return;
+    }
     for format in formats() {
         for &shape in shapes(format) {
             check_both::<T, T, T>(&Case::new(format, shape));
@@ -55,40 +58,61 @@ fn products<T: Element>() {
 }
 
 #[test]
-fn products_of_every_format_are_the_same_to_the_bit() {
-    if !has_wide_words() {
-        return;
-    }
-    for_each_dtype!(T => { products::<T>(); });
+fn products_of_every_format_in_f32_are_the_same_to_the_bit() {
+    products::<f32>();
 }
 
 #[test]
-fn products_with_epilogues_batches_and_parts() {
+fn products_of_every_format_in_f16_are_the_same_to_the_bit() {
+    products::<f16>();
+}
+
+#[test]
+fn products_of_every_format_in_bf16_are_the_same_to_the_bit() {
+    products::<bf16>();
+}
+
+fn products_with_epilogues_batches_and_parts(format: Format) {
     if !has_wide_words() {
         return;
     }
-    for format in [Format::Dense, Format::Bsr((16, 8), 0.5)] {
-        for (alpha, addend, bias, activation) in EPILOGUES {
-            check_both::<f32, f32, f32>(&Case {
-                alpha,
-                addend,
-                bias,
-                activation,
-                batch: Batch::Shared(2),
-                ..Case::new(format, [35, 32, 40])
-            });
-        }
+    for (alpha, addend, bias, activation) in EPILOGUES {
         check_both::<f32, f32, f32>(&Case {
-            split_k: Some(3),
-            ..Case::new(format, [20, 32, 512])
-        });
-        check_both::<f16, f16, f16>(&Case {
-            transposed: Transposed {
-                w: true,
-                ..Transposed::NONE
-            },
+            alpha,
+            addend,
+            bias,
+            activation,
+            batch: Batch::Shared(2),
             ..Case::new(format, [35, 32, 40])
         });
+    }
+    check_both::<f32, f32, f32>(&Case {
+        split_k: Some(3),
+        ..Case::new(format, [20, 32, 512])
+    });
+    check_both::<f16, f16, f16>(&Case {
+        transposed: Transposed {
+            w: true,
+            ..Transposed::NONE
+        },
+        ..Case::new(format, [35, 32, 40])
+    });
+}
+
+#[test]
+fn dense_products_with_epilogues_batches_and_parts() {
+    products_with_epilogues_batches_and_parts(Format::Dense);
+}
+
+#[test]
+fn products_of_blocks_with_epilogues_batches_and_parts() {
+    products_with_epilogues_batches_and_parts(Format::Bsr((16, 8), 0.5));
+}
+
+#[test]
+fn products_whose_rows_branch_or_are_expanded_first() {
+    if !has_wide_words() {
+        return;
     }
     for variant in [NmVariant::Branch, NmVariant::ExpandFirst] {
         check_both::<f32, f32, f32>(&Case {
@@ -98,26 +122,53 @@ fn products_with_epilogues_batches_and_parts() {
     }
 }
 
-#[test]
-fn products_of_own_weights_and_of_every_transposed_operand() {
+const X: Transposed = Transposed {
+    x: true,
+    ..Transposed::NONE
+};
+const W: Transposed = Transposed {
+    w: true,
+    ..Transposed::NONE
+};
+
+/// In kernels that move words of 64 bits.
+fn wide_products(cases: impl IntoIterator<Item = Case>) {
     if !has_wide_words() {
         return;
     }
-    let [x, w] = [(true, false), (false, true)].map(|(x, w)| Transposed { x, w, y: false });
+    for case in cases {
+        is_wide(&check_both::<f32, f32, f32>(&case).1);
+        is_wide(&check_both::<f16, bf16, f16>(&case).1);
+    }
+}
+
+/// Of every format.
+fn products_with(transposed: Transposed) {
     let formats = [
         Format::Dense,
         Format::nm("2:4"),
         Format::nm("8:2:8"),
         Format::Bsr((16, 8), 0.5),
     ];
-    let tiled = formats.iter().flat_map(|&format| {
-        let case = move |transposed| Case {
-            transposed,
-            ..Case::new(format, [36, 32, 40])
-        };
-        [case(x), case(w)]
-    });
-    let few = [(Format::nm_matvec("2:4"), x), (Format::Dense, w)];
+    wide_products(formats.map(|format| Case {
+        transposed,
+        ..Case::new(format, [36, 32, 40])
+    }));
+}
+
+#[test]
+fn products_of_transposed_x() {
+    products_with(X);
+}
+
+#[test]
+fn products_of_transposed_w() {
+    products_with(W);
+}
+
+#[test]
+fn products_of_own_weights_and_of_few_transposed_tokens() {
+    let few = [(Format::nm_matvec("2:4"), X), (Format::Dense, W)];
     let few = few.into_iter().map(|(format, transposed)| Case {
         transposed,
         ..Case::new(format, [4, 32, 40])
@@ -126,10 +177,7 @@ fn products_of_own_weights_and_of_every_transposed_operand() {
         batch: Batch::PerItem(3),
         ..Case::new(Format::Dense, [tokens, 32, 40])
     });
-    for case in tiled.chain(few).chain(own) {
-        is_wide(&check_both::<f32, f32, f32>(&case).1);
-        is_wide(&check_both::<f16, bf16, f16>(&case).1);
-    }
+    wide_products(few.chain(own));
 }
 
 #[test]
