@@ -95,8 +95,7 @@ fn few_queries_of_every_length() {
     }
 }
 
-#[test]
-fn few_queries_of_every_storage_type_layout_and_number_of_heads() {
+fn few_queries_of_every_storage_type_and_number_of_heads(layout: TokenLayout) {
     let [a, b, c] = DType::ALL;
     for (number, (q_heads, kv_heads, q_len, head_dim)) in [
         (1, 1, 1, 5),
@@ -112,17 +111,25 @@ fn few_queries_of_every_storage_type_layout_and_number_of_heads() {
     {
         let types = [[a, b, c, a], [b, c, a, b], [c, a, b, c]];
         let [q, k, v, out] = types[number % 3];
-        for layout in [TokenLayout::HeadMajor, TokenLayout::TokenMajor] {
-            let problem = BlockAttention {
-                block: 64,
-                layout,
-                mask_heads: MaskHeads::Key,
-                types: AttentionTypes { q, k, v, out },
-                ..BlockAttention::new(attention_shape(2, q_heads, kv_heads, q_len, 700, head_dim))
-            };
-            case(&problem, 40).check();
-        }
+        let problem = BlockAttention {
+            block: 64,
+            layout,
+            mask_heads: MaskHeads::Key,
+            types: AttentionTypes { q, k, v, out },
+            ..BlockAttention::new(attention_shape(2, q_heads, kv_heads, q_len, 700, head_dim))
+        };
+        case(&problem, 40).check();
     }
+}
+
+#[test]
+fn few_queries_of_every_storage_type_and_number_of_heads_by_head() {
+    few_queries_of_every_storage_type_and_number_of_heads(TokenLayout::HeadMajor);
+}
+
+#[test]
+fn few_queries_of_every_storage_type_and_number_of_heads_by_token() {
+    few_queries_of_every_storage_type_and_number_of_heads(TokenLayout::TokenMajor);
 }
 
 #[test]

@@ -74,16 +74,12 @@ fn classes_of_processors_have_tiles_of_their_own() {
     assert_ne!(tiles[0], tiles[1]);
 }
 
-/// One token and eight, a few, and more than the tiles of GPUs have columns or branching begins with.
-const TOKENS: [usize; 4] = [1, 8, 33, 150];
-
-#[test]
-fn products_as_every_class_computes_them() {
+fn products_as_every_class_computes_them(tokens: [usize; 2]) {
     let branching = Case::new(Format::nm("2:4"), [0, 36, 52]);
     let cases = formats().map(|(case, _)| case);
     for class in AdapterClass::ALL {
         for case in cases.iter().chain([&branching]) {
-            for tokens in TOKENS {
+            for tokens in tokens {
                 check::<f16, f16, f32>(&Case {
                     tokens,
                     class: Some(class),
@@ -92,6 +88,17 @@ fn products_as_every_class_computes_them() {
             }
         }
     }
+}
+
+#[test]
+fn products_of_few_tokens_as_every_class_computes_them() {
+    products_as_every_class_computes_them([1, 8]);
+}
+
+/// A few, and more than the tiles of GPUs have columns or branching begins with.
+#[test]
+fn products_of_many_tokens_as_every_class_computes_them() {
+    products_as_every_class_computes_them([33, 150]);
 }
 
 #[test]
