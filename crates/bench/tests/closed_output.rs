@@ -1,9 +1,30 @@
 //! Standard output that is closed or full: nothing that was measured is lost, and nothing panics.
 
+#[path = "support/mod.rs"]
+#[expect(dead_code, reason = "every test file uses a part of it")]
+mod support;
+
 use std::process::{Command, Stdio};
+
+use support::{Folder, counting};
 
 fn bench() -> Command {
     Command::new(env!("CARGO_BIN_EXE_sparse-bench"))
+}
+
+/// What is measured fast.
+fn small_weights() -> Folder {
+    Folder::with(&[("w", counting(&[16, 64]))])
+}
+
+/// One row of these weights.
+fn measuring(weights: &Folder) -> Command {
+    let mut command = bench();
+    command
+        .args(["compare", "--ops", "nm_matvec", "--seconds", "0.01"])
+        .arg("--weights")
+        .arg(weights.file());
+    command
 }
 
 /// The reader of a pipe that is gone, as behind `| head`.
@@ -15,17 +36,10 @@ fn closed() -> Stdio {
 
 #[test]
 fn reports_are_written_though_nobody_reads() {
-    let folder = tempfile::tempdir().unwrap();
-    let csv = folder.path().join("runs.csv");
-    let output = bench()
-        .args([
-            "compare",
-            "--ops",
-            "nm_matvec",
-            "--seconds",
-            "0.01",
-            "--csv",
-        ])
+    let folder = small_weights();
+    let csv = folder.path("runs.csv");
+    let output = measuring(&folder)
+        .arg("--csv")
         .arg(&csv)
         .stdout(closed())
         .output()
@@ -94,11 +108,10 @@ fn printed_beside_a_full_disk(command: &mut Command) -> String {
 #[test]
 #[cfg(target_os = "linux")]
 fn what_was_measured_is_told_where_a_report_cannot_be_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let csv = folder.path().join("runs.csv");
+    let folder = small_weights();
+    let csv = folder.path("runs.csv");
     let table = printed_beside_a_full_disk(
-        bench()
-            .args(["compare", "--ops", "nm_matvec", "--seconds", "0.01"])
+        measuring(&folder)
             .args(["--json", "/dev/full", "--csv"])
             .arg(&csv),
     );
