@@ -35,7 +35,8 @@ pub struct AttentionReference {
 ///
 /// `out[t] = sum_j p_j v[j]` with `p = softmax(scale <q[t], k[j]>)` over the keys `j` whose block the mask selects in the block
 /// row of `t`, and, if causal, `j <= t + k_len - q_len`. Without a mask, over all keys (dense attention). With a soft cap `c` the softmax
-/// is of `c tanh(scale <q[t], k[j]> / c)`. Per-head kinds are masks: [`mask_of_kinds`](super::mask_of_kinds).
+/// is of `c tanh(scale <q[t], k[j]> / c)`. Per-head kinds are masks: [`mask_of_kinds`](super::mask_of_kinds). Each tensor may be of another storage
+/// type, such as q of f32 with a cache of f16.
 ///
 /// # Errors
 /// [`AttentionError`], the first rule broken.
@@ -51,10 +52,10 @@ pub struct AttentionReference {
 /// assert_eq!(dense.lse, [0.0, 2.0_f64.ln()]);
 /// # Ok::<(), sparse_core::attention::AttentionError>(())
 /// ```
-pub fn block_attention<T: Element>(
-    q: &Tensor<T>,
-    k: &Tensor<T>,
-    v: &Tensor<T>,
+pub fn block_attention<Q: Element, K: Element, V: Element>(
+    q: &Tensor<Q>,
+    k: &Tensor<K>,
+    v: &Tensor<V>,
     mask: Option<&BlockMask>,
     options: &AttentionOptions,
 ) -> Result<AttentionReference, AttentionError> {
@@ -66,10 +67,10 @@ pub fn block_attention<T: Element>(
 ///
 /// # Errors
 /// [`AttentionError`], the first rule broken.
-pub fn block_attention_of_queries<T: Element>(
-    q: &Tensor<T>,
-    k: &Tensor<T>,
-    v: &Tensor<T>,
+pub fn block_attention_of_queries<Q: Element, K: Element, V: Element>(
+    q: &Tensor<Q>,
+    k: &Tensor<K>,
+    v: &Tensor<V>,
     mask: Option<&BlockMask>,
     options: &AttentionOptions,
     queries: &[usize],
@@ -77,10 +78,10 @@ pub fn block_attention_of_queries<T: Element>(
     attend(q, k, v, mask, options, queries.iter().copied())
 }
 
-fn attend<T: Element>(
-    q: &Tensor<T>,
-    k: &Tensor<T>,
-    v: &Tensor<T>,
+fn attend<Q: Element, K: Element, V: Element>(
+    q: &Tensor<Q>,
+    k: &Tensor<K>,
+    v: &Tensor<V>,
     mask: Option<&BlockMask>,
     options: &AttentionOptions,
     queries: impl ExactSizeIterator<Item = usize> + Clone,
@@ -257,6 +258,21 @@ mod tests {
                 "row {row}"
             );
         }
+    }
+
+    #[test]
+    fn every_tensor_has_a_storage_type_of_its_own() {
+        let small = f16::from_bits(1 << 9);
+        let halves = |first| Tensor::new(vec![1, 1, 2, 1], vec![first, f16::from_f32(1.0)]);
+        let (q, wide) = (column(&[8.0, 8.0]), column(&[small.to_f32(), 1.0]));
+        let options = options(false, 1);
+        let cached = block_attention(&q, &halves(small), &wide, None, &options).unwrap();
+        assert_eq!(cached.logit_flushed, [8.0 * small.to_f64(); 2]);
+        assert_eq!(cached.flushed, [0.0; 2]);
+        let values = block_attention(&q, &wide, &halves(small), None, &options).unwrap();
+        assert_eq!(values.logit_flushed, [0.0; 2]);
+        assert!(values.flushed[0] > 0.0);
+        assert_eq!(cached.out, values.out);
     }
 
     #[test]

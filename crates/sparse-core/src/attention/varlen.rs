@@ -30,10 +30,10 @@ use crate::{Element, Tensor};
 /// assert_eq!(items[1].out, [10.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn varlen_attention<T: Element>(
-    q: &Tensor<T>,
-    k: &Tensor<T>,
-    v: &Tensor<T>,
+pub fn varlen_attention<Q: Element, K: Element, V: Element>(
+    q: &Tensor<Q>,
+    k: &Tensor<K>,
+    v: &Tensor<V>,
     shape: &PackedShape,
     kinds: Option<&[HeadKind]>,
     mask: Option<&BlockMask>,

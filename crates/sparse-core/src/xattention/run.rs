@@ -27,17 +27,17 @@ pub struct XAttentionReference {
 /// use sparse_core::synthetic::normal_tensor;
 /// use sparse_core::xattention::{XAttentionOptions, xattention};
 /// let q = normal_tensor::<f32>(vec![1, 4, 100, 16], 1)?;
-/// let [k, v] = [2, 3].map(|seed| normal_tensor(vec![1, 2, 100, 16], seed).unwrap());
+/// let [k, v] = [2, 3].map(|seed| normal_tensor::<f32>(vec![1, 2, 100, 16], seed).unwrap());
 /// let options = XAttentionOptions { block: 16, stride: 4, ..Default::default() };
 /// let result = xattention(&q, &k, &v, &options)?;
 /// assert_eq!(result.scores.scores.shape(), [1, 4, 7, 7]);
 /// assert_eq!(result.attention.shape, [1, 4, 100, 16]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn xattention<T: Element>(
-    q: &Tensor<T>,
-    k: &Tensor<T>,
-    v: &Tensor<T>,
+pub fn xattention<Q: Element, K: Element, V: Element>(
+    q: &Tensor<Q>,
+    k: &Tensor<K>,
+    v: &Tensor<V>,
     options: &XAttentionOptions,
 ) -> Result<XAttentionReference, XAttentionError> {
     let shape = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;

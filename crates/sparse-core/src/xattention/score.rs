@@ -47,9 +47,9 @@ pub struct ScoreReference {
 /// assert_eq!(scores.scores.data(), [1.0, 0.0, 0.5, 0.5]);
 /// # Ok::<(), sparse_core::xattention::XAttentionError>(())
 /// ```
-pub fn xattention_score<T: Element>(
-    q: &Tensor<T>,
-    k: &Tensor<T>,
+pub fn xattention_score<Q: Element, K: Element>(
+    q: &Tensor<Q>,
+    k: &Tensor<K>,
     options: &XAttentionOptions,
 ) -> Result<ScoreReference, XAttentionError> {
     let shape = AttentionShape::of_qk(q.shape(), k.shape())?;
