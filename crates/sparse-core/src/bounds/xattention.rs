@@ -25,19 +25,19 @@ pub fn block_score_bounds(reference: &ScoreReference, layout: &XAttentionLayout)
 }
 
 /// What selecting from such scores may be off by in each of its comparisons, as a share of the row's mass, per block row
-/// `[batch, mask heads, q_blocks]` of the scores: the tolerance of [`crate::xattention::ExactRow::check_choice`].
+/// `[batch, mask heads, q_blocks]` of the scores, which may be those of some whole groups of heads and of some rows alone: the tolerance of
+/// [`crate::xattention::ExactRow::check_choice`].
 pub fn selection_tolerance(reference: &ScoreReference, layout: &XAttentionLayout) -> Vec<f64> {
     let rounding = selection_rounding(layout);
-    let [.., q_blocks, _] = layout.score_shape();
+    let [batch, heads, q_blocks, _] = reference.scores.shape();
     let group = layout.options().mask_heads.group_size(&layout.shape());
-    let rows = 0..reference.logit_magnitude.len() / group;
+    let rows = 0..batch * heads / group * q_blocks;
     rows.map(|row| {
         // A sum of masses is off by no larger share than the worst of them.
         let first = row / q_blocks * group * q_blocks + row % q_blocks;
         let rows = (0..group).map(|member| first + member * q_blocks);
-        let error = rows.fold(0.0, |worst: f64, row| {
-            worst.max(relative_error(reference, row, layout))
-        });
+        let errors = rows.map(|row| relative_error(reference, row, layout));
+        let error = errors.fold(0.0, largest);
         // The score that is compared, and the total that the threshold is a share of.
         2.0 * error + rounding
     })
@@ -55,9 +55,20 @@ pub fn selection_rounding(layout: &XAttentionLayout) -> f64 {
     (k_blocks + 2) as f64 * 2.0_f64.powi(-31) + sums
 }
 
-/// Of a score of a block row.
+/// NaN where one of them is, unlike [`f64::max`].
+fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
+/// Of a score of a block row. NaN, within which nothing is, where the reference lacks what belongs to the row.
 fn relative_error(reference: &ScoreReference, row: usize, layout: &XAttentionLayout) -> f64 {
-    let magnitude = reference.logit_magnitude[row];
+    let of_row = (
+        reference.logit_magnitude.get(row),
+        reference.logit_flushed.get(row),
+    );
+    let (Some(&magnitude), Some(&logit_flushed)) = of_row else {
+        return f64::NAN;
+    };
     let [_, _, _, k_blocks] = layout.score_shape();
     let groups = layout.groups_per_block();
     let products = layout.options().stride * layout.shape().head_dim();
@@ -67,9 +78,7 @@ fn relative_error(reference: &ScoreReference, row: usize, layout: &XAttentionLay
     // The result of each step may be flushed, and those before the scale are multiplied by it.
     let steps = products + 8;
     let gain = (layout.scale() / layout.options().norm).max(1.0);
-    let logit = gamma(steps) * magnitude
-        + reference.logit_flushed[row]
-        + steps as f64 * SMALLEST_NORMAL * gain;
+    let logit = gamma(steps) * magnitude + logit_flushed + steps as f64 * SMALLEST_NORMAL * gain;
     // The exponents of a chain of differences down from a group's logit to the row's maximum add up to at most this.
     let exponent = 2.0 * magnitude;
     // Exponentials of a chain: one of the logit, one for each tile that raises the maximum, and in the reduction one for each key block
@@ -175,6 +184,34 @@ mod tests {
         }
         let sums = selection_rounding(&shared) - selection_rounding(&own);
         assert_within(1e-6, sums, addition);
+    }
+
+    #[test]
+    fn rows_of_which_nothing_is_known_are_within_no_bound() {
+        let shape = AttentionShape::try_new(1, 2, 1, 12, 12, 3).unwrap();
+        let options = XAttentionOptions {
+            block: 6,
+            stride: 2,
+            mask_heads: MaskHeads::Key,
+            ..XAttentionOptions::default()
+        };
+        let layout = options.layout(shape).unwrap();
+        // Of three block rows, where the layout has two, and the last head lacks its last.
+        let scores = BlockScores::try_new([1, 2, 3, 2], vec![1.0; 12]).unwrap();
+        let reference = ScoreReference {
+            scores: scores.clone(),
+            logit_magnitude: vec![1.0; 5],
+            logit_flushed: vec![0.0; 6],
+        };
+        let is_known: Vec<bool> = selection_tolerance(&reference, &layout)
+            .iter()
+            .map(|tolerance| tolerance.is_finite())
+            .collect();
+        assert_eq!(is_known, [true, true, false]);
+        let bounds = block_score_bounds(&reference, &layout);
+        let actual = scores.data().iter().map(|score| score * (1.0 + 1e-9));
+        assert!(compare(actual.clone().take(10), &scores.data()[..10], &bounds[..10]).holds());
+        assert!(!compare(actual.skip(10), &scores.data()[10..], &bounds[10..]).holds());
     }
 
     /// Scores of a device that reads what is subnormal in f16 as zero.

@@ -210,7 +210,9 @@ fn multiply_rows<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
                 sum.add(x * weight, is_flushed);
             }
             let output = sample * n_out + o;
-            reference.set(output, token * n_out + o, bias, sum, epilogue);
+            // Without an addend there may be more tokens than a place in a tensor can be counted to.
+            let added = addend.map_or(0, |_| token * n_out + o);
+            reference.set(output, added, bias, sum, epilogue);
         }
     }
     Ok(reference)

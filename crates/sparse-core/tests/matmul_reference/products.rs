@@ -246,3 +246,12 @@ fn an_epilogue_is_finite_where_all_is_that_enters_a_result() {
     assert!(with(0.0, f32::NAN).is_finite(), "beta = 0 reads nothing");
     assert!(!Epilogue::NONE.with_bias(&[f32::INFINITY]).is_finite());
 }
+
+#[test]
+fn the_last_of_more_tokens_than_a_result_could_hold() {
+    let tokens = 1 << 62;
+    let x = MatrixView::try_new(&[3.0_f32], tokens, 1, 0, 0).unwrap();
+    let w = Matrix::new(8, 1, vec![2.0_f32; 8]);
+    let product = dense_matmul_tokens(x, &w, &Epilogue::NONE, &[tokens - 1]).unwrap();
+    assert_eq!(product.y, [6.0; 8]);
+}
