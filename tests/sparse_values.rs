@@ -171,7 +171,32 @@ fn values_of_nm_weights_are_padded_rows() {
         step(pass, &gw.values(), &same.values());
         plan.record(pass, &gw, &gx, &mut after).unwrap();
     });
+    let trained = gpu().read_nm_blocking::<f32>(&gw).unwrap();
+    let negative: Vec<f32> = w.values().iter().map(|w| -w).collect();
+    assert_eq!(trained.values(), negative);
+    assert_eq!(trained.packed_indices(), w.packed_indices());
     let negated: Vec<f64> = read::<f32>(gpu(), &before).iter().map(|y| -y).collect();
     assert!(negated.iter().any(|&y| y != 0.0), "nothing to compare");
     assert_eq!(read::<f32>(gpu(), &after), negated);
+}
+
+#[test]
+fn nm_weights_come_back_as_they_were() {
+    let sizes = [(0, 6), (3, 0), (1, 1), (6, 10), (37, 100), (70, 64)];
+    let patterns = [(1, 2, 1), (2, 4, 1), (2, 8, 8), (3, 5, 2), (2, 32, 16)];
+    for (rows, cols) in sizes {
+        for (n, m, v) in patterns {
+            let w = NmMatrix::prune(&integers(rows, cols, 1), Nm::new(n, m, v)).unwrap();
+            let gw = gpu().upload_nm(&w).unwrap();
+            assert_eq!(gpu().read_nm_blocking::<f32>(&gw).unwrap(), w);
+            let future = pollster::block_on(gpu().read_nm::<f32>(&gw));
+            assert_eq!(future.unwrap(), w, "{rows} x {cols}, {v}:{n}:{m}");
+        }
+    }
+    let w = NmMatrix::prune(&integers(6, 10, 1), Nm::TWO_FOUR).unwrap();
+    let gw = gpu().upload_nm(&w).unwrap();
+    let error = gpu().read_nm_blocking::<f16>(&gw).unwrap_err();
+    assert!(matches!(error, Error::ReadAs { .. }), "{error}");
+    let error = open(None).unwrap().read_nm_blocking::<f32>(&gw);
+    assert!(matches!(error, Err(Error::OtherDevice { .. })), "{error:?}");
 }

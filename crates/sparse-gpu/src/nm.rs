@@ -2,6 +2,7 @@
 
 use sparse_core::{DType, Element, Nm, NmMatrix};
 
+use crate::operand::refuse_other_device;
 use crate::{Error, Gpu, GpuTensor};
 
 /// An N:M matrix in GPU memory: values `[rows, kept]` with rows padded to a multiple of 4 elements, and the packed indices of
@@ -39,7 +40,8 @@ impl GpuNm {
     /// and what they write the next product multiplies by. Slot `j` of a row belongs to the `j`-th kept column of its strip
     /// ([`NmMatrix::column`]).
     ///
-    /// The padding of rows, and slots that stand for columns behind the last, hold zeros and have to stay so: products multiply them by zeros.
+    /// The padding of rows, and slots that stand for columns behind the last, hold zeros and have to stay so: products multiply them by zeros, and
+    /// [`Gpu::read_nm`] refuses a matrix where the latter are something else.
     /// `docs/FORMATS.md` has the layout.
     pub fn values(&self) -> GpuTensor {
         let shape = vec![self.rows, self.kept_per_row.next_multiple_of(4)];
@@ -49,6 +51,25 @@ impl GpuNm {
     /// Bytes in GPU memory.
     pub fn bytes(&self) -> u64 {
         self.values.size() + self.indices.size()
+    }
+
+    fn index_words(&self) -> usize {
+        if self.kept_per_row == 0 {
+            return 0;
+        }
+        self.rows.div_ceil(self.pattern.v()) * self.words_per_strip
+    }
+
+    fn host<T: Element>(&self, padded: &[T], indices: &[u32]) -> Result<NmMatrix<T>, Error> {
+        let rows = padded.chunks(self.kept_per_row.next_multiple_of(4).max(1));
+        let values = rows.flat_map(|row| &row[..self.kept_per_row]).copied();
+        let values = values.collect();
+        NmMatrix::try_from_packed(self.rows, self.cols, self.pattern, values, indices).map_err(
+            |e| Error::Readback {
+                bytes: self.bytes(),
+                message: e.to_string(),
+            },
+        )
     }
 }
 
@@ -70,5 +91,28 @@ impl Gpu {
             dtype: T::DTYPE,
             device: self.device().clone(),
         })
+    }
+    /// Copies an N:M matrix back once everything submitted so far is done: weights that a program's own kernels have trained, say.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::read`], and [`Error::Readback`] where slots that stand for columns behind the last are not zero.
+    pub async fn read_nm<T: Element>(&self, matrix: &GpuNm) -> Result<NmMatrix<T>, Error> {
+        refuse_other_device(self, "read", "matrix", &matrix.device)?;
+        let values = self.read::<T>(&matrix.values()).await?;
+        let words = matrix.index_words();
+        let indices = self.read_words(&matrix.indices, words).await?;
+        matrix.host(values.data(), &indices)
+    }
+
+    /// As [`Gpu::read_nm`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::read_nm`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_nm_blocking<T: Element>(&self, matrix: &GpuNm) -> Result<NmMatrix<T>, Error> {
+        refuse_other_device(self, "read", "matrix", &matrix.device)?;
+        let values = self.read_blocking::<T>(&matrix.values())?;
+        let indices = self.read_words_blocking(&matrix.indices, matrix.index_words())?;
+        matrix.host(values.data(), &indices)
     }
 }

@@ -99,6 +99,31 @@ pub enum NmError {
         /// Indices given.
         actual: usize,
     },
+    /// Too few or too many words of packed indices.
+    #[error(
+        "pattern {pattern} packs the indices of each of {strips} strips of rows into {words_per_strip} words, {expected} in all, \
+         but {actual} were given"
+    )]
+    PackedLength {
+        /// The pattern.
+        pattern: Nm,
+        /// Strips of rows that share a pattern.
+        strips: usize,
+        /// Words of each strip.
+        words_per_strip: usize,
+        /// Words needed.
+        expected: usize,
+        /// Words given.
+        actual: usize,
+    },
+    /// Packed indices with something behind the last one of a strip.
+    #[error(
+        "the last word of packed indices of strip {strip} has bits that belong to no slot: they must be zero"
+    )]
+    UnusedBits {
+        /// The strip.
+        strip: usize,
+    },
     /// An index past the end of its group.
     #[error(
         "index {index} of slot {kept} in strip {strip} is outside of its group: it must be below {m}"

@@ -70,6 +70,29 @@ impl<T: Element> NmMatrix<T> {
         Self::try_new(rows, cols, pattern, values, indices).unwrap_or_else(|e| panic!("{e}"))
     }
 
+    /// Wraps `values [rows, groups * n]` and the words of [`NmMatrix::packed_indices`], as files and devices hold them.
+    ///
+    /// # Errors
+    /// [`NmError::PackedLength`], [`NmError::UnusedBits`], and those of [`NmMatrix::try_new`] but [`NmError::IndicesLength`].
+    pub fn try_from_packed(
+        rows: usize,
+        cols: usize,
+        pattern: Nm,
+        values: Vec<T>,
+        packed_indices: &[u32],
+    ) -> Result<Self, NmError> {
+        let layout = NmLayout::try_new(rows, cols, pattern)?;
+        let indices = unpack_strips(&layout, packed_indices)?;
+        let matrix = Self::try_new(rows, cols, pattern, values, &indices)?;
+        let differing = packed_indices.iter().zip(&matrix.packed_indices);
+        match differing.enumerate().find(|(_, (given, own))| given != own) {
+            Some((word, _)) => Err(NmError::UnusedBits {
+                strip: word / layout.words_per_strip(),
+            }),
+            None => Ok(matrix),
+        }
+    }
+
     /// Compresses a matrix that already obeys `pattern`; see `prune` for one that does not.
     ///
     /// Every nonzero is kept bit by bit (NaN payloads too). `-0.0` counts as zero, and where it falls on no slot it
@@ -283,4 +306,29 @@ fn pack_strips(layout: &NmLayout, indices: &[u8]) -> Result<Vec<u32>, OutOfMemor
         packed.extend(packing::pack(strip, layout.index_bits()));
     }
     Ok(packed)
+}
+
+/// What [`pack_strips`] has packed. A position of four or eight bits may exceed its group.
+fn unpack_strips(layout: &NmLayout, packed: &[u32]) -> Result<Vec<u8>, NmError> {
+    let words_per_strip = layout.words_per_strip();
+    let expected = layout.filled_strips().len() * words_per_strip;
+    if packed.len() != expected {
+        return Err(NmError::PackedLength {
+            pattern: layout.pattern,
+            strips: layout.strips(),
+            words_per_strip,
+            expected,
+            actual: packed.len(),
+        });
+    }
+    let mut indices = layout.room_for(layout.indices_len(), "indices", LET_ROWS_SHARE)?;
+    // Without columns there is nothing to unpack.
+    for strip in packed.chunks(words_per_strip.max(1)) {
+        indices.extend(packing::unpack_all(
+            strip,
+            layout.kept_per_row(),
+            layout.index_bits(),
+        ));
+    }
+    Ok(indices)
 }

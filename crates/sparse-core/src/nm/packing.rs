@@ -33,6 +33,15 @@ pub(crate) fn pack(positions: &[u8], bits: u32) -> impl Iterator<Item = u32> {
     })
 }
 
+/// The first `kept` positions of what [`pack`] made.
+pub(crate) fn unpack_all(words: &[u32], kept: usize, bits: u32) -> impl Iterator<Item = u8> {
+    let mask = u8::MAX >> (u8::BITS - bits);
+    let positions = words.iter().flat_map(move |word| {
+        (0..per_word(bits)).map(move |j| (word >> (j * bits as usize)).to_le_bytes()[0] & mask)
+    });
+    positions.take(kept)
+}
+
 /// Position `j` of what [`pack`] made.
 pub(crate) fn unpack(words: &[u32], j: usize, bits: u32) -> usize {
     let word = words[j / per_word(bits)];

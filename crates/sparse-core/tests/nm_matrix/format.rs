@@ -1,6 +1,6 @@
 //! Accessors, and what each constructor and accessor refuses.
 
-use sparse_core::{MatrixView, Nm, NmError, NmMatrix, NmSelection};
+use sparse_core::{Matrix, MatrixView, Nm, NmError, NmMatrix, NmSelection};
 
 fn message<T>(result: Result<T, NmError>) -> String {
     match result {
@@ -160,4 +160,45 @@ fn a_slot_past_its_strip_is_no_slot_of_the_next() {
 #[should_panic(expected = "slot 3 of strip 2 is outside of 2 strips of 4 slots")]
 fn a_strip_past_the_last_has_no_slots() {
     with_values(values(), &INDICES).unwrap().index(2, 3);
+}
+
+#[test]
+fn packed_indices_are_taken_as_they_were_given() {
+    let matrix = with_values(values(), &INDICES).unwrap();
+    let packed = matrix.packed_indices().to_vec();
+    let from = |packed: &[u32]| NmMatrix::try_from_packed(3, 6, Nm::new(2, 4, 2), values(), packed);
+    assert_eq!(from(&packed).unwrap(), matrix);
+    let edited = |word: usize, bits: u32| {
+        let mut packed = packed.clone();
+        packed[word] ^= bits;
+        message(from(&packed))
+    };
+    assert_eq!(
+        message(from(&packed[..1])),
+        "pattern 2:2:4 packs the indices of each of 2 strips of rows into 1 words, 2 in all, but 1 were given"
+    );
+    assert_eq!(
+        edited(1, 1 << 8),
+        "the last word of packed indices of strip 1 has bits that belong to no slot: they must be zero"
+    );
+    // The first index of strip 0 becomes 3, as the second is.
+    assert!(edited(0, 3).contains("must strictly increase"));
+    for (rows, cols) in [(0, 6), (3, 0)] {
+        let empty = NmMatrix::<f32>::new(rows, cols, Nm::new(2, 4, 2), Vec::new(), &[]);
+        let packed = empty.packed_indices();
+        let again = NmMatrix::try_from_packed(rows, cols, Nm::new(2, 4, 2), Vec::new(), packed);
+        assert_eq!(again.unwrap(), empty);
+    }
+    // Positions of every width.
+    for (n, m) in [(1, 2), (2, 4), (2, 8), (3, 16), (5, 32)] {
+        let numbers = (0..4 * 70_u16).map(f32::from).collect();
+        let matrix = NmMatrix::prune(&Matrix::new(4, 70, numbers), Nm::new(n, m, 3)).unwrap();
+        let (values, packed) = (matrix.values().to_vec(), matrix.packed_indices());
+        let again = NmMatrix::try_from_packed(4, 70, Nm::new(n, m, 3), values, packed);
+        assert_eq!(again.unwrap(), matrix, "{n}:{m}");
+    }
+    // Four bits hold more positions than a group of five.
+    let packed = [9];
+    let outside = NmMatrix::try_from_packed(1, 5, Nm::new(1, 5, 1), vec![1.0_f32], &packed);
+    assert!(message(outside).contains("outside of its group"));
 }
