@@ -2,7 +2,7 @@
 
 use half::f16;
 use sparse_core::{DType, Matrix};
-use sparse_gpu::{DenseMatmul, DenseSource, Error, Gpu, GpuOptions, GpuTensor};
+use sparse_gpu::{DenseMatmul, DenseSource, Error, Gpu, GpuOptions, GpuTensor, wgpu};
 
 use crate::support::gpu::{gpu, open, submit};
 use crate::{matrix, upload};
@@ -110,6 +110,65 @@ fn a_device_says_where_tensors_in_its_buffers_may_start() {
         let error = there.read_blocking::<f32>(&tensor(0).unwrap()).unwrap_err();
         assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
     }
+}
+
+#[test]
+fn uploads_into_a_tensor_leave_what_is_around_it() {
+    let sevens = Matrix::new(4, 128, vec![f16::from_f32(7.0); 4 * 128]);
+    let all = gpu().upload(&sevens).unwrap();
+    let upload = |new: &Matrix<f16>, first_row: usize| {
+        let offset = first_row as u64 * 256;
+        let shape = [new.rows(), new.cols()];
+        let buffer = all.buffer().clone();
+        let mut view = gpu().tensor_in(buffer, offset, &shape, DType::F16).unwrap();
+        gpu().upload_into(new, &mut view).unwrap();
+    };
+    let new = matrix(2, 128).cast::<f16>();
+    upload(&new, 1);
+    let mut expected = sevens.data().to_vec();
+    expected[128..3 * 128].copy_from_slice(new.data());
+    assert_eq!(*gpu().read_blocking::<f16>(&all).unwrap().data(), expected);
+    // Behind three halves the rest of a word.
+    let three = matrix(1, 3).cast::<f16>();
+    upload(&three, 3);
+    expected[3 * 128..][..3].copy_from_slice(three.data());
+    expected[3 * 128 + 3] = f16::ZERO;
+    assert_eq!(*gpu().read_blocking::<f16>(&all).unwrap().data(), expected);
+}
+
+#[test]
+fn uploads_into_another_tensor_are_refused() {
+    let mut x = upload(6, 8);
+    let before = gpu().read_blocking::<f32>(&x).unwrap();
+    let error = gpu().upload_into(&matrix(8, 6), &mut x).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "upload_into: the tensor holds [6, 8] elements of f32, the source has [8, 6] of f32"
+    );
+    let halves = matrix(6, 8).cast::<f16>();
+    let error = gpu().upload_into(&halves, &mut x).unwrap_err().to_string();
+    assert!(error.ends_with("the source has [6, 8] of f16"), "{error}");
+    let error = gpu().upload_into(&Liar(vec![1.0; 48]), &mut x).unwrap_err();
+    assert!(error.to_string().contains("48 elements"), "{error}");
+    let there = open(None).unwrap();
+    let error = there.upload_into(&matrix(6, 8), &mut x).unwrap_err();
+    assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
+    let read_only = gpu().device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 64,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    let mut tensor = gpu().tensor_in(read_only, 0, &[2, 8], DType::F32).unwrap();
+    let error = gpu().upload_into(&matrix(2, 8), &mut tensor).unwrap_err();
+    assert!(
+        error.to_string().contains("COPY_DST to be uploaded into"),
+        "{error}"
+    );
+    assert_eq!(gpu().read_blocking::<f32>(&x).unwrap(), before);
+    // Nothing at all.
+    let mut empty = upload(0, 8);
+    gpu().upload_into(&matrix(0, 8), &mut empty).unwrap();
 }
 
 /// Says that it has 2 x 3 elements.

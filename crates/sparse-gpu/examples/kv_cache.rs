@@ -91,15 +91,15 @@ fn main() -> Result<(), AnyError> {
     let gpu = Gpu::new_blocking()?;
     let layer = Layer::new(&gpu)?;
     let tokens = normal_matrix::<f32>(PROMPT + GENERATED, WIDE, 4)?;
-    let upload = |from: usize, to: usize| {
+    let rows = |from: usize, to: usize| {
         let rows = tokens.data()[from * WIDE..to * WIDE].to_vec();
-        gpu.upload(&Matrix::new(to - from, WIDE, rows))
+        Matrix::new(to - from, WIDE, rows)
     };
     let layout = TokenLayout::TokenMajor;
 
     // The prompt: the queries of a chunk are the last of the keys so far.
     for past in (0..PROMPT).step_by(CHUNK) {
-        let x = upload(past, past + CHUNK)?;
+        let x = gpu.upload(&rows(past, past + CHUNK))?;
         let shape = AttentionShape::try_new(1, HEADS, KV_HEADS, CHUNK, past + CHUNK, HEAD_DIM)?;
         let options = XAttentionOptions {
             block: 32,
@@ -132,9 +132,10 @@ fn main() -> Result<(), AnyError> {
         ..BlockAttention::new(shape(ROOM)?)
     })?;
     let (mut out, mut lse) = (step.new_out()?, step.new_lse()?);
+    let mut x = gpu.empty_tensor(&[1, WIDE], DType::F32)?;
     let mut last_query = None;
     for past in PROMPT..PROMPT + GENERATED {
-        let x = upload(past, past + 1)?;
+        gpu.upload_into(&rows(past, past + 1), &mut x)?;
         last_query = Some(submit(&gpu, |pass| {
             let q = layer.project(pass, &x, past)?;
             let keys = past + 1;

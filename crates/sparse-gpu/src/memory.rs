@@ -124,23 +124,24 @@ impl Gpu {
         created.map_err(|error| lost(error.to_string()))
     }
 
-    /// Writes `bytes`, of `what`, to the start of `buffer`, padding the last word with zeros.
+    /// Writes `bytes`, of `what`, to a buffer from a byte on that starts a word, padding the last word with zeros.
     pub(crate) fn write(
         &self,
         what: &str,
-        buffer: &wgpu::Buffer,
+        (buffer, offset): (&wgpu::Buffer, u64),
         bytes: &[u8],
     ) -> Result<(), Error> {
         let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
         for (at, piece) in words.chunks(PIECE_BYTES).enumerate() {
-            self.write_piece(what, buffer, at as u64 * PIECE_BYTES as u64, piece)?;
+            let at = offset + at as u64 * PIECE_BYTES as u64;
+            self.write_piece(what, buffer, at, piece)?;
         }
         if rest.is_empty() {
             return Ok(());
         }
         let mut word = [0; 4];
         word[..rest.len()].copy_from_slice(rest);
-        self.write_piece(what, buffer, words.len() as u64, &word)
+        self.write_piece(what, buffer, offset + words.len() as u64, &word)
     }
 
     /// wgpu copies what is written into staging memory, and frees that when a submission made afterwards has run and the next one is made: a program
@@ -187,7 +188,7 @@ impl Gpu {
 
     pub(crate) fn upload_bytes(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer, Error> {
         let buffer = self.allocate(what, bytes.len() as u64, GpuTensor::USAGES)?;
-        self.write(what, &buffer, bytes)?;
+        self.write(what, (&buffer, 0), bytes)?;
         Ok(buffer)
     }
 }
@@ -202,7 +203,7 @@ mod tests {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
         let gpu = Gpu::from_device(device, queue).unwrap();
         let buffer = gpu.allocate("seven bytes", 7, GpuTensor::USAGES).unwrap();
-        let write = || gpu.write("seven bytes", &buffer, &[1; 7]);
+        let write = || gpu.write("seven bytes", (&buffer, 0), &[1; 7]);
         assert_eq!(write(), Ok(()));
         buffer.destroy();
         let error = write().unwrap_err().to_string();

@@ -184,14 +184,66 @@ impl Gpu {
     /// [`Error::Unavailable`] above the largest buffer, [`Error::InvalidProblem`] where the source has other than as many elements as its shape,
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn upload<S: DenseSource>(&self, source: &S) -> Result<GpuTensor, Error> {
-        let (shape, data) = (source.shape(), source.data());
-        if elements(&shape) != Some(data.len()) {
-            let reason = format!("the source has {} elements, of shape {shape:?}", data.len());
-            return Err(Error::invalid("upload", reason));
-        }
+        let shape = checked_shape("upload", source)?;
         let tensor = self.empty_tensor(&shape, S::Element::DTYPE)?;
-        self.write("tensor", tensor.buffer(), bytemuck::cast_slice(data))?;
+        self.write(
+            "tensor",
+            (tensor.buffer(), 0),
+            bytemuck::cast_slice(source.data()),
+        )?;
         Ok(tensor)
+    }
+
+    /// Copies a dense matrix or tensor into a tensor that is there already, all of a buffer or a part of one: the input of the next step without
+    /// new memory, a token for a cache that the program makes itself.
+    ///
+    /// As with [`Gpu::upload`] the numbers are in memory of wgpu's when this returns. What has been submitted before reads the old ones, what is
+    /// submitted afterwards the new ones, whenever it was recorded. Words are written whole: behind an odd number of halves two bytes become zero.
+    ///
+    /// ```no_run
+    /// use sparse_gpu::{Gpu, sparse_core::{DType, Matrix}};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let mut x = gpu.empty_tensor(&[1, 64], DType::F32)?;
+    /// for token in 0..3_u8 {
+    ///     gpu.upload_into(&Matrix::new(1, 64, vec![f32::from(token); 64]), &mut x)?;
+    ///     // Submit what reads x.
+    /// }
+    /// # Ok::<(), sparse_gpu::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OtherDevice`], [`Error::BufferUsage`] where its buffer lacks `COPY_DST`, [`Error::InvalidProblem`] where the source is of another shape
+    /// or storage type or has other than as many elements as its shape; [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn upload_into<S: DenseSource>(
+        &self,
+        source: &S,
+        tensor: &mut GpuTensor,
+    ) -> Result<(), Error> {
+        const OPERATION: &str = "upload_into";
+        let shape = checked_shape(OPERATION, source)?;
+        tensor.expect_device(self, OPERATION, "the tensor")?;
+        let dtype = S::Element::DTYPE;
+        if (tensor.shape(), tensor.dtype()) != (&shape, dtype) {
+            let reason = format!(
+                "the tensor holds {:?} elements of {}, the source has {shape:?} of {dtype}",
+                tensor.shape(),
+                tensor.dtype()
+            );
+            return Err(Error::invalid(OPERATION, reason));
+        }
+        let (buffer, offset) = (tensor.buffer(), tensor.offset());
+        if !buffer.usage().contains(wgpu::BufferUsages::COPY_DST) {
+            return Err(Error::BufferUsage {
+                actual: format!("{:?}", buffer.usage()),
+                needed: "COPY_DST to be uploaded into".to_owned(),
+            });
+        }
+        self.write(
+            "tensor",
+            (buffer, offset),
+            bytemuck::cast_slice(source.data()),
+        )
     }
 
     /// A tensor whose elements are zero until an operation writes them.
@@ -207,6 +259,16 @@ impl Gpu {
             self.device(),
         ))
     }
+}
+
+/// The shape of a source that has as many elements.
+fn checked_shape<S: DenseSource>(operation: &'static str, source: &S) -> Result<Vec<usize>, Error> {
+    let (shape, len) = (source.shape(), source.data().len());
+    if elements(&shape) == Some(len) {
+        return Ok(shape);
+    }
+    let reason = format!("the source has {len} elements, of shape {shape:?}");
+    Err(Error::invalid(operation, reason))
 }
 
 /// Elements of a shape, where they can be counted.
