@@ -87,6 +87,36 @@ fn few_queries_without_a_mask_start_by_position() {
     }
 }
 
+/// The list is written by the plan, and a program may hold it.
+#[test]
+fn results_in_the_list_of_rows_are_refused() {
+    let problem = BlockAttention {
+        masked: true,
+        order: Some(RowOrder::ByWeight),
+        ..problem(1, 100, DIRECT)
+    };
+    let gpu = gpu();
+    let plan = gpu.plan_blocking(&problem).unwrap();
+    let shape = problem.shape;
+    let q = poisoned::<f32>(gpu, &shape.q_shape());
+    let k = poisoned::<f32>(gpu, &shape.kv_shape());
+    let mask = gpu.upload_mask(&scattered(&problem, 50)).unwrap();
+    let list = plan.row_order().unwrap().clone();
+    // A query a head: as many log-sum-exps as rows.
+    let mut lse = gpu
+        .tensor_in(list, 0, &shape.q_shape()[..3], DType::F32)
+        .unwrap();
+    let mut out = plan.new_out().unwrap();
+    submit(gpu, |pass| {
+        let recorded = plan.record(pass, &q, &k, &k, Some(&mask), &mut out, &mut lse);
+        let message = recorded.unwrap_err().to_string();
+        assert!(
+            message.contains("lse shares its buffer with the plan's row order"),
+            "{message}"
+        );
+    });
+}
+
 /// The order in which the first `rows` rows of the last slice of heads start, where operands hold no numbers.
 fn order_of(problem: &BlockAttention, mask: &BlockMask, rows: usize) -> Vec<u32> {
     let gpu = gpu();

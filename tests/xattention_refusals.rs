@@ -85,6 +85,17 @@ fn impossible_problems_of_the_scores() {
 }
 
 #[test]
+fn more_heads_than_a_binding_holds_rules_of() {
+    let gpu = gpu();
+    let heads = usize::try_from(gpu.limits().max_storage_buffer_binding_size).unwrap() / 16 + 1;
+    let shape = AttentionShape::try_new(1, heads, 1, 1, 1, 1).unwrap();
+    let selection = XAttentionSelect::new(shape, XAttentionOptions::default());
+    let message = gpu.plan_blocking(&selection).unwrap_err().to_string();
+    let expected = format!("xattention_select of {heads} heads needs bindings of");
+    assert!(message.starts_with(&expected), "{message}");
+}
+
+#[test]
 fn wrong_operands_of_the_selection() {
     let gpu = gpu();
     let (shape, options) = small_problem();

@@ -9,13 +9,23 @@ use crate::kernel::{Kernel, PLAIN_LANES};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct XAttentionDecideKernel;
 
+impl XAttentionDecideKernel {
+    /// Invocations of its workgroup.
+    const LANES: usize = PLAIN_LANES;
+
+    /// Rounds of all loops of an invocation together, for so many heads that decide and so many dispatches of both attentions.
+    pub const fn loop_rounds(self, heads: usize, dispatches: usize) -> usize {
+        heads.div_ceil(Self::LANES) + Self::LANES + dispatches.div_ceil(Self::LANES)
+    }
+}
+
 impl Serialize for XAttentionDecideKernel {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Variables {
             lanes: usize,
         }
-        Variables { lanes: PLAIN_LANES }.serialize(serializer)
+        Variables { lanes: Self::LANES }.serialize(serializer)
     }
 }
 

@@ -35,7 +35,10 @@ impl BlockAttentionPlan {
             self.problem.masked,
             self.problem.mask_shape(),
         )?;
-        operands.check_aliases(OPERATION, &[])
+        let order = self
+            .row_order()
+            .map(|order| ("the plan's row order", order));
+        operands.check_aliases(OPERATION, order.as_slice())
     }
 
     pub(crate) fn record_main(

@@ -45,7 +45,7 @@ const OPERATION: &str = "xattention_select";
 /// let plan = gpu.plan_blocking(&XAttentionSelect::new(shape, XAttentionOptions::default()))?;
 /// // As XAttentionScore leaves them: 4 x 4 blocks of 128 tokens for each of two heads.
 /// let scores = gpu.upload(&Tensor::new(vec![1, 2, 4, 4], vec![1.0_f32; 2 * 4 * 4]))?;
-/// let mut mask = gpu.empty_mask(plan.mask_shape())?;
+/// let mut mask = plan.new_mask()?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
 /// plan.record(&mut pass, &scores, &mut mask)?;
@@ -117,6 +117,17 @@ impl Problem for XAttentionSelect {
                 what,
                 row_bytes,
                 "take larger blocks",
+            ));
+        }
+        // The rules of all heads are bound at once.
+        let rule_bytes = size_of::<[u32; 4]>() as u64 * mask_shape[1] as u64;
+        if rule_bytes > window_bytes(gpu) {
+            let what = format!("{OPERATION} of {} heads", mask_shape[1]);
+            return Err(too_large_to_bind(
+                gpu,
+                what,
+                rule_bytes,
+                "select for some of the heads at a time",
             ));
         }
         let (row_lanes, note) = self.row_lanes(gpu, score_shape[3])?;
@@ -212,6 +223,14 @@ impl XAttentionSelectPlan {
     /// Shape of the mask: `[batch, mask heads, q_blocks, k_blocks]`, on real lengths in both modes.
     pub fn mask_shape(&self) -> [usize; 4] {
         self.layout.mask_shape()
+    }
+
+    /// A mask for the selection.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::empty_mask`].
+    pub fn new_mask(&self) -> Result<GpuMask, Error> {
+        self.gpu.empty_mask(self.mask_shape())
     }
 
     /// Which kernel was chosen, and why.

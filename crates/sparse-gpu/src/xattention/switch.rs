@@ -47,6 +47,14 @@ pub(crate) async fn is_indirect_possible(gpu: &Gpu) -> bool {
     scope.pop().await.is_none()
 }
 
+/// Whether the one workgroup that decides runs its loops to their ends.
+fn check_decision(gpu: &Gpu, heads: usize, dispatches: usize) -> Result<(), Error> {
+    gpu.check_loops(
+        format!("{OPERATION} of {heads} heads that decide"),
+        XAttentionDecideKernel.loop_rounds(heads, dispatches),
+    )
+}
+
 impl Switch {
     /// For a problem whose sparse attention pays below a density of `efficiency`.
     pub(crate) async fn plan(
@@ -69,6 +77,8 @@ impl Switch {
             format!("{OPERATION} of {q_blocks} x {k_blocks} blocks"),
             count.loop_rounds(words),
         )?;
+        // Of all their counts, which a binding holds as long as there are no more than `MAX_HEADS`.
+        check_decision(gpu, heads.len(), 0)?;
         let reachable: usize = (0..q_blocks).map(|row| layout.reachable_blocks(row)).sum();
         let bytes = 4 * (batch * mask_heads) as u64;
         Ok(Self {
@@ -106,6 +116,7 @@ impl Switch {
         sparse.0.record_checked(&mut planned, sparse.1, keys)?;
         let sparse_dispatches = planned.0.len();
         dense.0.record_checked(&mut planned, dense.1, keys)?;
+        check_decision(&self.gpu, self.head_count, planned.0.len())?;
         let bytes = 12 * planned.0.len() as u64;
         let grids = self.gpu.allocate("grids", bytes, GRIDS)?;
         self.record_count(pass, mask)?;
