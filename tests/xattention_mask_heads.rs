@@ -402,7 +402,7 @@ fn recordings_share_the_sums_one_after_the_other() {
         gpu().upload(&tensor).unwrap()
     };
     let scores = [upload(1), upload(2)];
-    let mut masks = [(); 2].map(|()| gpu().empty_mask(plan.mask_shape()).unwrap());
+    let mut masks = [(); 2].map(|()| plan.new_mask().unwrap());
     submit(gpu(), |pass| {
         for (scores, mask) in scores.iter().zip(&mut masks) {
             plan.record(pass, scores, mask).unwrap();

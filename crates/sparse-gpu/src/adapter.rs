@@ -17,9 +17,9 @@ pub struct AdapterSummary {
     pub device_type: wgpu::DeviceType,
     /// Smallest and largest number of invocations of a subgroup.
     pub subgroup_sizes: (u32, u32),
-    /// Whether shaders can compute in f16. No kernel needs it: half-width storage works everywhere.
+    /// Whether shaders can compute in f16: of a device, whether it was created with that feature. No kernel needs it: half-width storage works everywhere.
     pub shader_f16: bool,
-    /// Whether passes can be timed on the device.
+    /// Whether passes can be timed on the device: of a device, whether it was created with that feature.
     pub timestamps: bool,
     /// Largest storage binding, bytes.
     pub max_storage_binding: u64,

@@ -52,6 +52,17 @@ impl Gpu {
         pollster::block_on(self.enable_cooperative_matrices())
     }
 
+    /// As [`Gpu::enable_cooperative_matrices_of`], waiting.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::enable_cooperative_matrices_of`].
+    pub fn enable_cooperative_matrices_of_blocking(
+        &self,
+        adapter: &wgpu::Adapter,
+    ) -> Result<CooperativeReport, Error> {
+        pollster::block_on(self.enable_cooperative_matrices_of(adapter))
+    }
+
     /// As [`Gpu::read`], waiting.
     ///
     /// # Errors

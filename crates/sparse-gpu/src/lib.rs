@@ -97,5 +97,6 @@ pub use warm_up::{WarmUp, WarmedUp};
 pub use xattention::{Attended, CostModel, Decision, HeadBlocks, Outcome, Policy, XAttentionPlan};
 
 pub use sparse_core;
+pub use sparse_shaders;
 pub use sparse_shaders::Words;
 pub use wgpu;

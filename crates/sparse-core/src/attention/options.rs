@@ -10,7 +10,7 @@ pub struct AttentionOptions {
     pub scale: Option<f64>,
     /// Whether query `t` sees keys `<= t + k_len - q_len` only. Default true.
     pub causal: bool,
-    /// Tokens of a block of the mask, of queries and of keys; without a mask it has no effect. Default 128.
+    /// Tokens of a block of the mask, of queries and of keys, at least 1; without a mask the result does not depend on it. Default 128.
     pub block: usize,
     /// Whether query heads share a mask. Default [`MaskHeads::Query`].
     pub mask_heads: MaskHeads,

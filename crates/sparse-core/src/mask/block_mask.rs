@@ -173,7 +173,7 @@ impl BlockMask {
         self.shape[0]
     }
 
-    /// Query heads.
+    /// Heads of the mask: query heads, or key/value heads where those have the masks ([`crate::attention::MaskHeads::Key`]).
     pub fn heads(&self) -> usize {
         self.shape[1]
     }

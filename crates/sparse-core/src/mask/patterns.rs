@@ -11,7 +11,7 @@ use crate::mask::{BlockMask, MaskError};
 pub struct BlockGrid {
     /// Batch entries.
     pub batch: usize,
-    /// Query heads.
+    /// Heads of the mask: query heads, or key/value heads where those have the masks ([`crate::attention::MaskHeads::Key`]).
     pub heads: usize,
     /// Query tokens.
     pub q_len: usize,

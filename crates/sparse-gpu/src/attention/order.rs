@@ -17,8 +17,8 @@ pub enum RowOrder {
     /// Last rows first, which have the most keys where attention is causal. Costs nothing.
     ByPosition,
     /// Those with the most selected blocks first: two short kernels count and sort them each time, before the attention, because the mask
-    /// may be one that the same pass has made. Few queries without a mask, or whose heads share one (`MaskHeads::Key`), start by position all the same;
-    /// `explain()` says so.
+    /// may be one that the same pass has made. Few queries that visit all blocks, or whose heads are rows of one workgroup (as where they share a
+    /// mask), start by position all the same; `explain()` says so.
     ByWeight,
 }
 

@@ -92,7 +92,8 @@ impl Gpu {
         &self.inner.queue
     }
 
-    /// Name, backend, driver and abilities of the adapter, limits as the device was created with.
+    /// Name, backend and driver of the adapter; features and limits are those that the device was created with, which [`crate::adapters`] tells of
+    /// the adapter itself.
     pub fn adapter(&self) -> &AdapterSummary {
         &self.inner.summary
     }

@@ -16,7 +16,7 @@ use crate::{Error, Gpu};
 ///
 /// A weight that is not stored never meets x, with one exception: weights that are expanded, on the way or first, multiply all columns, and a
 /// non-finite x gives NaN as it does with dense weights. Expanded are a transposed w, what a [`NmVariant`] that expands is asked for, and where
-/// there are more than 8 tokens, patterns that fewer than 4 rows share: on processors those whose lists would not skip enough, on GPUs those for which
+/// there are more than 8 tokens or a tile is asked for, patterns that fewer than 4 rows share: on processors those whose lists would not skip enough, on GPUs those for which
 /// `nm_branch`, which knows no exception, does not pay. `explain()` says which and why.
 ///
 /// ```no_run

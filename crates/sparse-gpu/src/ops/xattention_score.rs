@@ -27,7 +27,7 @@ use crate::{Error, Gpu, GpuTensor, KernelTile, TokenLayout};
 /// ```no_run
 /// use sparse_gpu::sparse_core::attention::AttentionShape;
 /// use sparse_gpu::sparse_core::xattention::XAttentionOptions;
-/// use sparse_gpu::sparse_core::{DType, Tensor};
+/// use sparse_gpu::sparse_core::Tensor;
 /// use sparse_gpu::{Gpu, XAttentionScore};
 ///
 /// let gpu = Gpu::new_blocking()?;
@@ -35,7 +35,7 @@ use crate::{Error, Gpu, GpuTensor, KernelTile, TokenLayout};
 /// let q = gpu.upload(&Tensor::new(vec![1, 2, 512, 64], vec![0.5_f32; 2 * 512 * 64]))?;
 /// let k = gpu.upload(&Tensor::new(vec![1, 1, 512, 64], vec![0.5_f32; 512 * 64]))?;
 /// let plan = gpu.plan_blocking(&XAttentionScore::new(shape, XAttentionOptions::default()))?;
-/// let mut scores = gpu.empty_tensor(&plan.score_shape(), DType::F32)?;
+/// let mut scores = plan.new_scores()?;
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
 /// let mut pass = encoder.begin_compute_pass(&Default::default());
 /// plan.record(&mut pass, &q, &k, &mut scores)?;
@@ -141,6 +141,14 @@ impl XAttentionScorePlan {
     /// Shape of the scores: `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
     pub fn score_shape(&self) -> [usize; 4] {
         self.engine.score_shape()
+    }
+
+    /// A tensor for the scores.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::empty_tensor`].
+    pub fn new_scores(&self) -> Result<GpuTensor, Error> {
+        self.engine.new_scores()
     }
 
     /// The kernel with its tile, as an entry of a [`crate::TileTable`] names it.

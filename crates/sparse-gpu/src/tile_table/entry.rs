@@ -77,7 +77,7 @@ pub struct TileEntry {
     pub kernel: KernelTile,
     /// Bytes of a stored element, 2 or 4: of the weights of a product, of k in attention and scoring.
     pub element_bytes: usize,
-    /// Tokens: of x in a product, all items of a batch that share w together; of k in attention; of q in scoring.
+    /// Tokens: of x in a product, all items of a batch that share w together where neither x nor y is transposed; of k in attention; of q in scoring.
     pub tokens: TokenRange,
     /// What was measured, for readers; plans do not look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

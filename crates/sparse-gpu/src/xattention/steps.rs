@@ -1,7 +1,5 @@
 //! The steps of sparse attention, planned, with what passes from one to the next.
 
-use sparse_core::DType;
-
 use crate::ops::{BlockAttentionPlan, XAttention, XAttentionScorePlan, XAttentionSelectPlan};
 use crate::problem::Explanation;
 use crate::{Error, Gpu, GpuMask, GpuTensor};
@@ -26,8 +24,8 @@ impl SparseSteps {
         Ok(Self {
             masked: attention.masked,
             attention: gpu.plan(&attention).await?,
-            scores: gpu.empty_tensor(&score.score_shape(), DType::F32)?,
-            mask: gpu.empty_mask(select.mask_shape())?,
+            scores: score.new_scores()?,
+            mask: select.new_mask()?,
             score,
             select,
         })

@@ -122,6 +122,10 @@ impl ScoreEngine {
         self.sizes.layout.score_shape()
     }
 
+    pub(crate) fn new_scores(&self) -> Result<GpuTensor, Error> {
+        self.gpu.empty_tensor(&self.score_shape(), DType::F32)
+    }
+
     pub(crate) fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
