@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         command.arg(option).arg(path);
     }
     command.args(&arguments.compare_arguments);
-    // Ctrl-C reaches the comparison, too, which then writes what it has measured: we wait for that, and tell where it lies.
+    // Ctrl-C reaches the comparison, too, which then writes what it has measured, to files of other names, and says where: we wait for that.
     ctrlc::set_handler(|| {}).context("cannot leave Ctrl-C to the comparison")?;
     let paths: Vec<_> = ours.iter().map(|(_, path)| path.as_path()).collect();
     let (finished, written) = run_and_list(&mut command, &paths);

@@ -36,16 +36,20 @@ fn interrupted(command: &mut Command) -> (String, String) {
 fn the_rows_measured_before_ctrl_c_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let reports = ["runs.json", "runs.csv", "runs.html"].map(path);
+    let asked = ["runs.json", "runs.csv", "runs.html"].map(path);
+    let partial = ["runs.partial.json", "runs.partial.csv", "runs.partial.html"].map(path);
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparse-bench"));
     // Long enough that the second row is at work when the signal comes.
     command.args(["compare", "--ops", "nm_matvec", "--seconds", "3"]);
-    for (option, file) in ["--json", "--csv", "--html"].iter().zip(&reports) {
+    for (option, file) in ["--json", "--csv", "--html"].iter().zip(&asked) {
         command.arg(option).arg(file);
     }
     let (said, table) = interrupted(&mut command);
 
-    let [json, csv, html] = reports.map(|path| std::fs::read_to_string(path).unwrap());
+    // By their names alone the rows before Ctrl-C would pass for all.
+    assert!(asked.iter().all(|path| !path.exists()), "{said}");
+    assert!(said.contains("runs.csv is not written;"), "{said}");
+    let [json, csv, html] = partial.map(|path| std::fs::read_to_string(path).unwrap());
     let json: Value = serde_json::from_str(&json).unwrap();
     let measured = json.as_array().unwrap().len();
     assert_eq!(csv.lines().count(), 1 + measured);
@@ -77,7 +81,9 @@ fn the_tiles_found_before_ctrl_c_are_written() {
         .arg(&tiles);
     let (said, table) = interrupted(&mut command);
     assert!(table.contains("written to "), "{table}");
-    let json: Value = serde_json::from_str(&std::fs::read_to_string(tiles).unwrap()).unwrap();
+    assert!(!tiles.exists(), "{said}");
+    let partial = tiles.with_file_name("tiles.partial.json");
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(partial).unwrap()).unwrap();
     assert!(json.is_object(), "{json}");
     assert!(
         said.contains(

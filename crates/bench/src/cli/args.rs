@@ -60,7 +60,7 @@ Examples:
 
 Every row and its dense baseline are checked against the CPU reference; the exit status is 1 where one of them lies outside of its error bound.
 Ctrl-C ends the row at hand and writes the others, with exit status 130; a second one ends at once. Reports that lack rows, since some
-failed or for Ctrl-C, do not replace a file that is there: they go beside it, to runs.partial.json for runs.json.")]
+failed or for Ctrl-C, go to a file of their own, to runs.partial.json for runs.json, and a runs.json that is there stays.")]
 pub struct CompareArgs {
     /// Which shapes: quick (minutes), full (every model shape that suits the adapter), attention (few queries as in decoding, long ones step
     /// by step, and all lengths), peers (what other libraries can do too)

@@ -20,8 +20,8 @@ Examples:
 Measures other tiles against the default of every kernel, by turns, and keeps those that are faster by more than the spread
 of the measurement and whose results are right. Programs load the file with sparse_gpu::TileTable::from_json and give it to
 Gpu::with_tiles; nothing else uses it. Ctrl-C ends the problem at hand and writes what was found before, with exit status 130; a
-second one ends at once. A table that lacks problems, since some failed or for Ctrl-C, does not replace a file that is there: it goes
-beside it, to tiles.partial.json for tiles.json.")]
+second one ends at once. A table that lacks problems, since some failed or for Ctrl-C, goes to a file of its own, to
+tiles.partial.json for tiles.json, and a tiles.json that is there stays.")]
 pub struct TuneArgs {
     /// Operations, comma-separated [default: all]
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::tensors::{TensorFileError, check_out, is_same_out, write_file};
+use crate::tensors::{
+    TensorFileError, check_out, is_same_out, is_special, target, write_file,
+};
 
 /// Prints a line. Where nobody reads any more, as behind `| head`, the command goes on without: its files are still written.
 ///
@@ -46,8 +48,8 @@ pub(super) fn check_outs(
     Ok(())
 }
 
-/// Where the results of a run are written: to the file that was asked for, but those of a run that lacks some do not replace a file that is
-/// there, which may have all. They go to a new file beside it.
+/// Where the results of a run are written: to the file that was asked for, but those of a run that lacks some to a new file beside it. A file
+/// that is there may have all of them, and one by that name alone would pass for whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Completeness {
     /// All that was asked for.
@@ -56,7 +58,7 @@ pub(super) enum Completeness {
     Partial,
 }
 
-/// Writes `bytes` to `out`, or beside it, and gives the path of what was written.
+/// Writes `bytes` to `out`, or beside it, and gives the path of what was written. Devices and pipes, beside which there is nothing, take both.
 ///
 /// # Errors
 /// [`TensorFileError::Write`]; an existing file stays as it was.
@@ -66,30 +68,34 @@ pub(super) fn write_results(
     completeness: Completeness,
 ) -> Result<PathBuf, TensorFileError> {
     let path = match completeness {
-        Completeness::Partial if out.is_file() => beside(&file_of(out)),
+        Completeness::Partial if !is_special(out) => beside(&file_of(out)),
         _ => out.to_path_buf(),
     };
     write_file(&path, bytes)?;
     Ok(path)
 }
 
-/// Tells where results are that did not replace `out`; nothing where they did.
+/// Tells where results are that did not go to `out`; nothing where they did.
 pub(super) fn moved_words(out: &Path, written: &Path) -> Option<String> {
     (out != written).then(|| {
+        let what = match out.is_file() {
+            true => "stays as it was",
+            false => "is not written",
+        };
         format!(
-            "results are missing, so {} stays as it was; the others are in {}",
+            "results are missing, so {} {what}; the others are in {}",
             out.display(),
             written.display()
         )
     })
 }
 
-/// Where `out` is a link, what it leads to, whose folder is the one that was checked.
+/// Where `out` is a link, what it leads to, there or not: its folder is the one that was checked.
 fn file_of(out: &Path) -> PathBuf {
-    match out.canonicalize() {
-        Ok(file) if out.is_symlink() => file,
-        _ => out.to_path_buf(),
+    if !out.is_symlink() {
+        return out.to_path_buf();
     }
+    target(out).unwrap_or_else(|_| out.to_path_buf())
 }
 
 /// The first of `tiles.partial.json`, `tiles.partial-2.json`, ... that is not there, for `tiles.json`: no results are replaced, and no input is.
@@ -127,12 +133,16 @@ mod tests {
             assert_eq!(std::fs::read(&written).unwrap(), name.as_bytes());
             written
         };
-        // Nothing is there, or everything is new.
-        for completeness in [Completeness::Partial, Completeness::Whole] {
-            let written = write("tiles.json", completeness);
-            assert_eq!(written, path("tiles.json"));
-            assert_eq!(moved_words(&path("tiles.json"), &written), None);
-        }
+        // What lacks results does not pass for whole where nothing is there either.
+        let written = write("new.json", Completeness::Partial);
+        assert_eq!(written, path("new.partial.json"));
+        assert!(!path("new.json").exists());
+        let words = moved_words(&path("new.json"), &written).unwrap();
+        assert!(words.contains("new.json is not written;"), "{words}");
+        // Everything is new.
+        let written = write("tiles.json", Completeness::Whole);
+        assert_eq!(written, path("tiles.json"));
+        assert_eq!(moved_words(&path("tiles.json"), &written), None);
         std::fs::write(path("tiles.json"), "kept").unwrap();
         std::fs::write(path("tiles"), "kept").unwrap();
         for (name, expected) in [
@@ -144,8 +154,32 @@ mod tests {
             assert_eq!(written, path(expected));
             assert_eq!(std::fs::read(path(name)).unwrap(), b"kept");
             let words = moved_words(&path(name), &written).unwrap();
-            assert!(words.ends_with(expected), "{words}");
+            assert!(
+                words.contains("stays as it was;") && words.ends_with(expected),
+                "{words}"
+            );
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn partial_results_lie_beside_what_a_link_leads_to_and_devices_take_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(folder.join("far")).unwrap();
+        let link = folder.join("link.csv");
+        let there = folder.join("far").join("runs.csv");
+        std::os::unix::fs::symlink(&there, &link).unwrap();
+        let expected = ["runs.partial.csv", "runs.partial-2.csv"];
+        for name in expected.map(|name| folder.join("far").join(name)) {
+            let written = write_results(&link, b"1", Completeness::Partial).unwrap();
+            assert_eq!(written, name);
+            // The second time the link leads to a file.
+            std::fs::write(&there, "kept").unwrap();
+        }
+        let null = Path::new("/dev/null");
+        let written = write_results(null, b"1", Completeness::Partial).unwrap();
+        assert_eq!(written, null);
     }
 
     #[test]

@@ -16,3 +16,4 @@ pub use error::TensorFileError;
 pub use file::{LARGEST_TENSOR_BYTES, TensorFile};
 pub use qkv::{Qkv, QkvError};
 pub use write::{OutTensor, check_out, is_same_out, write_file, write_tensors};
+pub(crate) use write::{is_special, target};

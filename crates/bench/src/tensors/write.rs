@@ -187,7 +187,7 @@ fn place(path: &Path) -> PathBuf {
 }
 
 /// Whether `path` exists and is no file, but a device, a pipe or a folder. Its folder, such as `/dev`, need not take new files.
-fn is_special(path: &Path) -> bool {
+pub(crate) fn is_special(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
@@ -195,7 +195,7 @@ fn is_special(path: &Path) -> bool {
 const MOST_LINKS: usize = 40;
 
 /// The file that is written for `path`: where it is a link, what it leads to, whether that is there or not.
-fn target(path: &Path) -> std::io::Result<PathBuf> {
+pub(crate) fn target(path: &Path) -> std::io::Result<PathBuf> {
     if let Ok(found) = path.canonicalize() {
         return Ok(found);
     }

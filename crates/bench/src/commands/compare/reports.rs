@@ -100,11 +100,11 @@ pub(super) fn contenders(records: &[Record]) -> String {
 pub(super) struct Written {
     /// Why some could not be written.
     pub(super) failures: Vec<anyhow::Error>,
-    /// Which stand beside the file that was asked for, and why.
+    /// Which went to another file than the one that was asked for, and why.
     pub(super) moved: Vec<String>,
 }
 
-/// Writes every report that can be written. Where rows are missing, a file that is there stays, and the report goes beside it.
+/// Writes every report that can be written, where rows are missing to another file than the one that was asked for.
 pub(super) fn write_reports(args: &CompareArgs, bench: &Bench, results: &Results) -> Written {
     let mut written = Written::default();
     // Of a run in which no row succeeded there is nothing to tell: an earlier report stays.
@@ -225,7 +225,9 @@ mod tests {
             ..Results::default()
         };
         assert!(write_reports(&args, &bench, &results).failures.is_empty());
-        let report = std::fs::read_to_string(&html).unwrap();
+        let partial = folder.path().join("report.partial.html");
+        let report = std::fs::read_to_string(partial).unwrap();
         assert!(report.contains("nm_matvec 1 x 8: no memory"));
+        assert!(!html.exists());
     }
 }
