@@ -20,9 +20,9 @@ pub(crate) fn nm_matmul() -> Record {
         kernel: "matmul/nm".into(),
         tile: "64x64x16".into(),
         timing: Timing::Gpu,
-        dense_ms: 120.0,
+        dense_ms: Some(120.0),
         sparse_ms: 32.0,
-        speedup: 3.75,
+        speedup: Some(3.75),
         ideal_speedup: Some(4.0),
         share_of_ideal: Some(0.9375),
         peer: Some(Peer {
@@ -70,10 +70,10 @@ pub(crate) fn many() -> Vec<Record> {
             op,
             pattern: pattern.into(),
             density,
-            speedup,
-            sparse_ms: base.dense_ms / speedup,
-            ideal_speedup: Some(1.0 / density),
-            share_of_ideal: Some(speedup * density),
+            speedup: Some(speedup),
+            sparse_ms: 120.0 / speedup,
+            ideal_speedup: (density < 1.0).then_some(1.0 / density),
+            share_of_ideal: (density < 1.0).then_some(speedup * density),
             peer: None,
             ..base
         }

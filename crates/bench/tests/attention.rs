@@ -198,6 +198,10 @@ fn dense_attends_to_every_block_that_can_be_reached() {
         assert_eq!(run.mask.count(), blocks);
         assert_eq!(run.printed["density"], 1.0);
         assert_eq!(run.printed["relative_l2_error"], 0.0);
+        // Compared with nothing, and nothing is skipped.
+        for key in ["dense_ms", "speedup", "ideal_speedup", "share_of_ideal"] {
+            assert!(run.printed[key].is_null(), "{key}");
+        }
         assert_attends(&inputs, &run, &options(causal, Mode::Exact).attention());
     }
 }

@@ -221,10 +221,13 @@ impl Bench {
     /// [`anyhow::Error`] where nothing was run.
     pub fn record(&self, words: RowWords, runs: &[Runs]) -> anyhow::Result<Record> {
         let (baseline, own) = baseline_and_own(runs)?;
-        let dense = baseline.unwrap_or(own);
-        let speedup = own.speedup_over(dense);
-        let (dense_ms, sparse_ms) = (dense.summary().median_ms, own.summary().median_ms);
-        let (ideal_speedup, share_of_ideal) = against_ideal(speedup.median, words.ideal_speedup);
+        let ratio = baseline.map(|baseline| own.speedup_over(baseline));
+        let speedup = ratio.map(|ratio| ratio.median);
+        let dense_ms = baseline.map(|baseline| baseline.summary().median_ms);
+        let sparse_ms = own.summary().median_ms;
+        // Where nothing is skipped an ideal of 1 would read as a goal that was missed or beaten.
+        let ideal = (words.density < 1.0).then_some(words.ideal_speedup);
+        let (ideal_speedup, share_of_ideal) = against_ideal(speedup, ideal);
         let roofline = match (&self.ceilings, words.work) {
             (Some(ceilings), Some(work)) => Some(Roofline::of(ceilings, work, sparse_ms)),
             _ => None,
@@ -244,21 +247,21 @@ impl Bench {
             timing: self.timer.timing(),
             dense_ms,
             sparse_ms,
-            speedup: speedup.median,
+            speedup,
             ideal_speedup,
             share_of_ideal,
-            peer: words.peer.map(|name| Peer {
-                name: name.into(),
-                ms: dense_ms,
-                speedup: speedup.median,
-            }),
+            peer: match (words.peer, dense_ms, speedup) {
+                (Some(name), Some(ms), Some(speedup)) => Some(Peer {
+                    name: name.into(),
+                    ms,
+                    speedup,
+                }),
+                _ => None,
+            },
             max_err_over_bound: words.max_err_over_bound,
             faults: words.faults,
             runs: own.summary().runs,
-            spread: match baseline {
-                None => own.summary().spread,
-                Some(_) => speedup.spread,
-            },
+            spread: ratio.map_or(own.summary().spread, |ratio| ratio.spread),
             roofline,
             is_tuned: words.is_tuned,
             contenders: Vec::new(),
@@ -323,9 +326,12 @@ pub(crate) fn attention_changed(
 }
 
 /// The ideal speed-up and the share of it that was reached; none where nothing is left to do, of which an infinite speed-up would be a share.
-fn against_ideal(speedup: f64, ideal: f64) -> (Option<f64>, Option<f64>) {
-    let ideal = ideal.is_finite().then_some(ideal);
-    (ideal, ideal.map(|ideal| speedup / ideal))
+fn against_ideal(speedup: Option<f64>, ideal: Option<f64>) -> (Option<f64>, Option<f64>) {
+    let ideal = ideal.filter(|ideal| ideal.is_finite());
+    let share = speedup
+        .zip(ideal)
+        .map(|(speedup, ideal)| speedup / ideal);
+    (ideal, share)
 }
 
 #[cfg(test)]
@@ -349,7 +355,42 @@ mod tests {
 
     #[test]
     fn of_an_infinite_ideal_nothing_is_a_share() {
-        assert_eq!(against_ideal(3.0, 4.0), (Some(4.0), Some(0.75)));
-        assert_eq!(against_ideal(3.0, f64::INFINITY), (None, None));
+        let against = |ideal| against_ideal(Some(3.0), Some(ideal));
+        assert_eq!(against(4.0), (Some(4.0), Some(0.75)));
+        assert_eq!(against(f64::INFINITY), (None, None));
+    }
+
+    #[test]
+    fn a_row_claims_nothing_against_a_baseline_or_an_ideal_that_it_lacks() {
+        let bench = Bench::new(crate::commands::open(None).unwrap(), Duration::ZERO);
+        let words = |density: f64| RowWords {
+            operation: Operation::DenseMatmul,
+            shape: Shape::matmul(1, 2, 3),
+            dtype: DType::F32,
+            pattern: String::new(),
+            density,
+            ideal_speedup: 1.0 / density,
+            kernel: String::new(),
+            tile: String::new(),
+            tier: String::new(),
+            max_err_over_bound: 0.0,
+            faults: Vec::new(),
+            peer: None,
+            is_tuned: false,
+            work: None,
+        };
+        let [dense, own] = [6, 2].map(|ms| Runs::of(vec![Duration::from_millis(ms); 3]).unwrap());
+        let numbers = |density, runs: &[Runs]| {
+            let row = bench.record(words(density), runs).unwrap();
+            assert_eq!(row.sparse_ms, 2.0);
+            [row.dense_ms, row.speedup, row.ideal_speedup, row.share_of_ideal]
+        };
+        let both = [dense, own.clone()];
+        let all = [Some(6.0), Some(3.0), Some(4.0), Some(0.75)];
+        assert_eq!(numbers(0.25, &both), all);
+        assert_eq!(numbers(1.0, &both), [Some(6.0), Some(3.0), None, None]);
+        let alone = [own];
+        assert_eq!(numbers(1.0, &alone), [None; 4]);
+        assert_eq!(numbers(0.25, &alone), [None, None, Some(4.0), None]);
     }
 }

@@ -72,9 +72,9 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
             &r.kernel,
             &r.tile,
             r.timing.name(),
-            &r.dense_ms.to_string(),
+            &or_empty(r.dense_ms),
             &r.sparse_ms.to_string(),
-            &r.speedup.to_string(),
+            &or_empty(r.speedup),
             &or_empty(r.ideal_speedup),
             &or_empty(r.share_of_ideal),
             &peer[0],
@@ -107,6 +107,8 @@ mod tests {
     fn every_line_has_every_column_and_text_is_quoted() {
         let odd = Record {
             adapter: "a \"quoted\", name".into(),
+            dense_ms: None,
+            speedup: None,
             ideal_speedup: None,
             share_of_ideal: None,
             peer: None,
@@ -123,6 +125,7 @@ mod tests {
             ("3.75", "cubek", "140", "4.375")
         );
         assert_eq!((&rows[1][5], &rows[1][17]), ("a \"quoted\", name", ""));
+        assert_eq!((&rows[1][12], &rows[1][13], &rows[1][14]), ("", "32", ""));
         assert_eq!((&rows[0][15], &rows[0][16]), ("4", "0.9375"));
         assert_eq!((&rows[1][15], &rows[1][16]), ("", ""));
         assert_eq!((&rows[0][25], &rows[0][26]), ("compute", "0.5"));

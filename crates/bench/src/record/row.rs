@@ -34,18 +34,20 @@ pub struct Record {
     pub tile: String,
     /// How the times were taken.
     pub timing: Timing,
-    /// Median of the dense baseline in milliseconds. For `dense_matmul` itself the kernel named `naive`.
-    pub dense_ms: f64,
+    /// Median of the dense baseline in milliseconds; for `dense_matmul` itself the baseline is the kernel named `naive`, or on cooperative
+    /// matrices the dense product on portable kernels. None (null in JSON) where the row has no baseline: dense attention, and dense products
+    /// beside other libraries or of `matmul`.
+    pub dense_ms: Option<f64>,
     /// Median of the measured operation in milliseconds.
     pub sparse_ms: f64,
     /// How many times as fast the operation is as the dense baseline: the median over the rounds of their times' ratio. It knows no change of the
-    /// machine's pace between rounds, and so may differ from `dense_ms / sparse_ms`.
-    pub speedup: f64,
+    /// machine's pace between rounds, and so may differ from `dense_ms / sparse_ms`. None without a baseline.
+    pub speedup: Option<f64>,
     /// Best that skipping work could give; see [`sparse_measure::Ideal`]. Of attention by the kept pairs of a query and a key, which are fewer than the kept
     /// blocks let expect where blocks on the diagonal are half in the future. None (null in JSON) where that says nothing: a selection
-    /// of blocks is no part of dense attention.
+    /// of blocks is no part of dense attention, and where nothing is skipped, at a density of 1, there is nothing to gain.
     pub ideal_speedup: Option<f64>,
-    /// `speedup / ideal_speedup`, where there is one.
+    /// `speedup / ideal_speedup`, where there are both.
     pub share_of_ideal: Option<f64>,
     /// Another implementation of the operation in the same run: the best of another library, or for `dense_matmul` alone the kernel
     /// named `naive`.

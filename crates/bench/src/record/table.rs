@@ -40,11 +40,10 @@ pub fn to_table(records: &[Record]) -> Table {
 }
 
 fn cells(r: &Record) -> Vec<Cell> {
-    // A dense operation skips nothing: an ideal of 1 would read as a goal that it has missed or beaten.
     let shown = |number: Option<f64>, words: fn(f64) -> String| {
-        let number = number.filter(|_| r.density < 1.0);
         number.map_or_else(|| "-".into(), words)
     };
+    let speedup = Cell::new(shown(r.speedup, |speedup| format!("{speedup:.2}x")));
     let ideal = shown(r.ideal_speedup, |ideal| format!("{ideal:.2}x"));
     let share = shown(r.share_of_ideal, |share| format!("{:.0} %", share * 100.0));
     let error = Cell::new(format!("{:.3}", r.max_err_over_bound));
@@ -54,13 +53,13 @@ fn cells(r: &Record) -> Vec<Cell> {
         Cell::new(r.dtype),
         Cell::new(&r.pattern),
         Cell::new(format!("{:.3}", r.density)),
-        Cell::new(milliseconds(r.dense_ms)),
+        Cell::new(shown(r.dense_ms, milliseconds)),
         Cell::new(milliseconds(r.sparse_ms)),
-        Cell::new(format!("{:.2}x", r.speedup)).fg(if r.speedup >= 1.0 {
-            Color::Green
-        } else {
-            Color::Yellow
-        }),
+        match r.speedup {
+            None => speedup,
+            Some(1.0..) => speedup.fg(Color::Green),
+            Some(_) => speedup.fg(Color::Yellow),
+        },
         Cell::new(ideal),
         Cell::new(share),
         Cell::new(roofline(r)),
@@ -118,14 +117,18 @@ mod tests {
     }
 
     #[test]
-    fn a_dense_row_has_no_ideal() {
-        let dense = Record {
-            density: 1.0,
-            ideal_speedup: Some(1.0),
-            share_of_ideal: Some(7.5),
+    fn a_row_without_a_baseline_claims_no_speedup() {
+        let alone = Record {
+            dense_ms: None,
+            speedup: None,
+            ideal_speedup: None,
+            share_of_ideal: None,
+            peer: None,
+            roofline: None,
             ..fixture::nm_matmul()
         };
-        let text = to_table(&[dense]).trim_fmt();
-        assert!(!text.contains("750 %"), "{text}");
+        let text = to_table(&[alone]).trim_fmt();
+        assert!(text.contains("32.0") && !text.contains("1.00x"), "{text}");
+        assert_eq!(text.matches(" - ").count(), 6, "{text}");
     }
 }

@@ -75,7 +75,7 @@ pub fn to_html(report: &Report) -> Result<String, minijinja::Error> {
 fn longest_bar(records: &[Record]) -> f64 {
     let rows = records.iter().filter(|r| r.is_right() && r.density < 1.0);
     rows.filter(|r| r.ideal_speedup.is_some())
-        .map(|r| r.speedup)
+        .filter_map(|r| r.speedup)
         .fold(1.0, f64::max)
 }
 
@@ -158,9 +158,9 @@ struct Row {
     dtype: &'static str,
     pattern: String,
     density: String,
-    dense_ms: String,
+    dense_ms: Option<String>,
     sparse_ms: String,
-    speedup: String,
+    speedup: Option<String>,
     /// Length of the bar behind the speed-up in percent.
     bar: f64,
     faster: bool,
@@ -180,21 +180,22 @@ struct Row {
 
 impl Row {
     fn of(r: &Record, most_speedup: f64) -> Self {
-        // A dense operation skips nothing: its ideal of 1 is no goal.
-        let shown = |number: Option<f64>| number.filter(|_| r.density < 1.0);
+        let speedup = r.speedup.unwrap_or(0.0);
         Self {
             op: r.op,
             shape: r.shape.to_string(),
             dtype: r.dtype,
             pattern: r.pattern.clone(),
             density: format!("{:.3}", r.density),
-            dense_ms: milliseconds(r.dense_ms),
+            dense_ms: r.dense_ms.map(milliseconds),
             sparse_ms: milliseconds(r.sparse_ms),
-            speedup: format!("{:.2}", r.speedup),
-            bar: (100.0 * r.speedup / most_speedup).clamp(0.0, 100.0),
-            faster: r.speedup >= 1.0,
-            ideal: shown(r.ideal_speedup).map(|ideal| format!("{ideal:.2}")),
-            share: shown(r.share_of_ideal).map(|share| format!("{:.0}", share * 100.0)),
+            speedup: r.speedup.map(|speedup| format!("{speedup:.2}")),
+            bar: (100.0 * speedup / most_speedup).clamp(0.0, 100.0),
+            faster: speedup >= 1.0,
+            ideal: r.ideal_speedup.map(|ideal| format!("{ideal:.2}")),
+            share: r
+                .share_of_ideal
+                .map(|share| format!("{:.0}", share * 100.0)),
             peer: r
                 .peer
                 .as_ref()
@@ -290,21 +291,21 @@ mod tests {
     #[test]
     fn a_row_without_an_ideal_does_not_flatten_the_bars_of_the_others() {
         let half = Record {
-            speedup: 3.0,
+            speedup: Some(3.0),
             ..fixture::nm_matmul()
         };
         let whole = Record {
-            speedup: 6.0,
+            speedup: Some(6.0),
             ..half.clone()
         };
         let selection = Record {
-            speedup: 1000.0,
+            speedup: Some(1000.0),
             density: 1.0,
             ideal_speedup: None,
             ..half.clone()
         };
         let wrong = Record {
-            speedup: 50.0,
+            speedup: Some(50.0),
             max_err_over_bound: 2.0,
             ..half.clone()
         };
@@ -313,6 +314,25 @@ mod tests {
         let bars = records.map(|record| Row::of(&record, longest).bar);
         assert_eq!(bars, [50.0, 100.0, 100.0, 100.0]);
         assert_eq!(longest_bar(&[]), 1.0);
+    }
+
+    #[test]
+    fn a_row_without_a_baseline_claims_no_speedup() {
+        let alone = Record {
+            dense_ms: None,
+            speedup: None,
+            ideal_speedup: None,
+            share_of_ideal: None,
+            ..fixture::nm_matmul()
+        };
+        let report = Report {
+            records: vec![alone],
+            ..example()
+        };
+        let html = to_html(&report).unwrap();
+        assert_eq!(html.matches("<td class=\"n\">-</td>").count(), 3, "{html}");
+        assert!(html.contains("<td class=\"n speedup\">-</td>"), "{html}");
+        assert!(!html.contains("<figure class=\"plot "));
     }
 
     #[test]

@@ -116,8 +116,13 @@ fn is_plotted(record: &Record) -> bool {
     record.density > 0.0
         && record.density < 1.0
         && kept(record) > 0.0
-        && record.speedup > 0.0
-        && record.speedup.is_finite()
+        && speedup(record) > 0.0
+        && speedup(record).is_finite()
+}
+
+/// The speed-up of a row that is plotted: others may have none.
+fn speedup(record: &Record) -> f64 {
+    record.speedup.unwrap_or(f64::NAN)
 }
 
 /// What an axis of these rows shows: the kept share of the dense work, which the ideal follows from. Of attention it is not the density, which counts blocks.
@@ -150,10 +155,10 @@ fn plot(op: &'static str, line: Option<Line<'_>>, rows: &[&Record]) -> Plot {
         rows.iter().map(|r| values(r)).fold(start, f64::min)
     };
     let least_kept = least(&kept, 0.1) * 0.8;
-    let least_speedup = least(&|r| r.speedup, 0.8);
+    let least_speedup = least(&speedup, 0.8);
     let most_speedup = rows
         .iter()
-        .map(|r| r.speedup.max(r.ideal_speedup.unwrap_or(0.0)))
+        .map(|r| speedup(r).max(r.ideal_speedup.unwrap_or(0.0)))
         .filter(|s| s.is_finite())
         .fold(2.0, f64::max)
         * 1.15;
@@ -204,14 +209,14 @@ fn plot(op: &'static str, line: Option<Line<'_>>, rows: &[&Record]) -> Plot {
             .iter()
             .map(|r| Point {
                 x: x(kept(r)),
-                y: y(r.speedup),
+                y: y(speedup(r)),
                 right: r.is_right(),
                 title: format!(
                     "{} {} {}: {:.2}x at density {:.3}{}",
                     r.shape,
                     r.dtype,
                     r.pattern,
-                    r.speedup,
+                    speedup(r),
                     r.density,
                     r.share_of_ideal
                         .map(|share| format!(" ({:.0} % of ideal)", share * 100.0))
@@ -272,7 +277,7 @@ mod tests {
     #[test]
     fn a_row_at_its_ideal_lies_on_the_ideal_line() {
         let at_ideal = |record: Record| Record {
-            speedup: record.ideal_speedup.unwrap(),
+            speedup: record.ideal_speedup,
             ..record
         };
         assert_on_its_line(at_ideal(fixture::nm_matmul()));
@@ -308,7 +313,7 @@ mod tests {
     #[test]
     fn everything_lies_inside_of_the_frame() {
         let slow = Record {
-            speedup: 0.2,
+            speedup: Some(0.2),
             density: 0.01,
             ideal_speedup: Some(100.0),
             ..fixture::nm_matmul()
@@ -371,7 +376,12 @@ mod tests {
             ..fixture::nm_matmul()
         };
         let nan = Record {
-            speedup: f64::NAN,
+            speedup: Some(f64::NAN),
+            ..fixture::nm_matmul()
+        };
+        let alone = Record {
+            dense_ms: None,
+            speedup: None,
             ..fixture::nm_matmul()
         };
         let empty = Record {
@@ -379,6 +389,6 @@ mod tests {
             ideal_speedup: Some(f64::INFINITY),
             ..fixture::nm_matmul()
         };
-        assert!(plots(&[dense, nan, empty]).is_empty());
+        assert!(plots(&[dense, nan, alone, empty]).is_empty());
     }
 }

@@ -30,8 +30,8 @@ pub struct Decided {
     pub reason: String,
     /// Dense time over own time as the cost model sees it, with the density that came out.
     pub predicted_speedup: f64,
-    /// Dense time over own time as measured.
-    pub speedup: f64,
+    /// Dense time over own time as measured, see [`Record::speedup`].
+    pub speedup: Option<f64>,
     /// Share of the reachable blocks that was selected; nothing where nothing was scored.
     pub selected_density: Option<f64>,
 }

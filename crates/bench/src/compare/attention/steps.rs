@@ -52,6 +52,7 @@ impl std::fmt::Display for StepShares {
 pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>, StepShares)> {
     let parts = result.parts?;
     let whole = &result.record;
+    let whole_speedup = whole.speedup?;
     let density = result.quality.density;
     // `work` is a share of the dense attention's.
     let step = |at: usize, op: &'static str, density: f64, time: PartTime, work: Option<f64>| {
@@ -60,7 +61,7 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
             op,
             density,
             sparse_ms: time.ms,
-            speedup: time.speedup,
+            speedup: Some(time.speedup),
             ideal_speedup: work.map(|work| 1.0 / work),
             share_of_ideal: work.map(|work| time.speedup * work),
             spread: time.spread,
@@ -111,7 +112,7 @@ pub fn step_rows(result: &AttentionResult, stride: usize) -> Option<(Vec<Record>
         select: parts.select.share,
         attend: parts.attend.share,
         alone_of_blocks: parts.attend.speedup * density,
-        whole_of_blocks: whole.speedup * (density + estimate),
+        whole_of_blocks: whole_speedup * (density + estimate),
     };
     Some((rows, shares))
 }
@@ -129,9 +130,10 @@ mod tests {
     #[test]
     fn every_step_is_a_row_against_dense_attention() {
         let whole = fixture::many().pop().unwrap();
+        let whole_speedup = whole.speedup.unwrap();
         let step = |share: f64| PartTime {
             ms: whole.sparse_ms * share,
-            speedup: whole.speedup / share,
+            speedup: whole_speedup / share,
             spread: 0.1,
             share,
         };
@@ -192,10 +194,11 @@ mod tests {
         for row in &rows {
             assert_eq!(row.dense_ms, whole.dense_ms);
             assert_eq!(row.roofline.is_some(), row.op == "xattention");
-            assert!((row.speedup - row.dense_ms / row.sparse_ms).abs() < 1e-12);
+            let speedup = row.speedup.unwrap();
+            assert!((speedup - row.dense_ms.unwrap() / row.sparse_ms).abs() < 1e-12);
             // Selecting is no part of dense attention.
             assert_eq!(row.ideal_speedup.is_some(), row.op != "xattention_select");
-            let share = row.ideal_speedup.map(|ideal| row.speedup / ideal);
+            let share = row.ideal_speedup.map(|ideal| speedup / ideal);
             assert!(
                 match (share, row.share_of_ideal) {
                     (Some(expected), Some(share)) => (share - expected).abs() < 1e-12,
@@ -219,7 +222,7 @@ mod tests {
             said.contains("scores 8.0 % + selection 1.0 % = 9.0 % of the whole"),
             "{said}"
         );
-        let [alone, all] = [whole.speedup / 0.9 * 0.16, whole.speedup * (0.16 + 0.0625)];
+        let [alone, all] = [whole_speedup / 0.9 * 0.16, whole_speedup * (0.16 + 0.0625)];
         assert_eq!(
             (shares.alone_of_blocks, shares.whole_of_blocks),
             (alone, all)
