@@ -44,7 +44,11 @@ pub(crate) fn nm_matmul() -> Record {
             bound: Bound::Compute,
             share: 0.5,
         }),
-        is_tuned: false,
+        dense_kernel: Some("matmul/dense".into()),
+        dense_tile: Some("32x64x16".into()),
+        is_tuned: true,
+        class: "software-avx512",
+        source: "generated".into(),
         contenders: Vec::new(),
     }
 }

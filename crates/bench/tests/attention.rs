@@ -198,8 +198,10 @@ fn dense_attends_to_every_block_that_can_be_reached() {
         assert_eq!(run.mask.count(), blocks);
         assert_eq!(run.printed["density"], 1.0);
         assert_eq!(run.printed["relative_l2_error"], 0.0);
+        let source = format!("q, k and v of {}", folder.file().display());
+        assert_eq!(run.printed["source"], source.as_str());
         // Compared with nothing, and nothing is skipped.
-        for key in ["dense_ms", "speedup", "ideal_speedup", "share_of_ideal"] {
+        for key in ["dense_ms", "dense_kernel", "speedup", "ideal_speedup"] {
             assert!(run.printed[key].is_null(), "{key}");
         }
         assert_attends(&inputs, &run, &options(causal, Mode::Exact).attention());
@@ -295,10 +297,11 @@ fn compare_reports_attention_rows_with_their_masks() {
     .assert()
     .success()
     .stdout(predicates::str::contains("block_attention"));
-    let records: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
-    let [blocks, whole] = &records.as_array().unwrap()[..] else {
-        panic!("{records}");
+    let run: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let [blocks, whole] = &run["rows"].as_array().unwrap()[..] else {
+        panic!("{run}");
     };
+    let source = format!("q, k and v of {}", folder.file().display());
     let number = |record: &Value, key: &str| record[key].as_f64().unwrap();
     assert_eq!(
         (&blocks["op"], &whole["op"]),
@@ -322,6 +325,10 @@ fn compare_reports_attention_rows_with_their_masks() {
     for record in [blocks, whole] {
         assert_eq!(record["pattern"], "block:128 causal threshold 0.9");
         assert_eq!(record["shape"]["q_len"], 200);
+        assert_eq!(record["source"], source.as_str());
+        let dense = record["dense_kernel"].as_str().unwrap();
+        assert!(dense.starts_with("block_attention"), "{record}");
+        assert!(!dense.contains("mask"), "{record}");
         assert!(number(record, "max_err_over_bound") <= 1.0, "{record}");
     }
     assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 3);

@@ -107,8 +107,9 @@ fn compare_runs_a_layer_at_many_lengths_and_repeats_its_tokens_where_there_are_t
     sparse_bench(&compare("--preset attention"))
         .assert()
         .success();
-    let rows: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    let rows = rows.as_array().unwrap();
+    let run: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let rows = run["rows"].as_array().unwrap();
+    let source = format!("q, k and v of {}", folder.file().display());
     assert_eq!(rows.len(), 2);
     for (row, tokens) in rows.iter().zip([64, 300]) {
         assert_eq!(
@@ -116,6 +117,8 @@ fn compare_runs_a_layer_at_many_lengths_and_repeats_its_tokens_where_there_are_t
             (&"xattention".into(), &tokens.into())
         );
         assert_eq!(row["shape"]["heads"], 2);
+        assert_eq!(row["source"], source.as_str());
+        assert!(row["dense_kernel"].is_string(), "{row}");
         assert!(
             row["pattern"].as_str().unwrap().ends_with("auto: dense"),
             "{row}"

@@ -62,6 +62,9 @@ fn matmul_writes_the_product_of_what_it_writes() {
             out.display()
         ));
         assert_eq!(record["pattern"], pattern);
+        let path = file.display();
+        let source = format!("w \"w\" of {path}, x \"x\" of {path}");
+        assert_eq!(record["source"], source.as_str());
         // A dense product is compared with nothing.
         for key in ["dense_ms", "speedup", "share_of_ideal"] {
             assert_eq!(record[key].is_null(), pattern == "dense", "{key} {record}");
@@ -148,10 +151,27 @@ fn compare_writes_all_reports() {
     .stdout(predicates::str::contains("nm_matmul"))
     // Which tensor it was, once for all of its rows.
     .stdout(predicates::str::contains("weights [64, 128]: tensor \"w\" of ").count(1));
-    let records: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
-    let records = records.as_array().unwrap();
+    let run: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let command = run["command"].as_str().unwrap();
+    assert!(
+        command.starts_with("sparse-bench compare --weights "),
+        "{command}"
+    );
+    assert_eq!(run["version"], env!("CARGO_PKG_VERSION"));
+    assert!(run["date"].as_str().unwrap().ends_with(" UTC"), "{run}");
+    for key in ["failures", "missing"] {
+        assert_eq!(run[key], serde_json::json!([]), "{run}");
+    }
+    let records = run["rows"].as_array().unwrap();
     assert_eq!(records.len(), 4);
+    let source = format!("w \"w\" of {}, x generated", folder.file().display());
     for record in records {
+        assert_eq!(record["source"], source.as_str());
+        let dense = record["dense_kernel"].as_str().unwrap();
+        assert!(dense.starts_with("matmul_dense"), "{record}");
+        assert!(record["dense_tile"].is_string(), "{record}");
+        assert_eq!(record["tuned"], false);
+        assert!(record["class"].is_string(), "{record}");
         assert!(
             record["max_err_over_bound"].as_f64().unwrap() <= 1.0,
             "{record}"

@@ -51,7 +51,7 @@ fn the_rows_measured_before_ctrl_c_are_written() {
     assert!(said.contains("runs.csv is not written;"), "{said}");
     let [json, csv, html] = partial.map(|path| std::fs::read_to_string(path).unwrap());
     let json: Value = serde_json::from_str(&json).unwrap();
-    let measured = json.as_array().unwrap().len();
+    let measured = json["rows"].as_array().unwrap().len();
     assert_eq!(csv.lines().count(), 1 + measured);
     assert!(table.contains("nm_matvec"), "{table}");
     // What was announced is measured or missing, and so is what came behind.
@@ -59,6 +59,8 @@ fn the_rows_measured_before_ctrl_c_are_written() {
     let all: usize = after.split(':').next().unwrap().parse().unwrap();
     let missing = all - measured;
     assert!(measured > 0 && missing > 0, "{said}");
+    assert_eq!(json["missing"].as_array().unwrap().len(), missing, "{json}");
+    assert_eq!(json["rows"][0]["source"], "generated");
     assert!(
         said.contains(&format!(
             "interrupted: table and reports hold what was measured before; rows that are missing ({missing}):\n  nm_matvec "

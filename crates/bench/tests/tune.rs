@@ -139,6 +139,10 @@ fn matmul_takes_the_tile_of_a_table() {
     let tuned = json_of(&format!("{line} --tiles {}", tiles.display()));
     assert_eq!(tuned["tile"], "2 rows x 12 tokens x 16 lanes");
     assert_ne!(default["tile"], tuned["tile"]);
+    assert_eq!(
+        (&default["tuned"], &tuned["tuned"]),
+        (&false.into(), &true.into())
+    );
     assert!(tuned["max_err_over_bound"].as_f64().unwrap() <= 1.0);
 
     // `compare` says how many rows that changes: none of the mat-vec and one of three products.

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::tensors::{
-    TensorFileError, check_out, is_same_out, is_special, target, write_file,
-};
+use crate::tensors::{TensorFileError, check_out, is_same_out, is_special, target, write_file};
 
 /// Prints a line. Where nobody reads any more, as behind `| head`, the command goes on without: its files are still written.
 ///

@@ -68,8 +68,29 @@ pub struct RowWords {
     pub peer: Option<&'static str>,
     /// Whether one of the contenders took a tile of a table.
     pub is_tuned: bool,
+    /// Kernel and tile of the baseline, where there is one.
+    pub baseline: Option<BaselineWords>,
     /// What the row has to do at least, where a ceiling of the device holds for its kernel.
     pub work: Option<Work>,
+}
+
+/// What the kernel of a baseline is.
+#[derive(Clone, Debug)]
+pub struct BaselineWords {
+    /// Its name.
+    pub kernel: String,
+    /// Its tile, where it has one.
+    pub tile: Option<String>,
+}
+
+impl BaselineWords {
+    /// Of a plan.
+    pub(crate) fn of(plan: &Explanation) -> Self {
+        Self {
+            kernel: plan.kernel.clone(),
+            tile: Some(plan.tile.clone()),
+        }
+    }
 }
 
 /// Whether one of these plans took a tile of a table that was given.
@@ -228,6 +249,10 @@ impl Bench {
         // Where nothing is skipped an ideal of 1 would read as a goal that was missed or beaten.
         let ideal = (words.density < 1.0).then_some(words.ideal_speedup);
         let (ideal_speedup, share_of_ideal) = against_ideal(speedup, ideal);
+        let (dense_kernel, dense_tile) = match words.baseline {
+            Some(BaselineWords { kernel, tile }) => (Some(kernel), tile),
+            None => (None, None),
+        };
         let roofline = match (&self.ceilings, words.work) {
             (Some(ceilings), Some(work)) => Some(Roofline::of(ceilings, work, sparse_ms)),
             _ => None,
@@ -263,7 +288,12 @@ impl Bench {
             runs: own.summary().runs,
             spread: ratio.map_or(own.summary().spread, |ratio| ratio.spread),
             roofline,
+            dense_kernel,
+            dense_tile,
             is_tuned: words.is_tuned,
+            class: self.gpu.class().name(),
+            // The command knows.
+            source: String::new(),
             contenders: Vec::new(),
         })
     }
@@ -328,9 +358,7 @@ pub(crate) fn attention_changed(
 /// The ideal speed-up and the share of it that was reached; none where nothing is left to do, of which an infinite speed-up would be a share.
 fn against_ideal(speedup: Option<f64>, ideal: Option<f64>) -> (Option<f64>, Option<f64>) {
     let ideal = ideal.filter(|ideal| ideal.is_finite());
-    let share = speedup
-        .zip(ideal)
-        .map(|(speedup, ideal)| speedup / ideal);
+    let share = speedup.zip(ideal).map(|(speedup, ideal)| speedup / ideal);
     (ideal, share)
 }
 
@@ -377,13 +405,19 @@ mod tests {
             faults: Vec::new(),
             peer: None,
             is_tuned: false,
+            baseline: None,
             work: None,
         };
         let [dense, own] = [6, 2].map(|ms| Runs::of(vec![Duration::from_millis(ms); 3]).unwrap());
         let numbers = |density, runs: &[Runs]| {
             let row = bench.record(words(density), runs).unwrap();
             assert_eq!(row.sparse_ms, 2.0);
-            [row.dense_ms, row.speedup, row.ideal_speedup, row.share_of_ideal]
+            [
+                row.dense_ms,
+                row.speedup,
+                row.ideal_speedup,
+                row.share_of_ideal,
+            ]
         };
         let both = [dense, own.clone()];
         let all = [Some(6.0), Some(3.0), Some(4.0), Some(0.75)];

@@ -14,6 +14,19 @@ const MOST_MATRICES: usize = 3;
 /// Rows of the generated activations for real weights.
 const TOKENS: usize = 256;
 
+/// What a record says of operands that no file gave.
+pub const GENERATED: &str = "generated";
+
+/// What a record says of the operands of attention that are read from `path`.
+pub fn source_of_qkv(path: &Path) -> String {
+    format!("q, k and v of {}", path.display())
+}
+
+/// What a record says of one tensor of a file.
+pub fn source_of_tensor(operand: &str, tensor: &str, path: &Path) -> String {
+    format!("{operand} {tensor:?} of {}", path.display())
+}
+
 /// A linear layer and its weights.
 #[derive(Clone, Debug)]
 pub struct MatmulRow {
@@ -26,6 +39,16 @@ pub struct MatmulRow {
 }
 
 impl MatmulRow {
+    /// What a record says of the operands; `weights` is the file of real ones.
+    pub fn source(&self, weights: Option<&Path>) -> String {
+        match (&self.tensor, weights) {
+            (Some(tensor), Some(path)) => {
+                format!("{}, x {GENERATED}", source_of_tensor("w", tensor, path))
+            }
+            _ => GENERATED.into(),
+        }
+    }
+
     /// Weights `[n_out, k_in]` and activations `[tokens, k_in]`: real ones from `weights`, or seeded normal numbers.
     ///
     /// # Errors

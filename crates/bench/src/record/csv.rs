@@ -1,9 +1,9 @@
-//! The records as CSV: the fields of the JSON record, `shape` as one column of `name=size`, `peer` as three, `roofline` as four; what there is
-//! none of is empty.
+//! The records as CSV: the fields of a row in JSON, `shape` as one column of `name=size`, `peer` as three, `roofline` as four; what there is
+//! none of is empty. New columns come last, so that those before keep their places.
 
 use super::Record;
 
-const HEADER: [&str; 27] = [
+const HEADER: [&str; 32] = [
     "op",
     "shape",
     "dtype",
@@ -31,6 +31,11 @@ const HEADER: [&str; 27] = [
     "bytes",
     "roofline_bound",
     "roofline_share",
+    "dense_kernel",
+    "dense_tile",
+    "tuned",
+    "class",
+    "source",
 ];
 
 /// The records as CSV with a header line.
@@ -87,6 +92,11 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
             &roofline[1],
             &roofline[2],
             &roofline[3],
+            r.dense_kernel.as_deref().unwrap_or_default(),
+            r.dense_tile.as_deref().unwrap_or_default(),
+            &r.is_tuned.to_string(),
+            r.class,
+            &r.source,
         ])?;
     }
     writer.flush()?;
@@ -108,6 +118,10 @@ mod tests {
         let odd = Record {
             adapter: "a \"quoted\", name".into(),
             dense_ms: None,
+            dense_kernel: None,
+            dense_tile: None,
+            is_tuned: false,
+            source: "w \"a, b\" of f, x generated".into(),
             speedup: None,
             ideal_speedup: None,
             share_of_ideal: None,
@@ -130,5 +144,16 @@ mod tests {
         assert_eq!((&rows[1][15], &rows[1][16]), ("", ""));
         assert_eq!((&rows[0][25], &rows[0][26]), ("compute", "0.5"));
         assert_eq!((&rows[1][23], &rows[1][26]), ("", ""));
+        let last = |row: usize| rows[row].iter().skip(27).collect::<Vec<_>>();
+        let expected = [
+            "matmul/dense",
+            "32x64x16",
+            "true",
+            "software-avx512",
+            "generated",
+        ];
+        assert_eq!(last(0), expected);
+        let real = "w \"a, b\" of f, x generated";
+        assert_eq!(last(1), ["", "", "false", "software-avx512", real]);
     }
 }

@@ -1,4 +1,4 @@
-//! The record of `compare --json`.
+//! The record of a row.
 
 use serde::Serialize;
 use sparse_measure::{Shape, Timing, counted};
@@ -63,12 +63,21 @@ pub struct Record {
     pub runs: usize,
     /// `(p75 - p25) / median` of the rounds' speed-ups; of the times where there is no baseline.
     pub spread: f64,
+    /// Kernel of the dense baseline, or `naive`; none without a baseline.
+    pub dense_kernel: Option<String>,
+    /// Its tile; the naive kernel has none.
+    pub dense_tile: Option<String>,
+    /// Whether the measured operation or its baseline took a tile of a table that was given, which may be slower than the default.
+    #[serde(rename = "tuned")]
+    pub is_tuned: bool,
+    /// Name of the [`sparse_gpu::AdapterClass`] whose defaults were taken. The adapter's name does not tell it: that of llvmpipe is the same with AVX-512
+    /// and without.
+    pub class: &'static str,
+    /// Where the operands are from: `generated`, or file and tensor.
+    pub source: String,
     /// What the device could do at best, where its ceilings have been measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roofline: Option<Roofline>,
-    /// Whether the measured operation or its baseline took a tile of a table that was given. Not in reports, whose tiles are those that were taken.
-    #[serde(skip)]
-    pub is_tuned: bool,
     /// Every implementation of other libraries that was tried, the peer among them. Empty where none was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub contenders: Vec<Contender>,
@@ -122,56 +131,10 @@ pub struct Peer {
     pub speedup: f64,
 }
 
-/// The records as a JSON array, one record a line.
-///
-/// # Errors
-/// None for records made of numbers and text; the serialiser's otherwise.
-pub fn to_json(records: &[Record]) -> serde_json::Result<String> {
-    let lines: Vec<String> = records
-        .iter()
-        .map(serde_json::to_string)
-        .collect::<Result<_, _>>()?;
-    if lines.is_empty() {
-        return Ok("[]\n".into());
-    }
-    Ok(format!("[\n  {}\n]\n", lines.join(",\n  ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
-
-    #[test]
-    fn the_json_record_has_exactly_the_fields_of_the_contract_in_order() {
-        let text = to_json(&[fixture::nm_matmul()]).unwrap();
-        assert_eq!(
-            text.trim(),
-            "[\n  {\"op\":\"nm_matmul\",\"shape\":{\"tokens\":1024,\"n_out\":1024,\"k_in\":1024},\
-             \"dtype\":\"f32\",\"pattern\":\"8:2:8\",\"density\":0.25,\
-             \"adapter\":\"llvmpipe <LLVM 15>\",\"driver\":\"llvmpipe Mesa 22.3.6\",\"backend\":\"vulkan\",\
-             \"tier\":\"Portable\",\"kernel\":\"matmul/nm\",\"tile\":\"64x64x16\",\"timing\":\"gpu\",\
-             \"dense_ms\":120.0,\"sparse_ms\":32.0,\"speedup\":3.75,\"ideal_speedup\":4.0,\
-             \"share_of_ideal\":0.9375,\"peer\":{\"name\":\"cubek\",\"ms\":140.0,\"speedup\":4.375},\
-             \"max_err_over_bound\":0.21,\"runs\":17,\"spread\":0.03,\
-             \"roofline\":{\"fmas\":1000000000.0,\"bytes\":1000000.0,\"ceiling_ms\":16.0,\"bound\":\"compute\",\"share\":0.5}}\n]"
-        );
-    }
-
-    #[test]
-    fn a_missing_peer_and_a_nan_error_are_null() {
-        let record = Record {
-            peer: None,
-            max_err_over_bound: f64::NAN,
-            roofline: None,
-            ..fixture::nm_matmul()
-        };
-        assert!(!record.is_right());
-        let json: serde_json::Value = serde_json::from_str(&to_json(&[record]).unwrap()).unwrap();
-        assert!(json[0]["peer"].is_null() && json[0]["max_err_over_bound"].is_null());
-        assert!(json[0].get("roofline").is_none() && json[0].get("contenders").is_none());
-        assert_eq!(to_json(&[]).unwrap().trim(), "[]");
-    }
 
     #[test]
     fn rows_that_were_timed_in_two_ways_are_told_apart() {

@@ -40,9 +40,8 @@ pub fn to_table(records: &[Record]) -> Table {
 }
 
 fn cells(r: &Record) -> Vec<Cell> {
-    let shown = |number: Option<f64>, words: fn(f64) -> String| {
-        number.map_or_else(|| "-".into(), words)
-    };
+    let shown =
+        |number: Option<f64>, words: fn(f64) -> String| number.map_or_else(|| "-".into(), words);
     let speedup = Cell::new(shown(r.speedup, |speedup| format!("{speedup:.2}x")));
     let ideal = shown(r.ideal_speedup, |ideal| format!("{ideal:.2}x"));
     let share = shown(r.share_of_ideal, |share| format!("{:.0} %", share * 100.0));

@@ -129,6 +129,7 @@ struct Device {
     adapter: String,
     driver: String,
     backend: String,
+    class: &'static str,
     tier: String,
     timing: &'static str,
 }
@@ -140,6 +141,7 @@ fn devices(records: &[Record]) -> Vec<Device> {
             adapter: record.adapter.clone(),
             driver: record.driver.clone(),
             backend: record.backend.clone(),
+            class: record.class,
             tier: record.tier.clone(),
             timing: timing_words(record.timing),
         };
@@ -174,6 +176,9 @@ struct Row {
     right: bool,
     kernel: String,
     tile: String,
+    baseline: Option<String>,
+    tuned: bool,
+    source: String,
     runs: usize,
     spread: String,
 }
@@ -209,6 +214,12 @@ impl Row {
             right: r.is_right(),
             kernel: r.kernel.clone(),
             tile: r.tile.clone(),
+            baseline: r.dense_kernel.as_ref().map(|kernel| {
+                let tile = r.dense_tile.iter().map(|tile| format!(", {tile}"));
+                format!("{kernel}{}", tile.collect::<String>())
+            }),
+            tuned: r.is_tuned,
+            source: r.source.clone(),
             runs: r.runs,
             spread: format!("{:.1}", r.spread * 100.0),
         }
@@ -314,6 +325,31 @@ mod tests {
         let bars = records.map(|record| Row::of(&record, longest).bar);
         assert_eq!(bars, [50.0, 100.0, 100.0, 100.0]);
         assert_eq!(longest_bar(&[]), 1.0);
+    }
+
+    #[test]
+    fn a_row_tells_what_both_sides_ran_and_on_what() {
+        let untuned = Record {
+            is_tuned: false,
+            dense_kernel: Some("naive".into()),
+            dense_tile: None,
+            source: "w \"<name>\" of f".into(),
+            ..fixture::nm_matmul()
+        };
+        let report = Report {
+            records: vec![fixture::nm_matmul(), untuned],
+            ..example()
+        };
+        let html = to_html(&report).unwrap();
+        for part in [
+            "vulkan, Portable, class software-avx512",
+            "against matmul&#x2f;dense, 32x64x16 (tiles of a table)</small>",
+            "against naive</small>",
+            "<small>generated</small>",
+            "<small>w &quot;&lt;name&gt;&quot; of f</small>",
+        ] {
+            assert!(html.contains(part), "{part} is missing in {html}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::cli::AttentionArgs;
 use crate::commands::{exit_code, open_with_tiles, print};
 use crate::compare::attention::{AttentionResult, Decided, PartTimes, Quality};
 use crate::compare::bench::Bench;
+use crate::compare::source::source_of_qkv;
 use crate::profile;
 use crate::record::Record;
 use crate::tensors::Qkv;
@@ -85,7 +86,7 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
     };
     let policy = args.auto.then(|| policy(&bench, profile.as_ref()));
     let Measured {
-        result,
+        mut result,
         decided,
         policy,
     } = match qkv.dtype() {
@@ -93,6 +94,7 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         DType::F16 => attend::<f16>(&bench, args, &options, &qkv, policy)?,
         DType::Bf16 => attend::<bf16>(&bench, args, &options, &qkv, policy)?,
     };
+    result.record.source = source_of_qkv(path);
     // The numbers are told even where a file cannot be written.
     let written = write(args, &qkv, &result);
     let is_dense = args.dense || decided.as_ref().is_some_and(Decided::is_dense);

@@ -37,6 +37,7 @@ pub(super) fn measure_all(
             continue;
         }
         progress::next_row(&bar, row.words());
+        let before = results.records.len();
         let measured = match row {
             Row::Matmul(row) => matmul_row(args, bench, row, &bar).map(|record| {
                 results.records.push(record);
@@ -51,6 +52,10 @@ pub(super) fn measure_all(
                 results.shares.extend(rows.shares);
             }),
         };
+        let source = row.source(args);
+        for record in results.records.iter_mut().skip(before) {
+            record.source.clone_from(&source);
+        }
         match measured.with_context(|| row.words()) {
             Ok(()) => {}
             Err(error) if error.is::<Interrupted>() => results.missing.push(row.words()),

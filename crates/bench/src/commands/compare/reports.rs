@@ -1,5 +1,6 @@
 //! What `compare` tells: the files of `--json`, `--csv` and `--html`, and words for the terminal.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -9,7 +10,7 @@ use crate::cli::CompareArgs;
 use crate::compare::attention::StepShares;
 use crate::compare::bench::Bench;
 use crate::peers::Peers;
-use crate::record::{Record, to_csv, to_json};
+use crate::record::{Record, Run, to_csv, to_json};
 use crate::report::{MaskMap, Report, to_html, utc_date_time};
 
 /// What has been measured so far.
@@ -120,23 +121,45 @@ pub(super) fn write_reports(args: &CompareArgs, bench: &Bench, results: &Results
             Err(error) => written.failures.push(error),
         }
     };
-    write(&args.json, &|| Ok(to_json(&results.records)?.into_bytes()));
+    let origin = Origin {
+        date: utc_date_time(SystemTime::now()),
+        command: command_line(std::env::args_os().skip(1)),
+        failures: results.failures.iter().map(|f| format!("{f:#}")).collect(),
+    };
+    write(&args.json, &|| {
+        let run = Run {
+            command: &origin.command,
+            date: &origin.date,
+            failures: &origin.failures,
+            missing: &results.missing,
+            rows: &results.records,
+        };
+        Ok(to_json(run)?.into_bytes())
+    });
     write(&args.csv, &|| Ok(to_csv(&results.records)?));
     write(&args.html, &|| {
-        Ok(to_html(&report(bench, results))?.into_bytes())
+        Ok(to_html(&report(bench, results, &origin))?.into_bytes())
     });
     written
 }
 
+/// What every report says of the run, the same in all of them.
+struct Origin {
+    date: String,
+    command: String,
+    failures: Vec<String>,
+}
+
 /// What the HTML report tells.
-fn report(bench: &Bench, results: &Results) -> Report {
+fn report(bench: &Bench, results: &Results, origin: &Origin) -> Report {
+    let command = &origin.command;
     Report {
-        date: utc_date_time(SystemTime::now()),
+        date: origin.date.clone(),
         command_line: match results.missing.len() {
-            0 => command_line(),
-            missing => format!("{} (interrupted, rows missing: {missing})", command_line()),
+            0 => command.clone(),
+            missing => format!("{command} (interrupted, rows missing: {missing})"),
         },
-        failures: results.failures.iter().map(|f| format!("{f:#}")).collect(),
+        failures: origin.failures.clone(),
         records: results.records.clone(),
         masks: results.masks.clone(),
         ceilings: bench.ceilings.clone(),
@@ -144,13 +167,21 @@ fn report(bench: &Bench, results: &Results) -> Report {
     }
 }
 
-/// The command as it was typed, the program without its folder.
-fn command_line() -> String {
-    let arguments = std::env::args_os().skip(1);
+/// The command as it can be typed in a shell, the program without its folder.
+fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
     std::iter::once("sparse-bench".into())
-        .chain(arguments.map(|argument| argument.to_string_lossy().into_owned()))
+        .chain(arguments.map(|argument| quoted(&argument.to_string_lossy())))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// An argument that a shell would take apart, in quotes.
+fn quoted(argument: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./:,=@%+".contains(c);
+    match !argument.is_empty() && argument.chars().all(is_plain) {
+        true => argument.into(),
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +224,15 @@ mod tests {
             panic!("{written:?}");
         };
         assert!(moved.ends_with("old.partial.csv"), "{moved}");
+    }
+
+    #[test]
+    fn the_command_can_be_typed_again() {
+        let arguments = ["compare", "--strategies", "a b,c", "--csv", "it's", ""];
+        assert_eq!(
+            command_line(arguments.into_iter().map(OsString::from)),
+            r"sparse-bench compare --strategies 'a b,c' --csv 'it'\''s' ''"
+        );
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use sparse_gpu::Tier;
 
-use crate::cli::{Operation, OperationList};
+use crate::cli::{CompareArgs, Operation, OperationList};
 use crate::compare::attention::by;
-use crate::compare::source::MatmulRow;
+use crate::compare::source::{GENERATED, MatmulRow, source_of_qkv};
 use crate::presets::{AttentionCase, Case, LayerCase, LayerTask};
 use crate::tensors::Qkv;
 
@@ -79,6 +79,17 @@ impl Row {
         }
     }
 
+    /// What a record says of the operands.
+    pub(super) fn source(&self, args: &CompareArgs) -> String {
+        match (self, &args.qkv) {
+            (Self::Matmul(row), _) => row.source(args.weights.as_deref()),
+            (Self::RealAttention(_), Some(path)) => source_of_qkv(path),
+            // The layers that are measured step by step are planted ones.
+            (Self::Layer(case), Some(path)) if case.task == LayerTask::Auto => source_of_qkv(path),
+            _ => GENERATED.into(),
+        }
+    }
+
     pub(super) fn of_real_weights(&self) -> bool {
         matches!(self, Self::Matmul(row) if row.tensor.is_some())
     }
@@ -135,9 +146,68 @@ pub(super) fn real_weights(rows: &[Row]) -> Vec<[String; 2]> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
-    use crate::cli::PresetName;
-    use crate::presets::{SizeClass, cases};
+    use crate::cli::{Cli, Command, PresetName};
+    use crate::presets::{SizeClass, auto_layers, cases, planted_layers};
+
+    #[test]
+    fn a_record_says_which_rows_take_the_tensors_of_a_file() {
+        let sources = |line: &str| {
+            let line = format!("sparse-bench compare {line}");
+            let Command::Compare(args) = Cli::parse_from(line.split_whitespace()).command else {
+                panic!("{line} is another command");
+            };
+            let all = cases(
+                PresetName::Quick,
+                SizeClass::Software,
+                &OperationList::default(),
+            );
+            let case = |row: &Case| match row {
+                Case::Matmul(case) => Some(case.clone()),
+                Case::Attention(_) => None,
+            };
+            let case = all.iter().find_map(case).unwrap();
+            let weights = |tensor: Option<&str>| {
+                Row::Matmul(MatmulRow {
+                    case: case.clone(),
+                    tensor: tensor.map(Into::into),
+                    tier: Tier::Portable,
+                })
+            };
+            let attention = all.iter().find_map(|row| match row {
+                Case::Attention(case) => Some(case.clone()),
+                Case::Matmul(_) => None,
+            });
+            let attention = attention.unwrap();
+            let steps = planted_layers(SizeClass::Software)[0];
+            let auto = auto_layers([1, 1, 64], sparse_core::DType::F32, &[64])[0];
+            [
+                weights(None),
+                weights(Some("layer.0")),
+                Row::Attention(attention.clone()),
+                Row::RealAttention(attention),
+                Row::Layer(steps),
+                Row::Layer(auto),
+            ]
+            .map(|row| row.source(&args))
+        };
+        let qkv = "q, k and v of b";
+        assert_eq!(
+            sources("--weights a --qkv b"),
+            [
+                GENERATED,
+                "w \"layer.0\" of a, x generated",
+                GENERATED,
+                qkv,
+                GENERATED,
+                qkv
+            ]
+        );
+        let planted = sources("--preset attention");
+        assert_eq!([&planted[4], &planted[5]], [GENERATED; 2]);
+    }
 
     #[test]
     fn few_queries_are_told_from_long_ones_and_shared_masks_from_others() {

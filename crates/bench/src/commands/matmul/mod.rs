@@ -15,6 +15,7 @@ use super::{open_with_tiles, print};
 use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern, TierName};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{Baseline, MatmulJob, MatmulResult, measure};
+use crate::compare::source::{GENERATED, source_of_tensor};
 use crate::progress::{self, Progress};
 use crate::record::Record;
 use crate::tensors::{OutTensor, write_tensors};
@@ -26,15 +27,26 @@ const TIME: Duration = Duration::from_secs(2);
 pub(crate) fn run(args: &MatmulArgs) -> anyhow::Result<ExitCode> {
     let inputs = MatmulInputs::read(args)?;
     let bench = Bench::new(device(args)?, TIME);
-    let (record, written) = match inputs.dtype {
+    let (mut record, written) = match inputs.dtype {
         DType::F32 => multiply::<f32>(&bench, args, inputs)?,
         DType::F16 => multiply::<f16>(&bench, args, inputs)?,
         DType::Bf16 => multiply::<bf16>(&bench, args, inputs)?,
     };
+    record.source = source(args);
     print(serde_json::to_string(&record)?)?;
     let exit_code = super::exit_code(&record);
     written?;
     Ok(exit_code)
+}
+
+/// What the record says of the operands.
+fn source(args: &MatmulArgs) -> String {
+    let w = source_of_tensor("w", &args.tensor, &args.weights);
+    let x = match (&args.input, &args.input_tensor) {
+        (Some(path), Some(tensor)) => source_of_tensor("x", tensor, path),
+        _ => format!("x {GENERATED} from seed {}", args.seed),
+    };
+    format!("{w}, {x}")
 }
 
 /// The device, with its cooperative matrices tested where the tier may use them.

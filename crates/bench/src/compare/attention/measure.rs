@@ -16,7 +16,9 @@ use super::quality::{Quality, reachable};
 use super::words::{explain, pattern};
 use super::work::{ideal, looked_at, work};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords, Times, attention_changed, is_tuned};
+use crate::compare::bench::{
+    BaselineWords, Bench, Recorder, RowWords, Times, attention_changed, is_tuned,
+};
 use crate::device::{AttendRun, GpuQkv, XAttentionRun};
 use crate::peers::Finalists;
 use crate::progress::Progress;
@@ -245,6 +247,7 @@ fn measure_uploaded<T: Element>(
         faults: checks.faults().into_iter().chain(differing).collect(),
         peer: None,
         is_tuned,
+        baseline: (!is_dense).then(|| BaselineWords::of(dense.explain())),
         work: Some(cold::with_copies::<T>(
             work::<T>(shape, ideal, seen, all),
             shape,

@@ -14,7 +14,9 @@ use super::quality::{Quality, reachable};
 use super::words::selection;
 use super::work::{ideal, looked_at, work};
 use crate::cli::Operation;
-use crate::compare::bench::{Bench, Recorder, RowWords, attention_changed, is_tuned};
+use crate::compare::bench::{
+    BaselineWords, Bench, Recorder, RowWords, attention_changed, is_tuned,
+};
 use crate::device::{AttendRun, GpuQkv, PolicyRun};
 use crate::progress::Progress;
 use crate::record::Record;
@@ -175,6 +177,7 @@ fn measure_uploaded<T: Element>(
         faults: checks.faults().into_iter().chain(differing).collect(),
         peer: None,
         is_tuned,
+        baseline: Some(BaselineWords::of(dense.explain())),
         work: Some(cold::with_copies::<T>(
             work::<T>(shape, ideal, kept, all),
             shape,

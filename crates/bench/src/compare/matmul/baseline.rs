@@ -4,7 +4,7 @@ use sparse_core::{DType, Element};
 use sparse_gpu::{Error, GpuTensor, NaiveMatmul, NaiveMatmulPlan, Tier, wgpu};
 use sparse_measure::{Copies, PrunedWeights};
 
-use crate::compare::bench::{Bench, is_tuned};
+use crate::compare::bench::{BaselineWords, Bench, is_tuned};
 use crate::device::MatmulRun;
 
 /// A planned baseline with its operands in GPU memory, y in f32.
@@ -87,6 +87,17 @@ impl BaselineRun {
         match self {
             Self::Planned(run) => is_tuned([run.explain()]),
             Self::Naive(_) => false,
+        }
+    }
+
+    /// Its kernel and its tile; the naive kernel has none.
+    pub(super) fn kernel_and_tile(&self) -> BaselineWords {
+        match self {
+            Self::Planned(run) => BaselineWords::of(run.explain()),
+            Self::Naive(_) => BaselineWords {
+                kernel: "naive".into(),
+                tile: None,
+            },
         }
     }
 

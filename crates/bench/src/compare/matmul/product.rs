@@ -170,6 +170,7 @@ impl<T: Element> Product<T> {
                 Baseline::Dense | Baseline::Own => None,
             },
             is_tuned,
+            baseline: self.baseline.as_ref().map(BaselineRun::kernel_and_tile),
             // The ceilings are of f32 multiply-adds, which matrices are not.
             work: (explanation.tier != Tier::CooperativeMatrix).then(|| {
                 let bytes = self.pruned.bytes();
