@@ -307,22 +307,11 @@ fn compare_reports_attention_rows_with_their_masks() {
         (&blocks["op"], &whole["op"]),
         (&"block_attention".into(), &"xattention".into())
     );
-    let density = number(blocks, "density");
-    assert_eq!(density, number(whole, "density"));
-    let inputs = inputs::<f32>();
-    let options = XAttentionOptions {
-        stride: 16,
-        ..XAttentionOptions::default()
-    };
-    let mask = xattention(&inputs.q, &inputs.k, &inputs.v, &options)
-        .unwrap()
-        .mask;
-    let kept = kept_share(&mask, 200, options.block, true);
-    // The blocks on the diagonal hold fewer pairs than the one beside them.
-    assert!(kept < density || density == 1.0, "{kept} {density}");
-    assert!((number(blocks, "ideal_speedup") - 1.0 / kept).abs() < 1e-9);
-    assert!((number(whole, "ideal_speedup") - 1.0 / (kept + 1.0 / 32.0)).abs() < 1e-9);
     for record in [blocks, whole] {
+        // Of two blocks of keys none is dropped, and so there is nothing to gain.
+        assert_eq!(number(record, "density"), 1.0);
+        assert!(record["ideal_speedup"].is_null(), "{record}");
+        assert!(number(record, "speedup") > 0.0, "{record}");
         assert_eq!(record["pattern"], "block:128 causal threshold 0.9");
         assert_eq!(record["shape"]["q_len"], 200);
         assert_eq!(record["source"], source.as_str());
