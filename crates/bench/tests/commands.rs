@@ -140,7 +140,7 @@ fn compare_writes_all_reports() {
     let report = |ending: &str| folder.out().with_extension(ending);
     let [json, csv, html] = ["json", "csv", "html"].map(report);
     sparse_bench(&format!(
-        "compare --weights {} --ops nm_matmul,bsr_matmul --json {} --csv {} --html {}",
+        "compare --weights {} --ops dense_matmul,nm_matmul,bsr_matmul --seconds 1 --json {} --csv {} --html {}",
         folder.file().display(),
         json.display(),
         csv.display(),
@@ -163,13 +163,15 @@ fn compare_writes_all_reports() {
         assert_eq!(run[key], serde_json::json!([]), "{run}");
     }
     let records = run["rows"].as_array().unwrap();
-    assert_eq!(records.len(), 4);
+    assert_eq!(records.len(), 5);
     let source = format!("w \"w\" of {}, x generated", folder.file().display());
     for record in records {
         assert_eq!(record["source"], source.as_str());
+        let is_dense = record["op"] == "dense_matmul";
         let dense = record["dense_kernel"].as_str().unwrap();
-        assert!(dense.starts_with("matmul_dense"), "{record}");
-        assert!(record["dense_tile"].is_string(), "{record}");
+        let expected = if is_dense { "naive" } else { "matmul_dense" };
+        assert!(dense.starts_with(expected), "{record}");
+        assert_eq!(record["dense_tile"].is_null(), is_dense, "{record}");
         assert_eq!(record["tuned"], false);
         assert!(record["class"].is_string(), "{record}");
         assert!(
@@ -185,15 +187,19 @@ fn compare_writes_all_reports() {
             (of_medians / 4.0..of_medians * 4.0).contains(&number("speedup")),
             "{record}"
         );
+        for key in ["ideal_speedup", "share_of_ideal"] {
+            assert_eq!(record[key].is_null(), is_dense, "{key} {record}");
+        }
         assert!(
-            equal(
-                number("share_of_ideal"),
-                number("speedup") / number("ideal_speedup")
-            ),
+            is_dense
+                || equal(
+                    number("share_of_ideal"),
+                    number("speedup") / number("ideal_speedup")
+                ),
             "{record}"
         );
     }
-    assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 5);
+    assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 6);
     assert!(std::fs::read_to_string(html).unwrap().ends_with("</html>"));
 }
 
