@@ -97,7 +97,7 @@ pub struct CompareArgs {
     /// [default: 3, in preset full 1.2]
     #[arg(long, value_name = "S", value_parser = seconds, allow_hyphen_values = true)]
     pub seconds: Option<Duration>,
-    /// Write the records as a JSON array
+    /// Write command, version, date and the records as JSON
     #[arg(long, value_name = "F")]
     pub json: Option<PathBuf>,
     /// Write the records as CSV
