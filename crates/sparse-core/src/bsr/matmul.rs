@@ -1,6 +1,6 @@
 //! `y = act(alpha * x w^T + beta * c + bias)` with block-sparse weights, the CPU twin of the GPU's `bsr_matmul`.
 
-use crate::matmul::{columns, multiply, multiply_tokens};
+use crate::matmul::{columns, multiply, multiply_elements, multiply_tokens};
 use crate::{BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, MatrixView};
 
 /// `y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])` over the `k` of the blocks stored in the block row of `o`.
@@ -55,6 +55,21 @@ pub fn bsr_matmul_tokens<'a, X: Element, W: Element>(
     multiply_tokens::<X, W, _>(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
         terms(w, o)
     })
+}
+
+/// As [`bsr_matmul`], of single elements `[token, output]` only, in this order: a column of as many numbers. Fast where those of an output
+/// follow each other.
+///
+/// # Errors
+/// Those of [`bsr_matmul_tokens`] and [`MatmulError::OutputOutOfRange`].
+pub fn bsr_matmul_elements<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: &BsrMatrix<W>,
+    epilogue: &Epilogue,
+    elements: &[[usize; 2]],
+) -> Result<MatmulReference, MatmulError> {
+    let shape = (w.rows(), w.cols());
+    multiply_elements::<X, W, _>(x.into(), elements, shape, epilogue, |o| terms(w, o))
 }
 
 fn terms<W: Element>(w: &BsrMatrix<W>, o: usize) -> impl Iterator<Item = (usize, f64)> {

@@ -10,7 +10,7 @@ mod selection;
 
 pub use columns::BlockColumns;
 pub use error::BsrError;
-pub use matmul::{bsr_matmul, bsr_matmul_tokens, bsr_matmul_transposed};
+pub use matmul::{bsr_matmul, bsr_matmul_elements, bsr_matmul_tokens, bsr_matmul_transposed};
 pub use matrix::BsrMatrix;
 pub use sddmm::bsr_sddmm;
 pub use selection::BlockSelection;

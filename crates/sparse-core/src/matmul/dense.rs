@@ -1,6 +1,6 @@
 //! `y = act(alpha * x w^T + beta * c + bias)` with all weights: the baseline of the sparse matmuls.
 
-use crate::matmul::{multiply, multiply_tokens};
+use crate::matmul::{multiply, multiply_elements, multiply_tokens};
 use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView};
 
 /// `y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])` over all `k`, zeros too: `0 * inf` is NaN here.
@@ -41,6 +41,22 @@ pub fn dense_matmul_tokens<'a, X: Element, W: Element>(
     multiply_tokens::<X, W, _>(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
         terms(w, o)
     })
+}
+
+/// As [`dense_matmul`], of single elements `[token, output]` only, in this order: a column of as many numbers. Fast where those of an output
+/// follow each other.
+///
+/// # Errors
+/// Those of [`dense_matmul_tokens`] and [`MatmulError::OutputOutOfRange`].
+pub fn dense_matmul_elements<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: impl Into<MatrixView<'a, W>>,
+    epilogue: &Epilogue,
+    elements: &[[usize; 2]],
+) -> Result<MatmulReference, MatmulError> {
+    let w = w.into();
+    let shape = (w.rows(), w.cols());
+    multiply_elements::<X, W, _>(x.into(), elements, shape, epilogue, |o| terms(w, o))
 }
 
 fn terms<W: Element>(w: MatrixView<'_, W>, o: usize) -> impl Iterator<Item = (usize, f64)> {

@@ -57,6 +57,14 @@ pub enum MatmulError {
         /// Rows of `x`.
         tokens: usize,
     },
+    /// A sampled output that does not exist.
+    #[error("output {output} was asked for, but w has {n_out} rows")]
+    OutputOutOfRange {
+        /// The output asked for.
+        output: usize,
+        /// Rows of `w`.
+        n_out: usize,
+    },
     /// There is no memory for the outputs, or for the operands in f64.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),

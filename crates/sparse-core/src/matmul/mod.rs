@@ -7,14 +7,16 @@
 
 mod activation;
 mod dense;
+mod elements;
 mod epilogue;
 mod error;
 mod reference;
 
 pub use activation::Activation;
-pub use dense::{dense_matmul, dense_matmul_tokens};
+pub use dense::{dense_matmul, dense_matmul_elements, dense_matmul_tokens};
 pub use epilogue::{Addend, Epilogue};
 pub use error::MatmulError;
 pub use reference::MatmulReference;
 
+pub(crate) use elements::multiply_elements;
 pub(crate) use reference::{Sum, columns, multiply, multiply_tokens};

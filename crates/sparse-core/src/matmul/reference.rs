@@ -6,15 +6,15 @@ use crate::{DType, Element, Epilogue, MatmulError, MatrixView, OutOfMemory};
 /// What helps where there is no memory for outputs.
 const FEWER_TOKENS: &str = "compute some tokens at a time";
 /// What helps where there is no memory for operands.
-const FEWER_FEATURES: &str = "compute some input features at a time";
+pub(super) const FEWER_FEATURES: &str = "compute some input features at a time";
 
 /// A product in f64, with what an error bound needs to know about it. All arrays are row-major `[tokens, n_out]`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MatmulReference {
-    /// Rows of the output: the tokens of `x`, or the sampled ones in the order asked for.
+    /// Rows of the output: the tokens of `x`, or the sampled ones in the order asked for; of single elements how many there are.
     pub tokens: usize,
-    /// Columns of the output.
+    /// Columns of the output; 1 for single elements.
     pub n_out: usize,
     /// The output, `activation(pre)`.
     pub y: Vec<f64>,
@@ -127,22 +127,31 @@ pub(crate) fn multiply_tokens<X: Element, W: Element, Terms: Iterator<Item = (us
     epilogue: &Epilogue,
     terms: impl Fn(usize) -> Terms,
 ) -> Result<MatmulReference, MatmulError> {
-    if let Some(&token) = tokens.iter().find(|&&token| token >= x.rows()) {
-        return Err(MatmulError::TokenOutOfRange {
-            token,
-            tokens: x.rows(),
-        });
-    }
+    check_tokens(x, tokens.iter().copied())?;
     multiply_rows::<X, W, _>(x, tokens.iter().copied(), w_shape, epilogue, terms)
 }
 
-fn multiply_rows<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
+/// Whether x has all of `tokens`.
+pub(super) fn check_tokens<X: Element>(
     x: MatrixView<'_, X>,
-    tokens: impl ExactSizeIterator<Item = usize>,
+    mut tokens: impl Iterator<Item = usize>,
+) -> Result<(), MatmulError> {
+    let tokens_of_x = x.rows();
+    match tokens.find(|&token| token >= tokens_of_x) {
+        Some(token) => Err(MatmulError::TokenOutOfRange {
+            token,
+            tokens: tokens_of_x,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Whether the operands make a product.
+pub(super) fn check_operands<X: Element>(
+    x: MatrixView<'_, X>,
     (n_out, k_in): (usize, usize),
     epilogue: &Epilogue,
-    terms: impl Fn(usize) -> Terms,
-) -> Result<MatmulReference, MatmulError> {
+) -> Result<(), MatmulError> {
     if x.cols() != k_in {
         return Err(MatmulError::InputFeatures {
             x_cols: x.cols(),
@@ -163,6 +172,17 @@ fn multiply_rows<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
             actual: addend.shape,
         });
     }
+    Ok(())
+}
+
+fn multiply_rows<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
+    x: MatrixView<'_, X>,
+    tokens: impl ExactSizeIterator<Item = usize>,
+    (n_out, k_in): (usize, usize),
+    epilogue: &Epilogue,
+    terms: impl Fn(usize) -> Terms,
+) -> Result<MatmulReference, MatmulError> {
+    check_operands(x, (n_out, k_in), epilogue)?;
     let token_count = tokens.len();
     let len = token_count
         .checked_mul(n_out)

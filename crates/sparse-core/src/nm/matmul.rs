@@ -1,6 +1,6 @@
 //! `y = act(alpha * x w^T + beta * c + bias)` with N:M weights, the CPU twin of the GPU's `nm_matmul`.
 
-use crate::matmul::{columns, multiply, multiply_tokens};
+use crate::matmul::{columns, multiply, multiply_elements, multiply_tokens};
 use crate::{Element, Epilogue, MatmulError, MatmulReference, MatrixView, NmMatrix};
 
 /// `y[t, o] = act(alpha * sum_k x[t, k] * w[o, k] + beta * c[t, o] + bias[o])` over the stored `k` of row `o`.
@@ -55,6 +55,21 @@ pub fn nm_matmul_tokens<'a, X: Element, W: Element>(
     multiply_tokens::<X, W, _>(x.into(), tokens, (w.rows(), w.cols()), epilogue, |o| {
         terms(w, o)
     })
+}
+
+/// As [`nm_matmul`], of single elements `[token, output]` only, in this order: a column of as many numbers. Fast where those of an output
+/// follow each other.
+///
+/// # Errors
+/// Those of [`nm_matmul_tokens`] and [`MatmulError::OutputOutOfRange`].
+pub fn nm_matmul_elements<'a, X: Element, W: Element>(
+    x: impl Into<MatrixView<'a, X>>,
+    w: &NmMatrix<W>,
+    epilogue: &Epilogue,
+    elements: &[[usize; 2]],
+) -> Result<MatmulReference, MatmulError> {
+    let shape = (w.rows(), w.cols());
+    multiply_elements::<X, W, _>(x.into(), elements, shape, epilogue, |o| terms(w, o))
 }
 
 fn terms<W: Element>(w: &NmMatrix<W>, o: usize) -> impl Iterator<Item = (usize, f64)> {

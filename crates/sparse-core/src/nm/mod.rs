@@ -10,7 +10,7 @@ mod pattern;
 mod selection;
 
 pub use error::NmError;
-pub use matmul::{nm_matmul, nm_matmul_tokens, nm_matmul_transposed};
+pub use matmul::{nm_matmul, nm_matmul_elements, nm_matmul_tokens, nm_matmul_transposed};
 pub use matrix::NmMatrix;
 pub use pattern::Nm;
 pub use selection::NmSelection;
