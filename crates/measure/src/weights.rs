@@ -1,8 +1,8 @@
 //! A weight matrix pruned to a pattern.
 
-use sparse_core::bsr::bsr_matmul_tokens;
-use sparse_core::matmul::dense_matmul_tokens;
-use sparse_core::nm::nm_matmul_tokens;
+use sparse_core::bsr::{bsr_matmul_elements, bsr_matmul_tokens};
+use sparse_core::matmul::{dense_matmul_elements, dense_matmul_tokens};
+use sparse_core::nm::{nm_matmul_elements, nm_matmul_tokens};
 use sparse_core::{
     BlockBudget, BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, Matrix, NmMatrix,
     OutOfMemory, PruneError,
@@ -129,6 +129,23 @@ impl<T: Element> PrunedWeights<T> {
         }
     }
 
+    /// The same at single elements `[token, output]`, as a column.
+    ///
+    /// # Errors
+    /// Where the shapes do not fit.
+    pub fn reference_of_elements(
+        &self,
+        x: &Matrix<T>,
+        epilogue: &Epilogue,
+        elements: &[[usize; 2]],
+    ) -> Result<MatmulReference, MatmulError> {
+        match self {
+            Self::Dense(w) => dense_matmul_elements(x, w, epilogue, elements),
+            Self::Nm(w) => nm_matmul_elements(x, w, epilogue, elements),
+            Self::Bsr(w) => bsr_matmul_elements(x, w, epilogue, elements),
+        }
+    }
+
     /// Most products of one output: how many rounding errors can add up.
     pub fn most_terms(&self) -> usize {
         match self {
@@ -198,7 +215,10 @@ mod tests {
             let dense = pruned.to_dense().unwrap();
             let shown = dense_matmul_tokens(&x, &dense, &Epilogue::NONE, &[2, 0]);
             let own = pruned.reference(&x, &Epilogue::NONE, &[2, 0]);
-            assert_eq!(own.unwrap().y, shown.unwrap().y, "{text}");
+            let shown = shown.unwrap().y;
+            assert_eq!(own.unwrap().y, shown, "{text}");
+            let element = pruned.reference_of_elements(&x, &Epilogue::NONE, &[[0, 5]]);
+            assert_eq!(element.unwrap().y, [shown[16 + 5]], "{text}");
         }
     }
 }

@@ -1,22 +1,23 @@
-//! Products of the device against the CPU reference, at samples spread over the tokens.
+//! Products of the device against the CPU reference, at samples spread over tokens and outputs.
 
 use sparse_core::bounds::{Comparison, compare, cooperative_matmul_bounds, matmul_bounds};
 use sparse_core::{Activation, DType, Element, Epilogue, MatmulReference, Matrix};
 
 use super::CheckError;
 use super::finite::{NotFinite, are_finite};
-use super::samples::{REFERENCE_TERMS, spread_out};
+use super::samples::{REFERENCE_TERMS, cell, one_per_cell};
 use crate::PrunedWeights;
 
 /// Samples that are taken whatever they cost.
-const LEAST_SAMPLES: usize = 2;
+const LEAST_SAMPLES: usize = 256;
 
-/// The CPU reference of one product, at as many evenly spread tokens as the CPU can take. Every kernel that computes this product is compared with it.
+/// The CPU reference of one product: all of it where the CPU can take that, otherwise one element in each of as many cells of tokens and outputs as
+/// it can. Every kernel that computes this product is compared with it.
 #[derive(Debug)]
 pub struct ProductReference {
     reference: MatmulReference,
-    /// The tokens that were computed.
-    sampled: Vec<usize>,
+    /// The elements `[token, output]` that were computed, where that are not all.
+    sampled: Option<Vec<[usize; 2]>>,
     /// Of every token of x, whether all that its outputs are computed from is finite.
     finite: Vec<bool>,
     n_out: usize,
@@ -34,6 +35,8 @@ pub enum Kernels {
         /// Parts that k is split into at most.
         most_parts: usize,
     },
+    /// Any, of integers so small that f32 holds their sums: no error at all.
+    Exact,
 }
 
 /// What a result is against its reference.
@@ -56,22 +59,27 @@ impl ProductReference {
         x: &Matrix<T>,
         epilogue: &Epilogue,
     ) -> Result<Self, CheckError> {
-        let (n_out, k_in) = w.shape();
-        let affordable = REFERENCE_TERMS / (n_out * k_in).max(1);
-        let sampled = spread_out(x.rows(), affordable.max(LEAST_SAMPLES));
-        Self::of_tokens(w, x, epilogue, sampled)
+        let (tokens, (n_out, _)) = (x.rows(), w.shape());
+        let affordable = (REFERENCE_TERMS / w.most_terms().max(1)).max(LEAST_SAMPLES);
+        let cell = cell(tokens, n_out, affordable);
+        let sampled = (cell != [1, 1]).then(|| one_per_cell(tokens, n_out, cell));
+        Self::of_elements(w, x, epilogue, sampled)
     }
 
-    fn of_tokens<T: Element>(
+    fn of_elements<T: Element>(
         w: &PrunedWeights<T>,
         x: &Matrix<T>,
         epilogue: &Epilogue,
-        sampled: Vec<usize>,
+        sampled: Option<Vec<[usize; 2]>>,
     ) -> Result<Self, CheckError> {
         let others_are_finite = w.is_finite() && epilogue.is_finite();
         let finite = (0..x.rows()).map(|token| others_are_finite && are_finite(x.row(token)));
+        let reference = match &sampled {
+            Some(elements) => w.reference_of_elements(x, epilogue, elements)?,
+            None => w.reference(x, epilogue, &Vec::from_iter(0..x.rows()))?,
+        };
         Ok(Self {
-            reference: w.reference(x, epilogue, &sampled)?,
+            reference,
             sampled,
             finite: finite.collect(),
             n_out: w.shape().0,
@@ -80,8 +88,8 @@ impl ProductReference {
         })
     }
 
-    /// Compares `y [tokens, n_out]` under the bound of the kernels that computed it. At tokens that are not sampled no number may be NaN or
-    /// infinite where x, w and what the epilogue adds are finite.
+    /// Compares `y [tokens, n_out]` under the bound of the kernels that computed it. No number, sampled or not, may be NaN or infinite
+    /// where x, w and what the epilogue adds are finite.
     ///
     /// # Errors
     /// [`CheckError::ProductSize`] where `y` has another size.
@@ -94,11 +102,6 @@ impl ProductReference {
                 n_out,
             });
         }
-        let sampled = self
-            .sampled
-            .iter()
-            .flat_map(|&token| &y[token * n_out..(token + 1) * n_out])
-            .map(|&y| f64::from(y));
         let (terms, activation) = (self.most_terms, self.activation);
         let reference = &self.reference;
         let bounds = match kernels {
@@ -106,13 +109,25 @@ impl ProductReference {
             Kernels::CooperativeMatrix { most_parts } => {
                 cooperative_matmul_bounds(reference, terms, most_parts, activation, DType::F32)
             }
+            Kernels::Exact => vec![0.0; reference.y.len()],
         };
-        let worst = compare(sampled, &self.reference.y, &bounds);
-        let row = worst.index / n_out.max(1);
+        let expected = &reference.y;
+        let (worst, [token, output]) = match &self.sampled {
+            Some(elements) => {
+                let sampled = elements.iter().map(|&[token, o]| y[token * n_out + o]);
+                let worst = compare(sampled.map(f64::from), expected, &bounds);
+                (worst, elements.get(worst.index).copied().unwrap_or([0, 0]))
+            }
+            None => {
+                let worst = compare(y.iter().copied().map(f64::from), expected, &bounds);
+                let row = n_out.max(1);
+                (worst, [worst.index / row, worst.index % row])
+            }
+        };
         Ok(CheckedProduct {
             worst,
-            token: self.sampled.get(row).copied().unwrap_or(0),
-            output: worst.index % n_out.max(1),
+            token,
+            output,
             not_finite: self.not_finite(y),
         })
     }
@@ -171,7 +186,8 @@ mod tests {
         let x = Matrix::new(9, k_in, vec![0.0_f32; 9 * k_in]);
         let check = |w: &Matrix<f32>, x: &Matrix<f32>, epilogue: &Epilogue, y: &[f32]| {
             let w = PrunedWeights::Dense(w.clone());
-            let reference = ProductReference::of_tokens(&w, x, epilogue, vec![0, 4, 8]);
+            let sampled = [0, 4, 8].map(|token| [token, 1]).to_vec();
+            let reference = ProductReference::of_elements(&w, x, epilogue, Some(sampled));
             reference.unwrap().check(y, Kernels::Portable).unwrap()
         };
         let right = vec![0.0; 9 * n_out];
@@ -208,28 +224,23 @@ mod tests {
         }
     }
 
+    /// What a kernel without errors gives, from the reference of all elements.
+    fn rounded(w: &PrunedWeights<f32>, x: &Matrix<f32>) -> Vec<f32> {
+        let tokens: Vec<usize> = (0..x.rows()).collect();
+        let whole = w.reference(x, &Epilogue::NONE, &tokens).unwrap();
+        super::super::fixture::rounded(&whole.y)
+    }
+
     #[test]
     fn a_wrong_element_is_named_by_its_place_and_a_wrong_length_is_refused() {
-        // So many weights that three of the nine tokens can be afforded: 0, 4 and 8.
-        let side = 4096;
-        let w = PrunedWeights::Dense(normal_matrix::<f32>(side, side + 1024, 1).unwrap());
-        let x = normal_matrix(9, side + 1024, 2).unwrap();
+        let w = PrunedWeights::Dense(normal_matrix::<f32>(64, 80, 1).unwrap());
+        let x = normal_matrix(9, 80, 2).unwrap();
         let reference = ProductReference::of(&w, &x, &Epilogue::NONE).unwrap();
-        assert_eq!(reference.sampled, [0, 4, 8]);
-        let mut y = vec![0.0; 9 * side];
-        for (row, token) in reference.sampled.iter().enumerate() {
-            for output in 0..side {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "results of the device are f32"
-                )]
-                let rounded = reference.reference.y[row * side + output] as f32;
-                y[token * side + output] = rounded;
-            }
-        }
+        assert_eq!(reference.sampled, None);
+        let mut y = rounded(&w, &x);
         let right = reference.check(&y, Kernels::Portable).unwrap();
         assert!(right.ratio() <= 1.0 && right.fault("ours").is_none());
-        y[4 * side + 17] = 1e9;
+        y[4 * 64 + 17] = 1e9;
         let wrong = reference.check(&y, Kernels::Portable).unwrap();
         let fault = wrong.fault("ours").unwrap();
         assert!(wrong.ratio() > 1.0);
@@ -244,7 +255,68 @@ mod tests {
             .to_string();
         assert_eq!(
             error,
-            "a result of 36863 numbers is not one of 9 tokens x 4096 outputs"
+            "a result of 575 numbers is not one of 9 tokens x 64 outputs"
         );
+    }
+
+    #[test]
+    fn a_wrong_tile_or_token_of_a_large_product_is_found_wherever_it_is() {
+        // So many weights that three of 128 tokens could be afforded whole, or one element of every tile of 8 x 8.
+        let (tokens, n_out, k_in) = (128, 1024, 1 << 15);
+        // Of few weights that are not zero, so that the test can have the whole product.
+        let mut w = Matrix::zeros(n_out, k_in).unwrap();
+        let mut x = Matrix::zeros(tokens, k_in).unwrap();
+        for o in 0..n_out {
+            w.data_mut()[o * k_in + o] = 1.0;
+        }
+        for token in 0..tokens {
+            x.data_mut()[token * k_in..][..n_out].fill(2.0);
+        }
+        let w = PrunedWeights::Dense(w);
+        let reference = ProductReference::of(&w, &x, &Epilogue::NONE).unwrap();
+        assert_eq!(reference.sampled.as_ref().map(Vec::len), Some(16 * 128));
+        let right = vec![2.0_f32; tokens * n_out];
+        let check = |y: &[f32]| reference.check(y, Kernels::Portable).unwrap();
+        assert_eq!(check(&right).ratio(), 0.0);
+        let wrong_at = |is_wrong: &dyn Fn(usize, usize) -> bool| {
+            let mut y = right.clone();
+            for (at, y) in y.iter_mut().enumerate() {
+                *y += f32::from(u8::from(is_wrong(at / n_out, at % n_out)));
+            }
+            let checked = check(&y);
+            assert_eq!(checked.ratio() > 1.0, checked.fault("ours").is_some());
+            checked.ratio() > 1.0 && is_wrong(checked.token, checked.output)
+        };
+        for down in 0..tokens / 16 {
+            for across in 0..n_out / 16 {
+                let is_wrong = |token, o| [token / 16, o / 16] == [down, across];
+                assert!(wrong_at(&is_wrong), "{down} {across}");
+            }
+        }
+        for token in 0..tokens {
+            assert!(wrong_at(&|t, _| t == token), "{token}");
+        }
+        // Of a lane that is wrong in every tile.
+        for place in 0..64 {
+            assert!(wrong_at(&|t, o| t % 8 * 8 + o % 8 == place), "{place}");
+        }
+    }
+
+    #[test]
+    fn sums_of_small_integers_have_no_error() {
+        let numbers = |rows: usize, cols: usize| {
+            let numbers = (0..rows * cols).map(|at| (at % 7) as f32 - 3.0);
+            Matrix::new(rows, cols, numbers.collect())
+        };
+        let (w, x) = (PrunedWeights::Dense(numbers(5, 4096)), numbers(3, 4096));
+        let reference = ProductReference::of(&w, &x, &Epilogue::NONE).unwrap();
+        let mut y = rounded(&w, &x);
+        assert_eq!(reference.check(&y, Kernels::Exact).unwrap().ratio(), 0.0);
+        // The bound of sums that are rounded forgives it.
+        y[7] += 1.0;
+        assert!(reference.check(&y, Kernels::Portable).unwrap().ratio() <= 1.0);
+        let checked = reference.check(&y, Kernels::Exact).unwrap();
+        let fault = checked.fault("ours").unwrap();
+        assert!(fault.starts_with("ours: y[1, 2] is "), "{fault}");
     }
 }
