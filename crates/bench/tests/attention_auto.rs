@@ -34,6 +34,12 @@ fn line(folder: &Folder, options: &str) -> String {
     )
 }
 
+/// The tensors that were written.
+fn names(folder: &Folder) -> Vec<String> {
+    let written = TensorFile::open(&folder.out()).unwrap();
+    written.names().into_iter().map(Into::into).collect()
+}
+
 /// What was printed, and the output that was written.
 fn run(folder: &Folder, options: &str) -> (Value, Vec<f32>) {
     let output = sparse_bench(&line(folder, options)).assert().success();
@@ -63,6 +69,11 @@ fn a_short_input_is_attended_to_densely() {
         serde_json::json!([null, null])
     );
     assert!(printed["pattern"].as_str().unwrap().ends_with("auto"));
+    // Nothing was scored or selected, so that nothing is told of either.
+    for check in ["sparse", "scores", "wrong_mask_rows"] {
+        assert!(printed["checks"][check].is_null(), "{printed}");
+    }
+    assert_eq!(names(&folder), ["lse", "mask", "out"]);
     let (_, dense) = run(&folder, "--dense");
     assert_eq!(out, dense);
 }
@@ -83,6 +94,9 @@ fn a_long_input_with_few_blocks_is_attended_to_sparsely() {
     assert!(printed["density"].as_f64().unwrap() < 0.2);
     assert_eq!(auto["selected_density"], printed["density"]);
     assert!(printed["checks"]["policy"].as_f64().unwrap() <= 1.0);
+    assert!(printed["checks"]["scores"].as_f64().unwrap() <= 1.0);
+    assert_eq!(printed["checks"]["wrong_mask_rows"], 0);
+    assert_eq!(names(&folder), ["block_scores", "lse", "mask", "out"]);
     let (_, sparse) = run(&folder, "--top-k 2");
     assert_eq!(out, sparse);
 }

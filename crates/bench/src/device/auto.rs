@@ -1,9 +1,9 @@
 //! XAttention under a policy that may choose dense attention, as one plan.
 
+use sparse_core::DType;
 use sparse_core::xattention::XAttentionOptions;
-use sparse_core::{BlockMask, DType};
 use sparse_gpu::{
-    AttentionTypes, Error, Explanation, Gpu, GpuTensor, Outcome, Policy, XAttention,
+    AttentionTypes, Error, Explanation, Gpu, GpuMask, GpuTensor, Outcome, Policy, XAttention,
     XAttentionPlan, wgpu,
 };
 use sparse_measure::OutputAndLse;
@@ -85,13 +85,14 @@ impl PolicyRun {
         Ok(OutputAndLse { out, lse })
     }
 
-    /// The blocks that the last recording that has run selected; nothing where the plan scores nothing.
-    ///
-    /// # Errors
-    /// Where the device fails.
-    pub fn read_mask(&self, gpu: &Gpu) -> Result<Option<BlockMask>, Error> {
-        let mask = self.plan.mask();
-        mask.map(|mask| gpu.read_mask_blocking(mask)).transpose()
+    /// Scores of blocks, for padded lengths in the reference mode; nothing where the plan scores nothing.
+    pub fn scores(&self) -> Option<&GpuTensor> {
+        self.plan.scores()
+    }
+
+    /// The blocks that are selected from them, a mask for each head that has one.
+    pub fn mask(&self) -> Option<&GpuMask> {
+        self.plan.mask()
     }
 
     /// What the last recording that has run turned out to be.

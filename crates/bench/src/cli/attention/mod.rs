@@ -27,7 +27,7 @@ Examples:
   sparse-bench attention --profile layer11.json --qkv c.safetensors --out o.safetensors
 
 Reads q [batch, heads, q_len, head_dim] and k, v [batch, kv_heads, k_len, head_dim]. Writes block_scores f32 and mask u8
-[batch, heads, q_blocks, k_blocks] (those of each query head, shared or not), out f32 [batch, heads, q_len, head_dim], lse f32 [batch, heads, q_len] (natural log).
+[batch, heads, q_blocks, k_blocks] (those of each query head, shared or not; no block_scores where --auto scored nothing), out f32 [batch, heads, q_len, head_dim], lse f32 [batch, heads, q_len] (natural log).
 Prints one JSON object on stdout and a table of the heads on stderr. With --calibrate it writes a profile instead: the
 threshold of each head.")]
 pub struct AttentionArgs {

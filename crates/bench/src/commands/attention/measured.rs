@@ -79,7 +79,7 @@ pub(super) fn attend<T: Element>(
     Ok(Measured::of(result, chosen))
 }
 
-/// `sparse`, with the row, the blocks and the results that the policy gave.
+/// All that the policy gave. Of `sparse`, which ran without it, come the times of the steps, where it took them, and what was wrong.
 fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResult {
     let checks = Checks {
         // Each contest has run it.
@@ -87,16 +87,15 @@ fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResul
             .into_iter()
             .flatten()
             .reduce(CheckedAttention::worse),
-        policy: chosen.checks.policy,
-        ..sparse.checks
+        ..chosen.checks
     };
-    let mut faults = sparse.record.faults;
-    let others = chosen.record.faults.into_iter();
-    for fault in others {
-        if !faults.contains(&fault) {
-            faults.push(fault);
-        }
-    }
+    let mut faults = chosen.record.faults;
+    let others = sparse.record.faults.into_iter();
+    let others: Vec<String> = others
+        .filter(|fault| !faults.contains(fault))
+        .map(|fault| format!("without the policy, {fault}"))
+        .collect();
+    faults.extend(others);
     AttentionResult {
         record: Record {
             max_err_over_bound: chosen
@@ -106,12 +105,14 @@ fn under_policy(sparse: AttentionResult, chosen: PolicyResult) -> AttentionResul
             faults,
             ..chosen.record
         },
-        checks,
         parts: sparse.parts.filter(|_| !chosen.decided.is_dense()),
+        kept: chosen.kept,
         quality: chosen.quality,
+        checks,
+        scores: chosen.scores,
         mask: chosen.mask,
+        reachable: chosen.reachable,
         attended: chosen.attended,
-        ..sparse
     }
 }
 
@@ -123,11 +124,14 @@ mod tests {
     use super::*;
     use crate::compare::attention::Quality;
 
-    #[test]
-    fn a_policy_that_fails_takes_no_number_away() {
+    /// What was measured without the policy, right or wrong.
+    fn sparse(faults: &[&str]) -> AttentionResult {
         let blocks = BlockMask::dense(1, 1, 1, 1).unwrap();
-        let sparse = AttentionResult {
-            record: crate::fixture::nm_matmul(),
+        AttentionResult {
+            record: Record {
+                faults: faults.iter().map(|&fault| fault.to_owned()).collect(),
+                ..crate::fixture::nm_matmul()
+            },
             parts: None,
             kept: 1.0,
             quality: Quality {
@@ -138,17 +142,88 @@ mod tests {
                 kept_mass: 0.75,
                 kept_mass_per_head: vec![0.75],
             },
-            checks: Checks::default(),
-            scores: Tensor::new(vec![1, 1, 1, 1], vec![1.0]),
+            checks: Checks {
+                dense: Some(0.25.into()),
+                sparse: Some(0.5.into()),
+                scores: Some(0.75.into()),
+                wrong_mask_rows: Some(0),
+                policy: None,
+            },
+            scores: Some(Tensor::new(vec![1, 1, 1, 1], vec![1.0])),
             mask: blocks.clone(),
             reachable: blocks,
             attended: OutputAndLse {
                 out: vec![2.0],
                 lse: vec![3.0],
             },
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_a_policy_is_of_its_own_run() {
+        let other = sparse(&[
+            "dense attention: off",
+            "attention as the policy decided: off",
+        ]);
+        let chosen = PolicyResult {
+            record: other.record.clone(),
+            decided: Decided {
+                attended: "dense",
+                ran: "dense attention alone",
+                reason: String::new(),
+                predicted_speedup: 1.0,
+                speedup: 1.0,
+                selected_density: None,
+            },
+            checks: Checks {
+                dense: Some(0.125.into()),
+                policy: Some(0.5.into()),
+                ..Checks::default()
+            },
+            quality: other.quality,
+            kept: 0.5,
+            scores: None,
+            mask: other.mask,
+            reachable: other.reachable,
+            attended: other.attended,
         };
-        let measured = Measured::of(sparse, Err(anyhow::anyhow!("the device is gone")));
-        assert_eq!(measured.result.record, crate::fixture::nm_matmul());
+        let wrong = sparse(&["dense attention: off", "block scores: off"]);
+        let told = under_policy(wrong, chosen.clone());
+        // Scores that the policy's plan did not compute are not told beside its mask.
+        let checks = Checks {
+            dense: Some(0.25.into()),
+            ..chosen.checks
+        };
+        assert_eq!(told.checks, checks);
+        assert!(told.scores.is_none());
+        assert_eq!(told.kept, 0.5);
+        assert_eq!(
+            told.record.faults,
+            [
+                "dense attention: off",
+                "attention as the policy decided: off",
+                "without the policy, block scores: off"
+            ]
+        );
+        let scored = PolicyResult {
+            checks: Checks {
+                scores: Some(0.0625.into()),
+                wrong_mask_rows: Some(2),
+                ..chosen.checks
+            },
+            scores: Some(Tensor::new(vec![1, 1, 1, 1], vec![4.0])),
+            ..chosen
+        };
+        let told = under_policy(sparse(&[]), scored);
+        assert_eq!(told.checks.scores, Some(0.0625.into()));
+        assert_eq!(told.checks.wrong_mask_rows, Some(2));
+        assert_eq!(told.scores.unwrap().data(), [4.0]);
+    }
+
+    #[test]
+    fn a_policy_that_fails_takes_no_number_away() {
+        let measured = Measured::of(sparse(&[]), Err(anyhow::anyhow!("the device is gone")));
+        assert_eq!(measured.result.record, sparse(&[]).record);
         assert_eq!(measured.result.attended.out, [2.0]);
         assert!(measured.decided.is_none());
         let reason = format!("{:#}", measured.policy.unwrap_err());

@@ -1,5 +1,6 @@
 //! The files of `--out` and `--heatmap`.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use sparse_core::xattention::XAttentionOptions;
@@ -27,13 +28,13 @@ pub(super) fn check_files(args: &AttentionArgs, qkv: &Path) -> anyhow::Result<()
     )
 }
 
-/// The picture of `--heatmap`, where it is asked for.
+/// The picture of `--heatmap`, where it is asked for, and what is told of the layer there: whether dense attention ran, and what decided about each head.
 pub(super) fn draw_heads(
     args: &AttentionArgs,
     qkv: &Qkv,
     options: &XAttentionOptions,
     result: &AttentionResult,
-    rule: &dyn Fn(usize) -> Rule,
+    (is_dense, rule): (bool, &dyn Fn(usize) -> Rule),
 ) -> anyhow::Result<()> {
     let Some((path, format)) = args
         .heatmap
@@ -47,7 +48,7 @@ pub(super) fn draw_heads(
     let title = format!(
         "{} {}, {} tokens, {} heads of {}, blocks of {}, stride {}: density {:.3}, mass kept {:.3}, error {:.3}",
         if options.causal { "Causal" } else { "Full" },
-        if args.dense {
+        if is_dense {
             "dense attention"
         } else {
             "XAttention"
@@ -61,9 +62,14 @@ pub(super) fn draw_heads(
         quality.kept_mass,
         quality.relative_l2_error
     );
+    // Scores of zero are drawn as what nobody computed.
+    let scores = match &result.scores {
+        Some(scores) => Cow::Borrowed(scores.data()),
+        None => Cow::Owned(vec![0.0; result.mask.shape().iter().product()]),
+    };
     let map = AttentionMap::of(
         title,
-        result.scores.data(),
+        &scores,
         &result.mask,
         &result.reachable,
         quality,
@@ -73,7 +79,7 @@ pub(super) fn draw_heads(
     Ok(())
 }
 
-/// The tensors of `--out`.
+/// The tensors of `--out`; no block scores where none were computed.
 pub(super) fn write(
     args: &AttentionArgs,
     qkv: &Qkv,
@@ -82,14 +88,16 @@ pub(super) fn write(
     let bools = result.mask.to_bools()?;
     let mask: Vec<u8> = bools.into_iter().map(u8::from).collect();
     let q_shape = qkv.shape.q_shape();
-    write_tensors(
-        &args.out,
-        &[
-            ("block_scores", OutTensor::from(&result.scores)),
-            ("mask", OutTensor::from_u8(&result.mask.shape(), mask)),
-            ("out", OutTensor::new(&q_shape, &result.attended.out)),
-            ("lse", OutTensor::new(&q_shape[..3], &result.attended.lse)),
-        ],
-    )?;
+    let scores = result.scores.as_ref();
+    let mut tensors: Vec<_> = scores
+        .map(|scores| ("block_scores", OutTensor::from(scores)))
+        .into_iter()
+        .collect();
+    tensors.extend([
+        ("mask", OutTensor::from_u8(&result.mask.shape(), mask)),
+        ("out", OutTensor::new(&q_shape, &result.attended.out)),
+        ("lse", OutTensor::new(&q_shape[..3], &result.attended.lse)),
+    ]);
+    write_tensors(&args.out, &tensors)?;
     Ok(())
 }

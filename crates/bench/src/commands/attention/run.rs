@@ -37,7 +37,7 @@ const LEAST_ROUNDS: usize = 3;
 struct Printed<'a> {
     #[serde(flatten)]
     record: &'a Record,
-    /// Times of the steps; `sparse_ms` of the record is all of them in one pass. None where dense attention ran: the steps are no part of it then, and
+    /// Times of the steps; `sparse_ms` of the record is all of them in one pass, with `--auto` in rounds of its own. None where dense attention ran: the steps are no part of it then, and
     /// `auto` tells what ran.
     #[serde(flatten)]
     parts: Option<PartTimes>,
@@ -104,7 +104,7 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         _ if is_dense => Rule::Kind(HeadKind::Dense),
         selected => selected,
     };
-    let drawn = draw_heads(args, &qkv, &options, &result, &rule);
+    let drawn = draw_heads(args, &qkv, &options, &result, (is_dense, &rule));
     eprintln!("{}", heads(&qkv, &result, &rule));
     // Of dense attention nothing is missing.
     if let Some(profile) = &profile

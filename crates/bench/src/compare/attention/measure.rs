@@ -102,8 +102,8 @@ pub struct AttentionResult {
     pub quality: Quality,
     /// What was checked against the CPU.
     pub checks: Checks,
-    /// Block scores `[batch, heads, q_blocks, k_blocks]` of real blocks.
-    pub scores: Tensor<f32>,
+    /// Block scores `[batch, heads, q_blocks, k_blocks]` of real blocks; nothing where none were computed.
+    pub scores: Option<Tensor<f32>>,
     /// The blocks attended to, of the same shape.
     pub mask: BlockMask,
     /// The blocks that dense attention visits.
@@ -260,7 +260,7 @@ fn measure_uploaded<T: Element>(
         kept,
         quality,
         checks,
-        scores,
+        scores: Some(scores),
         mask,
         reachable,
         attended,
@@ -275,7 +275,7 @@ fn poison_results<const N: usize>(bench: &Bench, runs: [&AttendRun; N]) {
 }
 
 /// Every bit set, those past the last block included: a mask that is not written cannot pass for right.
-fn poison_mask(bench: &Bench, mask: &GpuMask) {
+pub(super) fn poison_mask(bench: &Bench, mask: &GpuMask) {
     let [batch, heads, q_blocks, _] = mask.shape();
     let ones = vec![u32::MAX; batch * heads * q_blocks * mask.words_per_row()];
     let queue = bench.gpu.queue();
@@ -334,7 +334,7 @@ fn time(
 }
 
 /// The scores without those of padding.
-fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tensor<f32>> {
+pub(super) fn crop(scores: &Tensor<f32>, layout: &XAttentionLayout) -> anyhow::Result<Tensor<f32>> {
     let [.., q_blocks, k_blocks] = layout.mask_shape();
     let [batch, heads, score_rows, score_blocks] = layout.score_shape();
     let shape = [batch, heads, q_blocks, k_blocks];

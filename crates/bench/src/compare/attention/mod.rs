@@ -6,6 +6,7 @@ mod fixture;
 mod measure;
 mod policy;
 mod quality;
+mod selected;
 mod source;
 mod steps;
 mod words;

@@ -3,14 +3,15 @@
 use serde::Serialize;
 use sparse_core::attention::{AttentionShape, HeadKind, mask_of_kinds};
 use sparse_core::xattention::XAttentionOptions;
-use sparse_core::{BlockMask, Element};
+use sparse_core::{BlockMask, Element, Tensor};
 use sparse_gpu::{Attended, Policy};
 use sparse_measure::check::{self, Checks};
 use sparse_measure::{OutputAndLse, Shape};
 
 use super::cold;
-use super::measure::{AttentionJob, CHECK};
+use super::measure::{AttentionJob, CHECK, crop, poison_mask};
 use super::quality::{Quality, reachable};
+use super::selected::Selected;
 use super::words::selection;
 use super::work::{ideal, looked_at, work};
 use crate::cli::Operation;
@@ -45,6 +46,7 @@ impl Decided {
     }
 }
 
+const SPARSE: &str = "sparse";
 const DENSE: &str = "dense";
 
 /// What a plan ran that attended so, where `is_scored` tells whether blocks were scored before.
@@ -67,7 +69,11 @@ pub struct PolicyResult {
     pub checks: Checks,
     /// What was kept, against dense attention on the same device.
     pub quality: Quality,
-    /// The blocks attended to.
+    /// Share of the dense attention's pairs of a query and a key that are attended to.
+    pub kept: f64,
+    /// Block scores `[batch, heads, q_blocks, k_blocks]` of real blocks; nothing where the plan scores nothing.
+    pub scores: Option<Tensor<f32>>,
+    /// The blocks attended to, of the same shape.
     pub mask: BlockMask,
     /// The blocks that dense attention visits.
     pub reachable: BlockMask,
@@ -113,21 +119,18 @@ fn measure_uploaded<T: Element>(
     })?;
     let outcome = own.outcome()?;
     let reachable = reachable(shape, options.block, options.causal)?;
-    let selected = match outcome.attended {
-        Attended::Sparse => own.read_mask(gpu)?,
-        Attended::Dense => None,
-    };
     let layout = options.layout(shape)?;
-    let is_sparse = selected.is_some();
-    let mask = match selected {
-        Some(selected) => layout.mask_of_query_heads(&selected)?.into_owned(),
-        None => without_selection(shape, options, &reachable)?,
+    let selected = Selected::read(gpu, &own)?;
+    let is_sparse = outcome.attended == Attended::Sparse;
+    let mask = match &selected {
+        Some(selected) if is_sparse => layout.mask_of_query_heads(&selected.mask)?.into_owned(),
+        _ => without_selection(shape, options, &reachable)?,
     };
     let attended = own.read(gpu)?;
     progress(Progress::Step(CHECK));
     let dense_result = dense.read(gpu)?;
     let attention = options.attention().with_own_masks();
-    let checks = Checks {
+    let mut checks = Checks {
         dense: Some(check::attention(inputs, None, &attention, &dense_result)?),
         policy: Some(check::attention(
             inputs,
@@ -137,6 +140,12 @@ fn measure_uploaded<T: Element>(
         )?),
         ..Checks::default()
     };
+    // What was selected is checked where dense attention came behind it, too: it decided so.
+    if let Some(selected) = &selected {
+        checks = selected.add_to(checks, inputs, &layout)?;
+    }
+    let scores = selected.map(|selected| crop(&selected.scores, &layout));
+    let scores = scores.transpose()?;
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense_result)?;
 
     let [kernel, tile] = own.kernels();
@@ -144,6 +153,7 @@ fn measure_uploaded<T: Element>(
     let tier = own.explain().tier.to_string();
     let reason = own.explain().notes.first().cloned().unwrap_or_default();
     let [kept, all] = looked_at(shape, options, [&mask, &reachable]);
+    let share = kept.share_of(all);
     let copies = cold::kv_copies::<T>(shape, kept);
     if copies > 1 {
         let kv = qkv.copies(gpu, inputs, copies)?;
@@ -166,7 +176,7 @@ fn measure_uploaded<T: Element>(
         dtype: T::DTYPE,
         pattern: format!("{} auto", selection(options)),
         density: quality.density,
-        ideal_speedup: ideal.speedup(kept.share_of(all)),
+        ideal_speedup: ideal.speedup(share),
         kernel,
         tile,
         tier,
@@ -187,7 +197,7 @@ fn measure_uploaded<T: Element>(
     let record = bench.record(words, &times)?;
     Ok(PolicyResult {
         decided: Decided {
-            attended: if is_sparse { "sparse" } else { DENSE },
+            attended: if is_sparse { SPARSE } else { DENSE },
             ran: ran(outcome.attended, !outcome.heads.is_empty()),
             reason,
             predicted_speedup: outcome.predicted_speed_up,
@@ -197,6 +207,8 @@ fn measure_uploaded<T: Element>(
         record,
         checks,
         quality,
+        kept: share,
+        scores,
         mask,
         reachable,
         attended,
@@ -206,6 +218,12 @@ fn measure_uploaded<T: Element>(
 fn poison(bench: &Bench, dense: &AttendRun, own: &PolicyRun) {
     for results in [dense.out(), dense.lse(), own.out(), own.lse()] {
         bench.poison(results);
+    }
+    if let Some(scores) = own.scores() {
+        bench.poison(scores);
+    }
+    if let Some(mask) = own.mask() {
+        poison_mask(bench, mask);
     }
 }
 
@@ -230,6 +248,9 @@ fn without_selection(
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use sparse_core::attention::MaskHeads;
+    use sparse_gpu::CostModel;
 
     use super::super::Contest;
     use super::*;
@@ -257,6 +278,67 @@ mod tests {
         assert!(!wrong.record.is_right(), "{:?}", wrong.record);
         let fault = &wrong.record.faults[0];
         assert!(fault.contains("left another result"), "{fault}");
+    }
+
+    /// Sparse, sparse and dense as the device decides behind a selection, and dense alone.
+    #[test]
+    fn what_was_scored_is_checked_and_told_whichever_kernel_attended() {
+        let bench = Bench::new(open(None).unwrap(), Duration::ZERO);
+        let shape = AttentionShape::try_new(1, 2, 1, 160, 160, 16).unwrap();
+        let inputs = planted::<f32>(shape).unwrap();
+        // A device that decides takes sparse attention below this density: nothing but blocks costs anything.
+        let model = |efficiency| {
+            Policy::Auto(CostModel {
+                efficiency,
+                estimate_factor: 0.0,
+                pack_per_element: 0.0,
+                select_per_block: 0.0,
+                dispatch: 0.0,
+                most_regret: 1.0,
+                expected_density: None,
+            })
+        };
+        let (query, key) = (MaskHeads::Query, MaskHeads::Key);
+        for (policy, threshold, mask_heads, is_scored, is_dense) in [
+            (Policy::Sparse, 0.5, query, true, false),
+            (model(0.7), 0.2, key, true, false),
+            (model(0.4), 0.9999, query, true, true),
+            (model(0.4), 0.9999, key, true, true),
+            (model(1e-6), 0.5, query, false, true),
+        ] {
+            let options = XAttentionOptions {
+                block: 16,
+                stride: 4,
+                threshold: threshold.into(),
+                mask_heads,
+                ..XAttentionOptions::default()
+            };
+            let job = AttentionJob {
+                inputs: &inputs,
+                shape,
+                options: &options,
+                contest: Contest::WholeAndParts,
+            };
+            let result = measure_policy(&bench, job, policy, &mut |_| ()).unwrap();
+            let (decided, checks) = (&result.decided, &result.checks);
+            assert!(result.record.is_right(), "{decided:?} {checks:?}");
+            if is_scored {
+                assert_eq!(checks.wrong_mask_rows, Some(0), "{decided:?}");
+                assert!(checks.scores.unwrap().ratio() <= 1.0);
+                let scores = result.scores.unwrap();
+                assert_eq!(scores.shape(), result.mask.shape());
+                assert!(
+                    scores.data()[0] > 0.0,
+                    "the first block holds all of its row"
+                );
+            } else {
+                assert_eq!((checks.wrong_mask_rows, checks.scores), (None, None));
+                assert!(result.scores.is_none());
+            }
+            assert_eq!(decided.is_dense(), is_dense, "{decided:?}");
+            assert_eq!(decided.selected_density.is_some(), is_scored);
+            assert_eq!(result.mask == result.reachable, is_dense);
+        }
     }
 
     #[test]
