@@ -37,7 +37,7 @@ fn line(folder: &Folder, options: &str) -> String {
 /// The tensors that were written.
 fn names(folder: &Folder) -> Vec<String> {
     let written = TensorFile::open(&folder.out()).unwrap();
-    written.names().into_iter().map(Into::into).collect()
+    written.names()
 }
 
 /// What was printed, and the output that was written.
