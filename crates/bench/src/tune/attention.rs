@@ -98,7 +98,7 @@ impl<T: Element> TunedOperation for Attention<T> {
         vec![&self.out, &self.lse]
     }
 
-    /// Sampled queries against the CPU reference, some in every tile; what the default gives passes the same check.
+    /// Sampled queries of every head against the CPU reference; what the default gives passes the same check.
     fn is_right(
         &self,
         results: &[Vec<f32>],

@@ -1,22 +1,24 @@
-//! Attention against the CPU reference, at queries spread over the sequence.
+//! Attention against the CPU reference, at queries spread over the sequence, others in each head.
 
 use std::cell::LazyCell;
 
-use sparse_core::attention::{AttentionOptions, block_attention_of_queries};
+use sparse_core::attention::{
+    AttentionError, AttentionOptions, AttentionShape, MaskHeads, block_attention_of_queries,
+};
 use sparse_core::bounds::{attention_bounds, compare};
 use sparse_core::synthetic::AttentionInputs;
-use sparse_core::{BlockMask, DType, Element, Tensor};
+use sparse_core::{BlockMask, DType, Element, ShapeError, Tensor};
 
 use super::finite::{NotFinite, are_finite, place_of};
-use super::samples::{REFERENCE_TERMS, spread_out};
+use super::samples::{REFERENCE_TERMS, queries_of_head};
 use super::sizes::expect_size;
 use super::{CheckError, CheckedAttention};
 use crate::OutputAndLse;
 
-/// Samples that are taken whatever they cost.
+/// Samples of each head that are taken whatever they cost.
 const LEAST_SAMPLES: usize = 4;
 
-/// Error over bound of output and log-sum-exp, at as many evenly spread queries as the CPU can take. At the others no number may be NaN or
+/// Error over bound of output and log-sum-exp, at as many queries of each head as the CPU can take. No number, sampled or not, may be NaN or
 /// infinite where queries, keys and values are finite; a log-sum-exp may be minus infinity, that of no key.
 ///
 /// # Errors
@@ -45,14 +47,9 @@ fn sampled<T: Element>(
     let k_len = inputs.k.shape().get(2).copied().unwrap_or(0);
     let terms = batch * heads * k_len.max(1) * 2 * head_dim;
     let affordable = (REFERENCE_TERMS / terms.max(1)).max(LEAST_SAMPLES);
-    at_queries(
-        inputs,
-        mask,
-        options,
-        out,
-        lse,
-        &spread_out(q_len, affordable),
-    )
+    at_queries(inputs, mask, options, out, lse, &|row| {
+        queries_of_head([row, batch * heads], q_len, affordable)
+    })
 }
 
 /// `batch`, `heads`, `q_len`, `head_dim`.
@@ -63,32 +60,66 @@ fn query_sizes<T: Element>(inputs: &AttentionInputs<T>) -> Result<[usize; 4], Ch
     })
 }
 
-/// The result at these queries, and whether all of it is finite; the sizes of `out` and `lse` have been checked.
+/// The result at the queries `sampled` of each head, and whether all of it is finite; the sizes of `out` and `lse` have been checked.
 fn at_queries<T: Element>(
     inputs: &AttentionInputs<T>,
     mask: Option<&BlockMask>,
     options: &AttentionOptions,
     out: &[f32],
     lse: Option<&[f32]>,
-    queries: &[usize],
+    sampled: &dyn Fn(usize) -> Vec<usize>,
 ) -> Result<CheckedAttention, CheckError> {
-    let shape = query_sizes(inputs)?;
-    let [batch, heads, q_len, head_dim] = shape;
+    let sizes = query_sizes(inputs)?;
+    let [batch, heads, q_len, head_dim] = sizes;
     let AttentionInputs { q, k, v } = inputs;
-    let reference = block_attention_of_queries(q, k, v, mask, options, queries)?;
-    let bounds = attention_bounds(&reference, largest(v), DType::F32);
-    let rows = (0..batch * heads).flat_map(|head| queries.iter().map(move |t| head * q_len + t));
-    let numbers = rows
-        .clone()
-        .flat_map(|row| &out[row * head_dim..(row + 1) * head_dim])
-        .map(|&x| f64::from(x));
-    let mut ratio = compare(numbers, &reference.out, &bounds.out).ratio;
-    if let Some(lse) = lse {
-        let lse = rows.map(|row| f64::from(lse[row]));
-        ratio = ratio.max(compare(lse, &reference.lse, &bounds.lse).ratio);
+    // Whether the whole is a problem of attention: its heads alone do not tell.
+    block_attention_of_queries(q, k, v, mask, options, &[])?;
+    let shape = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape());
+    let shape = shape.map_err(AttentionError::from)?;
+    let largest_value = largest(v);
+    let mut ratio = 0.0_f64;
+    for row in 0..batch * heads {
+        let (item, head) = (row / heads, row % heads);
+        let kv_row = item * shape.kv_heads() + shape.kv_head(head);
+        let q = head_of(q, row, [q_len, head_dim])?;
+        let [k, v] = [k, v].map(|of| head_of(of, kv_row, [shape.k_len(), head_dim]));
+        let mask_head = options.mask_heads.head(&shape, head);
+        let mask = mask.map(|mask| {
+            let is_kept = |_, _, i, j| mask.get(item, mask_head, i, j);
+            BlockMask::from_fn(1, 1, mask.q_blocks(), mask.k_blocks(), is_kept)
+        });
+        let own = AttentionOptions {
+            mask_heads: MaskHeads::Query,
+            ..*options
+        };
+        let queries = sampled(row);
+        let mask = mask.transpose()?;
+        let reference = block_attention_of_queries(&q, &k?, &v?, mask.as_ref(), &own, &queries)?;
+        let bounds = attention_bounds(&reference, largest_value, DType::F32);
+        let rows = queries.iter().map(|query| row * q_len + query);
+        let numbers = rows
+            .clone()
+            .flat_map(|row| &out[row * head_dim..(row + 1) * head_dim])
+            .map(|&x| f64::from(x));
+        ratio = ratio.max(compare(numbers, &reference.out, &bounds.out).ratio);
+        if let Some(lse) = lse {
+            let lse = rows.map(|row| f64::from(lse[row]));
+            ratio = ratio.max(compare(lse, &reference.lse, &bounds.lse).ratio);
+        }
     }
-    let not_finite = not_finite(inputs, shape, out, lse.unwrap_or_default());
+    let not_finite = not_finite(inputs, sizes, out, lse.unwrap_or_default());
     Ok(CheckedAttention::new(ratio, not_finite))
+}
+
+/// Head `row` of all items as a tensor of its own.
+fn head_of<T: Element>(
+    tensor: &Tensor<T>,
+    row: usize,
+    [tokens, head_dim]: [usize; 2],
+) -> Result<Tensor<T>, ShapeError> {
+    let len = tokens * head_dim;
+    let data = tensor.data()[row * len..(row + 1) * len].to_vec();
+    Tensor::try_new(vec![1, 1, tokens, head_dim], data)
 }
 
 /// The first number that is not finite where the query and all keys and values of its head are. `lse` may be empty.
@@ -189,6 +220,50 @@ mod tests {
         assert_eq!(ratio(None, &wrong), f64::INFINITY);
     }
 
+    #[test]
+    fn query_heads_that_share_a_mask_are_checked_over_it() {
+        let (inputs, mut options) = (inputs(), options());
+        options.mask_heads = MaskHeads::Key;
+        let AttentionInputs { q, k, v } = &inputs;
+        let whole = xattention(q, k, v, &options).unwrap();
+        let right = OutputAndLse {
+            out: rounded(&whole.attention.out),
+            lse: rounded(&whole.attention.lse),
+        };
+        let options = options.attention();
+        let check = |mask: &BlockMask| attention(&inputs, Some(mask), &options, &right);
+        assert!(check(&whole.mask).unwrap().ratio() <= 1.0);
+        // The masks of the two key heads, exchanged.
+        let other = BlockMask::from_fn(1, 2, 7, 7, |_, head, i, j| {
+            whole.mask.get(0, 1 - head, i, j)
+        });
+        assert!(check(&other.unwrap()).unwrap().ratio() > 1.0);
+        let of_query_heads = BlockMask::dense(1, 4, 7, 7).unwrap();
+        assert!(check(&of_query_heads).is_err());
+    }
+
+    /// Six of 50 queries of each of four heads are sampled.
+    #[test]
+    fn a_few_wrong_queries_of_all_heads_are_found_wherever_they_are() {
+        let (inputs, options) = (inputs(), options().attention());
+        let AttentionInputs { q, k, v } = &inputs;
+        let whole = block_attention(q, k, v, None, &options).unwrap();
+        let (right, lse) = (rounded(&whole.out), rounded(&whole.lse));
+        let ratio = |out: &[f32]| {
+            let sampled = |row| queries_of_head([row, 4], 50, 6);
+            let checked = at_queries(&inputs, None, &options, out, Some(&lse), &sampled);
+            checked.unwrap().ratio()
+        };
+        assert!(ratio(&right) <= 1.0);
+        for first in 0..=46 {
+            let mut wrong = right.clone();
+            for head in 0..4 {
+                wrong[(head * 50 + first) * 16..][..4 * 16].fill(9.0);
+            }
+            assert!(ratio(&wrong) > 1.0, "{first}");
+        }
+    }
+
     /// Queries 0, 24 and 49 of 50 are sampled.
     #[test]
     fn a_number_that_is_not_finite_is_wrong_wherever_it_is() {
@@ -201,7 +276,7 @@ mod tests {
         };
         let check = |inputs: &_, actual: &OutputAndLse| {
             let OutputAndLse { out, lse } = actual;
-            at_queries(inputs, None, &options, out, Some(lse), &[0, 24, 49]).unwrap()
+            at_queries(inputs, None, &options, out, Some(lse), &|_| vec![0, 24, 49]).unwrap()
         };
         assert!(check(&inputs, &right).ratio() <= 1.0);
         // Head 3, query 17.

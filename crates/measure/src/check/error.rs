@@ -2,7 +2,7 @@
 
 use sparse_core::attention::AttentionError;
 use sparse_core::xattention::XAttentionError;
-use sparse_core::{MatmulError, ShapeError};
+use sparse_core::{MaskError, MatmulError, ShapeError};
 
 /// Why a result cannot be compared with its reference.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum CheckError {
     /// The operands or the scores make no problem of XAttention.
     #[error(transparent)]
     XAttention(#[from] XAttentionError),
+    /// The part of a mask that belongs to a head cannot be cut out.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
     /// A part of the operands cannot be cut out.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -14,6 +14,20 @@ pub(super) fn spread_out(count: usize, most: usize) -> Vec<usize> {
     chosen
 }
 
+/// At most `most` of the queries of head `row` of `rows`: the first, the last, and between them others in each head.
+pub(super) fn queries_of_head([row, rows]: [usize; 2], q_len: usize, most: usize) -> Vec<usize> {
+    if q_len <= most {
+        return (0..q_len).collect();
+    }
+    let between = most.saturating_sub(2).max(1);
+    let shift = row * (q_len / between) / rows.max(1);
+    let inner = (0..between).map(|i| i * q_len / between + shift);
+    let mut chosen: Vec<usize> = [0, q_len - 1].into_iter().chain(inner).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}
+
 /// The sides of the cells of which a result of `rows x cols` has at most `most`: powers of two, as those of the kernels' tiles, about as many rows as
 /// columns.
 pub(super) fn cell(rows: usize, cols: usize, most: usize) -> [usize; 2] {
@@ -60,6 +74,20 @@ mod tests {
         assert_eq!(spread_out(1024, 3), [0, 511, 1023]);
         assert_eq!(spread_out(10, 1), [0]);
         assert!(spread_out(0, 3).is_empty());
+    }
+
+    #[test]
+    fn every_head_has_other_queries_beside_the_first_and_the_last() {
+        assert_eq!(queries_of_head([1, 2], 3, 4), [0, 1, 2]);
+        assert_eq!(queries_of_head([0, 4], 50, 6), [0, 12, 25, 37, 49]);
+        assert_eq!(queries_of_head([3, 4], 50, 6), [0, 9, 21, 34, 46, 49]);
+        assert!(queries_of_head([0, 1], 0, 4).is_empty());
+        // Of a long sequence in 32 heads no 128 queries in a row are left out.
+        let mut all: Vec<usize> = (0..32)
+            .flat_map(|row| queries_of_head([row, 32], 8192, 4))
+            .collect();
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[1] - pair[0] <= 128));
     }
 
     #[test]
