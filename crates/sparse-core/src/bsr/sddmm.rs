@@ -70,8 +70,8 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
                     let is_flushed = Y::DTYPE.is_subnormal(dy) || X::DTYPE.is_subnormal(x);
                     sum.add(dy * x, is_flushed);
                 }
-                let output = block * layout.block_len() + a * bc + b;
-                reference.set(output, output, 0.0, sum, &epilogue);
+                let row = block * br + a;
+                reference.set(row * bc + b, [row, b], 0.0, sum, &epilogue);
             }
         }
     }

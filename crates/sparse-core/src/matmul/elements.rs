@@ -41,7 +41,7 @@ pub(crate) fn multiply_elements<X: Element, W: Element, Terms: Iterator<Item = (
             sum.add(x * weight, is_flushed);
         }
         let bias = epilogue.bias.as_ref().map_or(0.0, |bias| bias[o]);
-        reference.set(at, token * n_out + o, bias, sum, epilogue);
+        reference.set(at, [token, o], bias, sum, epilogue);
     }
     Ok(reference)
 }

@@ -53,11 +53,11 @@ impl MatmulReference {
         })
     }
 
-    /// The output whose products have this `sum`; `added` is its place in the addend.
+    /// The output whose products have this `sum`; `[token, o]` are its row and column in the addend.
     pub(crate) fn set(
         &mut self,
         output: usize,
-        added: usize,
+        [token, o]: [usize; 2],
         bias: f64,
         sum: Sum,
         epilogue: &Epilogue,
@@ -69,7 +69,7 @@ impl MatmulReference {
         // The factors are f32.
         let is_flushed = |factor| DType::F32.is_subnormal(factor);
         let (added, added_flushed) = epilogue.addend.as_ref().map_or((0.0, 0.0), |addend| {
-            let (beta, c) = (addend.beta, addend.c[added]);
+            let (beta, c) = (addend.beta, addend.c[token * addend.shape.1 + o]);
             let added = scaled(beta, c);
             let lost = is_flushed(beta) || addend.dtype.is_subnormal(c);
             (added, if_flushed(lost, added.abs()))
@@ -230,9 +230,7 @@ fn multiply_rows<X: Element, W: Element, Terms: Iterator<Item = (usize, f64)>>(
                 sum.add(x * weight, is_flushed);
             }
             let output = sample * n_out + o;
-            // Without an addend there may be more tokens than a place in a tensor can be counted to.
-            let added = addend.map_or(0, |_| token * n_out + o);
-            reference.set(output, added, bias, sum, epilogue);
+            reference.set(output, [*token, o], bias, sum, epilogue);
         }
     }
     Ok(reference)

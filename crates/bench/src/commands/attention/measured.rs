@@ -172,7 +172,7 @@ mod tests {
                 ran: "dense attention alone",
                 reason: String::new(),
                 predicted_speedup: 1.0,
-                speedup: 1.0,
+                speedup: Some(1.0),
                 selected_density: None,
             },
             checks: Checks {
