@@ -275,11 +275,12 @@ impl Bench {
             speedup,
             ideal_speedup,
             share_of_ideal,
-            peer: match (words.peer, dense_ms, speedup) {
-                (Some(name), Some(ms), Some(speedup)) => Some(Peer {
+            peer: match (words.peer, dense_ms, &ratio) {
+                (Some(name), Some(ms), Some(ratio)) => Some(Peer {
                     name: name.into(),
                     ms,
-                    speedup,
+                    speedup: ratio.median,
+                    spread: ratio.spread,
                 }),
                 _ => None,
             },
@@ -306,11 +307,15 @@ impl Bench {
         let record = self.record(words, &times.ours)?;
         let (_, own) = baseline_and_own(&times.ours)?;
         let best = match (times.contenders.first(), times.best_peer) {
-            (Some(best), Some(runs)) => Some(Peer {
-                name: best.name.clone(),
-                ms: runs.summary().median_ms,
-                speedup: own.speedup_over(&runs).median,
-            }),
+            (Some(best), Some(runs)) => {
+                let speedup = own.speedup_over(&runs);
+                Some(Peer {
+                    name: best.name.clone(),
+                    ms: runs.summary().median_ms,
+                    speedup: speedup.median,
+                    spread: speedup.spread,
+                })
+            }
             _ => None,
         };
         Ok(Record {

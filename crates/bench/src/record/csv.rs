@@ -1,9 +1,9 @@
-//! The records as CSV: the fields of a row in JSON, `shape` as one column of `name=size`, `peer` as three, `roofline` as four; what there is
+//! The records as CSV: the fields of a row in JSON, `shape` as one column of `name=size`, `peer` as four, `roofline` as four; what there is
 //! none of is empty. New columns come last, so that those before keep their places.
 
 use super::Record;
 
-const HEADER: [&str; 32] = [
+const HEADER: [&str; 33] = [
     "op",
     "shape",
     "dtype",
@@ -36,6 +36,7 @@ const HEADER: [&str; 32] = [
     "tuned",
     "class",
     "source",
+    "peer_spread",
 ];
 
 /// The records as CSV with a header line.
@@ -52,6 +53,7 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
                 peer.name.clone(),
                 peer.ms.to_string(),
                 peer.speedup.to_string(),
+                peer.spread.to_string(),
             ]
         });
         let peer = peer.unwrap_or_default();
@@ -97,6 +99,7 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
             &r.is_tuned.to_string(),
             r.class,
             &r.source,
+            &peer[3],
         ])?;
     }
     writer.flush()?;
@@ -144,7 +147,7 @@ mod tests {
         assert_eq!((&rows[1][15], &rows[1][16]), ("", ""));
         assert_eq!((&rows[0][25], &rows[0][26]), ("compute", "0.5"));
         assert_eq!((&rows[1][23], &rows[1][26]), ("", ""));
-        let last = |row: usize| rows[row].iter().skip(27).collect::<Vec<_>>();
+        let last = |row: usize| rows[row].iter().skip(27).take(5).collect::<Vec<_>>();
         let expected = [
             "matmul/dense",
             "32x64x16",
@@ -155,5 +158,6 @@ mod tests {
         assert_eq!(last(0), expected);
         let real = "w \"a, b\" of f, x generated";
         assert_eq!(last(1), ["", "", "false", "software-avx512", real]);
+        assert_eq!((&rows[0][32], &rows[1][32]), ("0.02", ""));
     }
 }

@@ -85,7 +85,7 @@ mod tests {
                  \"adapter\":\"llvmpipe <LLVM 15>\",\"driver\":\"llvmpipe Mesa 22.3.6\",\"backend\":\"vulkan\",\
                  \"tier\":\"Portable\",\"kernel\":\"matmul/nm\",\"tile\":\"64x64x16\",\"timing\":\"gpu\",\
                  \"dense_ms\":120.0,\"sparse_ms\":32.0,\"speedup\":3.75,\"ideal_speedup\":4.0,\
-                 \"share_of_ideal\":0.9375,\"peer\":{{\"name\":\"cubek\",\"ms\":140.0,\"speedup\":4.375}},\
+                 \"share_of_ideal\":0.9375,\"peer\":{{\"name\":\"cubek\",\"ms\":140.0,\"speedup\":4.375,\"spread\":0.02}},\
                  \"max_err_over_bound\":0.21,\"runs\":17,\"spread\":0.03,\
                  \"dense_kernel\":\"matmul/dense\",\"dense_tile\":\"32x64x16\",\"tuned\":true,\
                  \"class\":\"software-avx512\",\"source\":\"generated\",\

@@ -129,6 +129,8 @@ pub struct Peer {
     pub ms: f64,
     /// How many times as long as the measured operation it takes: the median over the rounds.
     pub speedup: f64,
+    /// `(p75 - p25) / median` of the rounds' ratios to it.
+    pub spread: f64,
 }
 
 #[cfg(test)]

@@ -84,7 +84,10 @@ fn roofline(r: &Record) -> String {
 fn against_peer(r: &Record) -> String {
     r.peer.as_ref().map_or_else(
         || "-".into(),
-        |peer| format!("{:.2}x {}", peer.speedup, peer.name),
+        |peer| {
+            let spread = peer.spread * 100.0;
+            format!("{:.2}x {}, spread {spread:.1} %", peer.speedup, peer.name)
+        },
     )
 }
 
@@ -107,7 +110,7 @@ mod tests {
             "4.00x",
             "94 %",
             "50 % compute",
-            "4.38x cubek",
+            "4.38x cubek, spread 2.0 %",
             "0.210",
             "3.0 %",
         ] {

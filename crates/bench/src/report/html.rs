@@ -170,6 +170,7 @@ struct Row {
     share: Option<String>,
     peer: Option<String>,
     peer_ratio: Option<String>,
+    peer_spread: Option<String>,
     roofline: Option<String>,
     bound: &'static str,
     error: String,
@@ -206,6 +207,10 @@ impl Row {
                 .as_ref()
                 .map(|peer| format!("{} {}", peer.name, milliseconds(peer.ms))),
             peer_ratio: r.peer.as_ref().map(|peer| format!("{:.2}", peer.speedup)),
+            peer_spread: r
+                .peer
+                .as_ref()
+                .map(|peer| format!("{:.1}", peer.spread * 100.0)),
             roofline: r
                 .roofline
                 .map(|roofline| format!("{:.0}", roofline.share * 100.0)),
@@ -295,6 +300,7 @@ mod tests {
         assert_eq!(html.matches("<figure class=\"mask\"").count(), 4);
         assert_eq!(html.matches("<figure class=\"roof plot-frame").count(), 1);
         assert!(html.contains("another library&gt;") && html.contains("4.38x"));
+        assert!(html.contains("cubek 140, spread 2.0 %"));
         assert!(html.contains("GPU timestamps") && html.contains("2026-11-22 17:05 UTC"));
         assert!(html.contains("prefers-color-scheme: dark"));
     }
