@@ -32,7 +32,7 @@ pub trait Candidate {
 pub enum Outcome {
     /// Took part in the interleaved run: its median in milliseconds.
     Raced(f64),
-    /// Was slower in the qualifying runs: their median in milliseconds.
+    /// Was slower in the qualifying runs: the shortest of them in milliseconds.
     Slower(f64),
     /// Its result lies outside of the error bound: the largest error over the bound.
     Wrong(f64),

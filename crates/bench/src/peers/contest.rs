@@ -1,20 +1,14 @@
 //! Finding the best of many strategies: each run, checked and timed, the fastest right ones run again beside ours.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sparse_measure::{Runs, repeats_to_fill};
+use sparse_measure::Runs;
 
+use super::qualify::{FINALISTS, qualify, qualify_by_turns, to_beat};
+use super::racer::Racer;
 use super::{Candidate, Contender, Outcome};
 use crate::interleave::Timed;
 use crate::interrupt::Interrupt;
-
-/// Runs of every right strategy that decide who takes part in the interleaved run.
-const QUALIFYING_RUNS: usize = 3;
-/// Strategies of the interleaved run.
-const FINALISTS: usize = 3;
-/// A strategy that takes this many times as long as the slowest finalist so far is not run again to qualify.
-const HOPELESS: u32 = 2;
 
 /// The fastest right strategies, and what became of the others.
 #[derive(Default)]
@@ -49,51 +43,34 @@ impl Finalists {
         interrupt: &Interrupt,
         error_over_bound: &dyn Fn(&[f32]) -> anyhow::Result<f64>,
     ) -> Self {
-        let mut finalists = Self::default();
+        let (mut racers, mut others) = (Vec::new(), Vec::new());
         for mut candidate in candidates {
             if interrupt.is_asked() {
                 break;
             }
             let name = candidate.name();
-            let to_beat = finalists.to_beat();
-            let outcome = match qualify(&mut *candidate, error_over_bound, to_beat) {
-                Ok(once) => {
-                    finalists.racing.push(Racer {
-                        name: name.clone(),
-                        candidate,
-                        once,
-                        repeats: 1,
-                    });
-                    Outcome::Slower(1e3 * once.as_secs_f64())
-                }
-                Err(outcome) => outcome,
+            let qualified = qualify(&mut *candidate, error_over_bound, to_beat(&racers));
+            let outcome = match &qualified {
+                Ok(shortest) => Outcome::Slower(1e3 * shortest.as_secs_f64()),
+                Err(outcome) => outcome.clone(),
             };
             let contender = Contender { name, outcome };
             // Minutes pass until all have run.
             eprintln!("{}", contender.line());
-            match contender.outcome {
-                Outcome::Slower(_) => {}
-                _ => finalists.others.push(contender),
+            match qualified {
+                Ok(shortest) => racers.push(Racer::new(contender.name, candidate, shortest)),
+                Err(_) => others.push(contender),
             }
         }
-        finalists.racing.sort_by_key(|racer| racer.once);
-        for slow in finalists
-            .racing
-            .drain(FINALISTS.min(finalists.racing.len())..)
-        {
-            finalists.others.push(Contender {
-                name: slow.name,
-                outcome: Outcome::Slower(1e3 * slow.once.as_secs_f64()),
-            });
+        qualify_by_turns(&mut racers, interrupt);
+        racers.sort_by_key(|racer| (racer.has_failed(), racer.shortest()));
+        let right = racers.iter().filter(|racer| !racer.has_failed()).count();
+        let left_out = racers.drain(FINALISTS.min(right)..);
+        others.extend(left_out.map(Racer::left_out));
+        Self {
+            racing: racers,
+            others,
         }
-        finalists
-    }
-
-    /// The time that a candidate has to beat to be a finalist.
-    fn to_beat(&self) -> Duration {
-        let mut times: Vec<Duration> = self.racing.iter().map(|racer| racer.once).collect();
-        times.sort_unstable();
-        times.get(FINALISTS - 1).copied().unwrap_or(Duration::MAX)
     }
 
     /// Whether nobody runs beside ours.
@@ -104,101 +81,56 @@ impl Finalists {
     /// Those who run beside ours, each run as often inside of one measurement as makes it `shortest` long, at most `most` times.
     pub fn racers(&mut self, shortest: Duration, most: u32) -> Vec<&mut dyn Timed> {
         for racer in &mut self.racing {
-            racer.repeats = repeats_to_fill(shortest, racer.once, most);
+            racer.fill(shortest, most);
         }
         let racers = self.racing.iter_mut();
         racers.map(|racer| racer as &mut dyn Timed).collect()
     }
 
     /// Everybody, the fastest first, and the runs of that one where it raced, from the runs of the racers in the order of
-    /// [`Finalists::racers`].
+    /// [`Finalists::racers`]. One that failed on the way has not raced.
     pub fn finish(self, runs: Vec<Runs>) -> (Vec<Contender>, Option<Runs>) {
-        let mut raced: Vec<(Racer, Runs)> = self.racing.into_iter().zip(runs).collect();
+        let all = self.racing.into_iter().zip(runs);
+        let (failed, mut raced): (Vec<_>, Vec<_>) = all.partition(|(racer, _)| racer.has_failed());
         raced.sort_by(|(_, a), (_, b)| a.summary().median_ms.total_cmp(&b.summary().median_ms));
         let best = raced.first().map(|(_, runs)| runs.clone());
         let mut others = self.others;
+        others.extend(failed.into_iter().map(|(racer, _)| racer.left_out()));
         others.sort_by(|a, b| a.ms().total_cmp(&b.ms()));
-        let raced = raced.into_iter().map(|(racer, runs)| Contender {
-            name: racer.name,
-            outcome: Outcome::Raced(runs.summary().median_ms),
-        });
+        let raced = raced
+            .into_iter()
+            .map(|(racer, runs)| racer.raced(runs.summary().median_ms));
         (raced.chain(others).collect(), best)
-    }
-}
-
-/// The median time of a run, or what keeps the candidate from running on.
-fn qualify(
-    candidate: &mut dyn Candidate,
-    error_over_bound: &dyn Fn(&[f32]) -> anyhow::Result<f64>,
-    to_beat: Duration,
-) -> Result<Duration, Outcome> {
-    let refused = |error: anyhow::Error| Outcome::Refused(one_line(&format!("{error:#}")));
-    let result = guarded(|| {
-        candidate.prepare()?;
-        candidate.run(1)?;
-        candidate.result()
-    });
-    let ratio = result.and_then(|y| error_over_bound(&y)).map_err(refused)?;
-    if ratio > 1.0 || ratio.is_nan() {
-        return Err(Outcome::Wrong(ratio));
-    }
-    let mut runs = Vec::new();
-    while runs.len() < QUALIFYING_RUNS {
-        let start = Instant::now();
-        guarded(|| candidate.run(1)).map_err(refused)?;
-        runs.push(start.elapsed());
-        if start.elapsed() / HOPELESS > to_beat {
-            break;
-        }
-    }
-    runs.sort_unstable();
-    Ok(runs[runs.len() / 2])
-}
-
-/// What is another library's panic is its refusal, not the end of our measurement.
-fn guarded<T>(run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(anyhow::anyhow!(
-            "panicked: {}",
-            text.unwrap_or("without a word")
-        ))
-    })
-}
-
-/// Debug output of other libraries runs over many lines.
-fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ")
-}
-
-struct Racer {
-    name: String,
-    candidate: Box<dyn Candidate>,
-    once: Duration,
-    repeats: u32,
-}
-
-impl Timed for Racer {
-    fn run(&mut self) -> anyhow::Result<Duration> {
-        let start = Instant::now();
-        guarded(|| self.candidate.run(self.repeats))?;
-        Ok(start.elapsed() / self.repeats)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::time::Instant;
+
+    use sparse_measure::Budget;
+
     use super::*;
+    use crate::interleave::{SystemClock, interleave};
+
+    /// Names, one for each call of `run`.
+    type Log = Rc<RefCell<Vec<&'static str>>>;
 
     struct Fake {
         name: &'static str,
         y: f32,
-        time: Duration,
-        runs: u32,
+        /// Of each call of `run`, the last one of all further ones.
+        ms: Vec<u64>,
+        log: Log,
+    }
+
+    impl Fake {
+        fn calls(&self) -> usize {
+            let log = self.log.borrow();
+            log.iter().filter(|name| **name == self.name).count()
+        }
     }
 
     impl Candidate for Fake {
@@ -213,8 +145,14 @@ mod tests {
         fn run(&mut self, repeats: u32) -> anyhow::Result<()> {
             assert!(self.name != "panics", "no such\n instruction");
             anyhow::ensure!(self.name != "refuses", "no such\n instruction");
-            std::thread::sleep(self.time * repeats);
-            self.runs += repeats;
+            let call = self.calls();
+            anyhow::ensure!(
+                self.name != "fails later" || call < self.ms.len(),
+                "device\n lost"
+            );
+            self.log.borrow_mut().push(self.name);
+            let ms = self.ms[call.min(self.ms.len() - 1)];
+            std::thread::sleep(Duration::from_millis(ms) * repeats);
             Ok(())
         }
 
@@ -224,13 +162,26 @@ mod tests {
     }
 
     fn fake(name: &'static str, y: f32, ms: u64) -> Box<dyn Candidate> {
-        let time = Duration::from_millis(ms);
-        Box::new(Fake {
-            name,
-            y,
-            time,
-            runs: 0,
-        })
+        let (ms, log) = (vec![ms], Log::default());
+        Box::new(Fake { name, y, ms, log })
+    }
+
+    /// Right ones that take these times for their calls.
+    fn of_times(all: &[(&'static str, &[u64])], log: &Log) -> Finalists {
+        let candidates = all.iter().map(|&(name, ms)| {
+            Box::new(Fake {
+                name,
+                y: 1.0,
+                ms: ms.into(),
+                log: Rc::clone(log),
+            }) as Box<dyn Candidate>
+        });
+        Finalists::of(candidates.collect(), &Interrupt::default(), &judge)
+    }
+
+    fn names(finalists: &Finalists) -> Vec<String> {
+        let racing = finalists.racing.iter();
+        racing.map(|racer| racer.name().to_owned()).collect()
     }
 
     /// Right is 1, up to a tenth.
@@ -269,6 +220,101 @@ mod tests {
         assert!(of("not a number").contains("NaN"));
         assert_eq!(of("refuses"), "refuses: does not run: no such instruction");
         assert!(of("panics").contains("panicked: no such instruction"));
+    }
+
+    /// The machine is busy with something else for as long as the best one qualifies.
+    #[test]
+    fn who_is_slow_for_a_moment_keeps_its_place() {
+        let log = Log::default();
+        let all: [(&str, &[u64]); 5] = [
+            ("first", &[80]),
+            ("second", &[80]),
+            ("best", &[110, 110, 110, 110, 30]),
+            ("third", &[80]),
+            ("hopeless", &[900]),
+        ];
+        let finalists = of_times(&all, &log);
+        assert_eq!(names(&finalists)[0], "best");
+        assert_eq!(finalists.racing.len(), FINALISTS);
+        // By turns, in alternating order, and only those that are close.
+        let by_turns = log.borrow();
+        let by_turns = &by_turns[4 * 4 + 2..];
+        let round = ["first", "second", "best", "third"];
+        let back = ["third", "best", "second", "first"];
+        assert_eq!(by_turns[..8], [round, back].concat());
+        // Beside 30 ms two times of 80 are the second and the third best, so all of them stay close.
+        assert_eq!(by_turns.len(), 3 * round.len(), "{by_turns:?}");
+    }
+
+    #[test]
+    fn a_single_slow_run_of_three_does_not_count() {
+        let log = Log::default();
+        let all: [(&str, &[u64]); 4] = [
+            ("first", &[100]),
+            ("second", &[100]),
+            ("third", &[100]),
+            ("best", &[20, 350, 20]),
+        ];
+        let finalists = of_times(&all, &log);
+        assert_eq!(names(&finalists)[0], "best");
+    }
+
+    #[test]
+    fn nobody_runs_by_turns_where_the_first_runs_have_decided() {
+        let log = Log::default();
+        let all: [(&str, &[u64]); 4] = [
+            ("first", &[20]),
+            ("second", &[20]),
+            ("third", &[20]),
+            ("far", &[600]),
+        ];
+        let finalists = of_times(&all, &log);
+        assert_eq!(names(&finalists).len(), FINALISTS);
+        // The checked run and three more each; of one that is far only one more.
+        assert_eq!(log.borrow().len(), 3 * 4 + 2);
+    }
+
+    #[test]
+    fn who_fails_beside_ours_is_told_and_the_others_run_on() {
+        let log = Log::default();
+        let all: [(&str, &[u64]); 2] = [("stays", &[60]), ("fails later", &[1; 6])];
+        let mut finalists = of_times(&all, &log);
+        assert_eq!(names(&finalists), ["fails later", "stays"]);
+        let mut ours = || Ok(Duration::from_millis(2));
+        let mut contenders: Vec<&mut dyn Timed> = vec![&mut ours];
+        contenders.extend(finalists.racers(Duration::ZERO, 1));
+        let budget = Budget {
+            warm_up: 0,
+            ..Budget::of(Duration::ZERO)
+        };
+        let clock = SystemClock::start();
+        let mut runs = interleave(&mut contenders, budget, &clock, &mut |_, _| ()).unwrap();
+        assert_eq!(runs[0].summary().median_ms, 2.0);
+        let (told, best) = finalists.finish(runs.split_off(1));
+        let told: Vec<String> = told.iter().map(Contender::words).collect();
+        assert!(told[0].starts_with("stays: "), "{told:?}");
+        assert_eq!(
+            told[1],
+            "fails later: does not run: failed beside ours in round 3: device lost"
+        );
+        assert!(best.unwrap().summary().median_ms >= 60.0);
+    }
+
+    #[test]
+    fn who_fails_by_turns_is_told_and_makes_room() {
+        let log = Log::default();
+        let all: [(&str, &[u64]); 4] = [
+            ("first", &[40]),
+            ("second", &[40]),
+            ("fails later", &[30; 5]),
+            ("third", &[50]),
+        ];
+        let finalists = of_times(&all, &log);
+        let mut racing = names(&finalists);
+        racing.sort();
+        assert_eq!(racing, ["first", "second", "third"]);
+        let words = finalists.others[0].words();
+        assert_eq!(words, "fails later: does not run: device lost");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! The libraries are behind the feature `peers`, because they take long to build. Without it everything here is there but no peer is.
 //!
 //! A library has several strategies for a shape, and which is best is not known before: all of them are run, all results are checked
-//! against the CPU reference, and the fastest right ones take part in the interleaved run. Every strategy is named in the record with
-//! what became of it, errors included. Rows with peers are timed by the clock on the wall from recording to the end of waiting, ours
-//! alike, since that is what every library allows.
+//! against the CPU reference, those that are close run again by turns, and the fastest right ones take part in the interleaved run. Every
+//! strategy is named in the record with what became of it, errors included. Rows with peers are timed by the clock on the wall from
+//! recording to the end of waiting, ours alike, since that is what every library allows.
 
 mod chosen;
 mod contender;
@@ -16,6 +16,8 @@ mod cubek;
 mod libraries;
 #[cfg(feature = "peers")]
 mod numr;
+mod qualify;
+mod racer;
 #[cfg(not(feature = "peers"))]
 mod without;
 
