@@ -58,7 +58,7 @@ Examples:
   sparse-bench compare --ops nm_matmul --seconds 20 --csv careful.csv
   sparse-bench compare --preset attention --ops xattention --lengths 1024,4096 --qkv layer11.safetensors
 
-Every row and its dense baseline are checked against the CPU reference, large results at samples: a number in each tile of a product, some queries of every
+Every row and its dense baseline are checked against the CPU reference, large results at samples: a number in each small cell of a product, some queries of every
 head, and every number for being finite. The exit status is 1 where one of them lies outside of its error bound.
 Ctrl-C ends the row at hand and writes the others, with exit status 130; a second one ends at once. Reports that lack rows, since some
 failed or for Ctrl-C, go to a file of their own, to runs.partial.json for runs.json, and a runs.json that is there stays.")]
