@@ -92,11 +92,13 @@ mod libraries {
         );
     }
 
+    /// All weights, zeros included, by the same kernels as dense ones: where those are fast, no other strategy is.
     #[test]
-    fn numr_multiplies_sparse_weights() {
-        let all = ["numr spmm CSR", "numr spmm COO", "numr dsmm CSC"];
+    fn numr_and_cubek_multiply_sparse_weights() {
+        let cubek = "cubek matmul_simple_unit_max_tile_size of all weights";
+        let all = ["numr spmm CSR", "numr spmm COO", "numr dsmm CSC", cubek];
         assert_contest(&multiply("bsr:16x16@0.25"), &all);
-        assert_contest(&multiply("2:4"), &["numr sparse_24_matmul", all[0]]);
+        assert_contest(&multiply("2:4"), &["numr sparse_24_matmul", all[0], cubek]);
     }
 
     #[test]

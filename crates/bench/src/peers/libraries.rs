@@ -59,8 +59,9 @@ impl Peers {
         words
     }
 
-    /// The strategies for `y = x w^T` in f32: for dense weights those of cubek and numr, for sparse ones those of numr, its dense product
-    /// among them. None for other storage types.
+    /// The strategies for `y = x w^T` in f32: for dense weights those of cubek and numr, for sparse ones those of numr, and the dense
+    /// products of both over all weights, zeros included: nothing else says what sparsity gains over another library. None for other
+    /// storage types.
     pub fn matmul<T: Element>(
         &self,
         weights: &PrunedWeights<T>,
@@ -72,10 +73,23 @@ impl Peers {
         ) else {
             return Vec::new();
         };
-        let mut candidates = self.numr.matmul(weights, x);
-        if let PrunedWeights::Dense(w) = weights {
-            candidates.extend(cubek::matmul(&self.routes, w, x));
-        }
+        let w = weights.to_dense().map_err(|error| error.to_string());
+        self.products(weights, w.as_ref().map_err(String::as_str), x)
+    }
+
+    /// `w`: the weights with their zeros, or why there are none.
+    fn products(
+        &self,
+        weights: &PrunedWeights<f32>,
+        w: Result<&Matrix<f32>, &str>,
+        x: &Matrix<f32>,
+    ) -> Vec<Box<dyn Candidate>> {
+        let of = match weights {
+            PrunedWeights::Dense(_) => "",
+            PrunedWeights::Nm(_) | PrunedWeights::Bsr(_) => " of all weights",
+        };
+        let mut candidates = self.numr.matmul(weights, w, x);
+        candidates.extend(cubek::matmul(&self.routes, w, of, x));
         candidates
     }
 
@@ -94,4 +108,37 @@ impl Peers {
 /// `value` where its type is the one wanted.
 fn same_type<A: Any, B: Any>(value: &A) -> Option<&B> {
     (value as &dyn Any).downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use sparse_core::synthetic::normal_matrix;
+
+    use super::*;
+    use crate::commands::open;
+    use crate::interrupt::Interrupt;
+    use crate::peers::{Finalists, Outcome};
+
+    /// `--strategies` finds them, and what keeps them from running is told.
+    #[test]
+    fn strategies_without_operands_keep_their_names() {
+        let peers = Peers::open(&open(None).unwrap()).unwrap();
+        let x = normal_matrix(8, 64, 1).unwrap();
+        for pattern in ["dense", "2:4", "bsr:8x8@0.5"] {
+            let w = normal_matrix(64, 64, 2).unwrap();
+            let weights = PrunedWeights::prune(w, pattern.parse().unwrap()).unwrap();
+            let names = |candidates: &[Box<dyn Candidate>]| -> Vec<String> {
+                candidates.iter().map(|c| c.name()).collect()
+            };
+            let refused = peers.products(&weights, Err("no memory"), &x);
+            assert_eq!(names(&refused), names(&peers.matmul(&weights, &x)));
+
+            let part = ["numr matmul of all weights, w turned".to_owned()];
+            let asked_for = Finalists::named(refused, &part);
+            let finalists = Finalists::of(asked_for, &Interrupt::default(), &|_| Ok(0.0));
+            let (told, _) = finalists.finish(Vec::new());
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(told[0].outcome, Outcome::Refused("no memory".into()));
+        }
+    }
 }

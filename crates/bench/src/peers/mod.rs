@@ -3,7 +3,8 @@
 //! The libraries are behind the feature `peers`, because they take long to build. Without it everything here is there but no peer is.
 //!
 //! A library has several strategies for a shape, and which is best is not known before: all of them are run, all results are checked
-//! against the CPU reference, those that are close run again by turns, and the fastest right ones take part in the interleaved run. Every
+//! against the CPU reference, those that are close run again by turns, and the fastest right ones take part in the interleaved run.
+//! Sparse weights are multiplied by what a library has for them and by its dense products, zeros included, which may be faster. Every
 //! strategy is named in the record with what became of it, errors included. Rows with peers are timed by the clock on the wall from
 //! recording to the end of waiting, ours alike, since that is what every library allows.
 
@@ -18,6 +19,8 @@ mod libraries;
 mod numr;
 mod qualify;
 mod racer;
+#[cfg(feature = "peers")]
+mod refused;
 #[cfg(not(feature = "peers"))]
 mod without;
 

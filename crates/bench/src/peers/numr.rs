@@ -1,5 +1,6 @@
 //! numr 0.14.0: dense and sparse products.
 
+use std::cell::LazyCell;
 use std::rc::Rc;
 
 use numr::ops::MatmulOps;
@@ -14,6 +15,7 @@ use sparse_gpu::{Gpu, wgpu};
 use sparse_measure::PrunedWeights;
 
 use super::Candidate;
+use super::refused::Refused;
 
 type NumrTensor = Tensor<WgpuRuntime>;
 
@@ -41,76 +43,143 @@ impl Numr {
     }
 
     /// Every way to multiply: the dense product of the weights with their zeros, for 2:4 the product of the compressed weights, for
-    /// sparse ones those in CSR, CSC and COO.
+    /// sparse ones those in CSR, CSC and COO. `w`: the weights with their zeros, or why there are none.
     pub(super) fn matmul(
         &self,
         weights: &PrunedWeights<f32>,
+        w: Result<&Matrix<f32>, &str>,
         x: &Matrix<f32>,
     ) -> Vec<Box<dyn Candidate>> {
-        let refused = |reason: String| vec![Box::new(Refused(reason)) as Box<dyn Candidate>];
-        let w = match weights.to_dense() {
-            Ok(w) => w,
-            Err(error) => return refused(error.to_string()),
+        let ways = Way::all(weights);
+        let strategies = match w {
+            Ok(w) => self.strategies(&ways, w, x),
+            Err(reason) => ways.iter().map(|_| Err(reason.to_owned())).collect(),
         };
-        match self.strategies(weights, &w, x) {
-            Ok(strategies) => strategies
-                .into_iter()
-                .map(|strategy| {
-                    Box::new(NumrMatmul {
-                        client: self.client.clone(),
-                        strategy,
-                        y: None,
-                    }) as Box<dyn Candidate>
-                })
-                .collect(),
-            Err(error) => refused(error.to_string()),
-        }
+        let all = ways.into_iter().zip(strategies);
+        all.map(|(way, strategy)| match strategy {
+            Ok(strategy) => Box::new(NumrMatmul {
+                client: self.client.clone(),
+                way,
+                strategy,
+                y: None,
+            }) as Box<dyn Candidate>,
+            Err(reason) => Refused::boxed(way.name().into(), &reason),
+        })
+        .collect()
     }
 
-    /// `w`: the weights with their zeros.
+    /// The operands of each way, or what numr says: one that it does not take keeps the others from nothing.
     fn strategies(
         &self,
-        weights: &PrunedWeights<f32>,
+        ways: &[Way],
         w: &Matrix<f32>,
         x: &Matrix<f32>,
-    ) -> numr::error::Result<Vec<Strategy>> {
-        let tensor =
-            |m: &Matrix<f32>| NumrTensor::from_slice(m.data(), &[m.rows(), m.cols()], &self.device);
-        let (on_gpu, x_on_gpu) = (tensor(w)?, Rc::new(tensor(x)?));
+    ) -> Vec<Result<Strategy, String>> {
+        let tensor = |m: &Matrix<f32>| {
+            NumrTensor::from_slice(m.data(), &[m.rows(), m.cols()], &self.device).map_err(words)
+        };
+        let w_on_gpu = LazyCell::new(|| tensor(w));
+        let x_on_gpu = LazyCell::new(|| tensor(x).map(Rc::new));
+        // Turned beforehand, so that only the product is timed; y comes out turned.
+        let x_turned = LazyCell::new(|| tensor(&x.transposed()).map(Rc::new));
+        let rows = LazyCell::new(|| Rows::of(w));
+        let shape = [w.rows(), w.cols()];
+        // The rows of w are the columns of w^T.
+        let turned = [w.cols(), w.rows()];
+        let of = |way: &Way| {
+            Ok(match way {
+                Way::TwoOfFour => {
+                    let w = w_on_gpu.clone()?;
+                    let compressed = self.client.prune_to_24(&w).map_err(words)?;
+                    Strategy::TwoOfFour(x_on_gpu.clone()?, compressed)
+                }
+                Way::Csr => {
+                    let Rows {
+                        starts,
+                        columns,
+                        values,
+                        ..
+                    } = &*rows;
+                    let csr = CsrData::from_slices(starts, columns, values, shape, &self.device);
+                    let csr = SparseTensor::Csr(csr.map_err(words)?);
+                    Strategy::TimesDense(csr, x_turned.clone()?)
+                }
+                Way::Coo => {
+                    let Rows {
+                        rows,
+                        columns,
+                        values,
+                        ..
+                    } = &*rows;
+                    let coo = CooData::from_slices(rows, columns, values, shape, &self.device);
+                    let coo = SparseTensor::Coo(coo.map_err(words)?);
+                    Strategy::TimesDense(coo, x_turned.clone()?)
+                }
+                Way::Csc => {
+                    let Rows {
+                        starts,
+                        columns,
+                        values,
+                        ..
+                    } = &*rows;
+                    let csc = CscData::from_slices(starts, columns, values, turned, &self.device);
+                    let csc = SparseTensor::Csc(csc.map_err(words)?);
+                    Strategy::DenseTimes(x_on_gpu.clone()?, csc)
+                }
+                Way::Turned => Strategy::Dense(x_on_gpu.clone()?, tensor(&w.transposed())?),
+                Way::AsStored => {
+                    let w = w_on_gpu.clone()?;
+                    Strategy::Dense(x_on_gpu.clone()?, w.t().map_err(words)?)
+                }
+            })
+        };
+        ways.iter().map(of).collect()
+    }
+}
+
+fn words(error: numr::error::Error) -> String {
+    error.to_string()
+}
+
+/// What is multiplied by what.
+#[derive(Clone, Copy)]
+enum Way {
+    /// `x w^T` with the compressed w.
+    TwoOfFour,
+    /// `w x^T`, w by rows.
+    Csr,
+    /// The same, w by places.
+    Coo,
+    /// `x w^T`, `w^T` by columns.
+    Csc,
+    /// `x w^T` with all weights, turned beforehand.
+    Turned,
+    /// The same, as a layer stores them.
+    AsStored,
+}
+
+impl Way {
+    fn all(weights: &PrunedWeights<f32>) -> Vec<Self> {
         let mut all = Vec::new();
         if is_two_of_four(weights) {
-            let compressed = self.client.prune_to_24(&on_gpu)?;
-            all.push(Strategy::TwoOfFour(Rc::clone(&x_on_gpu), compressed));
+            all.push(Self::TwoOfFour);
         }
         if !matches!(weights, PrunedWeights::Dense(_)) {
-            let Rows {
-                starts,
-                columns,
-                values,
-                rows,
-            } = Rows::of(w);
-            let shape = [w.rows(), w.cols()];
-            let csr = CsrData::from_slices(&starts, &columns, &values, shape, &self.device)?;
-            let coo = CooData::from_slices(&rows, &columns, &values, shape, &self.device)?;
-            // The rows of w are the columns of w^T.
-            let turned = [w.cols(), w.rows()];
-            let csc = CscData::from_slices(&starts, &columns, &values, turned, &self.device)?;
-            // Turned beforehand, so that only the product is timed; y comes out turned.
-            let x_turned = Rc::new(tensor(&x.transposed())?);
-            let csr = SparseTensor::Csr(csr);
-            all.push(Strategy::TimesDense("CSR", csr, Rc::clone(&x_turned)));
-            all.push(Strategy::TimesDense(
-                "COO",
-                SparseTensor::Coo(coo),
-                x_turned,
-            ));
-            let csc = SparseTensor::Csc(csc);
-            all.push(Strategy::DenseTimes("CSC", Rc::clone(&x_on_gpu), csc));
+            all.extend([Self::Csr, Self::Coo, Self::Csc]);
         }
-        let turned = tensor(&w.transposed())?;
-        all.push(Strategy::Dense("w turned", Rc::clone(&x_on_gpu), turned));
-        all.push(Strategy::Dense("w as stored", x_on_gpu, on_gpu.t()?));
-        Ok(all)
+        all.extend([Self::Turned, Self::AsStored]);
+        all
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::TwoOfFour => "numr sparse_24_matmul",
+            Self::Csr => "numr spmm CSR, y turned",
+            Self::Coo => "numr spmm COO, y turned",
+            Self::Csc => "numr dsmm CSC",
+            Self::Turned => "numr matmul of all weights, w turned",
+            Self::AsStored => "numr matmul of all weights, w as stored",
+        }
     }
 }
 
@@ -152,31 +221,28 @@ impl Rows {
     }
 }
 
+/// The operands of a way.
 enum Strategy {
     /// `x w^T` with the compressed w.
     TwoOfFour(Rc<NumrTensor>, Sparse24Tensor<WgpuRuntime>),
     /// `w x^T`, whose result is y turned.
-    TimesDense(&'static str, SparseTensor<WgpuRuntime>, Rc<NumrTensor>),
+    TimesDense(SparseTensor<WgpuRuntime>, Rc<NumrTensor>),
     /// `x w^T` with a sparse `w^T`.
-    DenseTimes(&'static str, Rc<NumrTensor>, SparseTensor<WgpuRuntime>),
+    DenseTimes(Rc<NumrTensor>, SparseTensor<WgpuRuntime>),
     /// `x w^T` with all weights.
-    Dense(&'static str, Rc<NumrTensor>, NumrTensor),
+    Dense(Rc<NumrTensor>, NumrTensor),
 }
 
 struct NumrMatmul {
     client: WgpuClient,
+    way: Way,
     strategy: Strategy,
     y: Option<NumrTensor>,
 }
 
 impl Candidate for NumrMatmul {
     fn name(&self) -> String {
-        match &self.strategy {
-            Strategy::TwoOfFour(..) => "numr sparse_24_matmul".into(),
-            Strategy::TimesDense(format, ..) => format!("numr spmm {format}, y turned"),
-            Strategy::DenseTimes(format, ..) => format!("numr dsmm {format}"),
-            Strategy::Dense(order, ..) => format!("numr matmul of all weights, {order}"),
-        }
+        self.way.name().into()
     }
 
     fn prepare(&mut self) -> anyhow::Result<()> {
@@ -189,9 +255,9 @@ impl Candidate for NumrMatmul {
         for _ in 0..repeats {
             self.y = Some(match &self.strategy {
                 Strategy::TwoOfFour(x, w) => self.client.sparse_24_matmul(x, w)?,
-                Strategy::TimesDense(_, w, x) => self.client.spmm(w, x)?,
-                Strategy::DenseTimes(_, x, w) => self.client.dsmm(x, w)?,
-                Strategy::Dense(_, x, w) => self.client.matmul(x, w)?,
+                Strategy::TimesDense(w, x) => self.client.spmm(w, x)?,
+                Strategy::DenseTimes(x, w) => self.client.dsmm(x, w)?,
+                Strategy::Dense(x, w) => self.client.matmul(x, w)?,
             });
         }
         self.client.synchronize();
@@ -212,26 +278,5 @@ impl Candidate for NumrMatmul {
             }
             _ => Ok(numbers),
         }
-    }
-}
-
-/// numr did not take the operands.
-struct Refused(String);
-
-impl Candidate for Refused {
-    fn name(&self) -> String {
-        "numr".into()
-    }
-
-    fn prepare(&mut self) -> anyhow::Result<()> {
-        anyhow::bail!("{}", self.0)
-    }
-
-    fn run(&mut self, _repeats: u32) -> anyhow::Result<()> {
-        self.prepare()
-    }
-
-    fn result(&mut self) -> anyhow::Result<Vec<f32>> {
-        anyhow::bail!("{}", self.0)
     }
 }

@@ -13,6 +13,7 @@ use sparse_core::Matrix;
 use super::route::{Route, prepared, tensor};
 use super::strategies::matmul_strategies;
 use crate::peers::Candidate;
+use crate::peers::refused::Refused;
 
 /// The operands of all strategies of one route and one order of w.
 #[derive(Debug)]
@@ -22,46 +23,73 @@ struct Operands {
     w: Handle,
     /// Of w as `[k_in, n_out]`: as a layer stores it, or turned beforehand.
     w_strides: [usize; 2],
-    order: &'static str,
     /// `tokens`, `n_out`, `k_in`.
     sizes: [usize; 3],
+}
+
+/// How w lies in memory.
+#[derive(Clone, Copy)]
+enum Order {
+    AsStored,
+    Turned,
+}
+
+impl Order {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::AsStored => "w as stored",
+            Self::Turned => "w turned",
+        }
+    }
+}
+
+impl Operands {
+    fn upload(route: &Route, order: Order, w: &Matrix<f32>, x: &Matrix<f32>) -> Self {
+        let (n_out, k_in) = (w.rows(), w.cols());
+        let (w, w_strides) = match order {
+            Order::AsStored => (route.upload(w.data()), [1, k_in]),
+            Order::Turned => (route.upload(w.transposed().data()), [n_out, 1]),
+        };
+        Self {
+            route: route.clone(),
+            x: route.upload(x.data()),
+            w,
+            w_strides,
+            sizes: [x.rows(), n_out, k_in],
+        }
+    }
 }
 
 struct CubekMatmul {
     operands: Rc<Operands>,
     strategy: Strategy,
+    name: String,
     out: Option<Handle>,
 }
 
-/// Every strategy for `y = x w^T`, by every route, with w as a layer stores it and turned beforehand.
+/// Every strategy for `y = x w^T`, by every route, with w as a layer stores it and turned beforehand. `w`: the weights with their zeros, or
+/// why there are none; `of` says in the names what they are.
 pub(in crate::peers) fn matmul(
     routes: &[Route],
-    w: &Matrix<f32>,
+    w: Result<&Matrix<f32>, &str>,
+    of: &str,
     x: &Matrix<f32>,
 ) -> Vec<Box<dyn Candidate>> {
-    let (tokens, n_out, k_in) = (x.rows(), w.rows(), w.cols());
-    let turned = w.transposed();
-    let orders = [
-        (w.data(), [1, k_in], "w as stored"),
-        (turned.data(), [n_out, 1], "w turned"),
-    ];
     let mut candidates: Vec<Box<dyn Candidate>> = Vec::new();
     for route in routes {
-        for (numbers, w_strides, order) in orders {
-            let operands = Rc::new(Operands {
-                route: route.clone(),
-                x: route.upload(x.data()),
-                w: route.upload(numbers),
-                w_strides,
-                order,
-                sizes: [tokens, n_out, k_in],
-            });
+        for order in [Order::AsStored, Order::Turned] {
+            let operands = w.map(|w| Rc::new(Operands::upload(route, order, w, x)));
             for strategy in matmul_strategies() {
-                candidates.push(Box::new(CubekMatmul {
-                    operands: Rc::clone(&operands),
-                    strategy,
-                    out: None,
-                }));
+                let name = format!("cubek {strategy}{of}, {}, {}", order.name(), route.name);
+                candidates.push(match &operands {
+                    Ok(operands) => Box::new(CubekMatmul {
+                        operands: Rc::clone(operands),
+                        strategy,
+                        name,
+                        out: None,
+                    }),
+                    Err(reason) => Refused::boxed(name, reason),
+                });
             }
         }
     }
@@ -70,9 +98,7 @@ pub(in crate::peers) fn matmul(
 
 impl Candidate for CubekMatmul {
     fn name(&self) -> String {
-        let Operands { route, order, .. } = &*self.operands;
-        let strategy = self.strategy.to_string();
-        format!("cubek {strategy}, {order}, {}", route.name)
+        self.name.clone()
     }
 
     fn prepare(&mut self) -> anyhow::Result<()> {
