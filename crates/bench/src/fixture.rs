@@ -35,6 +35,7 @@ pub(crate) fn nm_matmul() -> Record {
         faults: Vec::new(),
         runs: 17,
         spread: 0.03,
+        weight_copies: Some(1),
         roofline: Some(Roofline {
             work: Work {
                 fmas: 1e9,

@@ -288,6 +288,7 @@ impl Bench {
             faults: words.faults,
             runs: own.summary().runs,
             spread: ratio.map_or(own.summary().spread, |ratio| ratio.spread),
+            weight_copies: None,
             roofline,
             dense_kernel,
             dense_tile,

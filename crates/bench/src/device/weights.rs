@@ -173,6 +173,20 @@ impl MatmulRun {
         })
     }
 
+    /// From now on, runs take so many copies of the weights by turns, which are those that it was planned with.
+    ///
+    /// # Errors
+    /// Where they do not fit into GPU memory.
+    pub fn take_turns<T: Element>(
+        &mut self,
+        gpu: &Gpu,
+        weights: &PrunedWeights<T>,
+        copies: usize,
+    ) -> Result<(), Error> {
+        self.weights = GpuWeights::upload(gpu, weights, copies)?;
+        Ok(())
+    }
+
     /// Records the product.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 
 use super::Record;
 
-const HEADER: [&str; 33] = [
+const HEADER: [&str; 34] = [
     "op",
     "shape",
     "dtype",
@@ -37,6 +37,7 @@ const HEADER: [&str; 33] = [
     "class",
     "source",
     "peer_spread",
+    "weight_copies",
 ];
 
 /// The records as CSV with a header line.
@@ -100,6 +101,9 @@ pub fn to_csv(records: &[Record]) -> csv::Result<Vec<u8>> {
             r.class,
             &r.source,
             &peer[3],
+            &r.weight_copies
+                .map(|copies| copies.to_string())
+                .unwrap_or_default(),
         ])?;
     }
     writer.flush()?;
@@ -130,6 +134,7 @@ mod tests {
             share_of_ideal: None,
             peer: None,
             roofline: None,
+            weight_copies: None,
             ..fixture::nm_matmul()
         };
         let bytes = to_csv(&[fixture::nm_matmul(), odd]).unwrap();
@@ -159,5 +164,6 @@ mod tests {
         let real = "w \"a, b\" of f, x generated";
         assert_eq!(last(1), ["", "", "false", "software-avx512", real]);
         assert_eq!((&rows[0][32], &rows[1][32]), ("0.02", ""));
+        assert_eq!((&rows[0][33], &rows[1][33]), ("1", ""));
     }
 }

@@ -86,7 +86,7 @@ mod tests {
                  \"tier\":\"Portable\",\"kernel\":\"matmul/nm\",\"tile\":\"64x64x16\",\"timing\":\"gpu\",\
                  \"dense_ms\":120.0,\"sparse_ms\":32.0,\"speedup\":3.75,\"ideal_speedup\":4.0,\
                  \"share_of_ideal\":0.9375,\"peer\":{{\"name\":\"cubek\",\"ms\":140.0,\"speedup\":4.375,\"spread\":0.02}},\
-                 \"max_err_over_bound\":0.21,\"runs\":17,\"spread\":0.03,\
+                 \"max_err_over_bound\":0.21,\"runs\":17,\"spread\":0.03,\"weight_copies\":1,\
                  \"dense_kernel\":\"matmul/dense\",\"dense_tile\":\"32x64x16\",\"tuned\":true,\
                  \"class\":\"software-avx512\",\"source\":\"generated\",\
                  \"roofline\":{{\"fmas\":1000000000.0,\"bytes\":1000000.0,\"ceiling_ms\":16.0,\"bound\":\"compute\",\"share\":0.5}}}}\n  ]\n}}\n"

@@ -63,6 +63,8 @@ pub struct Record {
     pub runs: usize,
     /// `(p75 - p25) / median` of the rounds' speed-ups; of the times where there is no baseline.
     pub spread: f64,
+    /// Copies of the weights that runs of the measured operation took by turns: 1 where runs may find them in a cache. None for attention.
+    pub weight_copies: Option<usize>,
     /// Kernel of the dense baseline, or `naive`; none without a baseline.
     pub dense_kernel: Option<String>,
     /// Its tile; the naive kernel has none.

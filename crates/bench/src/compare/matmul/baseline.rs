@@ -31,11 +31,10 @@ impl BaselineRun {
         Self::Planned(Box::new(run))
     }
 
-    /// The naive product of an uploaded `x [tokens, k_in]` with so many copies of the weights `[n_out, k_in]`, zeros included.
+    /// The naive product of an uploaded `x [tokens, k_in]` with the weights `[n_out, k_in]`, zeros included.
     pub(super) fn naive<T: Element>(
         bench: &Bench,
         w: &PrunedWeights<T>,
-        copies: usize,
         x: &GpuTensor,
     ) -> anyhow::Result<Self> {
         let gpu = &bench.gpu;
@@ -49,10 +48,27 @@ impl BaselineRun {
                 k_in,
                 dtype: T::DTYPE,
             })?,
-            w: Copies::upload(copies, || gpu.upload(&w))?,
+            w: Copies::of(gpu.upload(&w)?),
             x: x.clone(),
             y: gpu.empty_tensor(&[tokens, n_out], DType::F32)?,
         })))
+    }
+
+    /// From now on, runs take so many copies of the weights by turns, which are those that it was planned with.
+    pub(super) fn take_turns<T: Element>(
+        &mut self,
+        bench: &Bench,
+        w: &PrunedWeights<T>,
+        copies: usize,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Planned(run) => run.take_turns(&bench.gpu, w, copies)?,
+            Self::Naive(run) => {
+                let w = w.to_dense()?;
+                run.w = Copies::upload(copies, || bench.gpu.upload(&w))?;
+            }
+        }
+        Ok(())
     }
 
     /// Records the product.

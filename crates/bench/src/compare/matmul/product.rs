@@ -11,6 +11,7 @@ use crate::cli::{Operation, Pattern};
 use crate::compare::bench::{Bench, Recorder, RowWords, changed, is_tuned};
 use crate::device::MatmulRun;
 use crate::peers::{Candidate, Finalists};
+use crate::record::Record;
 
 /// A job that is planned, with its operands on the host and in GPU memory.
 pub(super) struct Product<T> {
@@ -22,7 +23,6 @@ pub(super) struct Product<T> {
     dense: PrunedWeights<T>,
     pruned: PrunedWeights<T>,
     own: MatmulRun,
-    own_copies: usize,
     /// Strategies of other libraries that run beside ours.
     candidates: Vec<Box<dyn Candidate>>,
     against: Baseline,
@@ -57,19 +57,14 @@ impl<T: Element> Product<T> {
             }
             _ => Vec::new(),
         };
-        let copies = |w: &PrunedWeights<T>| copies(&candidates, job.x.rows(), w.bytes());
-        let run = |w: &PrunedWeights<T>, tier| {
-            MatmulRun::plan(gpu, w, copies(w), &x, bias.clone(), on_gpu, tier)
-        };
+        let run =
+            |w: &PrunedWeights<T>, tier| MatmulRun::plan(gpu, w, 1, &x, bias.clone(), on_gpu, tier);
         let own = run(&pruned, job.tier)?;
         let baseline = match job.baseline {
             Baseline::Own => None,
             Baseline::Dense => Some(BaselineRun::planned(run(&dense, job.tier)?)),
             Baseline::Portable => Some(BaselineRun::planned(run(&dense, Tier::Portable)?)),
-            Baseline::Naive => {
-                let naive = BaselineRun::naive(bench, &pruned, copies(&dense), &x)?;
-                Some(naive)
-            }
+            Baseline::Naive => Some(BaselineRun::naive(bench, &pruned, &x)?),
         };
         let mut epilogue = Epilogue::NONE.with_activation(job.activation);
         epilogue.bias = job
@@ -78,7 +73,6 @@ impl<T: Element> Product<T> {
             .map(|bias| bias.iter().map(|&b| f64::from(b)).collect());
         Ok(Self {
             own,
-            own_copies: copies(&pruned),
             candidates,
             operation: job.operation,
             pattern: job.pattern,
@@ -125,6 +119,7 @@ impl<T: Element> Product<T> {
         let finalists = Finalists::of(candidates, &bench.interrupt, &|y| {
             Ok(reference.check(y, Kernels::Portable)?.ratio())
         });
+        let weight_copies = self.take_turns(bench, &finalists)?;
         let is_tuned =
             is_tuned([&explanation]) || self.baseline.as_ref().is_some_and(BaselineRun::is_tuned);
         // What the timed runs leave is seen then.
@@ -176,25 +171,42 @@ impl<T: Element> Product<T> {
                 let bytes = self.pruned.bytes();
                 let sizes = [tokens, n_out, k_in];
                 Work::matmul(sizes, density, bytes, T::DTYPE.bytes())
-                    .with_copies(self.own_copies, bytes)
+                    .with_copies(weight_copies, bytes)
             }),
         };
         Ok(MatmulResult {
-            record: bench.record_beside(words, times)?,
+            record: Record {
+                weight_copies: Some(weight_copies),
+                ..bench.record_beside(words, times)?
+            },
             tokens,
             y,
             w: self.pruned,
             notes: explanation.notes,
         })
     }
-}
 
-/// How many copies of `bytes` of weights runs take by turns. Other libraries run on one copy of theirs, and so do ours beside them.
-fn copies(beside: &[Box<dyn Candidate>], tokens: usize, bytes: usize) -> usize {
-    if beside.is_empty() {
-        cold_copies(tokens, bytes)
-    } else {
-        1
+    /// Makes copies of the weights for the timed runs, and says how many ours take by turns. Other libraries run on one copy of theirs, and
+    /// so do ours beside them: beside those that do run, of which none may be left of many that were asked.
+    fn take_turns(&mut self, bench: &Bench, beside: &Finalists) -> anyhow::Result<usize> {
+        if !beside.is_empty() {
+            return Ok(1);
+        }
+        let copies = |w: &PrunedWeights<T>| cold_copies(self.x.rows(), w.bytes());
+        let (of_own, of_dense) = (copies(&self.pruned), copies(&self.dense));
+        if of_own > 1 {
+            self.own.take_turns(&bench.gpu, &self.pruned, of_own)?;
+        }
+        if let Some(baseline) = &mut self.baseline
+            && of_dense > 1
+        {
+            let w = match self.against {
+                Baseline::Naive => &self.pruned,
+                Baseline::Dense | Baseline::Portable | Baseline::Own => &self.dense,
+            };
+            baseline.take_turns(bench, w, of_dense)?;
+        }
+        Ok(of_own)
     }
 }
 
@@ -226,10 +238,11 @@ mod tests {
     use std::time::Duration;
 
     use sparse_core::synthetic::normal_matrix;
+    use sparse_measure::Timing;
 
     use super::*;
     use crate::commands::open;
-    use crate::record::Record;
+    use crate::peers::Outcome;
 
     const SIZES: [usize; 3] = [40, 48, 64];
 
@@ -335,28 +348,68 @@ mod tests {
         }
     }
 
-    struct Nobody;
+    /// A strategy with this result that runs so often.
+    struct Other {
+        y: Vec<f32>,
+        runs_left: u32,
+    }
 
-    impl Candidate for Nobody {
+    impl Candidate for Other {
         fn name(&self) -> String {
-            String::new()
+            "other".into()
         }
         fn prepare(&mut self) -> anyhow::Result<()> {
-            anyhow::bail!("nobody")
+            Ok(())
         }
         fn run(&mut self, _repeats: u32) -> anyhow::Result<()> {
-            self.prepare()
+            let left = self.runs_left.checked_sub(1);
+            self.runs_left = left.ok_or_else(|| anyhow::anyhow!("device lost"))?;
+            std::thread::sleep(Duration::from_millis(1));
+            Ok(())
         }
         fn result(&mut self) -> anyhow::Result<Vec<f32>> {
-            anyhow::bail!("nobody")
+            Ok(self.y.clone())
         }
+    }
+
+    /// A row of one token beside a strategy that runs so often.
+    fn beside(bench: &Bench, runs_left: u32) -> Record {
+        let few = || MatmulJob {
+            x: normal_matrix(1, SIZES[2], 2).unwrap(),
+            ..job("8:2:8", Baseline::Dense)
+        };
+        let alone = Product::plan(bench, few()).unwrap();
+        let y = alone.measure(bench, &mut |_, _| ()).unwrap().y;
+        let mut product = Product::plan(bench, few()).unwrap();
+        product.candidates = vec![Box::new(Other { y, runs_left })];
+        measured(bench, product)
     }
 
     #[test]
     fn only_rows_beside_other_libraries_have_one_copy() {
-        let mib = 1 << 20;
-        assert_eq!(copies(&[], 1, 32 * mib), 8);
-        assert_eq!(copies(&[Box::new(Nobody)], 1, 32 * mib), 1);
+        let bench = bench();
+        let record = beside(&bench, 1000);
+        assert_eq!(
+            (record.weight_copies, record.timing),
+            (Some(1), Timing::Wall)
+        );
+        assert_eq!(record.peer.unwrap().name, "other");
+        // Other libraries were asked, but none of them runs.
+        let record = beside(&bench, 0);
+        assert_eq!(record.contenders.len(), 1);
+        assert_eq!(record.timing, bench.timer.timing());
+        assert_eq!(record.weight_copies, Some(sparse_measure::MOST_COPIES));
+        assert!(record.is_right(), "{:?}", record.faults);
+    }
+
+    #[test]
+    fn what_another_library_does_beside_ours_ends_no_row() {
+        let record = beside(&bench(), 6);
+        let told = &record.contenders[0].outcome;
+        let expected = "failed beside ours in round 3: device lost";
+        assert_eq!(*told, Outcome::Refused(expected.into()));
+        assert!(record.is_right() && record.sparse_ms > 0.0, "{record:?}");
+        assert_eq!((record.runs, record.peer), (5, None));
     }
 
     #[test]
