@@ -275,13 +275,8 @@ impl Bench {
             speedup,
             ideal_speedup,
             share_of_ideal,
-            peer: match (words.peer, dense_ms, &ratio) {
-                (Some(name), Some(ms), Some(ratio)) => Some(Peer {
-                    name: name.into(),
-                    ms,
-                    speedup: ratio.median,
-                    spread: ratio.spread,
-                }),
+            peer: match (words.peer, baseline) {
+                (Some(name), Some(baseline)) => Some(peer(name.into(), own, baseline)),
                 _ => None,
             },
             max_err_over_bound: words.max_err_over_bound,
@@ -308,15 +303,7 @@ impl Bench {
         let record = self.record(words, &times.ours)?;
         let (_, own) = baseline_and_own(&times.ours)?;
         let best = match (times.contenders.first(), times.best_peer) {
-            (Some(best), Some(runs)) => {
-                let speedup = own.speedup_over(&runs);
-                Some(Peer {
-                    name: best.name.clone(),
-                    ms: runs.summary().median_ms,
-                    speedup: speedup.median,
-                    spread: speedup.spread,
-                })
-            }
+            (Some(best), Some(runs)) => Some(peer(best.name.clone(), own, &runs)),
             _ => None,
         };
         Ok(Record {
@@ -325,6 +312,17 @@ impl Bench {
             timing: times.timing,
             ..record
         })
+    }
+}
+
+/// Another implementation by its runs beside ours.
+fn peer(name: String, own: &Runs, runs: &Runs) -> Peer {
+    let speedup = own.speedup_over(runs);
+    Peer {
+        name,
+        ms: runs.summary().median_ms,
+        speedup: speedup.median,
+        spread: speedup.spread,
     }
 }
 
@@ -385,6 +383,22 @@ mod tests {
             assert_eq!(changed(timed).as_deref(), Some(fault));
         }
         assert!(super::changed("ours", &[[&[1.0], &[1.0, 2.0]]]).is_some());
+    }
+
+    #[test]
+    fn the_spread_of_a_peer_is_that_of_the_ratios_to_it() {
+        let runs = |ms: [u64; 5]| Runs::of(ms.map(Duration::from_millis).to_vec()).unwrap();
+        // Both at half their pace for two rounds; the peer alone in one more.
+        let (own, other) = (runs([10, 20, 10, 20, 10]), runs([30, 60, 40, 60, 20]));
+        let expected = Peer {
+            name: "other".into(),
+            ms: 40.0,
+            speedup: 3.0,
+            spread: 0.0,
+        };
+        assert_eq!(peer("other".into(), &own, &other), expected);
+        let other = runs([10, 40, 30, 80, 50]);
+        assert_eq!(peer("other".into(), &own, &other).spread, 2.0 / 3.0);
     }
 
     #[test]
