@@ -102,6 +102,18 @@ mod libraries {
     }
 
     #[test]
+    fn strategies_that_were_left_out_are_told() {
+        let mut bench = bench();
+        let told = "; only strategies whose names contain one of [\"unit\", \"CSR\"] ran";
+        assert!(!bench.peers.as_ref().unwrap().words().contains("only"));
+        bench
+            .open_peers(&["unit".to_owned(), "CSR".to_owned()])
+            .unwrap();
+        let words = bench.peers.unwrap().words();
+        assert!(words.contains(told), "{words}");
+    }
+
+    #[test]
     fn cubek_attends() {
         let shape = AttentionShape::try_new(1, 2, 1, 128, 128, 64).unwrap();
         let inputs = planted::<f32>(shape).unwrap();

@@ -150,7 +150,7 @@ impl Bench {
     /// # Errors
     /// [`PeerError`].
     pub fn open_peers(&mut self, strategies: &[String]) -> Result<(), PeerError> {
-        self.peers = Some(Peers::open(&self.gpu)?);
+        self.peers = Some(Peers::open(&self.gpu, strategies)?);
         self.strategies = strategies.to_vec();
         Ok(())
     }

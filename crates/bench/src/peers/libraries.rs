@@ -18,14 +18,17 @@ pub struct Peers {
     routes: Vec<Route>,
     numr: Numr,
     refusals: Vec<String>,
+    /// See [`Peers::open`].
+    strategies: Vec<String>,
 }
 
 impl Peers {
-    /// Opens both on the adapter of `gpu`.
+    /// Opens both on the adapter of `gpu`. The strategies that run are told to be those whose names contain one of `strategies`, if there are
+    /// any.
     ///
     /// # Errors
     /// [`PeerError::Unavailable`] where one of them does not find it.
-    pub fn open(gpu: &Gpu) -> Result<Self, PeerError> {
+    pub fn open(gpu: &Gpu, strategies: &[String]) -> Result<Self, PeerError> {
         let unavailable = |library, message| PeerError::Unavailable {
             library,
             adapter: gpu.adapter().name.clone(),
@@ -41,6 +44,7 @@ impl Peers {
             routes,
             numr,
             refusals,
+            strategies: strategies.to_vec(),
         })
     }
 
@@ -55,6 +59,13 @@ impl Peers {
         for refusal in &self.refusals {
             words.push_str("; ");
             words.push_str(refusal);
+        }
+        if !self.strategies.is_empty() {
+            // The best of them is no more than that.
+            words.push_str(&format!(
+                "; only strategies whose names contain one of {:?} ran, the peer is the best of those",
+                self.strategies
+            ));
         }
         words
     }
@@ -122,7 +133,7 @@ mod tests {
     /// `--strategies` finds them, and what keeps them from running is told.
     #[test]
     fn strategies_without_operands_keep_their_names() {
-        let peers = Peers::open(&open(None).unwrap()).unwrap();
+        let peers = Peers::open(&open(None).unwrap(), &[]).unwrap();
         let x = normal_matrix(8, 64, 1).unwrap();
         for pattern in ["dense", "2:4", "bsr:8x8@0.5"] {
             let w = normal_matrix(64, 64, 2).unwrap();

@@ -17,7 +17,7 @@ impl Peers {
     ///
     /// # Errors
     /// Always [`PeerError::NotBuilt`].
-    pub fn open(_gpu: &Gpu) -> Result<Self, PeerError> {
+    pub fn open(_gpu: &Gpu, _strategies: &[String]) -> Result<Self, PeerError> {
         Err(PeerError::NotBuilt)
     }
 
