@@ -58,7 +58,7 @@ pub fn xattention<Q: Element, K: Element, V: Element>(
 
 impl XAttentionOptions {
     /// The options of the attention that follows scoring and selection. The kinds of heads are in the mask where each query head has its own; where they
-    /// share one, [`XAttentionLayout::mask_of_query_heads`] tells them apart.
+    /// share one, [`mask_of_query_heads`](super::XAttentionLayout::mask_of_query_heads) tells them apart.
     pub fn attention(&self) -> AttentionOptions {
         AttentionOptions {
             scale: self.scale,
