@@ -193,6 +193,13 @@ impl Gpu {
     }
 }
 
+/// Rows of `row_len` values without what [`Gpu::upload_padded`] has padded them with.
+pub(crate) fn without_padding<T: Element>(padded: &[T], row_len: usize) -> Vec<T> {
+    // Of rows of nothing nothing is stored, and `chunks` refuses a length of zero.
+    let rows = padded.chunks(row_len.next_multiple_of(4).max(1));
+    rows.flat_map(|row| &row[..row_len]).copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

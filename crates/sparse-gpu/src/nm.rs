@@ -2,6 +2,7 @@
 
 use sparse_core::{DType, Element, Nm, NmMatrix};
 
+use crate::memory::without_padding;
 use crate::operand::refuse_other_device;
 use crate::{Error, Gpu, GpuTensor};
 
@@ -54,16 +55,11 @@ impl GpuNm {
     }
 
     fn index_words(&self) -> usize {
-        if self.kept_per_row == 0 {
-            return 0;
-        }
         self.rows.div_ceil(self.pattern.v()) * self.words_per_strip
     }
 
     fn host<T: Element>(&self, padded: &[T], indices: &[u32]) -> Result<NmMatrix<T>, Error> {
-        let rows = padded.chunks(self.kept_per_row.next_multiple_of(4).max(1));
-        let values = rows.flat_map(|row| &row[..self.kept_per_row]).copied();
-        let values = values.collect();
+        let values = without_padding(padded, self.kept_per_row);
         NmMatrix::try_from_packed(self.rows, self.cols, self.pattern, values, indices).map_err(
             |e| Error::Readback {
                 bytes: self.bytes(),

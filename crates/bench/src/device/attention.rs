@@ -219,8 +219,8 @@ impl XAttentionRun {
             ..XAttentionScore::new(qkv.shape, options.clone())
         })?;
         let select = gpu.plan_blocking(&XAttentionSelect::new(qkv.shape, options.clone()))?;
-        let scores = gpu.empty_tensor(&score.score_shape(), DType::F32)?;
-        let mask = gpu.empty_mask(select.mask_shape())?;
+        let scores = score.new_scores()?;
+        let mask = select.new_mask()?;
         // A mask that heads share cannot hold what kinds they are.
         let kinds = options.head_kinds.clone();
         let kinds = kinds.filter(|_| options.mask_heads == MaskHeads::Key);

@@ -3,7 +3,7 @@
 use std::cell::LazyCell;
 
 use sparse_core::attention::{
-    AttentionError, AttentionOptions, AttentionShape, MaskHeads, block_attention_of_queries,
+    AttentionError, AttentionOptions, AttentionShape, block_attention_of_queries,
 };
 use sparse_core::bounds::{attention_bounds, compare};
 use sparse_core::synthetic::AttentionInputs;
@@ -88,10 +88,7 @@ fn at_queries<T: Element>(
             let is_kept = |_, _, i, j| mask.get(item, mask_head, i, j);
             BlockMask::from_fn(1, 1, mask.q_blocks(), mask.k_blocks(), is_kept)
         });
-        let own = AttentionOptions {
-            mask_heads: MaskHeads::Query,
-            ..*options
-        };
+        let own = options.with_own_masks();
         let queries = sampled(row);
         let mask = mask.transpose()?;
         let reference = block_attention_of_queries(&q, &k?, &v?, mask.as_ref(), &own, &queries)?;
@@ -185,7 +182,7 @@ fn largest<T: Element>(tensor: &Tensor<T>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use sparse_core::attention::block_attention;
+    use sparse_core::attention::{MaskHeads, block_attention};
     use sparse_core::xattention::xattention;
 
     use super::super::fixture::{inputs, options, rounded};

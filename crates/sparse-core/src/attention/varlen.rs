@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     AttentionError, AttentionOptions, AttentionReference, AttentionShape, AttentionShapeError,
-    HeadKind, MaskHeads, PackedShape, block_attention, mask_of_kinds,
+    HeadKind, PackedShape, block_attention, mask_of_kinds,
 };
 use crate::mask::BlockMask;
 use crate::{Element, Tensor};
@@ -81,11 +81,7 @@ pub fn varlen_attention<Q: Element, K: Element, V: Element>(
                 return block_attention(&q, &k, &v, mask.as_ref(), options);
             };
             let mask = mask_of_kinds(&of_item, kinds, mask.as_ref(), options)?;
-            let options = AttentionOptions {
-                mask_heads: MaskHeads::Query,
-                ..*options
-            };
-            block_attention(&q, &k, &v, Some(&mask), &options)
+            block_attention(&q, &k, &v, Some(&mask), &options.with_own_masks())
         })
         .collect()
 }

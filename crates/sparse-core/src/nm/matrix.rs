@@ -283,7 +283,7 @@ impl<T> NmMatrix<T> {
             self.kept_per_row()
         );
         let words = &self.packed_indices[strip * self.words_per_strip()..];
-        packing::unpack(words, kept, self.index_bits())
+        packing::unpack(words, kept, self.index_bits()).into()
     }
 
     /// The column of slot `kept` of every row of `strip`. It may be `>= cols` in the tail group only, and then the
@@ -324,11 +324,8 @@ fn unpack_strips(layout: &NmLayout, packed: &[u32]) -> Result<Vec<u8>, NmError> 
     let mut indices = layout.room_for(layout.indices_len(), "indices", LET_ROWS_SHARE)?;
     // Without columns there is nothing to unpack.
     for strip in packed.chunks(words_per_strip.max(1)) {
-        indices.extend(packing::unpack_all(
-            strip,
-            layout.kept_per_row(),
-            layout.index_bits(),
-        ));
+        let slots = 0..layout.kept_per_row();
+        indices.extend(slots.map(|slot| packing::unpack(strip, slot, layout.index_bits())));
     }
     Ok(indices)
 }

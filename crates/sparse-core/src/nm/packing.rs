@@ -33,21 +33,12 @@ pub(crate) fn pack(positions: &[u8], bits: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// The first `kept` positions of what [`pack`] made.
-pub(crate) fn unpack_all(words: &[u32], kept: usize, bits: u32) -> impl Iterator<Item = u8> {
-    let mask = u8::MAX >> (u8::BITS - bits);
-    let positions = words.iter().flat_map(move |word| {
-        (0..per_word(bits)).map(move |j| (word >> (j * bits as usize)).to_le_bytes()[0] & mask)
-    });
-    positions.take(kept)
-}
-
 /// Position `j` of what [`pack`] made.
-pub(crate) fn unpack(words: &[u32], j: usize, bits: u32) -> usize {
+pub(crate) fn unpack(words: &[u32], j: usize, bits: u32) -> u8 {
     let word = words[j / per_word(bits)];
     let shift = (j % per_word(bits)) * bits as usize;
-    let mask = (1_u32 << bits) - 1;
-    (word >> shift & mask) as usize
+    let mask = u8::MAX >> (u8::BITS - bits);
+    (word >> shift).to_le_bytes()[0] & mask
 }
 
 #[cfg(test)]
@@ -80,7 +71,7 @@ mod tests {
             let words: Vec<u32> = pack(&positions, bits).collect();
             prop_assert_eq!(words.len(), word_count(positions.len(), bits));
             for (j, &position) in positions.iter().enumerate() {
-                prop_assert_eq!(unpack(&words, j, bits), usize::from(position));
+                prop_assert_eq!(unpack(&words, j, bits), position);
             }
             let used = positions.len() * bits as usize % 32;
             if used > 0 {

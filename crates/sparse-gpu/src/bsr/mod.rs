@@ -7,6 +7,7 @@ pub(crate) use lists::{BsrLists, order_bytes};
 use sparse_core::{BlockSelection, BsrMatrix, DType, Element};
 
 use self::lists::of_blocks;
+use crate::memory::without_padding;
 use crate::operand::refuse_other_device;
 use crate::window::fit_in_window;
 use crate::{Error, Gpu, GpuTensor};
@@ -79,9 +80,7 @@ impl GpuBsr {
     }
 
     fn host<T: Element>(&self, padded: &[T]) -> Result<BsrMatrix<T>, Error> {
-        let bc = self.block().1;
-        let rows = padded.chunks(bc.next_multiple_of(4));
-        let values = rows.flat_map(|row| &row[..bc]).copied().collect();
+        let values = without_padding(padded, self.block().1);
         let selection = &self.selection;
         let (indptr, indices) = (selection.indptr().to_vec(), selection.indices().to_vec());
         let shape = (selection.rows(), selection.cols());
