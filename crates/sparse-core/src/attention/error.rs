@@ -121,6 +121,14 @@ pub enum AttentionError {
         /// Tokens of a block.
         block: usize,
     },
+    /// Not one mask for each packed sequence.
+    #[error("there are {masks} masks of {items} items; give one for each")]
+    MaskCount {
+        /// Masks.
+        masks: usize,
+        /// Items.
+        items: usize,
+    },
     /// An empty block.
     #[error("block is 0; give the tokens of a mask block, at least 1")]
     Block,

@@ -20,4 +20,5 @@ pub use options::AttentionOptions;
 pub use packing::{PackedShape, Packing, PackingError};
 pub use reference::{AttentionReference, block_attention, block_attention_of_queries};
 pub use shape::{AttentionShape, MAX_HEADS, MAX_TOKENS};
+pub(crate) use varlen::unpack;
 pub use varlen::varlen_attention;

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{AttentionShape, AttentionShapeError, MaskHeads};
+use super::{AttentionError, AttentionShape, AttentionShapeError, MaskHeads};
+use crate::mask::BlockMask;
 
 /// Where packed sequences begin: item `i` has the tokens `offsets[i]..offsets[i + 1]` (what other libraries call `cu_seqlens`), or the first of them where
 /// it has more room than it fills, as in a cache of keys.
@@ -292,6 +293,100 @@ impl PackedShape {
         let [_, heads, q_blocks, k_blocks] = self.longest.mask_shape_by(block, heads);
         [self.q.items(), heads, q_blocks, k_blocks]
     }
+
+    /// Each item as a problem of its own, in order.
+    ///
+    /// ```
+    /// use sparse_core::attention::{PackedShape, Packing};
+    /// let shape = PackedShape::try_new(4, 2, 64, Packing::of_lengths(&[7, 1])?, Packing::of_lengths(&[7, 30])?)?;
+    /// let items: Vec<_> = shape.item_shapes().collect();
+    /// assert_eq!(items[1].q_shape(), [1, 4, 1, 64]);
+    /// assert_eq!(items[1].kv_shape(), [1, 2, 30, 64]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn item_shapes(&self) -> impl Iterator<Item = AttentionShape> {
+        let lengths = self.q.ranges().zip(self.k.ranges());
+        lengths.map(|(q, k)| self.longest.of_item(q.len(), k.len()))
+    }
+
+    /// What a mask of all items holds for each of them, `[1, heads, its query blocks, its key blocks]`; the blocks behind those are left out.
+    ///
+    /// # Errors
+    /// [`AttentionError::MaskShape`] where the mask has not the shape [`PackedShape::mask_shape_by`] of these blocks and heads,
+    /// [`AttentionError::Mask`] without memory.
+    pub fn unpack_mask(
+        &self,
+        mask: &BlockMask,
+        block: usize,
+        heads: MaskHeads,
+    ) -> Result<Vec<BlockMask>, AttentionError> {
+        expect_mask(mask, self.mask_shape_by(block, heads), block)?;
+        let of_item = |(item, shape): (usize, AttentionShape)| {
+            let [_, heads, q_blocks, k_blocks] = shape.mask_shape_by(block, heads);
+            BlockMask::from_fn(1, heads, q_blocks, k_blocks, |_, head, row, column| {
+                mask.get(item, head, row, column)
+            })
+        };
+        let masks = self.item_shapes().enumerate().map(of_item);
+        Ok(masks.collect::<Result<_, _>>()?)
+    }
+
+    /// One mask, [`PackedShape::mask_shape_by`], of a mask for each item: what [`PackedShape::unpack_mask`] takes apart. It holds nothing behind the blocks of
+    /// an item.
+    ///
+    /// ```
+    /// use sparse_core::BlockMask;
+    /// use sparse_core::attention::{MaskHeads, PackedShape, Packing};
+    /// let lengths = Packing::of_lengths(&[200, 64])?;
+    /// let shape = PackedShape::try_new(8, 2, 64, lengths.clone(), lengths)?;
+    /// let masks = [BlockMask::dense(1, 8, 4, 4)?, BlockMask::dense(1, 8, 1, 1)?];
+    /// let mask = shape.pack_masks(&masks, 64, MaskHeads::Query)?;
+    /// assert_eq!(mask.shape(), [2, 8, 4, 4]);
+    /// assert_eq!(mask.count_of_head(1, 7), 1);
+    /// assert_eq!(shape.unpack_mask(&mask, 64, MaskHeads::Query)?, masks);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AttentionError::MaskCount`], [`AttentionError::MaskShape`], [`AttentionError::Mask`] where that of all items cannot be built.
+    pub fn pack_masks(
+        &self,
+        masks: &[BlockMask],
+        block: usize,
+        heads: MaskHeads,
+    ) -> Result<BlockMask, AttentionError> {
+        let items = self.q.items();
+        if masks.len() != items {
+            let masks = masks.len();
+            return Err(AttentionError::MaskCount { masks, items });
+        }
+        for (mask, shape) in masks.iter().zip(self.item_shapes()) {
+            expect_mask(mask, shape.mask_shape_by(block, heads), block)?;
+        }
+        let [items, heads, q_blocks, k_blocks] = self.mask_shape_by(block, heads);
+        let of_all = BlockMask::from_fn(
+            items,
+            heads,
+            q_blocks,
+            k_blocks,
+            |item, head, row, column| {
+                let mask = &masks[item];
+                row < mask.q_blocks() && column < mask.k_blocks() && mask.get(0, head, row, column)
+            },
+        )?;
+        Ok(of_all)
+    }
+}
+
+fn expect_mask(mask: &BlockMask, expected: [usize; 4], block: usize) -> Result<(), AttentionError> {
+    if mask.shape() == expected {
+        return Ok(());
+    }
+    Err(AttentionError::MaskShape {
+        mask: mask.shape(),
+        expected,
+        block,
+    })
 }
 
 #[cfg(test)]
@@ -384,5 +479,61 @@ mod tests {
         );
         assert_eq!(shape.q_shape(), [38, 4, 8]);
         assert_eq!(shape.kv_shape(), [65, 2, 8]);
+    }
+
+    #[test]
+    fn masks_of_items_are_packed_and_unpacked() {
+        let packing = |lengths: &[usize]| Packing::of_lengths(lengths).unwrap();
+        let (q, k) = (packing(&[5, 0, 33]), packing(&[64, 9, 1]));
+        let shape = PackedShape::try_new(4, 2, 8, q, k).unwrap();
+        let rooms = Packing::in_slots(64, &[64, 9, 1]).unwrap();
+        let in_rooms = PackedShape::try_new(4, 2, 8, packing(&[5, 0, 33]), rooms).unwrap();
+        let heads = MaskHeads::Key;
+        let shapes: Vec<_> = shape.item_shapes().collect();
+        assert_eq!(shapes, in_rooms.item_shapes().collect::<Vec<_>>());
+        let masks: Vec<_> = shapes
+            .iter()
+            .map(|item| {
+                let [batch, heads, q_blocks, k_blocks] = item.mask_shape_by(16, heads);
+                BlockMask::from_fn(batch, heads, q_blocks, k_blocks, |_, h, i, j| {
+                    (h + i + j) % 2 == 0
+                })
+            })
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let sizes = masks.iter().map(BlockMask::shape);
+        assert!(sizes.eq([[1, 2, 1, 4], [1, 2, 0, 1], [1, 2, 3, 1]]));
+        let all = shape.pack_masks(&masks, 16, heads).unwrap();
+        assert_eq!(all.shape(), shape.mask_shape_by(16, heads));
+        let count = masks.iter().map(BlockMask::count).sum::<usize>();
+        assert_eq!((all.count(), count), (7, 7));
+        assert_eq!(in_rooms.unpack_mask(&all, 16, heads).unwrap(), masks);
+        // What lies behind the blocks of an item is dropped.
+        let full = BlockMask::dense(3, 2, 3, 4).unwrap();
+        let counts = shape.unpack_mask(&full, 16, heads).unwrap();
+        assert!(counts.iter().map(BlockMask::count).eq([8, 0, 6]));
+
+        let refused = shape.pack_masks(&masks[1..], 16, heads).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "there are 2 masks of 3 items; give one for each"
+        );
+        let mut turned = masks.clone();
+        turned.swap(0, 2);
+        let expected = [1, 2, 1, 4];
+        let mask = [1, 2, 3, 1];
+        let error = AttentionError::MaskShape {
+            mask,
+            expected,
+            block: 16,
+        };
+        assert_eq!(shape.pack_masks(&turned, 16, heads), Err(error));
+        let (mask, expected) = ([3, 2, 3, 4], [3, 4, 3, 4]);
+        let error = AttentionError::MaskShape {
+            mask,
+            expected,
+            block: 16,
+        };
+        assert_eq!(shape.unpack_mask(&all, 16, MaskHeads::Query), Err(error));
     }
 }

@@ -110,6 +110,16 @@ impl AttentionShape {
         Ok(shape)
     }
 
+    /// One item of the same heads with other lengths, neither of them longer than the longer one of this shape.
+    pub(super) fn of_item(&self, q_len: usize, k_len: usize) -> Self {
+        Self {
+            batch: 1,
+            q_len,
+            k_len,
+            ..*self
+        }
+    }
+
     /// Independent items.
     pub fn batch(&self) -> usize {
         self.batch

@@ -39,6 +39,33 @@ pub fn varlen_attention<Q: Element, K: Element, V: Element>(
     mask: Option<&BlockMask>,
     options: &AttentionOptions,
 ) -> Result<Vec<AttentionReference>, AttentionError> {
+    let items = unpack(q, k, v, shape)?;
+    let block = options.block;
+    let masks = match mask {
+        Some(mask) => shape.unpack_mask(mask, block, options.mask_heads)?,
+        None => Vec::new(),
+    };
+    items
+        .enumerate()
+        .map(|(item, (q, k, v))| {
+            let mask = masks.get(item);
+            let Some(kinds) = kinds else {
+                return block_attention(&q, &k, &v, mask, options);
+            };
+            let of_item = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
+            let mask = mask_of_kinds(&of_item, kinds, mask, options)?;
+            block_attention(&q, &k, &v, Some(&mask), &options.with_own_masks())
+        })
+        .collect()
+}
+
+/// The packed tensors, checked, as tensors `[1, heads, tokens, head_dim]` of each item.
+pub(crate) fn unpack<Q: Element, K: Element, V: Element>(
+    q: &Tensor<Q>,
+    k: &Tensor<K>,
+    v: &Tensor<V>,
+    shape: &PackedShape,
+) -> Result<impl Iterator<Item = (Tensor<Q>, Tensor<K>, Tensor<V>)>, AttentionShapeError> {
     for (tensor, actual, expected) in [
         ("q", q.shape(), shape.q_shape()),
         ("k", k.shape(), shape.kv_shape()),
@@ -50,40 +77,11 @@ pub fn varlen_attention<Q: Element, K: Element, V: Element>(
                 tensor,
                 shape,
                 expected,
-            }
-            .into());
+            });
         }
     }
-    let block = options.block;
-    let expected = shape.mask_shape_by(block, options.mask_heads);
-    if let Some(mask) = mask.filter(|mask| mask.shape() != expected) {
-        return Err(AttentionError::MaskShape {
-            mask: mask.shape(),
-            expected,
-            block,
-        });
-    }
-    let items = shape.q().ranges().zip(shape.k().ranges()).enumerate();
-    items
-        .map(|(item, (queries, keys))| {
-            let (q, k, v) = (heads(q, &queries), heads(k, &keys), heads(v, &keys));
-            let of_item = AttentionShape::of_qkv(q.shape(), k.shape(), v.shape())?;
-            let mask = mask
-                .map(|mask| {
-                    let shape = of_item.mask_shape_by(block, options.mask_heads);
-                    let [batch, heads, q_blocks, k_blocks] = shape;
-                    BlockMask::from_fn(batch, heads, q_blocks, k_blocks, |_, h, i, j| {
-                        mask.get(item, h, i, j)
-                    })
-                })
-                .transpose()?;
-            let Some(kinds) = kinds else {
-                return block_attention(&q, &k, &v, mask.as_ref(), options);
-            };
-            let mask = mask_of_kinds(&of_item, kinds, mask.as_ref(), options)?;
-            block_attention(&q, &k, &v, Some(&mask), &options.with_own_masks())
-        })
-        .collect()
+    let items = shape.q().ranges().zip(shape.k().ranges());
+    Ok(items.map(move |(queries, keys)| (heads(q, &queries), heads(k, &keys), heads(v, &keys))))
 }
 
 /// Some tokens of `[tokens, heads, head_dim]` as `[1, heads, tokens, head_dim]`.

@@ -18,6 +18,14 @@ pub enum XAttentionError {
     /// The attention over the selected blocks refused its input.
     #[error(transparent)]
     Attention(#[from] AttentionError),
+    /// An item of packed sequences.
+    #[error("item {item}: {error}")]
+    Item {
+        /// The item.
+        item: usize,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
     /// The mask cannot be built.
     #[error(transparent)]
     Mask(#[from] MaskError),
@@ -188,6 +196,15 @@ pub enum XAttentionError {
         /// The score.
         value: f64,
     },
+}
+
+impl XAttentionError {
+    pub(super) fn of_item(item: usize, error: Self) -> Self {
+        Self::Item {
+            item,
+            error: Box::new(error),
+        }
+    }
 }
 
 const fn heads_with_thresholds(of: MaskHeads) -> &'static str {

@@ -17,6 +17,7 @@ mod scores;
 mod select;
 mod shared_masks;
 mod threshold;
+mod varlen;
 
 pub use error::XAttentionError;
 pub use layout::{ReferenceLayout, XAttentionLayout};
@@ -27,3 +28,4 @@ pub use score::{ScoreReference, xattention_score};
 pub use scores::BlockScores;
 pub use select::{ChoiceError, ExactRow, Wanted, xattention_select};
 pub use threshold::Threshold;
+pub use varlen::varlen_xattention;
