@@ -22,8 +22,9 @@ struct Params {
     first_row: u32,        // of this slice; rows are those of the mask, through batch and heads
     row_end: u32,          // one past its last
     heads: u32,
-    q_blocks: u32,         // of the mask
+    q_blocks: u32,         // of a head that are selected from
     k_blocks: u32,
+    mask_rows: u32,        // block rows of a head in the mask: more than q_blocks where it has room for longer sequences
     words_per_row: u32,
     score_rows: u32,       // block rows of a head in the scores, padding included
     score_blocks: u32,     // key blocks of a row of the scores, padding included
@@ -148,7 +149,7 @@ fn row_of(number: u32) -> Row {
     let q_block = number % params.q_blocks;
     var row: Row;
     row.base = (number / params.q_blocks * params.score_rows + q_block) * params.score_blocks - params.scores_first;
-    row.words = number * params.words_per_row - params.mask_first;
+    row.words = (number / params.q_blocks * params.mask_rows + q_block) * params.words_per_row - params.mask_first;
 {%- if exact %}
     row.position = position_of(q_block);
     row.candidates = row.position.reachable;

@@ -85,7 +85,7 @@ pub use ops::{
     BsrMatmul, BsrSddmm, BsrSddmmPlan, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul,
     NmMatvec,
 };
-pub use ops::{VarlenAttention, VarlenAttentionPlan};
+pub use ops::{VarlenAttention, VarlenAttentionPlan, VarlenXAttention};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};
 pub use pipeline_cache::PipelineCacheError;
 pub use problem::{Explanation, Problem};
@@ -94,7 +94,8 @@ pub use tensor::{DenseSource, GpuTensor};
 pub use tile_table::{KernelTile, MeasuredOn, TileEntry, TileMeasurement, TileOrigin};
 pub use tile_table::{TileTable, TileTableError, TileWalk, TokenRange};
 pub use warm_up::{WarmUp, WarmedUp};
-pub use xattention::{Attended, CostModel, Decision, HeadBlocks, Outcome, Policy, XAttentionPlan};
+pub use xattention::{Attended, CostModel, Decision, HeadBlocks, Outcome, Policy};
+pub use xattention::{VarlenXAttentionPlan, XAttentionPlan};
 
 pub use sparse_core;
 pub use sparse_shaders;

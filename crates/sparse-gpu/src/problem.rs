@@ -38,6 +38,22 @@ pub struct Explanation {
     pub notes: Vec<String>,
 }
 
+impl Explanation {
+    /// Says the kernels, tiles and notes of these steps.
+    pub(crate) fn tell_steps(&mut self, steps: &[Self]) {
+        let join = |of: fn(&Self) -> &str, between: &str| {
+            steps.iter().map(of).collect::<Vec<_>>().join(between)
+        };
+        self.kernel = join(|step| &step.kernel, " + ");
+        self.tile = join(|step| &step.tile, "; ");
+        let notes = steps.iter().flat_map(|step| {
+            let notes = step.notes.iter();
+            notes.map(|note| format!("{}: {note}", step.operation))
+        });
+        self.notes.extend(notes);
+    }
+}
+
 impl std::fmt::Display for Explanation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let origin = self.tile_origin.map(|origin| format!(" ({origin})"));

@@ -141,7 +141,7 @@ impl Problem for VarlenAttention {
     type Plan = VarlenAttentionPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<VarlenAttentionPlan, Error> {
-        self.check_numbers()?;
+        self.check_numbers(OPERATION)?;
         let shape = &self.shape;
         let longest = self.longest();
         let k_len = longest.shape.k_len();
@@ -305,10 +305,18 @@ impl VarlenAttentionPlan {
             out,
             lse,
         };
-        self.check(&operands)?;
+        self.check(&operands, OPERATION)?;
+        self.record_checked(pass, &operands)
+    }
+
+    pub(crate) fn record_checked(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        operands: &Operands<'_>,
+    ) -> Result<(), Error> {
         for slice in &self.slices {
-            self.record_main(pass, &operands, slice)?;
-            self.record_merge(pass, &operands, slice)?;
+            self.record_main(pass, operands, slice)?;
+            self.record_merge(pass, operands, slice)?;
             self.record_convert(pass, operands.out, slice)?;
         }
         Ok(())

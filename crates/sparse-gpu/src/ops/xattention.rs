@@ -1,13 +1,13 @@
 //! `xattention`: score, select and attend, all on the GPU.
 
-use sparse_core::attention::{AttentionShape, HeadKind, MaskHeads};
+use sparse_core::attention::{AttentionShape, MaskHeads};
 use sparse_core::xattention::XAttentionOptions;
 
 use super::{BlockAttention, XAttentionScore, XAttentionSelect};
 use crate::attention::AttentionTile;
 use crate::matmul::Tile;
 use crate::problem::Problem;
-use crate::xattention::{Policy, XAttentionPlan};
+use crate::xattention::{Policy, XAttentionPlan, kinds_without_scores};
 use crate::{AttentionTypes, Error, Gpu, TokenLayout};
 
 /// Attention over the key blocks that an estimate says matter: [`XAttentionScore`], [`XAttentionSelect`] and [`BlockAttention`] in one plan,
@@ -125,17 +125,10 @@ impl XAttention {
     /// What takes the place of the third step where sparse attention does not pay, and what it is measured against: no mask, and its sparse
     /// heads dense.
     pub fn dense_attention(&self) -> BlockAttention {
-        let dense = |kind: &HeadKind| match kind {
-            HeadKind::Sparse => HeadKind::Dense,
-            kind => *kind,
-        };
-        let kinds = self.options.head_kinds.as_ref();
-        let kinds = kinds.map(|kinds| kinds.iter().map(dense).collect::<Vec<_>>());
         BlockAttention {
             masked: false,
             mask_heads: MaskHeads::Query,
-            // All dense: the plain kernel.
-            head_kinds: kinds.filter(|kinds| kinds.iter().any(|kind| *kind != HeadKind::Dense)),
+            head_kinds: kinds_without_scores(&self.options),
             ..self.attention()
         }
     }

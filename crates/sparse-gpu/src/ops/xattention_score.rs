@@ -6,7 +6,7 @@ use sparse_core::xattention::XAttentionOptions;
 
 use crate::matmul::Tile;
 use crate::problem::{Explanation, Problem};
-use crate::xattention::score::ScoreEngine;
+use crate::xattention::score::{FirstTokens, ScoreEngine, ScoreScratch, Sequences};
 use crate::xattention::source::Source;
 use crate::{Error, Gpu, GpuTensor, KernelTile, TokenLayout};
 
@@ -110,9 +110,9 @@ impl Problem for XAttentionScore {
     type Plan = XAttentionScorePlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<XAttentionScorePlan, Error> {
-        Ok(XAttentionScorePlan {
-            engine: ScoreEngine::plan(gpu, self).await?,
-        })
+        let mut engine = ScoreEngine::plan(gpu, self, Sequences::Alone).await?;
+        let scratch = engine.allocate_scratch()?;
+        Ok(XAttentionScorePlan { engine, scratch })
     }
 }
 
@@ -120,6 +120,8 @@ impl Problem for XAttentionScore {
 #[derive(Debug)]
 pub struct XAttentionScorePlan {
     engine: ScoreEngine,
+    /// None where there is nothing to score.
+    scratch: Option<ScoreScratch>,
 }
 
 impl XAttentionScorePlan {
@@ -135,7 +137,13 @@ impl XAttentionScorePlan {
         k: &GpuTensor,
         scores: &mut GpuTensor,
     ) -> Result<(), Error> {
-        self.engine.record(pass, q, k, scores)
+        self.engine.check(q, k, scores)?;
+        let Some(scratch) = &self.scratch else {
+            return Ok(());
+        };
+        let first = FirstTokens::default();
+        self.engine
+            .record_checked(pass, [q, k], first, scores, scratch)
     }
 
     /// Shape of the scores: `[batch, q_heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.

@@ -20,6 +20,16 @@ impl Policy {
     pub fn auto(gpu: &Gpu) -> Self {
         Self::Auto(CostModel::of_class(gpu.class()))
     }
+
+    /// The costs to predict with, checked; where nothing is decided by them those of the device's class.
+    pub(crate) fn model(self, gpu: &Gpu) -> Result<CostModel, Error> {
+        let model = match self {
+            Self::Sparse => CostModel::of_class(gpu.class()),
+            Self::Auto(model) => model,
+        };
+        model.check()?;
+        Ok(model)
+    }
 }
 
 /// Costs relative to dense attention: the unit is the time that the dense kernel takes for one multiply-add.

@@ -25,11 +25,31 @@ struct Bounds {
     largest: f64,
 }
 
-/// The decision for a problem, and its reason. `indirect`: whether the device can choose between dispatches.
+/// When it is decided what no bound on the density decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// By the device, once the blocks are known.
+    Late,
+    /// By the plan, for this reason.
+    Early(&'static str),
+}
+
+impl Moment {
+    /// `indirect`: whether the device can choose between dispatches.
+    pub(crate) fn of_one_problem(indirect: bool) -> Self {
+        if indirect {
+            Self::Late
+        } else {
+            Self::Early("this device has no indirect dispatch to decide when they are known")
+        }
+    }
+}
+
+/// The decision for a problem, and its reason.
 pub(crate) fn decide(
     costs: &Costs,
     layout: &XAttentionLayout,
-    indirect: bool,
+    moment: Moment,
 ) -> (Decision, String) {
     if costs.dense == 0.0 {
         let reason = "dense: no sparse head has queries and keys, so nothing is scored".to_owned();
@@ -60,9 +80,9 @@ pub(crate) fn decide(
     };
     let expected = expected.clamp(least, largest);
     let gain = 1.0 - costs.sparse(expected);
-    if !indirect {
+    if let Moment::Early(why) = moment {
         let rule = format!(
-            "{} of the blocks are expected, {source}, and this device has no indirect dispatch to decide when they are known",
+            "{} of the blocks are expected, {source}, and {why}",
             percent(expected)
         );
         return if gain > 0.0 {
@@ -323,7 +343,7 @@ mod tests {
     fn long_inputs_are_decided_by_the_device_and_short_ones_are_dense() {
         let decision = |len| {
             let layout = layout(len, |_| ());
-            decide(&costs(&layout, None), &layout, true).0
+            decide(&costs(&layout, None), &layout, Moment::Late).0
         };
         for len in [1, 64, 128] {
             assert_eq!(decision(len), Decision::Dense, "{len}");
@@ -336,7 +356,8 @@ mod tests {
     #[test]
     fn without_indirect_dispatch_the_expected_density_decides() {
         let layout = layout(4096, |_| ());
-        let without = |expected| decide(&costs(&layout, expected), &layout, false);
+        let early = Moment::of_one_problem(false);
+        let without = |expected| decide(&costs(&layout, expected), &layout, early);
         let (decision, reason) = without(Some(0.5));
         assert_eq!(decision, Decision::Sparse);
         assert!(
@@ -360,7 +381,7 @@ mod tests {
         });
         let none = layout(4096, |o| o.head_kinds = Some(vec![Dense; 4]));
         assert_eq!(costs(&half, None).dense, costs(&all, None).dense / 2.0);
-        let (decision, reason) = decide(&costs(&none, None), &none, true);
+        let (decision, reason) = decide(&costs(&none, None), &none, Moment::Late);
         assert_eq!(decision, Decision::Dense);
         assert!(reason.contains("nothing is scored"), "{reason}");
         assert_eq!(Bounds::of(&half), Bounds::of(&all));

@@ -5,6 +5,7 @@ pub(crate) mod choose;
 mod cost;
 mod decision;
 mod outcome;
+mod packed;
 pub(crate) mod params;
 pub(crate) mod parts;
 mod plan;
@@ -18,8 +19,10 @@ mod switch;
 pub use cost::{CostModel, Policy};
 pub use decision::Decision;
 pub use outcome::{Attended, HeadBlocks, Outcome};
+pub use packed::VarlenXAttentionPlan;
 pub use plan::XAttentionPlan;
 
+use sparse_core::attention::HeadKind;
 use sparse_core::xattention::{Mode, XAttentionOptions};
 use sparse_shaders::XAttentionRules;
 
@@ -31,4 +34,17 @@ pub(crate) fn rules(options: &XAttentionOptions) -> XAttentionRules {
         exact: options.mode == Mode::Exact,
         causal: options.causal,
     }
+}
+
+/// The kinds of heads where nothing is scored: sparse ones are dense. None where all are, which is what the plain kernel computes.
+pub(crate) fn kinds_without_scores(options: &XAttentionOptions) -> Option<Vec<HeadKind>> {
+    let kinds = options.head_kinds.as_ref()?.iter();
+    let kinds: Vec<_> = kinds
+        .map(|kind| match kind {
+            HeadKind::Sparse => HeadKind::Dense,
+            kind => *kind,
+        })
+        .collect();
+    let all_dense = kinds.iter().all(|kind| *kind == HeadKind::Dense);
+    (!all_dense).then_some(kinds)
 }

@@ -72,6 +72,7 @@ params! {
         heads,
         q_blocks,
         k_blocks,
+        mask_rows,
         words_per_row,
         score_rows,
         score_blocks,

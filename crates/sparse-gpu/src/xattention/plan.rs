@@ -5,8 +5,8 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionLayout;
 
 use super::OPERATION;
-use super::cost::{CostModel, Costs, Policy};
-use super::decision::{Decision, decide};
+use super::cost::{Costs, Policy};
+use super::decision::{Decision, Moment, decide};
 use super::outcome::{Attended, Outcome, count};
 use super::steps::SparseSteps;
 use super::switch::{Switch, is_indirect_possible};
@@ -42,18 +42,17 @@ impl XAttentionPlan {
         // What attention would refuse is refused before anything is computed from it.
         problem.dense_attention().check_numbers(OPERATION)?;
         Error::check_tile(OPERATION, problem.score_tile)?;
-        let model = match problem.policy {
-            Policy::Sparse => CostModel::of_class(gpu.class()),
-            Policy::Auto(model) => model,
-        };
-        model.check()?;
+        let model = problem.policy.model(gpu)?;
         let tile = gpu
             .score_tile(problem.score_tile, &layout, problem.types.k)
             .tile;
         let costs = Costs::of(model, &layout, tile);
         let (decision, reason) = match problem.policy {
             Policy::Sparse => (Decision::Sparse, "sparse, as the policy says".to_owned()),
-            Policy::Auto(_) => decide(&costs, &layout, is_indirect_possible(gpu).await),
+            Policy::Auto(_) => {
+                let moment = Moment::of_one_problem(is_indirect_possible(gpu).await);
+                decide(&costs, &layout, moment)
+            }
         };
         let sparse = match decision {
             Decision::Dense => None,
@@ -96,16 +95,7 @@ impl XAttentionPlan {
     /// Fills in what the steps say.
     fn explain_steps(&mut self) {
         let steps: Vec<Explanation> = self.steps().into_iter().cloned().collect();
-        let join = |of: fn(&Explanation) -> &str, between: &str| {
-            steps.iter().map(of).collect::<Vec<_>>().join(between)
-        };
-        self.explanation.kernel = join(|step| &step.kernel, " + ");
-        self.explanation.tile = join(|step| &step.tile, "; ");
-        let notes = steps.iter().flat_map(|step| {
-            let notes = step.notes.iter();
-            notes.map(|note| format!("{}: {note}", step.operation))
-        });
-        self.explanation.notes.extend(notes);
+        self.explanation.tell_steps(&steps);
         let results = self.sparse.as_ref();
         let results = results.map_or(0, |s| s.scores.buffer().size() + s.mask.buffer().size());
         self.explanation.scratch_bytes = steps.iter().map(|step| step.scratch_bytes).sum::<u64>()

@@ -54,6 +54,11 @@ impl Source {
         at(heads.start, tokens.start) * token..at(heads.end - 1, tokens.end) * token
     }
 
+    /// The elements before the first head of a token, where the heads of a token lie side by side.
+    pub(crate) fn elements_before(&self, token: usize) -> u64 {
+        (token * self.token_heads * self.head_dim) as u64
+    }
+
     /// Bytes of the window of any `heads` neighbouring heads with `tokens` tokens each, at most.
     pub(crate) fn bytes(&self, heads: usize, tokens: usize) -> u64 {
         if heads == 0 || tokens == 0 {

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use sparse_core::DType;
 use sparse_core::attention::MaskHeads;
 use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::XAttentionSumHeadsKernel;
@@ -15,7 +14,7 @@ use crate::kernel::CompiledKernel;
 use crate::window::Window;
 use crate::{Error, Gpu, GpuTensor};
 
-/// Planned sums, with the memory that they are left in.
+/// Planned sums. The memory that they are left in belongs to whoever records them.
 #[derive(Debug)]
 pub(crate) struct HeadSums {
     gpu: Gpu,
@@ -23,8 +22,6 @@ pub(crate) struct HeadSums {
     kernel: Arc<CompiledKernel>,
     /// Per query head of an item.
     is_sparse: wgpu::Buffer,
-    /// f32 `[batch, mask heads, q_blocks, k_blocks]`, of the last recording that has run.
-    sums: GpuTensor,
     slices: Vec<Slice>,
 }
 
@@ -60,7 +57,6 @@ impl HeadSums {
             layout: layout.clone(),
             kernel: gpu.compile(&XAttentionSumHeadsKernel).await?,
             is_sparse: gpu.upload_words("sparse heads", &sparse)?,
-            sums: gpu.empty_tensor(&[batch, mask_heads, rows, blocks], DType::F32)?,
             slices: slices(
                 batch * mask_heads,
                 [group, gpu.longest_loop()],
@@ -70,23 +66,27 @@ impl HeadSums {
         }))
     }
 
-    pub(crate) fn sums(&self) -> &GpuTensor {
-        &self.sums
+    /// `[batch, mask heads, q_blocks, k_blocks]` of the scores.
+    pub(crate) fn shape(&self) -> [usize; 4] {
+        let [batch, q_heads, rows, blocks] = self.layout.score_shape();
+        let group = self.layout.group_of_mask_head(0).len();
+        [batch, q_heads / group, rows, blocks]
     }
 
     pub(crate) fn kernel_name(&self) -> &str {
         self.kernel.name()
     }
 
-    pub(crate) fn scratch_bytes(&self) -> u64 {
-        self.sums.buffer().size() + self.is_sparse.size()
+    pub(crate) fn constant_bytes(&self) -> u64 {
+        self.is_sparse.size()
     }
 
-    /// Records the sums of `scores`, which have been checked.
+    /// Records the sums of `scores`, which have been checked, into `sums` of f32 [`HeadSums::shape`].
     pub(crate) fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
         scores: &GpuTensor,
+        sums: &GpuTensor,
     ) -> Result<(), Error> {
         let [_, q_heads, rows, blocks] = self.layout.score_shape();
         let head_elements = rows * blocks;
@@ -97,7 +97,7 @@ impl HeadSums {
             let of_groups =
                 member(heads.start, members.start)..member(heads.end - 1, members.end - 1) + 1;
             let from = self.window(scores, &of_groups, elements);
-            let to = self.window(&self.sums, heads, elements);
+            let to = self.window(sums, heads, elements);
             let count = heads.len() * elements.len();
             let params = SumHeadsParams {
                 first_mask_head: word(heads.start),
@@ -260,18 +260,18 @@ mod tests {
         let scores = Tensor::new(score_shape.to_vec(), numbers);
         let scores = gpu.upload(&scores).unwrap();
         for (bound, dispatches) in [(1 << 20, 1), (4 * 13 * 19, 4), (2 * 13 * 19, 8), (100, 48)] {
-            let sums = HeadSums::plan(&gpu, &layout, bound);
-            let sums = pollster::block_on(sums).unwrap().unwrap();
-            assert_eq!(sums.slices.len(), dispatches);
+            let planned = HeadSums::plan(&gpu, &layout, bound);
+            let planned = pollster::block_on(planned).unwrap().unwrap();
+            assert_eq!(planned.slices.len(), dispatches);
             let nan = vec![f32::NAN; 2 * 2 * 13 * 19];
-            let bytes = bytemuck::cast_slice(&nan);
-            gpu.queue().write_buffer(sums.sums.buffer(), 0, bytes);
+            let sums = Tensor::new(planned.shape().to_vec(), nan);
+            let sums = gpu.upload(&sums).unwrap();
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            sums.record(&mut pass, &scores).unwrap();
+            planned.record(&mut pass, &scores, &sums).unwrap();
             drop(pass);
             gpu.queue().submit([encoder.finish()]);
-            let actual = gpu.read_blocking::<f32>(&sums.sums).unwrap();
+            let actual = gpu.read_blocking::<f32>(&sums).unwrap();
             let actual: Vec<f64> = actual.data().iter().map(|&x| f64::from(x)).collect();
             assert_eq!(actual, expected.data(), "{bound}");
         }

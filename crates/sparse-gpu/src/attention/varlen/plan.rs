@@ -28,13 +28,13 @@ impl VarlenAttention {
     }
 
     /// Checks the numbers.
-    pub(crate) fn check_numbers(&self) -> Result<(), Error> {
+    pub(crate) fn check_numbers(&self, operation: &'static str) -> Result<(), Error> {
         let shape = &self.shape;
         let (kinds, masked) = (self.head_kinds.as_deref(), self.masked);
         let (head_dim, heads) = (shape.head_dim(), shape.q_heads());
-        check::numbers(OPERATION, head_dim, self.block, kinds, heads, masked)?;
+        check::numbers(operation, head_dim, self.block, kinds, heads, masked)?;
         check_countable(
-            OPERATION,
+            operation,
             &[
                 ("q", &shape.q_shape()),
                 ("k", &shape.kv_shape()),

@@ -8,20 +8,24 @@ use crate::attention::params::{AttentionParams, MergeParams};
 use crate::attention::record::Operands;
 use crate::counting::word;
 use crate::dispatch::{Recorder, dispatch};
-use crate::ops::varlen_attention::{ItemSlice, OPERATION, VarlenAttentionPlan};
+use crate::ops::varlen_attention::{ItemSlice, VarlenAttentionPlan};
 use crate::window::Window;
 use crate::{Error, GpuMask, GpuTensor};
 
 impl VarlenAttentionPlan {
-    pub(crate) fn check(&self, operands: &Operands<'_>) -> Result<(), Error> {
+    pub(crate) fn check(
+        &self,
+        operands: &Operands<'_>,
+        operation: &'static str,
+    ) -> Result<(), Error> {
         let problem = &self.problem;
         let shape = &problem.shape;
         let (q_shape, kv_shape) = (shape.q_shape(), shape.kv_shape());
         let lse_shape = [shape.q_heads(), shape.q().total()];
         let shapes: [&[usize]; 3] = [&q_shape, &kv_shape, &lse_shape];
-        operands.check_tensors(&self.gpu, OPERATION, problem.types, shapes)?;
-        operands.check_mask(&self.gpu, OPERATION, problem.masked, problem.mask_shape())?;
-        operands.check_aliases(OPERATION, &[])
+        operands.check_tensors(&self.gpu, operation, problem.types, shapes)?;
+        operands.check_mask(&self.gpu, operation, problem.masked, problem.mask_shape())?;
+        operands.check_aliases(operation, &[])
     }
 
     pub(crate) fn record_main(

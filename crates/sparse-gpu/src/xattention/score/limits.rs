@@ -3,16 +3,26 @@
 use sparse_core::DType;
 use sparse_shaders::XAttentionReduceKernel;
 
-use super::OPERATION;
+use super::{OPERATION, Sequences};
 use crate::ops::XAttentionScore;
 use crate::window::too_large_to_bind;
 use crate::xattention::parts::Sizes;
 use crate::{Error, Gpu};
 
 /// Whether k is already rows of whole vec4s without padding.
-pub(super) fn keys_in_place(problem: &XAttentionScore, sizes: &Sizes, window: u64) -> bool {
+pub(super) fn keys_in_place(
+    problem: &XAttentionScore,
+    sizes: &Sizes,
+    sequences: Sequences,
+    window: u64,
+) -> bool {
     let (shape, stride) = (problem.shape, problem.options.stride);
+    let starts = match sequences {
+        Sequences::Alone => true,
+        Sequences::Packed => shape.head_dim().is_multiple_of(4),
+    };
     problem.k == DType::F32
+        && starts
         && sizes.keys.token_heads == 1
         && (stride * shape.head_dim()).is_multiple_of(4)
         && (sizes.keys.capacity * shape.head_dim()).is_multiple_of(4)

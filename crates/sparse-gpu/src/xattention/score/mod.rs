@@ -2,12 +2,16 @@
 
 mod limits;
 mod record;
+mod scratch;
 mod work;
+
+pub(crate) use scratch::{ScoreScratch, ScratchBytes};
 
 use sparse_core::DType;
 use sparse_core::xattention::XAttentionLayout;
 use sparse_shaders::XAttentionScoreKernel;
 
+use self::record::Recording;
 use self::work::Work;
 use super::parts::Sizes;
 use super::rules;
@@ -21,7 +25,23 @@ use crate::{Error, Gpu, GpuTensor, KernelTile, Tier};
 
 const OPERATION: &str = "xattention_score";
 
-/// A planned scoring.
+/// Where the tokens of a problem lie in its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sequences {
+    /// The tensors hold nothing else.
+    Alone,
+    /// From any token of packed sequences on.
+    Packed,
+}
+
+/// The first tokens of a problem, of those that the tensors hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FirstTokens {
+    pub(crate) q: usize,
+    pub(crate) k: usize,
+}
+
+/// A planned scoring. Its scratch memory belongs to whoever records it.
 #[derive(Debug)]
 pub(crate) struct ScoreEngine {
     gpu: Gpu,
@@ -49,7 +69,11 @@ fn check_scale(scale: f32, layout: &XAttentionLayout) -> Result<(), Error> {
 }
 
 impl ScoreEngine {
-    pub(crate) async fn plan(gpu: &Gpu, problem: &XAttentionScore) -> Result<Self, Error> {
+    pub(crate) async fn plan(
+        gpu: &Gpu,
+        problem: &XAttentionScore,
+        sequences: Sequences,
+    ) -> Result<Self, Error> {
         let layout = problem.options.layout(problem.shape)?;
         check::capacity(OPERATION, problem.k_capacity, problem.shape.k_len())?;
         let tensor_shapes = problem.tensor_shapes();
@@ -92,7 +116,7 @@ impl ScoreEngine {
             explanation.notes.push("nothing to score".to_owned());
             None
         } else {
-            Some(Work::plan(gpu, problem, &sizes, &mut explanation).await?)
+            Some(Work::plan(gpu, problem, &sizes, sequences, &mut explanation).await?)
         };
         Ok(Self {
             gpu: gpu.clone(),
@@ -126,9 +150,22 @@ impl ScoreEngine {
         self.gpu.empty_tensor(&self.score_shape(), DType::F32)
     }
 
-    pub(crate) fn record(
+    /// What it needs; none where there is nothing to score.
+    pub(crate) fn scratch_bytes(&self) -> Option<ScratchBytes> {
+        self.work.as_ref().map(|work| work.scratch)
+    }
+
+    /// Scratch memory of its own, which its explanation counts then; none where there is nothing to score.
+    pub(crate) fn allocate_scratch(&mut self) -> Result<Option<ScoreScratch>, Error> {
+        let scratch = self.scratch_bytes().map(|bytes| bytes.allocate(&self.gpu));
+        let scratch = scratch.transpose()?;
+        self.explanation.scratch_bytes = scratch.as_ref().map_or(0, ScoreScratch::bytes);
+        Ok(scratch)
+    }
+
+    /// Checks operands that hold nothing else than this problem.
+    pub(crate) fn check(
         &self,
-        pass: &mut wgpu::ComputePass<'_>,
         q: &GpuTensor,
         k: &GpuTensor,
         scores: &GpuTensor,
@@ -144,24 +181,43 @@ impl ScoreEngine {
             DType::F32,
         )?;
         let read = [("q", q.buffer()), ("k", k.buffer())];
-        refuse_aliases(OPERATION, ("scores", scores.buffer()), &read)?;
+        refuse_aliases(OPERATION, ("scores", scores.buffer()), &read)
+    }
+
+    /// Records the scoring of operands that have been checked; `scratch` has at least the bytes that it needs.
+    pub(crate) fn record_checked(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        [q, k]: [&GpuTensor; 2],
+        first: FirstTokens,
+        scores: &GpuTensor,
+        scratch: &ScoreScratch,
+    ) -> Result<(), Error> {
         let Some(work) = &self.work else {
             return Ok(());
+        };
+        let of = Recording {
+            work,
+            q,
+            k,
+            first,
+            scores,
+            scratch,
         };
         for heads in &work.parts.heads {
             let mut packed_slice = None;
             for rows in &work.parts.strips {
                 if !self.sizes.query_groups(rows).is_empty() {
-                    self.record_pack_queries(pass, work, q, heads, rows)?;
+                    self.record_pack_queries(pass, &of, heads, rows)?;
                     for units in &work.parts.slices {
                         if packed_slice != Some(units) {
-                            self.record_pack_keys(pass, work, k, heads, units)?;
+                            self.record_pack_keys(pass, &of, heads, units)?;
                             packed_slice = Some(units);
                         }
-                        self.record_score(pass, work, k, heads, rows, units)?;
+                        self.record_score(pass, &of, heads, rows, units)?;
                     }
                 }
-                self.record_reduce(pass, work, scores, heads, rows)?;
+                self.record_reduce(pass, &of, heads, rows)?;
             }
         }
         Ok(())

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use sparse_shaders::XAttentionPackKernel;
 
-use super::ScoreEngine;
-use super::work::{Packed, Work};
+use super::work::{Packer, Work};
+use super::{FirstTokens, ScoreEngine, ScoreScratch};
 use crate::counting::word;
 use crate::dispatch::dispatch;
 use crate::window::Window;
@@ -13,108 +13,137 @@ use crate::xattention::params::{PackGroupsParams, ReduceParams, ScoreParams};
 use crate::xattention::source::Source;
 use crate::{Error, GpuTensor};
 
+/// What is recorded, with which operands.
+pub(super) struct Recording<'a> {
+    pub(super) work: &'a Work,
+    pub(super) q: &'a GpuTensor,
+    pub(super) k: &'a GpuTensor,
+    pub(super) first: FirstTokens,
+    pub(super) scores: &'a GpuTensor,
+    pub(super) scratch: &'a ScoreScratch,
+}
+
+/// Token groups to pack, and where from and to.
+struct Packing<'a> {
+    packer: &'a Packer,
+    x: &'a GpuTensor,
+    source: &'a Source,
+    /// Of the tensor.
+    first_token: usize,
+    heads: &'a Range<usize>,
+    groups: Range<usize>,
+    /// Rows or panels of a head.
+    rows: usize,
+    workgroups: usize,
+    packed: &'a wgpu::Buffer,
+}
+
 impl ScoreEngine {
     pub(super) fn record_pack_queries(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
-        work: &Work,
-        q: &GpuTensor,
+        of: &Recording<'_>,
         heads: &Range<usize>,
         rows: &Range<usize>,
     ) -> Result<(), Error> {
         let sizes = &self.sizes;
-        let groups = sizes.query_groups(rows);
         let panels = sizes.panels(rows);
         // An invocation moves 4 groups by 4 k.
         let per_panel =
             (sizes.steps * sizes.kernel.tile.panel() / 4).div_ceil(XAttentionPackKernel::MOVES);
-        let workgroups = heads.len() * panels * per_panel;
-        self.record_pack(
-            pass,
-            &work.queries,
-            (q, &sizes.queries),
+        let packing = Packing {
+            packer: &of.work.queries,
+            x: of.q,
+            source: &sizes.queries,
+            first_token: of.first.q,
             heads,
-            (groups, panels, workgroups),
-        )
+            groups: sizes.query_groups(rows),
+            rows: panels,
+            workgroups: heads.len() * panels * per_panel,
+            packed: &of.scratch.queries,
+        };
+        self.record_pack(pass, &packing)
     }
 
     pub(super) fn record_pack_keys(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
-        work: &Work,
-        k: &GpuTensor,
+        of: &Recording<'_>,
         heads: &Range<usize>,
         units: &Range<usize>,
     ) -> Result<(), Error> {
         let groups = self.sizes.key_groups(units);
-        if let Some(keys) = work.keys.as_ref().filter(|_| !groups.is_empty()) {
-            let key_heads = self.sizes.key_heads(heads);
-            let rows = groups.len();
-            let workgroups =
-                (key_heads.len() * rows * self.sizes.steps).div_ceil(XAttentionPackKernel::MOVES);
-            let source = (k, &self.sizes.keys);
-            self.record_pack(pass, keys, source, &key_heads, (groups, rows, workgroups))?;
+        let (Some(packer), Some(packed)) = (&of.work.keys, &of.scratch.keys) else {
+            return Ok(());
+        };
+        if groups.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let key_heads = self.sizes.key_heads(heads);
+        let rows = groups.len();
+        let packing = Packing {
+            packer,
+            x: of.k,
+            source: &self.sizes.keys,
+            first_token: of.first.k,
+            heads: &key_heads,
+            groups,
+            rows,
+            workgroups: (key_heads.len() * rows * self.sizes.steps)
+                .div_ceil(XAttentionPackKernel::MOVES),
+            packed,
+        };
+        self.record_pack(pass, &packing)
     }
 
-    /// Packs some token groups of some heads of `x` into `rows` rows or panels a head.
     fn record_pack(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
-        packed: &Packed,
-        (x, source): (&GpuTensor, &Source),
-        heads: &Range<usize>,
-        (groups, rows, workgroups): (Range<usize>, usize, usize),
+        packing: &Packing<'_>,
     ) -> Result<(), Error> {
-        let stride = self.sizes.layout.options().stride;
-        let tokens = self.sizes.tokens(&groups, source.len);
-        let elements = source.elements(heads, &tokens);
-        let unit = packed.unit as u64;
+        let Packing { source, x, .. } = *packing;
+        let tokens = self.sizes.tokens(&packing.groups, source.len);
+        let elements = source.elements(packing.heads, &tokens);
+        let before = source.elements_before(packing.first_token);
+        let unit = packing.packer.unit as u64;
         let window = Window::new(
             &self.gpu,
             x.buffer(),
             x.offset(),
             unit * x.dtype().bytes() as u64,
-            elements.start / unit..elements.end / unit,
+            (before + elements.start) / unit..(before + elements.end) / unit,
         );
         let params = PackGroupsParams {
-            heads: word(heads.len()),
-            first_head: word(heads.start),
+            heads: word(packing.heads.len()),
+            first_head: word(packing.heads.start),
             len: word(source.len),
             capacity: word(source.capacity),
-            stride: word(stride),
-            first_row: word(groups.start),
-            rows: word(rows),
+            stride: word(self.sizes.layout.options().stride),
+            first_row: word(packing.groups.start),
+            rows: word(packing.rows),
             steps: word(self.sizes.steps),
-            x_first: window.first,
+            x_first: window.first_in_item(1, before / unit),
             ..PackGroupsParams::default()
         };
         let buffers = [
             ("x", window.binding()),
-            ("packed", packed.buffer.as_entire_binding()),
+            ("packed", packing.packed.as_entire_binding()),
         ];
-        let count = word(workgroups);
-        dispatch(
-            &self.gpu,
-            pass,
-            &packed.kernel,
-            params,
-            &buffers,
-            count,
-            1024,
-        )
+        let (kernel, count) = (&packing.packer.kernel, word(packing.workgroups));
+        dispatch(&self.gpu, pass, kernel, params, &buffers, count, 1024)
     }
 
     pub(super) fn record_score(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
-        work: &Work,
-        k: &GpuTensor,
+        of: &Recording<'_>,
         heads: &Range<usize>,
         rows: &Range<usize>,
         units: &Range<usize>,
     ) -> Result<(), Error> {
+        let Recording {
+            work, k, scratch, ..
+        } = *of;
         let sizes = &self.sizes;
         let layout = &sizes.layout;
         let shape = layout.shape();
@@ -129,20 +158,21 @@ impl ScoreEngine {
             return Ok(());
         }
         let key_heads = sizes.key_heads(heads);
-        let (window, bound, stride, lead) = match &work.keys {
-            Some(keys) => {
+        let (window, bound, stride, lead) = match &scratch.keys {
+            Some(keys) if work.keys.is_some() => {
                 let bound = sizes.key_groups(&units);
                 let stride = self.slice_groups(work, &units) * sizes.steps;
-                (Window::whole(&keys.buffer), bound, stride, 0)
+                (Window::whole(keys), bound, stride, 0)
             }
-            None => {
+            _ => {
                 // In vec4s, as is the distance from one key head to the next.
                 let elements = sizes.keys.elements(&key_heads, &(0..shape.k_len()));
-                let range = elements.start / 4..elements.end / 4;
+                let before = sizes.keys.elements_before(of.first.k);
+                let range = (before + elements.start) / 4..(before + elements.end) / 4;
                 let stride = sizes.keys.capacity * shape.head_dim() / 4;
                 let lead = key_heads.start * stride;
                 let window = Window::new(&self.gpu, k.buffer(), k.offset(), 16, range);
-                let lead = word(lead) - window.first;
+                let lead = word(lead).wrapping_sub(window.first_in_item(1, before / 4));
                 (window, 0..sizes.real_key_groups, stride, lead)
             }
         };
@@ -171,9 +201,9 @@ impl ScoreEngine {
             ..ScoreParams::default()
         };
         let buffers = [
-            ("packed_queries", work.queries.buffer.as_entire_binding()),
+            ("packed_queries", scratch.queries.as_entire_binding()),
             ("key_rows", window.binding()),
-            ("maxima_and_sums", work.maxima.as_entire_binding()),
+            ("maxima_and_sums", scratch.maxima.as_entire_binding()),
         ];
         let count = word(heads.len() * panels * units.len());
         let per_step = 4 * sizes.kernel.rows() * sizes.kernel.tile.panel();
@@ -191,11 +221,16 @@ impl ScoreEngine {
     pub(super) fn record_reduce(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
-        work: &Work,
-        scores: &GpuTensor,
+        of: &Recording<'_>,
         heads: &Range<usize>,
         rows: &Range<usize>,
     ) -> Result<(), Error> {
+        let Recording {
+            work,
+            scores,
+            scratch,
+            ..
+        } = *of;
         let sizes = &self.sizes;
         let layout = &sizes.layout;
         let shape = layout.shape();
@@ -227,7 +262,7 @@ impl ScoreEngine {
             ..ReduceParams::default()
         };
         let buffers = [
-            ("maxima_and_sums", work.maxima.as_entire_binding()),
+            ("maxima_and_sums", scratch.maxima.as_entire_binding()),
             ("scores", window.binding()),
         ];
         let count = word(heads.len() * rows.len());

@@ -1,4 +1,4 @@
-//! What scoring needs besides the operands: kernels, scratch memory, and the division of the problem.
+//! What scoring needs besides the operands: kernels, how much scratch memory, and the division of the problem.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +7,9 @@ use sparse_core::DType;
 use sparse_core::xattention::Pooling;
 use sparse_shaders::{XAttentionPackKernel, XAttentionReduceKernel};
 
+use super::Sequences;
 use super::limits::{check_loops, keys_in_place, too_large};
+use super::scratch::ScratchBytes;
 use crate::error::storage;
 use crate::kernel::CompiledKernel;
 use crate::ops::XAttentionScore;
@@ -18,23 +20,22 @@ use crate::xattention::rules;
 use crate::xattention::source::Source;
 use crate::{Error, Gpu};
 
-/// Kernels, scratch memory, and the division of the problem.
+/// Kernels, bytes of scratch memory, and the division of the problem.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) parts: Parts,
     pub(super) score: Arc<CompiledKernel>,
     pub(super) reduce: Arc<CompiledKernel>,
-    pub(super) queries: Packed,
+    pub(super) queries: Packer,
     /// None where k is read where it is.
-    pub(super) keys: Option<Packed>,
-    pub(super) maxima: wgpu::Buffer,
+    pub(super) keys: Option<Packer>,
+    pub(super) scratch: ScratchBytes,
 }
 
-/// A kernel that packs, and where it writes.
+/// A kernel that packs.
 #[derive(Debug)]
-pub(super) struct Packed {
+pub(super) struct Packer {
     pub(super) kernel: Arc<CompiledKernel>,
-    pub(super) buffer: wgpu::Buffer,
     /// Elements that it loads at a time.
     pub(super) unit: usize,
 }
@@ -44,12 +45,13 @@ impl Work {
         gpu: &Gpu,
         problem: &XAttentionScore,
         sizes: &Sizes,
+        sequences: Sequences,
         explanation: &mut Explanation,
     ) -> Result<Self, Error> {
         let options = &problem.options;
         let limit = window_bytes(gpu);
         let notes = &mut explanation.notes;
-        let in_place = keys_in_place(problem, sizes, limit);
+        let in_place = keys_in_place(problem, sizes, sequences, limit);
         notes.push(if in_place {
             "k is read where it is".to_owned()
         } else {
@@ -88,21 +90,19 @@ impl Work {
             panel,
             reversed,
         };
-        let bytes = Parts::largest(&parts.strips, |rows| sizes.query_bytes(heads, rows));
-        let kernel = pack(problem.q, &sizes.queries, sizes.kernel.tile.panel(), !slash);
-        let queries = Packed::new(gpu, "packed queries", kernel, bytes).await?;
-        let keys = if in_place {
-            None
-        } else {
-            let bytes = Parts::largest(&parts.slices, |units| sizes.key_bytes(key_heads, units));
-            let kernel = pack(problem.k, &sizes.keys, 0, false);
-            Some(Packed::new(gpu, "packed keys", kernel, bytes).await?)
+        let of_queries = pack(problem.q, &sizes.queries, sizes.kernel.tile.panel(), !slash);
+        let of_keys = (!in_place).then(|| pack(problem.k, &sizes.keys, 0, false));
+        let key_bytes = || Parts::largest(&parts.slices, |units| sizes.key_bytes(key_heads, units));
+        let scratch = ScratchBytes {
+            queries: Parts::largest(&parts.strips, |rows| sizes.query_bytes(heads, rows)),
+            keys: of_keys.map(|_| key_bytes()),
+            maxima: Parts::largest(&parts.strips, |rows| sizes.maxima_bytes(heads, rows)),
         };
-        let bytes = Parts::largest(&parts.strips, |rows| sizes.maxima_bytes(heads, rows));
-        let maxima = gpu.allocate("maxima and sums", bytes, wgpu::BufferUsages::STORAGE)?;
-        explanation.scratch_bytes = queries.buffer.size()
-            + keys.as_ref().map_or(0, |keys| keys.buffer.size())
-            + maxima.size();
+        let queries = Packer::new(gpu, of_queries).await?;
+        let keys = match of_keys {
+            Some(kernel) => Some(Packer::new(gpu, kernel).await?),
+            None => None,
+        };
         let score = gpu.compile(&sizes.kernel).await?;
         explanation.kernel = score.name().to_owned();
         Ok(Self {
@@ -111,21 +111,15 @@ impl Work {
             reduce: gpu.compile(&reduce).await?,
             queries,
             keys,
-            maxima,
+            scratch,
         })
     }
 }
 
-impl Packed {
-    async fn new(
-        gpu: &Gpu,
-        what: &str,
-        kernel: XAttentionPackKernel,
-        bytes: u64,
-    ) -> Result<Self, Error> {
+impl Packer {
+    async fn new(gpu: &Gpu, kernel: XAttentionPackKernel) -> Result<Self, Error> {
         Ok(Self {
             kernel: gpu.compile(&kernel).await?,
-            buffer: gpu.allocate(what, bytes, wgpu::BufferUsages::STORAGE)?,
             unit: if kernel.vectors() { 4 } else { 1 },
         })
     }

@@ -10,7 +10,7 @@ use crate::{Error, Gpu};
 
 impl XAttentionSelect {
     /// Invocations of a row of `blocks`, and why.
-    pub(crate) fn row_lanes(
+    pub(super) fn row_lanes(
         &self,
         gpu: &Gpu,
         blocks: usize,
@@ -38,7 +38,7 @@ impl XAttentionSelect {
 }
 
 /// What the kernel wants to know of a head of the mask: its share or count, its kind, blocks of sinks and recent blocks.
-pub(crate) fn head_rule(layout: &XAttentionLayout, head: usize) -> [u32; 4] {
+pub(super) fn head_rule(layout: &XAttentionLayout, head: usize) -> [u32; 4] {
     let options = layout.options();
     let [.., k_blocks] = layout.mask_shape();
     let wanted = match options.top_k {
