@@ -337,6 +337,26 @@ fn items_are_scored_where_that_pays() {
     }
 }
 
+/// Two items of the same lengths, of which one is told to attend to everything.
+#[test]
+fn items_of_the_same_lengths_may_be_decided_differently() {
+    let mut problem = problem(&[(400, 400); 2], options());
+    let [items, heads, rows, columns] = problem.mask_shape();
+    let first = BlockMask::from_fn(items, heads, rows, columns, |item, _, _, _| item == 0);
+    problem.options.forced = Some(first.unwrap());
+    problem.policy = auto();
+    let qkv = packed_inputs::<f32>(&problem.shape);
+    let run = run_packed(&problem, &qkv);
+    let decisions: Vec<_> = run.plan.decisions().collect();
+    assert_eq!(decisions, [Decision::Dense, Decision::Sparse]);
+    let mask = run.mask.as_ref().unwrap();
+    check_attention("same lengths", &problem, &qkv, Some(mask), &run);
+    let rows = 25;
+    let all = rows * (rows + 1) / 2;
+    assert_eq!(mask.count_of_head(0, 3), all);
+    assert!(mask.count_of_head(1, 3) < all);
+}
+
 /// Nothing is scored, no mask is held, and the bits are those of the attention without one.
 #[test]
 fn without_an_item_that_is_scored_it_is_dense_attention() {
