@@ -5,9 +5,9 @@ use sparse_gpu::sparse_core::attention::{
 };
 use sparse_gpu::sparse_core::bounds::attention_bounds;
 use sparse_gpu::sparse_core::synthetic::{PlantedAttention, normal_tensor};
-use sparse_gpu::sparse_core::xattention::{XAttentionOptions, xattention};
+use sparse_gpu::sparse_core::xattention::{XAttentionOptions, varlen_xattention, xattention};
 use sparse_gpu::sparse_core::{DType, Tensor};
-use sparse_gpu::{Attended, Policy, VarlenAttention, XAttention};
+use sparse_gpu::{Attended, Policy, VarlenAttention, VarlenXAttention, XAttention};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::cost_model::attention_alone;
@@ -138,4 +138,54 @@ async fn packed_sequences() {
         assert_within("out", own, &reference.out, &bounds.out);
         assert_within("lse", lse[item].to_vec(), &reference.lse, &bounds.lse);
     }
+}
+
+/// Items scored and selected for one after the other.
+#[wasm_bindgen_test]
+async fn packed_sequences_select_as_their_twin() {
+    let gpu = &open().await;
+    let packing = |lengths: &[usize]| Packing::of_lengths(lengths).unwrap();
+    let (q, k) = (packing(&[300, 0, 40, 170]), packing(&[300, 5, 400, 170]));
+    let shape = PackedShape::try_new(2, 1, 40, q, k).unwrap();
+    let tensor = |shape: [usize; 3], seed| normal_tensor::<f32>(shape.to_vec(), seed).unwrap();
+    let mut q = tensor(shape.q_shape(), 1);
+    let [k, v] = [2, 3].map(|seed| tensor(shape.kv_shape(), seed));
+    // Peaked scores: with plain normal ones nearly every block is needed.
+    q.data_mut().iter_mut().for_each(|x| *x *= 3.0);
+    let options = XAttentionOptions {
+        stride: 8,
+        block: 32,
+        threshold: 0.6.into(),
+        ..XAttentionOptions::default()
+    };
+    let twins = varlen_xattention(&q, &k, &v, &shape, &options).unwrap();
+    let largest = largest(&v);
+
+    let problem = VarlenXAttention::new(shape.clone(), options.clone());
+    let plan = gpu.plan(&problem).await.unwrap();
+    let [q, k, v] = [&q, &k, &v].map(|x| gpu.upload(x).unwrap());
+    let [tokens, heads, head_dim] = shape.q_shape();
+    let mut out = poisoned(gpu, &shape.q_shape());
+    let mut lse = poisoned(gpu, &[heads, tokens]);
+    submit(gpu, |pass| {
+        plan.record(pass, &q, &k, &v, &mut out, &mut lse)
+    });
+    let mask = gpu.read_mask(plan.mask().unwrap()).await.unwrap();
+    let masks = shape.unpack_mask(&mask, options.block, options.mask_heads);
+    let masks = masks.unwrap();
+    let (out, lse) = (read(gpu, &out).await, read(gpu, &lse).await);
+    for (item, (twin, queries)) in twins.iter().zip(shape.q().ranges()).enumerate() {
+        assert!(masks[item] == twin.mask, "other blocks of item {item}");
+        let bounds = attention_bounds(&twin.attention, largest, DType::F32);
+        // The twin has one head after the other.
+        let places = || (0..heads).flat_map(|head| queries.clone().map(move |token| (head, token)));
+        let own = places().flat_map(|(head, token)| {
+            let first = (token * heads + head) * head_dim;
+            out[first..first + head_dim].to_vec()
+        });
+        assert_within("out", own.collect(), &twin.attention.out, &bounds.out);
+        let own = places().map(|(head, token)| lse[head * tokens + token]);
+        assert_within("lse", own.collect(), &twin.attention.lse, &bounds.lse);
+    }
+    assert_eq!(plan.outcomes().await.unwrap().len(), 4);
 }

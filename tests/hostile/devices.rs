@@ -5,7 +5,8 @@ use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockMask, BsrMatrix, DType, Nm, NmMatrix};
 use sparse_gpu::{
     BlockAttention, BsrMatmul, BsrSddmm, DenseMatmul, Error, Gpu, GpuOptions, NaiveMatmul,
-    NmMatmul, Policy, VarlenAttention, XAttention, XAttentionScore, XAttentionSelect, wgpu,
+    NmMatmul, Policy, VarlenAttention, VarlenXAttention, XAttention, XAttentionScore,
+    XAttentionSelect, wgpu,
 };
 
 use crate::support::gpu::{gpu, open, poisoned};
@@ -151,7 +152,11 @@ fn recording_on_a_lost_device_is_an_error() {
     });
     let [queries, keys] = [vec![0, 5], vec![0, 7]].map(|at| Packing::try_new(at).unwrap());
     let items = PackedShape::try_new(1, 1, 8, queries, keys).unwrap();
-    let packed = gpu.plan_blocking(&VarlenAttention::new(items)).unwrap();
+    let packed = gpu
+        .plan_blocking(&VarlenAttention::new(items.clone()))
+        .unwrap();
+    let selected = VarlenXAttention::new(items, options.clone());
+    let selected = gpu.plan_blocking(&selected).unwrap();
     let [packed_q, packed_out] = [0, 1].map(|_| poisoned::<f32>(&gpu, &[5, 1, 8]));
     let packed_kv = poisoned::<f32>(&gpu, &[7, 1, 8]);
     let packed_lse = poisoned::<f32>(&gpu, &[1, 5]);
@@ -178,6 +183,14 @@ fn recording_on_a_lost_device_is_an_error() {
             &packed_kv,
             &packed_kv.clone(),
             None,
+            &mut packed_out.clone(),
+            &mut packed_lse.clone(),
+        ),
+        selected.record(
+            pass,
+            &packed_q,
+            &packed_kv,
+            &packed_kv.clone(),
             &mut packed_out.clone(),
             &mut packed_lse.clone(),
         ),

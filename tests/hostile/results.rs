@@ -5,7 +5,7 @@ use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{DType, Matrix, Tensor};
 use sparse_gpu::{
     AttentionTypes, Batch, BlockAttention, DenseMatmul, GpuTensor, MatmulTypes, TokenLayout,
-    Transposed, VarlenAttention, XAttention,
+    Transposed, VarlenAttention, VarlenXAttention, XAttention,
 };
 
 use crate::support::gpu::{gpu, submit};
@@ -73,9 +73,10 @@ fn out_and_lse_of_every_attention() {
     }
 
     let [q, k] = [[3, 9], [5, 9]].map(|lengths| Packing::of_lengths(&lengths).unwrap());
+    let packed = PackedShape::try_new(4, 2, 8, q, k).unwrap();
     let problem = VarlenAttention {
         types,
-        ..VarlenAttention::new(PackedShape::try_new(4, 2, 8, q, k).unwrap())
+        ..VarlenAttention::new(packed.clone())
     };
     let plan = gpu().plan_blocking(&problem).unwrap();
     let (mut out, mut lse) = (plan.new_out().unwrap(), plan.new_lse().unwrap());
@@ -85,6 +86,18 @@ fn out_and_lse_of_every_attention() {
     submit(gpu(), |pass| {
         plan.record(pass, &q, &k, &v, None, &mut out, &mut lse)
             .unwrap();
+    });
+
+    let problem = VarlenXAttention {
+        types,
+        ..VarlenXAttention::new(packed, XAttentionOptions::default())
+    };
+    let plan = gpu().plan_blocking(&problem).unwrap();
+    let (mut out, mut lse) = (plan.new_out().unwrap(), plan.new_lse().unwrap());
+    assert_eq!((out.shape(), out.dtype()), (&[12, 4, 8][..], DType::Bf16));
+    assert_eq!((lse.shape(), lse.dtype()), (&[4, 12][..], DType::F32));
+    submit(gpu(), |pass| {
+        plan.record(pass, &q, &k, &v, &mut out, &mut lse).unwrap();
     });
 
     let problem = XAttention {

@@ -8,11 +8,13 @@ use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{Mode, ReferenceOptions, XAttentionOptions};
 use sparse_core::{DType, Element};
 use sparse_gpu::{
-    AttentionTile, AttentionTypes, BlockAttention, Explanation, TokenLayout, VarlenAttention, Words,
+    AttentionTile, AttentionTypes, BlockAttention, Explanation, TokenLayout, VarlenAttention,
+    VarlenXAttention, Words,
 };
 
 use crate::support::attention::{Kernel, TILES};
 use crate::support::gpu::{has_wide_words, in_words, rounded};
+use crate::support::packed_xattention;
 use crate::support::xattention_run::run;
 use crate::support::{attention, varlen};
 use crate::{in_both, is_wide, same};
@@ -242,4 +244,25 @@ fn xattention_in_reference_mode_is_the_same_to_the_bit() {
 #[test]
 fn xattention_of_rows_that_are_no_vec4s_is_the_same_to_the_bit() {
     with_options(Mode::Exact, 8, |options| xattention::<f32>(options, 6));
+}
+
+/// Items that begin at any token, of rows that are vec4s and that are not.
+#[test]
+fn xattention_of_packed_sequences_is_the_same_to_the_bit() {
+    with_options(Mode::Exact, 16, |options| {
+        xattention_of_items::<f32>(options, 40);
+        xattention_of_items::<f16>(options, 40);
+        xattention_of_items::<bf16>(options, 6);
+    });
+}
+
+fn xattention_of_items<T: Element>(options: &XAttentionOptions, head_dim: usize) {
+    let shape = packed_xattention::packed(&[(33, 50), (0, 3), (300, 301)], [2, 1, head_dim]);
+    let qkv = packed_xattention::packed_inputs::<T>(&shape);
+    let problem = VarlenXAttention::new(shape, options.clone());
+    let [narrow, wide] = in_both(|| packed_xattention::run_packed(&problem, &qkv));
+    assert_eq!(narrow.mask, wide.mask, "{options:?}");
+    same(options, [&narrow.out, &wide.out]);
+    same(options, [&narrow.lse, &wide.lse]);
+    assert!(wide.out.iter().all(|x| x.is_finite()), "{options:?}");
 }

@@ -59,13 +59,16 @@ pub fn varlen_attention<Q: Element, K: Element, V: Element>(
         .collect()
 }
 
+/// q, k and v of an item.
+type Qkv<Q, K, V> = (Tensor<Q>, Tensor<K>, Tensor<V>);
+
 /// The packed tensors, checked, as tensors `[1, heads, tokens, head_dim]` of each item.
 pub(crate) fn unpack<Q: Element, K: Element, V: Element>(
     q: &Tensor<Q>,
     k: &Tensor<K>,
     v: &Tensor<V>,
     shape: &PackedShape,
-) -> Result<impl Iterator<Item = (Tensor<Q>, Tensor<K>, Tensor<V>)>, AttentionShapeError> {
+) -> Result<impl Iterator<Item = Qkv<Q, K, V>>, AttentionShapeError> {
     for (tensor, actual, expected) in [
         ("q", q.shape(), shape.q_shape()),
         ("k", k.shape(), shape.kv_shape()),

@@ -12,7 +12,7 @@ mod head_kinds;
 mod settings;
 
 use serde::{Deserialize, Serialize};
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, PackedShape};
 use sparse_core::xattention::{Threshold, XAttentionError, XAttentionOptions};
 
 pub use error::ProfileError;
@@ -234,6 +234,40 @@ impl AttentionProfile {
             ..self.settings.without_patterns(self.threshold())
         };
         options.layout(shape)?;
+        Ok(options)
+    }
+
+    /// The options for packed sequences, of [`VarlenXAttention`](crate::VarlenXAttention): as [`AttentionProfile::options`] gives them for each item, with the
+    /// blocks that are always selected in one mask.
+    ///
+    /// # Errors
+    /// Those of [`AttentionProfile::options`].
+    pub fn packed_options(&self, shape: &PackedShape) -> Result<XAttentionOptions, ProfileError> {
+        self.check()?;
+        self.check_layer(shape.longest())?;
+        self.packed_options_of_layer(shape)
+            .map_err(|reason| ProfileError::Shape { reason })
+    }
+
+    fn packed_options_of_layer(
+        &self,
+        shape: &PackedShape,
+    ) -> Result<XAttentionOptions, XAttentionError> {
+        let items = shape.item_shapes().map(|item| self.settings.forced(item));
+        // All items have patterns, or none has.
+        let forced: Option<Vec<_>> = items.collect::<Result<_, _>>()?;
+        let pack = |masks: Vec<_>| {
+            let (block, heads) = (self.settings.block, self.settings.mask_heads);
+            shape.pack_masks(&masks, block, heads)
+        };
+        let options = XAttentionOptions {
+            forced: forced
+                .map(pack)
+                .transpose()?
+                .filter(|_| self.settings.has_patterns()),
+            ..self.settings.without_patterns(self.threshold())
+        };
+        options.packed_layouts(shape)?;
         Ok(options)
     }
 

@@ -1,6 +1,6 @@
 //! What a profile says is what a program would have set by hand.
 
-use sparse_core::attention::HeadKind;
+use sparse_core::attention::{HeadKind, Packing};
 use sparse_core::synthetic::PlantedAttention;
 use sparse_core::xattention::{Mode, ReferenceOptions, xattention};
 use sparse_core::{BlockGrid, BlockMask};
@@ -113,6 +113,54 @@ fn a_profile_gives_the_options_that_were_set_by_hand_and_their_mask() {
     let patterns = options.forced.unwrap().row(0, 0, 15).count();
     let count = |head| mask.row(0, head, 15).count();
     assert!(patterns < count(0) && count(0) < count(2), "{mask:?}");
+}
+
+/// Packed sequences have the options of each item, whose patterns lie in one mask.
+#[test]
+fn a_profile_gives_options_of_packed_sequences() {
+    let profile = AttentionProfile::from_json(&every_field(r#""mode": "exact", "chunk": null"#));
+    let mut profile = profile.unwrap();
+    let [q, k] =
+        [[256, 0, 100], [256, 7, 300]].map(|lengths| Packing::of_lengths(&lengths).unwrap());
+    let shape = PackedShape::try_new(3, 1, 32, q, k).unwrap();
+    let options = profile.packed_options(&shape).unwrap();
+    let layouts = options.packed_layouts(&shape).unwrap();
+    for (layout, item) in layouts.iter().zip(shape.item_shapes()) {
+        assert_eq!(
+            *layout.options(),
+            profile.options(item).unwrap(),
+            "{item:?}"
+        );
+    }
+    assert!(layouts[2].options().forced.as_ref().unwrap().count() > 0);
+
+    let none = PackedShape::try_new(
+        3,
+        1,
+        32,
+        Packing::of_lengths(&[]).unwrap(),
+        Packing::of_lengths(&[]).unwrap(),
+    );
+    let none = none.unwrap();
+    assert!(profile.packed_options(&none).unwrap().forced.is_some());
+    profile.settings.sink_tokens = None;
+    profile.settings.window_tokens = None;
+    profile.settings.dilated = None;
+    for shape in [&shape, &none] {
+        assert_eq!(profile.packed_options(shape).unwrap().forced, None);
+    }
+    let other = PackedShape::try_new(6, 1, 32, shape.q().clone(), shape.k().clone()).unwrap();
+    let error = profile.packed_options(&other).unwrap_err().to_string();
+    assert!(error.contains("the tensors have 6 query heads"), "{error}");
+    let words = r#""mode": "reference", "chunk": 64"#;
+    let profile = AttentionProfile::from_json(&every_field(words)).unwrap();
+    let [q, k] = [[256, 256], [256, 64]].map(|lengths| Packing::of_lengths(&lengths).unwrap());
+    let shape = PackedShape::try_new(3, 1, 32, q, k).unwrap();
+    let error = profile.packed_options(&shape).unwrap_err().to_string();
+    assert!(
+        error.contains("item 1: 256 query tokens fill more chunks"),
+        "{error}"
+    );
 }
 
 #[test]
