@@ -39,15 +39,37 @@ fn named_files(document: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Targets of links to files of this tree.
-fn linked_files(document: &str) -> Vec<&str> {
+/// Targets of links to files of this tree, and to headings of them or of the document itself.
+fn link_targets(document: &str) -> Vec<&str> {
     let targets = document
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split(')').next());
-    targets
-        .filter(|target| !target.contains("://") && !target.starts_with('#'))
-        .collect()
+    targets.filter(|target| !target.contains("://")).collect()
+}
+
+/// Whether a document has a heading that links name `anchor`: in lower case, with hyphens for spaces, without marks.
+fn has_heading(document: &str, anchor: &str) -> bool {
+    let outside_of_fences = document.split("```").step_by(2);
+    let headings = outside_of_fences.flat_map(|text| text.lines().filter(|l| l.starts_with('#')));
+    let name = |heading: &str| -> String {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = words
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(name).any(|name| name == anchor)
+}
+
+/// Whether a link of `document` leads somewhere.
+fn leads_somewhere(target: &str, document: &str, folder: &Path) -> bool {
+    match target.split_once('#') {
+        None => folder.join(target).exists(),
+        Some(("", anchor)) => has_heading(document, anchor),
+        Some((file, anchor)) => std::fs::read_to_string(folder.join(file))
+            .is_ok_and(|document| has_heading(&document, anchor)),
+    }
 }
 
 /// The names in `document` (in folder `folder`) that lead nowhere.
@@ -57,9 +79,9 @@ fn broken_names<'a>(document: &'a str, root: &Path, folder: &Path) -> Vec<&'a st
             .iter()
             .any(|begin| root.join(begin).join(name).exists())
     });
-    let linked = linked_files(document)
+    let linked = link_targets(document)
         .into_iter()
-        .filter(|target| !folder.join(target).exists());
+        .filter(|target| !leads_somewhere(target, document, folder));
     named.chain(linked).collect()
 }
 
@@ -94,7 +116,7 @@ fn every_file_that_a_document_names_is_there() {
 fn names_and_links_are_told_from_other_words() {
     let text = "`walks/nm.wgsl` `y [t, o]` `nm_matmul` `crates/x`\n```sh\n`a/b.rs`\n```\n[l](docs/T.md) [w](https://a.b)";
     assert_eq!(named_files(text), ["walks/nm.wgsl", "crates/x"]);
-    assert_eq!(linked_files(text), ["docs/T.md"]);
+    assert_eq!(link_targets(text), ["docs/T.md"]);
 }
 
 #[test]
@@ -104,5 +126,10 @@ fn a_name_that_leads_nowhere_is_found() {
     assert_eq!(
         broken_names(text, &root, &root),
         ["no/such/file.rs", "NOTHERE.md"]
+    );
+    let text = "# What `it` is, 1.5x\n[a](#what-it-is-15x) [b](README.md#limits) [c](#limits) [d](README.md#limit) [e](NO.md#a)";
+    assert_eq!(
+        broken_names(text, &root, &root),
+        ["#limits", "README.md#limit", "NO.md#a"]
     );
 }

@@ -34,10 +34,10 @@ pub struct Record {
     pub sparse_ms: f64,
     /// Median over the rounds of their times' ratio.
     pub speedup: f64,
-    /// Best that skipping work could give.
-    pub ideal_speedup: f64,
+    /// Best that skipping work could give; none where nothing is skipped: an ideal of 1 would read as a goal that was missed or beaten.
+    pub ideal_speedup: Option<f64>,
     /// `speedup / ideal_speedup`.
-    pub share_of_ideal: f64,
+    pub share_of_ideal: Option<f64>,
     /// The kernel named `naive`, for `dense_matmul`.
     pub peer: Option<Peer>,
     /// Largest ratio of error to error bound over the checked elements, those of the dense twin among them; right where it is at most 1.
@@ -100,6 +100,7 @@ impl Record {
         };
         let speedup = own.speedup_over(dense);
         let dense_ms = dense.summary().median_ms;
+        let ideal_speedup = (measured.density < 1.0).then_some(measured.ideal_speedup);
         Ok(Self {
             op: row.operation(),
             shape: row.shape()?,
@@ -113,8 +114,8 @@ impl Record {
             dense_ms,
             sparse_ms: own.summary().median_ms,
             speedup: speedup.median,
-            ideal_speedup: measured.ideal_speedup,
-            share_of_ideal: speedup.median / measured.ideal_speedup,
+            ideal_speedup,
+            share_of_ideal: ideal_speedup.map(|ideal| speedup.median / ideal),
             peer: measured.peer.map(|name| Peer {
                 name,
                 ms: dense_ms,
@@ -140,15 +141,19 @@ impl Record {
 
     /// Density, dense ms, sparse ms, speed-up, ideal, share of it, error over bound and spread, as the table shows them.
     pub fn cells(&self) -> Vec<String> {
-        // A dense operation skips nothing: an ideal of 1 would read as a goal that it has missed or beaten.
-        let shown = |text: String| if self.density < 1.0 { text } else { "-".into() };
+        let shown = |number: Option<f64>, text: fn(f64) -> String| match number {
+            Some(number) => text(number),
+            None => "-".into(),
+        };
         vec![
             format!("{:.3}", self.density),
             milliseconds(self.dense_ms),
             milliseconds(self.sparse_ms),
             format!("{:.2}x", self.speedup),
-            shown(format!("{:.2}x", self.ideal_speedup)),
-            shown(format!("{:.0} %", self.share_of_ideal * 100.0)),
+            shown(self.ideal_speedup, |ideal| format!("{ideal:.2}x")),
+            shown(self.share_of_ideal, |share| {
+                format!("{:.0} %", share * 100.0)
+            }),
             format!("{:.3}", self.max_err_over_bound),
             format!("{:.1} %", self.spread * 100.0),
         ]
@@ -157,6 +162,7 @@ impl Record {
     /// Names and values of the columns of the CSV, those of `sparse-bench` first and in its order.
     fn columns(&self) -> [(&'static str, String); 27] {
         let peer = |of: fn(&Peer) -> String| self.peer.as_ref().map(of).unwrap_or_default();
+        let or_empty = |number: Option<f64>| number.map(|n| n.to_string()).unwrap_or_default();
         let origin = &self.origin;
         [
             ("op", self.op.into()),
@@ -174,8 +180,8 @@ impl Record {
             ("dense_ms", self.dense_ms.to_string()),
             ("sparse_ms", self.sparse_ms.to_string()),
             ("speedup", self.speedup.to_string()),
-            ("ideal_speedup", self.ideal_speedup.to_string()),
-            ("share_of_ideal", self.share_of_ideal.to_string()),
+            ("ideal_speedup", or_empty(self.ideal_speedup)),
+            ("share_of_ideal", or_empty(self.share_of_ideal)),
             ("peer_name", peer(|peer| peer.name.into())),
             ("peer_ms", peer(|peer| peer.ms.to_string())),
             ("peer_speedup", peer(|peer| peer.speedup.to_string())),
@@ -262,7 +268,7 @@ mod tests {
         let record = record(3, 0.25);
         assert_eq!((record.dense_ms, record.sparse_ms), (120.0, 30.0));
         // 3, 3 and 4 times as fast, which the ratio of the medians is not.
-        assert_eq!((record.speedup, record.share_of_ideal), (3.0, 0.75));
+        assert_eq!((record.speedup, record.share_of_ideal), (3.0, Some(0.75)));
         assert_eq!((record.runs, record.spread), (3, 0.5 / 3.0));
         assert_eq!(
             record.cells(),
@@ -338,6 +344,8 @@ mod tests {
         assert_eq!(&lines[0][5], "nvidia, ampere");
         assert_eq!(&lines[0][23], "Mozilla/5.0 (X11; \"Linux\")");
         assert_eq!((&lines[0][17], &lines[1][17]), ("", "naive"));
+        let ideals = [0, 1].map(|line: usize| [&lines[line][15], &lines[line][16]]);
+        assert_eq!(ideals, [["4", "0.75"], ["", ""]]);
 
         let json: serde_json::Value = serde_json::from_str(&to_json(&records).unwrap()).unwrap();
         let fields = json[0].as_object().unwrap();
@@ -352,6 +360,7 @@ mod tests {
         assert_eq!(csv_fields, json_fields);
         assert_eq!(json[0]["shape"]["n_out"], 512);
         assert!(json[0]["commit"].is_null());
+        assert!(json[1]["ideal_speedup"].is_null());
         assert_eq!(to_csv(&[]).unwrap(), "");
     }
 }
