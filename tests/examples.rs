@@ -55,6 +55,18 @@ fn kv_cache() {
 }
 
 #[test]
+fn packed_prompts() {
+    let printed = run("packed_prompts");
+    for line in [
+        "3 of 4 items: scored and selected for, one after the other; item 0",
+        "90 queries over 90 keys: nothing was scored",
+        "256 queries over 3072 keys: ",
+    ] {
+        assert!(printed.contains(line), "{printed}");
+    }
+}
+
+#[test]
 fn linear_2_4() {
     let printed = run("linear_2_4");
     assert!(

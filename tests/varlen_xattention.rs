@@ -301,8 +301,8 @@ fn items_are_scored_where_that_pays() {
                 "{explanation}"
             );
             for note in [
-                "1 of 4 items are scored and selected for, one after the other; item 1 of q_len = 400 and k_len = 400: sparse: ",
-                "3 of 4 items attend to all blocks; item 0 of q_len = 30 and k_len = 30: dense: ",
+                "1 of 4 items: scored and selected for, one after the other; item 1 of q_len = 400 and k_len = 400: sparse: ",
+                "3 of 4 items: all blocks, no scores; item 0 of q_len = 30 and k_len = 30: dense: ",
             ] {
                 assert!(explanation.contains(note), "{explanation}");
             }

@@ -82,7 +82,7 @@ pub(super) fn notes(items: &[Item]) -> Vec<String> {
         let (first, item) = of(decision).next()?;
         let shape = item.layout.shape();
         Some(format!(
-            "{} of {} items {done}; item {first} of q_len = {} and k_len = {}: {}",
+            "{} of {} items: {done}; item {first} of q_len = {} and k_len = {}: {}",
             of(decision).count(),
             items.len(),
             shape.q_len(),
@@ -93,9 +93,9 @@ pub(super) fn notes(items: &[Item]) -> Vec<String> {
     let notes = [
         note(
             Decision::Sparse,
-            "are scored and selected for, one after the other",
+            "scored and selected for, one after the other",
         ),
-        note(Decision::Dense, "attend to all blocks"),
+        note(Decision::Dense, "all blocks, no scores"),
     ];
     notes.into_iter().flatten().collect()
 }
