@@ -3,6 +3,7 @@
 mod support {
     pub(crate) mod cost_model;
     pub(crate) mod gpu;
+    pub(crate) mod packed;
     pub(crate) mod packed_xattention;
     pub(crate) mod xattention_run;
 }

@@ -4,7 +4,6 @@
 use std::ops::Range;
 
 use sparse_core::attention::{PackedShape, Packing, varlen_attention};
-use sparse_core::bounds::{attention_bounds, compare};
 use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{Mode, XAttentionOptions};
@@ -12,6 +11,7 @@ use sparse_core::{Element, Tensor};
 use sparse_gpu::{AttentionTypes, Outcome, VarlenXAttention, VarlenXAttentionPlan};
 
 use super::gpu::{gpu, poisoned, read, rounded, submit};
+use super::packed::assert_items_within;
 use super::xattention_run::{Run, check_exact, run};
 
 /// Items of these `(q_len, k_len)`, one after the other.
@@ -122,25 +122,13 @@ pub(crate) fn check_attention<T: Element>(
     let references = varlen_attention(q, k, v, shape, kinds.as_deref(), mask, &options).unwrap();
     let numbers = v.data().iter().map(|x| x.to_f64().abs());
     let largest_v = numbers.filter(|x| !x.is_nan()).fold(0.0, f64::max);
-    let [total, heads, dim] = shape.q_shape();
-    for (item, (queries, reference)) in shape.q().ranges().zip(&references).enumerate() {
-        let bounds = attention_bounds(reference, largest_v, T::DTYPE);
-        // The reference has one head after the other.
-        let places: Vec<_> = (0..heads)
-            .flat_map(|head| queries.clone().map(move |token| (head, token)))
-            .collect();
-        let out = places.iter().flat_map(|&(head, token)| {
-            let first = (token * heads + head) * dim;
-            run.out[first..first + dim].to_vec()
-        });
-        let lse = places
-            .iter()
-            .map(|&(head, token)| run.lse[head * total + token]);
-        let comparison = compare(out, &reference.out, &bounds.out);
-        assert!(comparison.holds(), "{what}, item {item}, out: {comparison}");
-        let comparison = compare(lse, &reference.lse, &bounds.lse);
-        assert!(comparison.holds(), "{what}, item {item}, lse: {comparison}");
-    }
+    assert_items_within(
+        what,
+        shape,
+        &references,
+        (largest_v, T::DTYPE),
+        [&run.out, &run.lse],
+    );
 }
 
 /// Every item selects what it selects alone, where that is checked against the CPU twin, and the attention is right over those blocks.

@@ -2,13 +2,13 @@
 #![allow(dead_code, reason = "every test binary uses another part of this file")]
 
 use sparse_core::attention::{AttentionOptions, Packing, varlen_attention};
-use sparse_core::bounds::{attention_bounds, compare};
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::{BlockMask, DType, Tensor};
 use sparse_gpu::{Explanation, VarlenAttention};
 
 use super::attention::{Outcome, poisoned_as, read_as, rounded, upload_as};
 use super::gpu::{gpu, poisoned, read, submit};
+use super::packed::assert_items_within;
 
 /// What is attended. Numbers are held in f32 and rounded to the storage types before anything is computed from them.
 #[derive(Clone, Debug)]
@@ -107,33 +107,13 @@ impl VarlenCase {
         let (outcome, explanation) = self.run();
         let largest = |max: f64, &v: &f32| max.max(f64::from(v).abs());
         let largest_v = self.v.data().iter().fold(0.0, largest);
-        let [total, heads, dim] = problem.shape.q_shape();
-        for (item, queries) in problem.shape.q().ranges().enumerate() {
-            let reference = &references[item];
-            let bounds = attention_bounds(reference, largest_v, problem.types.out);
-            // The reference has one head after the other.
-            let places: Vec<_> = (0..heads)
-                .flat_map(|head| queries.clone().map(move |token| (head, token)))
-                .collect();
-            let out = places.iter().flat_map(|&(head, token)| {
-                let first = (token * heads + head) * dim;
-                outcome.out[first..first + dim].to_vec()
-            });
-            let lse = places
-                .iter()
-                .map(|&(head, token)| outcome.lse[head * total + token]);
-            let comparison = compare(out, &reference.out, &bounds.out);
-            assert!(
-                comparison.holds(),
-                "item {item}, out: {comparison}\n{explanation}"
-            );
-            let comparison = compare(lse, &reference.lse, &bounds.lse);
-            assert!(
-                comparison.holds(),
-                "item {item}, lse: {comparison}\n{explanation}"
-            );
-        }
-        assert_eq!(outcome.out.len(), total * heads * dim);
+        assert_items_within(
+            &explanation.to_string(),
+            &problem.shape,
+            &references,
+            (largest_v, problem.types.out),
+            [&outcome.out, &outcome.lse],
+        );
         explanation
     }
 }

@@ -8,6 +8,7 @@ mod support {
     pub(crate) mod attention;
     pub(crate) mod gpu;
     pub(crate) mod matmul;
+    pub(crate) mod packed;
     pub(crate) mod packed_xattention;
     pub(crate) mod product;
     pub(crate) mod sddmm;
