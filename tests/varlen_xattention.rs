@@ -1,7 +1,6 @@
 //! `varlen_xattention`: packed sequences, each against what it is alone and against the CPU twin.
 
 mod support {
-    pub(crate) mod cost_model;
     pub(crate) mod gpu;
     pub(crate) mod packed;
     pub(crate) mod packed_xattention;
@@ -15,12 +14,9 @@ use sparse_core::mask::BlockMask;
 use sparse_core::xattention::{
     Mode, ReferenceOptions, Threshold, XAttentionOptions, varlen_xattention,
 };
-use sparse_gpu::{Attended, CostModel, Decision, Error, GpuTensor, Policy, VarlenXAttention};
-use support::cost_model::attention_alone;
+use sparse_gpu::{Attended, CostModel, Error, GpuTensor, Policy, VarlenXAttention};
 use support::gpu::{gpu, poisoned, read, submit};
-use support::packed_xattention::{
-    check_attention, check_packed, packed, packed_inputs, run_packed,
-};
+use support::packed_xattention::{check_packed, forced, packed, packed_inputs, run_packed};
 
 /// Items without queries, without keys and without either; single tokens; prefill, a tail of a prompt, more queries than keys.
 const LENGTHS: [(usize, usize); 9] = [
@@ -168,15 +164,6 @@ fn counts_thresholds_and_modes() {
     }
 }
 
-/// Blocks of every third row and column, other ones in each item, beyond the blocks of the shorter items too.
-fn forced(problem: &VarlenXAttention) -> BlockMask {
-    let [items, heads, rows, columns] = problem.mask_shape();
-    BlockMask::from_fn(items, heads, rows, columns, |b, h, i, j| {
-        (b + h + 2 * i + j) % 3 == 0
-    })
-    .unwrap()
-}
-
 #[test]
 fn forced_blocks_of_each_item() {
     let lengths: Vec<_> = LENGTHS.into_iter().filter(|&(q, k)| q <= k).collect();
@@ -263,154 +250,6 @@ fn masks_are_those_of_the_cpu_twin() {
         let selected: usize = outcome.heads.iter().map(|head| head.selected).sum();
         assert_eq!(selected, masks[item].count());
     }
-}
-
-/// The costs of a long item, where scores pay, and of short ones, where they do not.
-fn auto() -> Policy {
-    Policy::Auto(CostModel {
-        expected_density: Some(0.3),
-        estimate_factor: 0.1,
-        dispatch: 2e4,
-        ..attention_alone(1.0)
-    })
-}
-
-#[test]
-fn items_are_scored_where_that_pays() {
-    let kinds = [HeadKind::Sparse, WINDOW, HeadKind::Sparse, HeadKind::Sparse];
-    for mask_heads in [MaskHeads::Query, MaskHeads::Key] {
-        for head_kinds in [None, Some(kinds.to_vec())] {
-            let mut problem = problem(
-                &[(30, 30), (400, 400), (0, 9), (5, 60)],
-                XAttentionOptions {
-                    head_kinds: head_kinds.clone(),
-                    mask_heads,
-                    threshold: 0.3.into(),
-                    ..options()
-                },
-            );
-            problem.options.forced = Some(forced(&problem));
-            problem.policy = auto();
-            let qkv = packed_inputs::<f32>(&problem.shape);
-            let run = run_packed(&problem, &qkv);
-            let decisions: Vec<_> = run.plan.decisions().collect();
-            let dense = Decision::Dense;
-            let explanation = run.plan.explain().to_string();
-            assert_eq!(
-                decisions,
-                [dense, Decision::Sparse, dense, dense],
-                "{explanation}"
-            );
-            for note in [
-                "1 of 4 items: scored and selected for, one after the other; item 1 of q_len = 400 and k_len = 400: sparse: ",
-                "3 of 4 items: all blocks, no scores; item 0 of q_len = 30 and k_len = 30: dense: ",
-            ] {
-                assert!(explanation.contains(note), "{explanation}");
-            }
-            let mask = run.mask.as_ref().unwrap();
-            check_attention("auto", &problem, &qkv, Some(mask), &run);
-            let masks = problem.shape.unpack_mask(mask, 16, mask_heads).unwrap();
-            let layouts = problem.options.packed_layouts(&problem.shape).unwrap();
-            for (item, mask) in masks.iter().enumerate() {
-                let of_heads = layouts[item].mask_of_query_heads(mask).unwrap();
-                let reachable =
-                    (0..of_heads.q_blocks()).map(|row| layouts[item].reachable_blocks(row));
-                let reachable: usize = reachable.sum();
-                for head in [0, 2, 3] {
-                    let selected = of_heads.count_of_head(0, head);
-                    // The forced blocks of dense items are among all blocks, those of the sparse one are not nearly all.
-                    assert_eq!(
-                        selected == reachable,
-                        item != 1,
-                        "{item} {head}: {selected}"
-                    );
-                }
-            }
-            let attended = run.outcomes.iter().map(|outcome| outcome.attended);
-            let expected = decisions.iter().map(|decision| match decision {
-                Decision::Sparse => Attended::Sparse,
-                _ => Attended::Dense,
-            });
-            assert!(attended.eq(expected));
-            assert!(run.outcomes[1].density().unwrap() < 0.7);
-            assert_eq!(run.outcomes[0].density(), None);
-        }
-    }
-}
-
-/// Two items of the same lengths, of which one is told to attend to everything.
-#[test]
-fn items_of_the_same_lengths_may_be_decided_differently() {
-    let mut problem = problem(&[(400, 400); 2], options());
-    let [items, heads, rows, columns] = problem.mask_shape();
-    let first = BlockMask::from_fn(items, heads, rows, columns, |item, _, _, _| item == 0);
-    problem.options.forced = Some(first.unwrap());
-    problem.policy = auto();
-    let qkv = packed_inputs::<f32>(&problem.shape);
-    let run = run_packed(&problem, &qkv);
-    let decisions: Vec<_> = run.plan.decisions().collect();
-    assert_eq!(decisions, [Decision::Dense, Decision::Sparse]);
-    let mask = run.mask.as_ref().unwrap();
-    check_attention("same lengths", &problem, &qkv, Some(mask), &run);
-    let rows = 25;
-    let all = rows * (rows + 1) / 2;
-    assert_eq!(mask.count_of_head(0, 3), all);
-    assert!(mask.count_of_head(1, 3) < all);
-}
-
-/// Nothing is scored, no mask is held, and the bits are those of the attention without one.
-#[test]
-fn without_an_item_that_is_scored_it_is_dense_attention() {
-    let kinds = Some(vec![
-        WINDOW,
-        HeadKind::Sparse,
-        HeadKind::Dense,
-        HeadKind::Dense,
-    ]);
-    let none_sparse = Some(vec![WINDOW, HeadKind::Dense, HeadKind::Dense, WINDOW]);
-    for (head_kinds, policy) in [
-        (None, Policy::auto(gpu())),
-        (kinds, Policy::auto(gpu())),
-        (none_sparse, Policy::Sparse),
-    ] {
-        let options = XAttentionOptions {
-            head_kinds,
-            ..options()
-        };
-        let problem = VarlenXAttention {
-            policy,
-            ..problem(&[(30, 30), (0, 0), (5, 60)], options)
-        };
-        let qkv = packed_inputs::<f32>(&problem.shape);
-        let run = run_packed(&problem, &qkv);
-        assert!(run.mask.is_none());
-        assert!(
-            run.plan
-                .decisions()
-                .all(|decision| decision == Decision::Dense)
-        );
-        check_attention("dense", &problem, &qkv, None, &run);
-        let plan = gpu().plan_blocking(&problem.dense_attention()).unwrap();
-        let [q, k, v] = [0, 1, 2].map(|i| gpu().upload(&qkv[i]).unwrap());
-        let (mut out, mut lse) = (plan.new_out().unwrap(), plan.new_lse().unwrap());
-        submit(gpu(), |pass| {
-            plan.record(pass, &q, &k, &v, None, &mut out, &mut lse)
-                .unwrap();
-        });
-        assert_eq!(run.out, read::<f32>(gpu(), &out));
-        assert_eq!(run.lse, read::<f32>(gpu(), &lse));
-        for outcome in &run.outcomes {
-            assert_eq!(
-                (outcome.attended, outcome.density()),
-                (Attended::Dense, None)
-            );
-            assert_eq!(outcome.predicted_speed_up, 1.0);
-        }
-    }
-    // No items at all.
-    let problem = problem(&[], options());
-    let run = run_packed(&problem, &packed_inputs::<f32>(&problem.shape));
-    assert!(run.mask.is_none() && run.outcomes.is_empty() && run.out.is_empty());
 }
 
 #[test]
@@ -508,6 +347,24 @@ fn impossible_problems_say_what_is_possible() {
             ..ReferenceOptions::default()
         });
     });
+    let chunks = problem(
+        &[(16, 16), (40, 4000)],
+        XAttentionOptions {
+            stride: 16,
+            mode: Mode::Reference(ReferenceOptions {
+                chunk: Some(1 << 24),
+                ..ReferenceOptions::default()
+            }),
+            ..options()
+        },
+    );
+    let items_of_sixteen = |lengths: &[(usize, usize)], heads| {
+        let options = XAttentionOptions {
+            stride: 16,
+            ..options()
+        };
+        VarlenXAttention::new(packed(lengths, [heads, 1, 4]), options)
+    };
     let costs = VarlenXAttention {
         policy: Policy::Auto(CostModel {
             efficiency: 0.0,
@@ -540,7 +397,19 @@ fn impossible_problems_say_what_is_possible() {
             reference,
             "item 4: 5 query tokens fill more chunks of 32 than 0 key tokens do",
         ),
-        (costs, "the cost model's efficiency is 0"),
+        (costs, "varlen_xattention: the cost model's efficiency is 0"),
+        (
+            items_of_sixteen(&[(16, 16), (40_000, 40_000)], 32),
+            "item 1: scores [1, 32, 2500, 2500] of varlen_xattention needs a buffer of 800000000 bytes",
+        ),
+        (
+            items_of_sixteen(&[vec![(16, 16); 3000], vec![(16_384, 16_384)]].concat(), 8),
+            "the mask of varlen_xattention with 3001 items needs a buffer of 3146776576 bytes, 1048576 for each item, as the longest has 1024 x 1024 blocks",
+        ),
+        (
+            chunks,
+            "item 0: xattention_score: scores is 1 x 4 x 1048576 x 1048576",
+        ),
         (
             VarlenXAttention::new(packed(&[(1 << 29, 1)], HEADS), options()),
             "split the problem",

@@ -8,7 +8,9 @@ use sparse_core::mask::BlockMask;
 use sparse_core::synthetic::normal_tensor;
 use sparse_core::xattention::{Mode, XAttentionOptions};
 use sparse_core::{Element, Tensor};
-use sparse_gpu::{AttentionTypes, Outcome, VarlenXAttention, VarlenXAttentionPlan};
+use sparse_gpu::{
+    AttentionTypes, Decision, GpuMask, Outcome, VarlenXAttention, VarlenXAttentionPlan,
+};
 
 use super::gpu::{gpu, poisoned, read, rounded, submit};
 use super::packed::assert_items_within;
@@ -57,6 +59,15 @@ fn item_of<T: Element>(x: &Tensor<T>, tokens: Range<usize>) -> Tensor<T> {
     Tensor::new(vec![1, heads, tokens.len(), dim], data.collect())
 }
 
+/// Blocks of every third row and column, other ones in each item, beyond the blocks of the shorter items too.
+pub(crate) fn forced(problem: &VarlenXAttention) -> BlockMask {
+    let [items, heads, rows, columns] = problem.mask_shape();
+    BlockMask::from_fn(items, heads, rows, columns, |b, h, i, j| {
+        (b + h + 2 * i + j) % 3 == 0
+    })
+    .unwrap()
+}
+
 /// All that a run leaves behind.
 pub(crate) struct PackedRun {
     /// `[total_q, q_heads, head_dim]`.
@@ -86,11 +97,7 @@ pub(crate) fn run_packed<T: Element>(
     let mut out = poisoned::<T>(gpu, q.shape());
     let mut lse = poisoned::<f32>(gpu, &[heads, total]);
     if let Some(mask) = plan.mask() {
-        // What is not written stays visible.
-        let [items, heads, rows, columns] = mask.shape();
-        let all = BlockMask::dense(items, heads, rows, columns).unwrap();
-        let bytes = bytemuck::cast_slice(all.words());
-        gpu.queue().write_buffer(mask.buffer(), 0, bytes);
+        poison(mask, &problem, &plan);
     }
     submit(gpu, |pass| {
         plan.record(pass, &q, &k, &v, &mut out, &mut lse).unwrap();
@@ -103,6 +110,23 @@ pub(crate) fn run_packed<T: Element>(
         outcomes: plan.outcomes_blocking().unwrap(),
         plan,
     }
+}
+
+/// All blocks of items that are scored, so that what is not written stays visible. The others have theirs from the beginning.
+fn poison(mask: &GpuMask, problem: &VarlenXAttention, plan: &VarlenXAttentionPlan) {
+    let gpu = gpu();
+    let (block, heads) = (problem.options.block, problem.options.mask_heads);
+    let given = gpu.read_mask_blocking(mask).unwrap();
+    let mut masks = problem.shape.unpack_mask(&given, block, heads).unwrap();
+    for (mask, decision) in masks.iter_mut().zip(plan.decisions()) {
+        if decision == Decision::Sparse {
+            let [batch, heads, rows, columns] = mask.shape();
+            *mask = BlockMask::dense(batch, heads, rows, columns).unwrap();
+        }
+    }
+    let poisoned = problem.shape.pack_masks(&masks, block, heads).unwrap();
+    let bytes = bytemuck::cast_slice(poisoned.words());
+    gpu.queue().write_buffer(mask.buffer(), 0, bytes);
 }
 
 /// Output and log-sum-exps within their bounds, of attention over the blocks of `mask`.

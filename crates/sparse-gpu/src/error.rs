@@ -46,6 +46,14 @@ pub enum Error {
     /// Shapes or options of XAttention that break one of its rules.
     #[error(transparent)]
     XAttention(#[from] sparse_core::xattention::XAttentionError),
+    /// An item of packed sequences.
+    #[error("item {item}: {error}")]
+    Item {
+        /// The item.
+        item: usize,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
     /// There is no memory on the host for what is to be uploaded.
     #[error(transparent)]
     HostMemory(#[from] sparse_core::OutOfMemory),
@@ -230,6 +238,13 @@ impl Error {
         let check = |tile: crate::Tile| tile.check(&|| tile.to_string());
         tile.map_or(Ok(()), check)
             .map_err(|e| Self::tile(operation, &e))
+    }
+
+    pub(crate) fn of_item(self, item: usize) -> Self {
+        Self::Item {
+            item,
+            error: Box::new(self),
+        }
     }
 
     pub(crate) fn invalid(operation: &'static str, reason: impl Into<String>) -> Self {

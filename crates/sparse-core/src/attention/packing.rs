@@ -323,8 +323,8 @@ impl PackedShape {
         expect_mask(mask, self.mask_shape_by(block, heads), block)?;
         let of_item = |(item, shape): (usize, AttentionShape)| {
             let [_, heads, q_blocks, k_blocks] = shape.mask_shape_by(block, heads);
-            BlockMask::from_fn(1, heads, q_blocks, k_blocks, |_, head, row, column| {
-                mask.get(item, head, row, column)
+            BlockMask::of_rows([1, heads, q_blocks, k_blocks], |_, head, row| {
+                mask.row_words(item, head, row)
             })
         };
         let masks = self.item_shapes().enumerate().map(of_item);
@@ -363,17 +363,14 @@ impl PackedShape {
         for (mask, shape) in masks.iter().zip(self.item_shapes()) {
             expect_mask(mask, shape.mask_shape_by(block, heads), block)?;
         }
-        let [items, heads, q_blocks, k_blocks] = self.mask_shape_by(block, heads);
-        let of_all = BlockMask::from_fn(
-            items,
-            heads,
-            q_blocks,
-            k_blocks,
-            |item, head, row, column| {
-                let mask = &masks[item];
-                row < mask.q_blocks() && column < mask.k_blocks() && mask.get(0, head, row, column)
-            },
-        )?;
+        let of_all =
+            BlockMask::of_rows(
+                self.mask_shape_by(block, heads),
+                |item, head, row| match masks.get(item) {
+                    Some(mask) if row < mask.q_blocks() => mask.row_words(0, head, row),
+                    _ => &[],
+                },
+            )?;
         Ok(of_all)
     }
 }

@@ -111,6 +111,32 @@ impl BlockMask {
         Ok(Self { shape, words })
     }
 
+    /// Rows whose words begin with those that `words(batch, head, query block)` gives: those that are missing are 0, words and bits past the last
+    /// key block are left out.
+    pub(crate) fn of_rows<'a>(
+        shape: [usize; 4],
+        words: impl Fn(usize, usize, usize) -> &'a [u32],
+    ) -> Result<Self, MaskError> {
+        let [batch, heads, q_blocks, k_blocks] = shape;
+        let rows = checked_rows(shape)?;
+        let words_per_row = k_blocks.div_ceil(WORD_BITS);
+        let what = || describe(shape);
+        let mut all = filled(rows * words_per_row, 0_u32, what, CHOOSE_LARGER_BLOCKS)?;
+        let places = (0..batch).flat_map(|item| {
+            (0..heads).flat_map(move |head| (0..q_blocks).map(move |row| (item, head, row)))
+        });
+        for (row, (item, head, q_block)) in all.chunks_mut(words_per_row.max(1)).zip(places) {
+            for (word, &given) in row.iter_mut().zip(words(item, head, q_block)) {
+                *word = given;
+            }
+            let used = k_blocks % WORD_BITS;
+            if let Some(last) = row.last_mut().filter(|_| used > 0) {
+                *last &= (1 << used) - 1;
+            }
+        }
+        Ok(Self { shape, words: all })
+    }
+
     /// From truth values `[batch, heads, q_blocks, k_blocks]`, row-major.
     ///
     /// # Errors
@@ -233,7 +259,7 @@ impl BlockMask {
     }
 
     #[track_caller]
-    fn row_words(&self, b: usize, h: usize, i: usize) -> &[u32] {
+    pub(crate) fn row_words(&self, b: usize, h: usize, i: usize) -> &[u32] {
         assert!(
             b < self.batch() && h < self.heads() && i < self.q_blocks(),
             "row ({b}, {h}, {i}) is outside of a mask of {:?} blocks",

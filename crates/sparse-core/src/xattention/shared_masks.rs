@@ -25,6 +25,31 @@ impl XAttentionLayout {
         kinds.reduce(HeadKind::joined).unwrap_or(HeadKind::Sparse)
     }
 
+    /// The mask where nothing is scored, of [`XAttentionLayout::mask_shape`]: all blocks that can be reached where a query head of a group is sparse or dense, else
+    /// the blocks that any of their kinds means.
+    ///
+    /// # Errors
+    /// [`XAttentionError::Mask`] where it cannot be built.
+    pub fn mask_without_scores(&self) -> Result<BlockMask, XAttentionError> {
+        let (shape, attention) = (self.shape(), self.options().attention());
+        let [batch, heads, q_blocks, k_blocks] = self.mask_shape();
+        let kinds: Vec<_> = (0..heads)
+            .map(|head| match self.kind_of_mask_head(head) {
+                HeadKind::Sparse => HeadKind::Dense,
+                kind => kind,
+            })
+            .collect();
+        let reachable: Vec<usize> = (0..q_blocks)
+            .map(|row| self.reachable_blocks(row))
+            .collect();
+        let attends = |_, head: usize, row: usize, column| {
+            column < reachable[row] && kinds[head].attends(&shape, &attention, row, column, false)
+        };
+        Ok(BlockMask::from_fn(
+            batch, heads, q_blocks, k_blocks, attends,
+        )?)
+    }
+
     /// What the blocks of each head of the mask are selected from, `[batch, mask heads, q_blocks, k_blocks]`: the scores themselves where each query head
     /// has its own mask, else their sums over the sparse heads of each group, in head order. Heads that are not sparse are not read.
     ///
@@ -164,6 +189,19 @@ mod tests {
         assert_eq!(layout.group_of_mask_head(2), 4..6);
         assert_eq!(layout.mask_shape()[1], 4);
         assert_eq!(layout.score_shape()[1], 8);
+        // What is held without scores: everything for a sparse head, as if all were dense, else the joined window of 2 sinks and 3 recent of one block row.
+        let short = XAttentionOptions {
+            block: 4,
+            stride: 4,
+            ..options.clone()
+        };
+        let unscored = short.layout(shape).unwrap().mask_without_scores().unwrap();
+        assert_eq!(unscored.shape(), [1, 4, 16, 16]);
+        let row = |head| unscored.row(0, head, 9).collect::<Vec<_>>();
+        let all: Vec<_> = (0..10).collect();
+        assert_eq!([row(0), row(1), row(3)], [all.clone(), all.clone(), all]);
+        assert_eq!(row(2), [0, 1, 7, 8, 9]);
+
         let own = XAttentionOptions {
             mask_heads: MaskHeads::Query,
             ..options

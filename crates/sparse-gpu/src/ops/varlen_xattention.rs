@@ -20,8 +20,9 @@ use crate::{AttentionTypes, Error, Gpu};
 /// [`sparse_core::xattention::varlen_xattention`].
 ///
 /// With [`Policy::Auto`] each item is decided when it is planned: one whose scores would cost more than its expected density saves
-/// ([`CostModel::expected_density`](crate::CostModel::expected_density)) is not scored and attends to all blocks. Where no item is scored there is no mask. Counting blocks on the device, as
-/// [`XAttention`](crate::XAttention) does, would gain nothing here: all items run in one kernel, that of the mask.
+/// ([`CostModel::expected_density`](crate::CostModel::expected_density)) is not scored and attends to all blocks, in the kernel of the mask, where it costs no dispatch of its own.
+/// Where no item is scored, or where dense attention of all of them together is expected to be faster, there is no mask. Counting blocks on the device, as
+/// [`XAttention`](crate::XAttention) does, would gain nothing: all items run in one kernel.
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::Tensor;

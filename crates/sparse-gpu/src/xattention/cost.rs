@@ -1,6 +1,5 @@
 //! What the steps of XAttention cost, as far as the choice between sparse and dense attention depends on it.
 
-use super::OPERATION;
 use crate::{AdapterClass, Error, Gpu};
 
 /// When XAttention attends over the selected blocks only, and when over all.
@@ -22,12 +21,12 @@ impl Policy {
     }
 
     /// The costs to predict with, checked; where nothing is decided by them those of the device's class.
-    pub(crate) fn model(self, gpu: &Gpu) -> Result<CostModel, Error> {
+    pub(crate) fn model(self, gpu: &Gpu, operation: &'static str) -> Result<CostModel, Error> {
         let model = match self {
             Self::Sparse => CostModel::of_class(gpu.class()),
             Self::Auto(model) => model,
         };
-        model.check()?;
+        model.check(operation)?;
         Ok(model)
     }
 }
@@ -99,7 +98,7 @@ impl CostModel {
     }
 
     /// Refuses numbers that are no costs.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    fn check(&self, operation: &'static str) -> Result<(), Error> {
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let expected = self.expected_density.unwrap_or(1.0);
@@ -150,7 +149,7 @@ impl CostModel {
         match rules.iter().find(|(_, _, holds, _)| !holds) {
             Some((name, value, _, possible)) => {
                 let reason = format!("the cost model's {name} is {value}; give {possible}");
-                Err(Error::invalid(OPERATION, reason))
+                Err(Error::invalid(operation, reason))
             }
             None => Ok(()),
         }

@@ -25,31 +25,11 @@ struct Bounds {
     largest: f64,
 }
 
-/// When it is decided what no bound on the density decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
-    /// By the device, once the blocks are known.
-    Late,
-    /// By the plan, for this reason.
-    Early(&'static str),
-}
-
-impl Moment {
-    /// `indirect`: whether the device can choose between dispatches.
-    pub(crate) fn of_one_problem(indirect: bool) -> Self {
-        if indirect {
-            Self::Late
-        } else {
-            Self::Early("this device has no indirect dispatch to decide when they are known")
-        }
-    }
-}
-
-/// The decision for a problem, and its reason.
+/// The decision for a problem, and its reason. `indirect`: whether the device can choose between dispatches.
 pub(crate) fn decide(
     costs: &Costs,
     layout: &XAttentionLayout,
-    moment: Moment,
+    indirect: bool,
 ) -> (Decision, String) {
     if costs.dense == 0.0 {
         let reason = "dense: no sparse head has queries and keys, so nothing is scored".to_owned();
@@ -58,7 +38,8 @@ pub(crate) fn decide(
     let model = &costs.model;
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let estimate = percent(costs.estimate);
-    let Bounds { least, largest } = Bounds::of(layout);
+    let bounds = Bounds::of(layout);
+    let Bounds { least, largest } = bounds;
     if costs.sparse(least) >= 1.0 {
         let reason = format!(
             "dense: at least {} of the blocks are attended to, and scores and selection cost {estimate} of dense attention",
@@ -73,16 +54,11 @@ pub(crate) fn decide(
         );
         return (Decision::Sparse, reason);
     }
-    let usual = CostModel::usual_density(layout.shape().k_len());
-    let (expected, source) = match model.expected_density {
-        Some(density) => (density, "as the cost model was told"),
-        None => (usual, "as is usual for this length"),
-    };
-    let expected = expected.clamp(least, largest);
+    let (expected, source) = bounds.expected(model, layout);
     let gain = 1.0 - costs.sparse(expected);
-    if let Moment::Early(why) = moment {
+    if !indirect {
         let rule = format!(
-            "{} of the blocks are expected, {source}, and {why}",
+            "{} of the blocks are expected, {source}, and this device has no indirect dispatch to decide when they are known",
             percent(expected)
         );
         return if gain > 0.0 {
@@ -116,8 +92,13 @@ pub(crate) fn decide(
 }
 
 impl Costs {
-    /// With scores by the register tile `tile`.
-    pub(crate) fn of(model: CostModel, layout: &XAttentionLayout, tile: Tile) -> Self {
+    /// With scores by the register tile `tile`, and so many dispatches beyond those of dense attention; one more adds up the scores of heads that share a mask.
+    pub(crate) fn of(
+        model: CostModel,
+        layout: &XAttentionLayout,
+        tile: Tile,
+        dispatches: u32,
+    ) -> Self {
         let shape = layout.shape();
         let [_, _, q_blocks, k_blocks] = layout.mask_shape();
         let heads = sparse_heads(layout) as f64;
@@ -132,7 +113,7 @@ impl Costs {
         let selected = sparse_mask_heads(layout) as f64;
         let select = model.select_per_block * selected * q_blocks as f64 * k_blocks as f64;
         let sums = u32::from(layout.group_of_mask_head(0).len() > 1);
-        let dispatches = model.dispatch * f64::from(CostModel::DISPATCHES + sums);
+        let dispatches = model.dispatch * f64::from(dispatches + sums);
         let estimate = if dense > 0.0 {
             (scores + pack + select + dispatches) / dense
         } else {
@@ -191,7 +172,26 @@ fn scored_pairs(layout: &XAttentionLayout, tile: Tile) -> f64 {
         .sum()
 }
 
+/// The density to expect of a problem, within what its selection can have, and who says so.
+pub(crate) fn expected_density(
+    model: &CostModel,
+    layout: &XAttentionLayout,
+) -> (f64, &'static str) {
+    Bounds::of(layout).expected(model, layout)
+}
+
 impl Bounds {
+    fn expected(self, model: &CostModel, layout: &XAttentionLayout) -> (f64, &'static str) {
+        let (expected, source) = match model.expected_density {
+            Some(density) => (density, "as the cost model was told"),
+            None => (
+                CostModel::usual_density(layout.shape().k_len()),
+                "as is usual for this length",
+            ),
+        };
+        (expected.clamp(self.least, self.largest), source)
+    }
+
     fn of(layout: &XAttentionLayout) -> Self {
         let (shape, options) = (layout.shape(), layout.options());
         let group = options.mask_heads.group_size(&shape);
@@ -336,14 +336,14 @@ mod tests {
             cols: 4,
             lanes: 8,
         };
-        Costs::of(model, layout, tile)
+        Costs::of(model, layout, tile, CostModel::DISPATCHES)
     }
 
     #[test]
     fn long_inputs_are_decided_by_the_device_and_short_ones_are_dense() {
         let decision = |len| {
             let layout = layout(len, |_| ());
-            decide(&costs(&layout, None), &layout, Moment::Late).0
+            decide(&costs(&layout, None), &layout, true).0
         };
         for len in [1, 64, 128] {
             assert_eq!(decision(len), Decision::Dense, "{len}");
@@ -356,8 +356,7 @@ mod tests {
     #[test]
     fn without_indirect_dispatch_the_expected_density_decides() {
         let layout = layout(4096, |_| ());
-        let early = Moment::of_one_problem(false);
-        let without = |expected| decide(&costs(&layout, expected), &layout, early);
+        let without = |expected| decide(&costs(&layout, expected), &layout, false);
         let (decision, reason) = without(Some(0.5));
         assert_eq!(decision, Decision::Sparse);
         assert!(
@@ -381,7 +380,7 @@ mod tests {
         });
         let none = layout(4096, |o| o.head_kinds = Some(vec![Dense; 4]));
         assert_eq!(costs(&half, None).dense, costs(&all, None).dense / 2.0);
-        let (decision, reason) = decide(&costs(&none, None), &none, Moment::Late);
+        let (decision, reason) = decide(&costs(&none, None), &none, true);
         assert_eq!(decision, Decision::Dense);
         assert!(reason.contains("nothing is scored"), "{reason}");
         assert_eq!(Bounds::of(&half), Bounds::of(&all));

@@ -5,8 +5,8 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::xattention::XAttentionLayout;
 
 use super::OPERATION;
-use super::cost::{Costs, Policy};
-use super::decision::{Decision, Moment, decide};
+use super::cost::{CostModel, Costs, Policy};
+use super::decision::{Decision, decide};
 use super::outcome::{Attended, Outcome, count};
 use super::steps::SparseSteps;
 use super::switch::{Switch, is_indirect_possible};
@@ -42,17 +42,14 @@ impl XAttentionPlan {
         // What attention would refuse is refused before anything is computed from it.
         problem.dense_attention().check_numbers(OPERATION)?;
         Error::check_tile(OPERATION, problem.score_tile)?;
-        let model = problem.policy.model(gpu)?;
+        let model = problem.policy.model(gpu, OPERATION)?;
         let tile = gpu
             .score_tile(problem.score_tile, &layout, problem.types.k)
             .tile;
-        let costs = Costs::of(model, &layout, tile);
+        let costs = Costs::of(model, &layout, tile, CostModel::DISPATCHES);
         let (decision, reason) = match problem.policy {
             Policy::Sparse => (Decision::Sparse, "sparse, as the policy says".to_owned()),
-            Policy::Auto(_) => {
-                let moment = Moment::of_one_problem(is_indirect_possible(gpu).await);
-                decide(&costs, &layout, moment)
-            }
+            Policy::Auto(_) => decide(&costs, &layout, is_indirect_possible(gpu).await),
         };
         let sparse = match decision {
             Decision::Dense => None,

@@ -1,6 +1,8 @@
 //! Planned XAttention over packed sequences: items scored and selected for one after the other, and attended to together.
 
+mod engines;
 mod items;
+mod masks;
 mod selection;
 
 use sparse_core::BlockMask;
@@ -39,9 +41,9 @@ impl VarlenXAttentionPlan {
         let sparse = problem.attention();
         sparse.check_numbers(OPERATION)?;
         Error::check_tile(OPERATION, problem.score_tile)?;
-        let model = problem.policy.model(gpu)?;
-        let items = Item::all(gpu, problem, model)?;
-        let is_scored = items.iter().any(|item| item.decision == Decision::Sparse);
+        let model = problem.policy.model(gpu, OPERATION)?;
+        let (items, notes) = Item::all(gpu, problem, model)?;
+        let is_scored = items.iter().any(Item::is_scored);
         // It refuses masks that cannot be bound.
         let attention = if is_scored {
             gpu.plan(&sparse).await?
@@ -65,7 +67,7 @@ impl VarlenXAttentionPlan {
                 tier: Tier::Portable,
                 adapter: gpu.adapter().name.clone(),
                 scratch_bytes: 0,
-                notes: items::notes(&items),
+                notes,
             },
             items,
             selection,
@@ -77,6 +79,11 @@ impl VarlenXAttentionPlan {
 
     /// Fills in what the steps say.
     fn explain_steps(&mut self) {
+        let explained = self.selection.as_ref().and_then(Selection::explain);
+        let note = explained.map(|(item, _)| {
+            format!("scores and selection are explained by item {item}, which has the most of them")
+        });
+        self.explanation.notes.extend(note);
         let steps: Vec<Explanation> = self.steps().into_iter().cloned().collect();
         self.explanation.tell_steps(&steps);
         let selection = self.selection.as_ref();
@@ -122,7 +129,7 @@ impl VarlenXAttentionPlan {
         self.attention.record_checked(pass, &operands)
     }
 
-    /// What the last recording that has run selected for each item, and which attention that was.
+    /// What the last recording that has run selected for each item, and which attention that was; nothing is selected before one has.
     ///
     /// # Errors
     /// Those of [`Gpu::read_mask`].
@@ -156,14 +163,14 @@ impl VarlenXAttentionPlan {
             _ => Vec::new(),
         };
         let outcome = |(number, item): (usize, &Item)| {
-            match (item.decision, masks.get(number)) {
-                (Decision::Dense, Some(_)) => Ok(Outcome {
+            match (item.is_scored(), masks.get(number)) {
+                (false, Some(_)) if item.costs.dense > 0.0 => Ok(Outcome {
                     attended: Attended::Dense,
                     heads: Vec::new(),
                     // All blocks by the kernel of the mask.
                     predicted_speed_up: self.model.efficiency.min(1.0),
                 }),
-                (Decision::Sparse, Some(mask)) => {
+                (true, Some(mask)) => {
                     let heads = count(mask, &item.layout)?;
                     let attended = Attended::Sparse;
                     Ok(Outcome::new(attended, heads, &item.layout, &item.costs))
@@ -184,8 +191,8 @@ impl VarlenXAttentionPlan {
         self.items.iter().map(|item| item.decision)
     }
 
-    /// The blocks that the last recording that has run selected, `[items, mask heads, q_blocks, k_blocks]`; all that are reachable for items that are not scored.
-    /// [`Gpu::read_mask`] brings it to the host, [`PackedShape::unpack_mask`] takes it apart, and a [`VarlenAttention`](crate::VarlenAttention) of the same
+    /// The blocks that the last recording that has run selected, `[items, mask heads, q_blocks, k_blocks]`. Items that are not scored have theirs from the beginning, which
+    /// are all that sparse and dense heads can reach, and the windows of streaming ones. It is not to be written. [`Gpu::read_mask`] brings it to the host, [`PackedShape::unpack_mask`] takes it apart, and a [`VarlenAttention`](crate::VarlenAttention) of the same
     /// sequences takes it for another layer. `None` where no item is scored.
     pub fn mask(&self) -> Option<&GpuMask> {
         self.selection.as_ref().map(|selection| &selection.mask)
@@ -212,9 +219,10 @@ impl VarlenXAttentionPlan {
         &self.explanation
     }
 
-    /// The explanations of scores and selection of the first item that is scored, as far as there is one, and of the attention.
+    /// The explanations of scores and selection of the item with the most scores, as far as one is scored, and of the attention.
     pub fn steps(&self) -> Vec<&Explanation> {
-        let selection = self.selection.iter().flat_map(Selection::explain);
+        let selection = self.selection.as_ref().and_then(Selection::explain);
+        let selection = selection.into_iter().flat_map(|(_, steps)| steps);
         selection.chain([self.attention.explain()]).collect()
     }
 }

@@ -6,7 +6,7 @@ mod record;
 use std::sync::Arc;
 
 use sparse_core::DType;
-use sparse_core::xattention::XAttentionLayout;
+use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_shaders::{Kernel as _, XAttentionSelectKernel};
 
 pub(crate) use record::Selected;
@@ -86,7 +86,7 @@ impl SelectEngine {
         }
         Ok(Self {
             gpu: gpu.clone(),
-            layout,
+            layout: without_forced(layout)?,
             kernel: compiled,
             rows: kernel.rows,
             head_rules,
@@ -130,6 +130,19 @@ impl SelectEngine {
         let read = [("scores", scores.buffer())];
         refuse_aliases(OPERATION, ("mask", &mask.words), &read)
     }
+}
+
+/// The layout without the forced blocks, which a recording has as a mask on the device.
+fn without_forced(layout: XAttentionLayout) -> Result<XAttentionLayout, Error> {
+    let options = layout.options();
+    if options.forced.is_none() {
+        return Ok(layout);
+    }
+    let unforced = XAttentionOptions {
+        forced: None,
+        ..options.clone()
+    };
+    Ok(unforced.layout(layout.shape())?)
 }
 
 /// Refuses rows, and rules of heads, that cannot be bound at once.
