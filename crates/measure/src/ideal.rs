@@ -1,5 +1,7 @@
 //! The speed-up that skipping work could give at best.
 
+use crate::Attended;
+
 /// Which share of the dense work an operation cannot skip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ideal {
@@ -10,12 +12,25 @@ pub enum Ideal {
     Xattention {
         /// Tokens of a group of the score.
         stride: usize,
-        /// Share of the heads that are scored.
+        /// Share of the heads that are scored; of items of different lengths, the share of their dense work that is done by such heads.
         scored: f64,
     },
 }
 
 impl Ideal {
+    /// XAttention of several items: for each what its dense attention looks at, and the share of its heads that are scored.
+    pub fn of_items(stride: usize, items: impl IntoIterator<Item = (Attended, f64)>) -> Self {
+        let (mut all, mut scored) = (0.0, 0.0);
+        for (dense, share) in items {
+            all += dense.pairs;
+            scored += share * dense.pairs;
+        }
+        Self::Xattention {
+            stride,
+            scored: if all > 0.0 { scored / all } else { 0.0 },
+        }
+    }
+
     /// Best speed-up where the share `kept` of the dense work is kept. Infinite where nothing is left to do.
     pub fn speedup(self, kept: f64) -> f64 {
         1.0 / (kept + self.beside())
@@ -35,7 +50,7 @@ impl Ideal {
         }
     }
 
-    /// The share of the heads that are scored.
+    /// The share of the heads that are scored, or of the dense work of all items.
     pub fn scored(self) -> f64 {
         match self {
             Self::Kept => 0.0,
@@ -62,5 +77,20 @@ mod tests {
         // Heads that are not scored cost nothing beside what they keep.
         assert_eq!(ideal(0.5).speedup(0.09375), 8.0);
         assert_eq!(ideal(0.0).speedup(0.25), 4.0);
+    }
+
+    #[test]
+    fn only_items_that_are_scored_pay_for_scores() {
+        let dense = |pairs| Attended { pairs, keys: 7.0 };
+        let of = |items: &[(Attended, f64)]| Ideal::of_items(4, items.iter().copied());
+        // Of 40 pairs 30 are of an item whose heads are scored, and 8 of one of which half are.
+        let ideal = of(&[(dense(30.0), 1.0), (dense(2.0), 0.0), (dense(8.0), 0.5)]);
+        assert_eq!(ideal.scored(), 34.0 / 40.0);
+        assert_eq!(ideal.beside(), 34.0 / 320.0);
+        assert_eq!(ideal.speedup(46.0 / 320.0), 4.0);
+        // Nothing is scored, or there is nothing.
+        assert_eq!(of(&[(dense(3.0), 0.0)]).speedup(1.0), 1.0);
+        assert_eq!(of(&[(dense(0.0), 1.0)]).scored(), 0.0);
+        assert_eq!(of(&[]).scored(), 0.0);
     }
 }

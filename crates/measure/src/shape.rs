@@ -2,7 +2,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use sparse_core::attention::AttentionShape;
+use sparse_core::attention::{AttentionShape, PackedShape, Packing};
 
 /// Sizes by name, in the order they are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,22 @@ impl Shape {
             ("kv_heads", shape.kv_heads()),
             ("q_len", shape.q_len()),
             ("k_len", shape.k_len()),
+            ("head_dim", shape.head_dim()),
+            ("block", block),
+            ("stride", stride),
+        ])
+    }
+
+    /// Sizes of packed items: tokens of all of them, and keys of the longest.
+    pub fn packed(shape: &PackedShape, block: usize, stride: usize) -> Self {
+        let tokens = |packing: &Packing| packing.ranges().map(|item| item.len()).sum();
+        Self(vec![
+            ("items", shape.q().items()),
+            ("q_tokens", tokens(shape.q())),
+            ("k_tokens", tokens(shape.k())),
+            ("longest", shape.k().longest()),
+            ("heads", shape.q_heads()),
+            ("kv_heads", shape.kv_heads()),
             ("head_dim", shape.head_dim()),
             ("block", block),
             ("stride", stride),
@@ -60,5 +76,21 @@ impl Serialize for Shape {
             map.serialize_entry(name, size)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_items_are_counted_without_the_room_behind_their_keys() {
+        let queries = Packing::of_lengths(&[30, 4]).unwrap();
+        let keys = Packing::in_slots(100, &[30, 70]).unwrap();
+        let shape = PackedShape::try_new(4, 2, 16, queries, keys).unwrap();
+        assert_eq!(
+            Shape::packed(&shape, 16, 4).to_string(),
+            "items=2 q_tokens=34 k_tokens=100 longest=70 heads=4 kv_heads=2 head_dim=16 block=16 stride=4"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! What a row has to do at least.
 
+use std::iter::Sum;
+
 use serde::Serialize;
 use sparse_core::BlockMask;
 use sparse_core::attention::AttentionShape;
@@ -74,6 +76,17 @@ impl Work {
     }
 }
 
+/// Of several items, each of which reads its own operands once.
+impl Sum for Work {
+    fn sum<I: Iterator<Item = Self>>(items: I) -> Self {
+        items.fold(Self::once(0.0, 0.0), |sum, item| Self {
+            fmas: sum.fmas + item.fmas,
+            bytes: sum.bytes + item.bytes,
+            working_set: sum.working_set + item.working_set,
+        })
+    }
+}
+
 /// What attention over a mask looks at, all heads together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attended {
@@ -125,6 +138,20 @@ impl Attended {
         } else {
             self.pairs / dense.pairs
         }
+    }
+}
+
+/// Of several items.
+impl Sum for Attended {
+    fn sum<I: Iterator<Item = Self>>(items: I) -> Self {
+        let nothing = Self {
+            pairs: 0.0,
+            keys: 0.0,
+        };
+        items.fold(nothing, |sum, item| Self {
+            pairs: sum.pairs + item.pairs,
+            keys: sum.keys + item.keys,
+        })
     }
 }
 
@@ -202,5 +229,24 @@ mod tests {
             (scored.fmas, scored.bytes),
             (work.fmas + 10.0, work.bytes + 48.0)
         );
+    }
+
+    #[test]
+    fn items_add_up() {
+        let shape = |q_len, k_len| AttentionShape::try_new(1, 2, 1, q_len, k_len, 4).unwrap();
+        let [three, one] = [(30.0, 2.0), (14.0, 7.0)].map(|(pairs, keys)| Attended { pairs, keys });
+        let sum: Attended = [three, one].into_iter().sum();
+        assert_eq!((sum.pairs, sum.keys), (44.0, 9.0));
+        let items = [(shape(3, 5), three), (shape(1, 7), one)];
+        let work: Work = items
+            .map(|(shape, attended)| Work::attention(shape, attended, 4))
+            .into_iter()
+            .sum();
+        // Four queries of two heads, nine keys and values.
+        assert_eq!(work.fmas, 2.0 * 44.0 * 4.0);
+        assert_eq!(work.bytes, 4.0 * (32.0 + 72.0 + 32.0 + 8.0));
+        assert_eq!(work.working_set, work.bytes);
+        let none: Work = std::iter::empty().sum();
+        assert_eq!((none.fmas, none.bytes, none.working_set), (0.0, 0.0, 0.0));
     }
 }
