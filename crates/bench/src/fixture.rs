@@ -99,6 +99,13 @@ pub(crate) fn many() -> Vec<Record> {
         share_of_ideal: Some(3.1 * (0.16 + 1.0 / 16.0)),
         ..row("xattention", "block:128 causal", 0.16, 3.1)
     };
+    // Of its dense work 0.9 is that of items which are scored.
+    let packed = Record {
+        shape: Shape::packed(&[(2000, 2000), (77, 77)], [4, 1, 128], [128, 16]),
+        ideal_speedup: Some(1.0 / (0.3 + 0.9 / 32.0)),
+        share_of_ideal: Some(2.2 * (0.3 + 0.9 / 32.0)),
+        ..row("varlen_xattention", "block:128 causal auto", 0.35, 2.2)
+    };
     vec![
         row("dense_matmul", "dense", 1.0, 7.4),
         row("nm_matmul", "2:4", 0.5, 0.93),
@@ -109,5 +116,6 @@ pub(crate) fn many() -> Vec<Record> {
         row("bsr_matmul", "bsr:32x32@0.25", 0.25, 3.6),
         row("block_attention", "block:128 causal", 0.16, 5.1),
         attention,
+        packed,
     ]
 }

@@ -2,7 +2,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use sparse_core::attention::{AttentionShape, PackedShape, Packing};
+use sparse_core::attention::AttentionShape;
 
 /// Sizes by name, in the order they are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,17 +29,24 @@ impl Shape {
         ])
     }
 
-    /// Sizes of packed items: tokens of all of them, and keys of the longest.
-    pub fn packed(shape: &PackedShape, block: usize, stride: usize) -> Self {
-        let tokens = |packing: &Packing| packing.ranges().map(|item| item.len()).sum();
+    /// Sizes of packed items of these `(q_len, k_len)`: tokens of all of them, and keys of the longest. Tokens of a block and of a group of the score.
+    pub fn packed(
+        lengths: &[(usize, usize)],
+        [heads, kv_heads, head_dim]: [usize; 3],
+        [block, stride]: [usize; 2],
+    ) -> Self {
+        let keys = || lengths.iter().map(|&(_, keys)| keys);
         Self(vec![
-            ("items", shape.q().items()),
-            ("q_tokens", tokens(shape.q())),
-            ("k_tokens", tokens(shape.k())),
-            ("longest", shape.k().longest()),
-            ("heads", shape.q_heads()),
-            ("kv_heads", shape.kv_heads()),
-            ("head_dim", shape.head_dim()),
+            ("items", lengths.len()),
+            (
+                "q_tokens",
+                lengths.iter().map(|&(queries, _)| queries).sum(),
+            ),
+            ("k_tokens", keys().sum()),
+            ("longest", keys().max().unwrap_or(0)),
+            ("heads", heads),
+            ("kv_heads", kv_heads),
+            ("head_dim", head_dim),
             ("block", block),
             ("stride", stride),
         ])
@@ -84,12 +91,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packed_items_are_counted_without_the_room_behind_their_keys() {
-        let queries = Packing::of_lengths(&[30, 4]).unwrap();
-        let keys = Packing::in_slots(100, &[30, 70]).unwrap();
-        let shape = PackedShape::try_new(4, 2, 16, queries, keys).unwrap();
+    fn packed_items_are_added_up() {
         assert_eq!(
-            Shape::packed(&shape, 16, 4).to_string(),
+            Shape::packed(&[(30, 30), (4, 70)], [4, 2, 16], [16, 4]).to_string(),
             "items=2 q_tokens=34 k_tokens=100 longest=70 heads=4 kv_heads=2 head_dim=16 block=16 stride=4"
         );
     }

@@ -41,9 +41,8 @@ impl Probe {
         let on_device = GpuQkv::upload(gpu, &inputs, qkv.shape)?;
         let mut dense = AttendRun::plan(gpu, &on_device, &options.attention(), None)?;
         let mut run = XAttentionRun::plan(gpu, &on_device, &options)?;
-        for results in [dense.out(), dense.lse(), run.scores()] {
-            bench.poison(results);
-        }
+        bench.poison_results(dense.results());
+        bench.poison(run.scores());
         bench.run_once(&mut |pass| {
             dense.record(pass)?;
             run.record_score(pass)
@@ -75,8 +74,7 @@ impl Probe {
         let gpu = &bench.gpu;
         self.options.threshold = Threshold::PerHead(thresholds.to_vec());
         self.run.select_by(gpu, &self.options)?;
-        bench.poison(self.run.attend().out());
-        bench.poison(self.run.attend().lse());
+        bench.poison_results(self.run.attend().results());
         bench.run_once(&mut |pass| {
             self.run.record_select(pass)?;
             self.run.record_attend(pass)

@@ -18,17 +18,20 @@ pub enum Operation {
     BlockAttention,
     /// Score, select and attend, end to end, against dense attention.
     Xattention,
+    /// The same over sequences of different lengths, packed one after the other.
+    VarlenXattention,
 }
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::DenseMatmul,
         Self::NmMatmul,
         Self::NmMatvec,
         Self::BsrMatmul,
         Self::BlockAttention,
         Self::Xattention,
+        Self::VarlenXattention,
     ];
 
     /// The name in `--ops` and in the records.
@@ -40,6 +43,7 @@ impl Operation {
             Self::BsrMatmul => "bsr_matmul",
             Self::BlockAttention => "block_attention",
             Self::Xattention => "xattention",
+            Self::VarlenXattention => "varlen_xattention",
         }
     }
 
@@ -56,7 +60,7 @@ impl Operation {
         matches!(self, Self::DenseMatmul | Self::NmMatmul | Self::BsrMatmul)
     }
 
-    /// Whether it takes q, k and v, which a file can give.
+    /// Whether it takes q, k and v, which a file can give: not those of packed sequences, of which a file has one length.
     pub const fn takes_qkv(self) -> bool {
         matches!(self, Self::BlockAttention | Self::Xattention)
     }
@@ -155,7 +159,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(message.starts_with("there is no operation \"spmm\"; possible are dense_matmul, "));
-        assert!(message.ends_with("block_attention, xattention"));
+        assert!(message.ends_with("block_attention, xattention, varlen_xattention"));
         for (text, place) in [
             ("", 1),
             (" ,", 1),

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use sparse_core::DType;
-use sparse_gpu::{Error, Explanation, Gpu, GpuTensor, TileOrigin, wgpu};
+use sparse_gpu::{Error, Explanation, Gpu, GpuMask, GpuTensor, TileOrigin, wgpu};
 use sparse_measure::{Budget, OutputAndLse, Runs, Shape, Timing, Work};
 
 use crate::ceilings::{CeilingError, Ceilings, Roofline};
 use crate::cli::Operation;
 use crate::compare::repeated::{MOST_REPEATS, Repeated, SHORTEST_PASS};
-use crate::device::{AdapterWords, Timer};
+use crate::device::{AdapterWords, GpuResults, Timer};
 use crate::interleave::{SystemClock, Timed, interleave};
 use crate::interrupt::Interrupt;
 use crate::peers::{Contender, Finalists, PeerError, Peers};
@@ -161,6 +161,20 @@ impl Bench {
         self.gpu
             .queue()
             .write_buffer(tensor.buffer(), tensor.offset(), bytemuck::cast_slice(&nan));
+    }
+
+    /// The same of output and log-sum-exp of attention.
+    pub fn poison_results(&self, results: &GpuResults) {
+        self.poison(&results.out);
+        self.poison(&results.lse);
+    }
+
+    /// Sets every bit of a mask, those past the last block included: a mask that is not written cannot pass for right.
+    pub fn poison_mask(&self, mask: &GpuMask) {
+        let [batch, heads, q_blocks, _] = mask.shape();
+        let ones = vec![u32::MAX; batch * heads * q_blocks * mask.words_per_row()];
+        let queue = self.gpu.queue();
+        queue.write_buffer(mask.buffer(), 0, bytemuck::cast_slice(&ones));
     }
 
     /// Submits `record` once and waits.

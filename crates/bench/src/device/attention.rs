@@ -8,9 +8,11 @@ use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{DType, Element, Tensor};
 use sparse_gpu::{
     AttentionTypes, BlockAttention, BlockAttentionPlan, Error, Explanation, Gpu, GpuMask,
-    GpuTensor, XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan, wgpu,
+    GpuTensor, XAttentionSelect, XAttentionSelectPlan, wgpu,
 };
 use sparse_measure::{Copies, OutputAndLse};
+
+use super::{GpuResults, ScoreRun};
 
 /// The operands of attention in GPU memory. Clones share it.
 #[derive(Clone, Debug)]
@@ -89,8 +91,7 @@ pub struct AttendRun {
     qkv: GpuQkv,
     kv: KvCopies,
     mask: Option<GpuMask>,
-    out: GpuTensor,
-    lse: GpuTensor,
+    results: GpuResults,
 }
 
 impl AttendRun {
@@ -134,14 +135,12 @@ impl AttendRun {
             },
             ..BlockAttention::new(qkv.shape)
         })?;
-        let q_shape = qkv.shape.q_shape();
         Ok(Self {
             plan,
             kv: qkv.one_copy(),
             qkv: qkv.clone(),
             mask,
-            out: gpu.empty_tensor(&q_shape, DType::F32)?,
-            lse: gpu.empty_tensor(&q_shape[..3], DType::F32)?,
+            results: GpuResults::empty(gpu, qkv.shape)?,
         })
     }
 
@@ -164,7 +163,7 @@ impl AttendRun {
         pass: &mut wgpu::ComputePass<'_>,
         [k, v]: [&GpuTensor; 2],
     ) -> Result<(), Error> {
-        let (out, lse) = (&mut self.out, &mut self.lse);
+        let GpuResults { out, lse } = &mut self.results;
         self.plan
             .record(pass, &self.qkv.q, k, v, self.mask.as_ref(), out, lse)
     }
@@ -174,19 +173,12 @@ impl AttendRun {
     /// # Errors
     /// Where the device fails.
     pub fn read(&self, gpu: &Gpu) -> Result<OutputAndLse, Error> {
-        let (_, out) = gpu.read_blocking(&self.out)?.into_parts();
-        let (_, lse) = gpu.read_blocking(&self.lse)?.into_parts();
-        Ok(OutputAndLse { out, lse })
+        self.results.read(gpu)
     }
 
-    /// `[batch, heads, q_len, head_dim]`.
-    pub fn out(&self) -> &GpuTensor {
-        &self.out
-    }
-
-    /// `[batch, heads, q_len]`, natural logarithm.
-    pub fn lse(&self) -> &GpuTensor {
-        &self.lse
+    /// What recordings write.
+    pub fn results(&self) -> &GpuResults {
+        &self.results
     }
 
     /// Which kernel and tile were chosen, and why.
@@ -198,11 +190,8 @@ impl AttendRun {
 /// Planned XAttention: score, select, attend, with everything that it computes.
 #[derive(Debug)]
 pub struct XAttentionRun {
-    score: XAttentionScorePlan,
+    score: ScoreRun,
     select: XAttentionSelectPlan,
-    scores: GpuTensor,
-    /// Of each query head, whether its scores are computed.
-    is_scored: Vec<bool>,
     mask: GpuMask,
     attend: AttendRun,
 }
@@ -213,13 +202,8 @@ impl XAttentionRun {
     /// # Errors
     /// Where planning fails or the results do not fit into GPU memory.
     pub fn plan(gpu: &Gpu, qkv: &GpuQkv, options: &XAttentionOptions) -> Result<Self, Error> {
-        let score = gpu.plan_blocking(&XAttentionScore {
-            q: qkv.q.dtype(),
-            k: qkv.k.dtype(),
-            ..XAttentionScore::new(qkv.shape, options.clone())
-        })?;
+        let score = ScoreRun::plan(gpu, qkv, options)?;
         let select = gpu.plan_blocking(&XAttentionSelect::new(qkv.shape, options.clone()))?;
-        let scores = score.new_scores()?;
         let mask = select.new_mask()?;
         // A mask that heads share cannot hold what kinds they are.
         let kinds = options.head_kinds.clone();
@@ -232,10 +216,6 @@ impl XAttentionRun {
         Ok(Self {
             score,
             select,
-            scores,
-            is_scored: (0..qkv.shape.q_heads())
-                .map(|head| options.is_sparse(head))
-                .collect(),
             mask,
             attend,
         })
@@ -253,7 +233,7 @@ impl XAttentionRun {
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
         let kv = self.attend.kv.clone();
         let [k, v] = kv.turn();
-        self.score_over(pass, k)?;
+        self.score.record(pass, k)?;
         self.record_select(pass)?;
         self.attend.record_over(pass, [k, v])
     }
@@ -261,16 +241,11 @@ impl XAttentionRun {
     /// Records the first step: block scores.
     ///
     /// # Errors
-    /// Those of [`XAttentionScorePlan::record`].
+    /// Those of [`ScoreRun::record`].
     pub fn record_score(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
         let kv = self.attend.kv.clone();
         let [k, _] = kv.turn();
-        self.score_over(pass, k)
-    }
-
-    fn score_over(&mut self, pass: &mut wgpu::ComputePass<'_>, k: &GpuTensor) -> Result<(), Error> {
-        let q = &self.attend.qkv.q;
-        self.score.record(pass, q, k, &mut self.scores)
+        self.score.record(pass, k)
     }
 
     /// Records the second step: the mask, from the scores that are there.
@@ -278,7 +253,8 @@ impl XAttentionRun {
     /// # Errors
     /// Those of [`XAttentionSelectPlan::record`].
     pub fn record_select(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
-        self.select.record(pass, &self.scores, &mut self.mask)
+        let scores = self.score.scores();
+        self.select.record(pass, scores, &mut self.mask)
     }
 
     /// Records the third step: attention, over the mask that is there.
@@ -301,25 +277,15 @@ impl XAttentionRun {
 
     /// Block scores `[batch, heads, q_blocks, k_blocks]`, on padded lengths in Reference mode.
     pub fn scores(&self) -> &GpuTensor {
-        &self.scores
+        self.score.scores()
     }
 
-    /// The block scores on the host; 0 for heads that are not scored, whose memory nobody writes.
+    /// The block scores on the host, those of [`ScoreRun::read`].
     ///
     /// # Errors
     /// Where the device fails.
     pub fn read_scores(&self, gpu: &Gpu) -> Result<Tensor<f32>, Error> {
-        let mut scores: Tensor<f32> = gpu.read_blocking(&self.scores)?;
-        let &[_, heads, rows, blocks] = scores.shape() else {
-            return Ok(scores);
-        };
-        let of_heads = scores.data_mut().chunks_mut((rows * blocks).max(1));
-        for (at, of_head) in of_heads.enumerate() {
-            if !self.is_scored[at % heads] {
-                of_head.fill(0.0);
-            }
-        }
-        Ok(scores)
+        self.score.read(gpu)
     }
 
     /// What the second step writes, `[batch, mask heads, q_blocks, k_blocks]`, on real lengths. Where query heads share a mask, that of each is

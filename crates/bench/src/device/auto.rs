@@ -8,7 +8,7 @@ use sparse_gpu::{
 };
 use sparse_measure::OutputAndLse;
 
-use super::{GpuQkv, KvCopies};
+use super::{GpuQkv, GpuResults, KvCopies};
 
 /// Planned XAttention under a policy, with its results, in f32.
 #[derive(Debug)]
@@ -16,8 +16,7 @@ pub struct PolicyRun {
     plan: XAttentionPlan,
     q: GpuTensor,
     kv: KvCopies,
-    out: GpuTensor,
-    lse: GpuTensor,
+    results: GpuResults,
 }
 
 impl PolicyRun {
@@ -42,8 +41,10 @@ impl PolicyRun {
             ..XAttention::new(qkv.shape, options.clone())
         })?;
         Ok(Self {
-            out: plan.new_out()?,
-            lse: plan.new_lse()?,
+            results: GpuResults {
+                out: plan.new_out()?,
+                lse: plan.new_lse()?,
+            },
             q: qkv.q.clone(),
             kv: qkv.one_copy(),
             plan,
@@ -61,18 +62,13 @@ impl PolicyRun {
     /// Those of [`XAttentionPlan::record`].
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
         let [k, v] = self.kv.turn();
-        self.plan
-            .record(pass, &self.q, k, v, &mut self.out, &mut self.lse)
+        let GpuResults { out, lse } = &mut self.results;
+        self.plan.record(pass, &self.q, k, v, out, lse)
     }
 
-    /// `[batch, heads, q_len, head_dim]`.
-    pub fn out(&self) -> &GpuTensor {
-        &self.out
-    }
-
-    /// `[batch, heads, q_len]`, natural logarithm.
-    pub fn lse(&self) -> &GpuTensor {
-        &self.lse
+    /// What recordings write.
+    pub fn results(&self) -> &GpuResults {
+        &self.results
     }
 
     /// The results of the last recording that has run, on the host.
@@ -80,9 +76,7 @@ impl PolicyRun {
     /// # Errors
     /// Where the device fails.
     pub fn read(&self, gpu: &Gpu) -> Result<OutputAndLse, Error> {
-        let (_, out) = gpu.read_blocking(&self.out)?.into_parts();
-        let (_, lse) = gpu.read_blocking(&self.lse)?.into_parts();
-        Ok(OutputAndLse { out, lse })
+        self.results.read(gpu)
     }
 
     /// Scores of blocks, for padded lengths in the reference mode; nothing where the plan scores nothing.
@@ -111,18 +105,5 @@ impl PolicyRun {
     /// What was chosen for each step, and why.
     pub fn steps(&self) -> Vec<&Explanation> {
         self.plan.steps()
-    }
-
-    /// Kernels and tiles of all steps, joined.
-    pub fn kernels(&self) -> [String; 2] {
-        let steps = self.steps();
-        let join = |part: &dyn Fn(&Explanation) -> String| {
-            let parts: Vec<String> = steps.iter().map(|step| part(step)).collect();
-            parts.join(" + ")
-        };
-        [
-            join(&|step| step.kernel.clone()),
-            join(&|step| step.tile.clone()),
-        ]
     }
 }

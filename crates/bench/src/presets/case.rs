@@ -1,8 +1,10 @@
 //! One row of work.
 
+use std::ops::RangeInclusive;
+
 use sparse_core::DType;
 use sparse_core::attention::MaskHeads;
-use sparse_measure::Shape;
+use sparse_measure::{COLD_TOKENS, Shape};
 use sparse_shaders::MatvecKernel;
 
 use crate::cli::{Operation, Pattern};
@@ -25,6 +27,8 @@ pub enum Case {
     Matmul(MatmulCase),
     /// An attention layer.
     Attention(AttentionCase),
+    /// An attention layer over sequences of different lengths.
+    Packed(PackedCase),
 }
 
 /// A linear layer `y [tokens, n_out] = x [tokens, k_in] w [n_out, k_in]^T`.
@@ -83,12 +87,75 @@ pub struct AttentionCase {
     pub dense: bool,
 }
 
+/// XAttention of sequences of different lengths with q `[tokens, heads, head_dim]` and k, v `[tokens, kv_heads, head_dim]`, those of all items one after
+/// the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PackedCase {
+    /// The layer that has this shape, in words.
+    pub model: &'static str,
+    /// Query heads.
+    pub heads: usize,
+    /// Heads of k and v.
+    pub kv_heads: usize,
+    /// Numbers of a head.
+    pub head_dim: usize,
+    /// Query tokens and key tokens of each item; a chunk of a prompt has the keys of what came before it too.
+    pub lengths: Vec<(usize, usize)>,
+    /// Storage of q, k and v.
+    pub dtype: DType,
+    /// Whether token t of an item sees its keys up to `t + k_len - q_len` only.
+    pub causal: bool,
+    /// Tokens of a block.
+    pub block: usize,
+    /// Tokens of a group of the score.
+    pub stride: usize,
+    /// Share of the estimated mass that the selected blocks must reach.
+    pub threshold: f64,
+    /// One mask per query head or per key head, selected from scores summed over the group.
+    pub mask_heads: MaskHeads,
+    /// Whether items go without scores where those would cost more than they save.
+    pub auto: bool,
+}
+
+impl PackedCase {
+    /// The sizes as records show them.
+    pub fn shape(&self) -> Shape {
+        let heads = [self.heads, self.kv_heads, self.head_dim];
+        Shape::packed(&self.lengths, heads, [self.block, self.stride])
+    }
+
+    /// The rule that the row violates, if any.
+    fn violation(&self) -> Option<&'static str> {
+        match self {
+            c if !c.heads.is_multiple_of(c.kv_heads) => HEADS,
+            c if !c.block.is_multiple_of(c.stride) => STRIDE,
+            c if !HEAD_DIMS.contains(&c.head_dim) => HEAD_DIM,
+            c if !c.block.is_multiple_of(16) => Some("blocks are multiples of 16 tokens"),
+            c if c.lengths.iter().any(|&(queries, keys)| queries > keys) => {
+                Some("the queries of an item stand at the end of its keys")
+            }
+            // Runs find keys and values in a cache, where those of few queries must not be.
+            c if c.lengths.iter().all(|&(queries, _)| queries <= COLD_TOKENS) => {
+                Some("one item has more queries than decoding")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the violated rules of attention say.
+const HEADS: Option<&str> = Some("the heads of k and v divide the query heads");
+const STRIDE: Option<&str> = Some("the stride divides the block");
+const HEAD_DIM: Option<&str> = Some("head dims are 32 to 256");
+const HEAD_DIMS: RangeInclusive<usize> = 32..=256;
+
 impl Case {
     /// What is measured.
     pub fn operation(&self) -> Operation {
         match self {
             Self::Matmul(case) => case.operation,
             Self::Attention(case) => case.operation,
+            Self::Packed(_) => Operation::VarlenXattention,
         }
     }
 
@@ -97,6 +164,7 @@ impl Case {
         match self {
             Self::Matmul(case) => case.model,
             Self::Attention(case) => case.model,
+            Self::Packed(case) => case.model,
         }
     }
 
@@ -114,6 +182,7 @@ impl Case {
                 ("block", c.block),
                 ("stride", c.stride),
             ]),
+            Self::Packed(c) => c.shape(),
         }
     }
 
@@ -133,16 +202,15 @@ impl Case {
                 _ => Some("the pattern does not belong to the operation"),
             },
             Self::Attention(c) => match c {
-                c if !c.heads.is_multiple_of(c.kv_heads) => {
-                    Some("the heads of k and v divide the query heads")
-                }
-                c if !c.block.is_multiple_of(c.stride) => Some("the stride divides the block"),
+                c if !c.heads.is_multiple_of(c.kv_heads) => HEADS,
+                c if !c.block.is_multiple_of(c.stride) => STRIDE,
                 c if c.dense && c.operation != Operation::BlockAttention => {
                     Some("only block_attention is measured dense")
                 }
-                c if !(32..=256).contains(&c.head_dim) => Some("head dims are 32 to 256"),
+                c if !HEAD_DIMS.contains(&c.head_dim) => HEAD_DIM,
                 _ => None,
             },
+            Self::Packed(c) => c.violation(),
         }
     }
 }

@@ -86,7 +86,7 @@ mod tests {
                         assert_eq!(row.dense, row.top_k.is_none());
                         (row.q_len, row.top_k, row.mask_heads)
                     }
-                    Case::Matmul(_) => panic!("a product"),
+                    other => panic!("{other:?}"),
                 })
                 .collect();
             let (query, key) = (MaskHeads::Query, MaskHeads::Key);

@@ -6,8 +6,8 @@ use sparse_core::attention::MaskHeads;
 use sparse_shaders::MatvecKernel;
 
 use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
-use super::decoding;
 use super::quick::{bsr, nm};
+use super::{decoding, packed};
 use crate::cli::{Operation, Pattern};
 
 /// A linear layer of a published model: name, output features, input features.
@@ -114,6 +114,7 @@ pub(super) fn cases(class: SizeClass) -> Vec<Case> {
         cases.extend(attention(layer, class));
     }
     cases.extend(decoding::cases(class));
+    cases.extend(packed::cases(class));
     without_repetitions(cases)
 }
 

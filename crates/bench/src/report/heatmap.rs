@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sparse_core::BlockMask;
 
-use crate::compare::attention::Quality;
+use crate::compare::attention::{PackedItem, Quality};
 
 /// Cells along a side at most; larger masks are averaged.
 const MOST_CELLS: usize = 96;
@@ -44,6 +44,37 @@ impl MaskMap {
     /// Pictures of the first heads of `mask`, where attention could reach the blocks `reachable`, and what they keep.
     pub fn of(title: String, mask: &BlockMask, reachable: &BlockMask, quality: &Quality) -> Self {
         Self::of_heads(title, mask, reachable, quality, MOST_HEADS)
+    }
+
+    /// The same of packed sequences, of which each has a mask of its own size: the first heads of each.
+    pub fn of_items(title: String, items: &[PackedItem]) -> Self {
+        let most = (MOST_HEADS / items.len().max(1)).max(1);
+        let mut all = Self {
+            title,
+            heads: Vec::new(),
+        };
+        for (number, item) in items.iter().enumerate() {
+            let of_item = Self::of_heads(
+                String::new(),
+                &item.mask,
+                &item.reachable,
+                &item.quality,
+                most,
+            );
+            all.heads
+                .extend(of_item.heads.into_iter().map(|head| HeadMask {
+                    name: format!("item {number}, {}", head.name),
+                    ..head
+                }));
+        }
+        if let Some(item) = items.first()
+            && item.mask.heads() > most
+        {
+            let heads = item.mask.heads();
+            all.title
+                .push_str(&format!(", {most} of {heads} heads of each item"));
+        }
+        all
     }
 
     /// The same of at most `most` heads.
@@ -234,6 +265,47 @@ pub(super) mod tests {
             kept_mass: 0.9,
             relative_l2_error: 0.1,
         }
+    }
+
+    #[test]
+    fn items_of_their_own_sizes_share_the_pictures_of_a_row() {
+        let item = |heads: usize, blocks: usize| {
+            let mask = BlockMask::dense(1, heads, blocks, blocks + 1).unwrap();
+            PackedItem {
+                is_scored: true,
+                reachable: mask.clone(),
+                mask,
+                quality: Quality {
+                    density: 1.0,
+                    density_per_head: vec![1.0; heads],
+                    relative_l2_error: 0.0,
+                    relative_l2_error_per_head: vec![0.25; heads],
+                    kept_mass: 1.0,
+                    kept_mass_per_head: vec![0.75; heads],
+                },
+            }
+        };
+        let map = MaskMap::of_items("row".into(), &[item(2, 1), item(2, 3)]);
+        assert_eq!(map.title, "row");
+        let pictures: Vec<_> = map
+            .heads
+            .iter()
+            .map(|head| (&head.name[..], head.q_blocks, head.k_blocks))
+            .collect();
+        assert_eq!(
+            pictures,
+            [
+                ("item 0, head 0", 1, 2),
+                ("item 0, head 1", 1, 2),
+                ("item 1, head 0", 3, 4),
+                ("item 1, head 1", 3, 4)
+            ]
+        );
+        let items = [item(MOST_HEADS, 1), item(MOST_HEADS, 1)];
+        let map = MaskMap::of_items("row".into(), &items);
+        assert_eq!(map.title, "row, 8 of 16 heads of each item");
+        assert_eq!(map.heads.len(), MOST_HEADS);
+        assert!(MaskMap::of_items("none".into(), &[]).heads.is_empty());
     }
 
     #[test]

@@ -132,6 +132,7 @@ fn kept(record: &Record) -> f64 {
         .map_or(record.density, |speedup| ideal_of(record).kept(speedup))
 }
 
+/// Items of packed sequences have scores or none, which no stride tells: their scores are part of what is kept.
 fn ideal_of(record: &Record) -> Ideal {
     match record.shape.get("stride") {
         Some(stride) if record.op == "xattention" => Ideal::Xattention {
@@ -146,6 +147,7 @@ fn ideal_of(record: &Record) -> Ideal {
 fn kept_words(op: &str) -> &'static str {
     match op {
         "block_attention" | "xattention" => "kept share of the pairs of a query and a key",
+        "varlen_xattention" => "share of the dense work that is left, scores included",
         _ => "density",
     }
 }
@@ -282,7 +284,7 @@ mod tests {
         };
         assert_on_its_line(at_ideal(fixture::nm_matmul()));
         // Of attention the pairs decide, not the blocks.
-        for op in ["block_attention", "xattention"] {
+        for op in ["block_attention", "xattention", "varlen_xattention"] {
             let rows = fixture::many();
             let row = rows.into_iter().find(|row| row.op == op).unwrap();
             assert_on_its_line(at_ideal(Record {

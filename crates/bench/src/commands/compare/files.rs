@@ -1,8 +1,8 @@
-//! Whether the files of real tensors, the lengths that they are cut to, and cooperative matrices are for anything that is measured.
+//! Whether the files of real tensors, the lengths that they are cut to, cooperative matrices and operations of one preset are for anything that is measured.
 
 use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
 
-/// Checks that no file would be left unread, no list of lengths unused, and no row on cooperative matrices left out, without a word.
+/// Checks that no file would be left unread, no list of lengths unused, and no row on cooperative matrices or of packed sequences left out, without a word.
 ///
 /// # Errors
 /// Where no operation of `operations`, or none of the preset, uses what is given: which do, and what to do.
@@ -10,6 +10,12 @@ pub(super) fn check_use(args: &CompareArgs, operations: &OperationList) -> anyho
     anyhow::ensure!(
         args.lengths.is_none() || args.preset == PresetName::Attention,
         "--lengths has no meaning in this preset; add --preset attention or leave it out"
+    );
+    let named = args.ops.as_ref();
+    anyhow::ensure!(
+        args.preset == PresetName::Full
+            || !named.is_some_and(|named| named.contains(Operation::VarlenXattention)),
+        "varlen_xattention has no rows in this preset; add --preset full or leave it out of --ops"
     );
     if args.weights.is_some() {
         check_option("--weights", FILE, operations, Operation::takes_weights)?;
@@ -124,6 +130,25 @@ mod tests {
         );
         let preset = checked("--lengths 64").unwrap_err();
         assert!(preset.contains("add --preset attention"), "{preset}");
+        assert_eq!(
+            checked("--preset full --ops varlen_xattention --qkv f").unwrap_err(),
+            "--qkv has no meaning for varlen_xattention: the file is for block_attention, xattention; \
+             name one of them in --ops, or leave --qkv out"
+        );
+    }
+
+    #[test]
+    fn packed_sequences_are_in_one_preset() {
+        let packed = |preset| checked(&format!("{preset} --ops xattention,varlen_xattention"));
+        assert_eq!(packed("--preset full"), Ok(()));
+        for preset in ["", "--preset attention", "--preset peers"] {
+            assert_eq!(
+                packed(preset).unwrap_err(),
+                "varlen_xattention has no rows in this preset; add --preset full or leave it out of --ops"
+            );
+        }
+        // Where nobody asks for them they are not missed.
+        assert_eq!(checked("--preset peers"), Ok(()));
     }
 
     #[test]

@@ -10,12 +10,12 @@ use super::layers;
 use super::reports::Results;
 use super::rows::Row;
 use crate::cli::{CompareArgs, Operation};
-use crate::compare::attention::{self, AttentionJob, Contest, planted};
+use crate::compare::attention::{self, AttentionJob, Contest, measure_packed, planted};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::MatmulRow;
 use crate::interrupt::Interrupted;
-use crate::presets::AttentionCase;
+use crate::presets::{AttentionCase, PackedCase};
 use crate::progress;
 use crate::record::Record;
 use crate::report::MaskMap;
@@ -46,6 +46,9 @@ pub(super) fn measure_all(
                 .map(|(record, masks)| results.add(record, masks)),
             Row::RealAttention(case) => attention_row(bench, case, qkv, &bar)
                 .map(|(record, masks)| results.add(record, masks)),
+            Row::Packed(case) => {
+                packed_row(bench, case, &bar).map(|(record, masks)| results.add(record, masks))
+            }
             Row::Layer(case) => layers::layer(bench, case, qkv, &mut || bar.tick()).map(|rows| {
                 results.records.extend(rows.records);
                 results.masks.push(rows.masks);
@@ -143,8 +146,27 @@ fn attend<T: Element>(
         },
     };
     let result = attention::measure(bench, job, &mut |_| bar.tick())?;
-    let record = &result.record;
-    let title = format!("{} {} {}", record.op, record.shape, record.pattern);
+    let title = title(&result.record);
     let masks = MaskMap::of(title, &result.mask, &result.reachable, &result.quality);
     Ok((result.record, masks))
+}
+
+fn packed_row(
+    bench: &Bench,
+    case: &PackedCase,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Record, MaskMap)> {
+    let tick = &mut |_| bar.tick();
+    let result = match case.dtype {
+        DType::F32 => measure_packed::<f32>(bench, case, tick),
+        DType::F16 => measure_packed::<f16>(bench, case, tick),
+        DType::Bf16 => measure_packed::<bf16>(bench, case, tick),
+    }?;
+    let title = title(&result.record);
+    Ok((result.record, MaskMap::of_items(title, &result.items)))
+}
+
+/// What the masks of a row are called.
+fn title(record: &Record) -> String {
+    format!("{} {} {}", record.op, record.shape, record.pattern)
 }

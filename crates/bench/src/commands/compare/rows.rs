@@ -1,11 +1,12 @@
 //! What is measured: the rows of a preset, and those of real tensors.
 
 use sparse_gpu::Tier;
+use sparse_measure::counted;
 
 use crate::cli::{CompareArgs, Operation, OperationList};
 use crate::compare::attention::by;
 use crate::compare::source::{GENERATED, MatmulRow, source_of_qkv};
-use crate::presets::{AttentionCase, Case, LayerCase, LayerTask};
+use crate::presets::{AttentionCase, Case, LayerCase, LayerTask, PackedCase};
 use crate::tensors::Qkv;
 
 /// A row and where its numbers come from.
@@ -16,6 +17,7 @@ pub(super) enum Row {
     Attention(AttentionCase),
     /// With those of a file.
     RealAttention(AttentionCase),
+    Packed(PackedCase),
     Layer(LayerCase),
 }
 
@@ -24,6 +26,7 @@ impl Row {
         match self {
             Self::Matmul(row) => row.case.operation,
             Self::Attention(case) | Self::RealAttention(case) => case.operation,
+            Self::Packed(_) => Operation::VarlenXattention,
             Self::Layer(case) => case.operation(),
         }
     }
@@ -33,6 +36,7 @@ impl Row {
         match self {
             Self::Matmul(_) => {}
             Self::Attention(case) | Self::RealAttention(case) => drop(case.attention_shape()?),
+            Self::Packed(case) => drop(case.packed_shape()?),
             Self::Layer(case) => drop(case.shape()?),
         }
         Ok(())
@@ -69,6 +73,18 @@ impl Row {
                     by(case.mask_heads)
                 )
             }
+            Self::Packed(case) => {
+                let queries: usize = case.lengths.iter().map(|&(queries, _)| queries).sum();
+                format!(
+                    "varlen_xattention {} of {queries} tokens x {} {} threshold {}{}{}",
+                    counted(case.lengths.len(), "item"),
+                    case.head_dim,
+                    case.dtype,
+                    case.threshold,
+                    by(case.mask_heads),
+                    if case.auto { " auto" } else { "" }
+                )
+            }
             Self::Layer(case) => {
                 let task = match case.task {
                     LayerTask::Steps { density } => format!("step by step at density {density}"),
@@ -95,14 +111,15 @@ impl Row {
     }
 }
 
-/// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them.
+/// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them. Packed sequences keep
+/// generated ones: a file has one length.
 pub(super) fn rows(
     generated: Vec<Case>,
     real_weights: Option<Vec<MatmulRow>>,
     qkv: Option<&Qkv>,
     operations: &OperationList,
 ) -> Vec<Row> {
-    let (mut matmul, mut attention): (Vec<_>, Vec<_>) = Default::default();
+    let (mut matmul, mut attention, mut packed) = (Vec::new(), Vec::new(), Vec::new());
     for case in generated {
         match case {
             Case::Matmul(case) => matmul.push(MatmulRow {
@@ -111,6 +128,7 @@ pub(super) fn rows(
                 tier: Tier::Portable,
             }),
             Case::Attention(case) => attention.push(Row::Attention(case)),
+            Case::Packed(case) => packed.push(Row::Packed(case)),
         }
     }
     if let Some(qkv) = qkv {
@@ -121,6 +139,7 @@ pub(super) fn rows(
     let matmul = real_weights.unwrap_or(matmul).into_iter().map(Row::Matmul);
     matmul
         .chain(attention)
+        .chain(packed)
         .filter(|row| operations.contains(row.operation()))
         .collect()
 }
@@ -147,10 +166,13 @@ pub(super) fn real_weights(rows: &[Row]) -> Vec<[String; 2]> {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use sparse_core::attention::AttentionShape;
 
     use super::*;
     use crate::cli::{Cli, Command, PresetName};
+    use crate::compare::attention::planted;
     use crate::presets::{SizeClass, auto_layers, cases, planted_layers};
+    use crate::tensors::AnyTensor;
 
     #[test]
     fn a_record_says_which_rows_take_the_tensors_of_a_file() {
@@ -166,7 +188,7 @@ mod tests {
             );
             let case = |row: &Case| match row {
                 Case::Matmul(case) => Some(case.clone()),
-                Case::Attention(_) => None,
+                Case::Attention(_) | Case::Packed(_) => None,
             };
             let case = all.iter().find_map(case).unwrap();
             let weights = |tensor: Option<&str>| {
@@ -178,7 +200,7 @@ mod tests {
             };
             let attention = all.iter().find_map(|row| match row {
                 Case::Attention(case) => Some(case.clone()),
-                Case::Matmul(_) => None,
+                Case::Matmul(_) | Case::Packed(_) => None,
             });
             let attention = attention.unwrap();
             let steps = planted_layers(SizeClass::Software)[0];
@@ -221,6 +243,26 @@ mod tests {
             "block_attention 4096 tokens x 64 f32 threshold 0.9",
             "block_attention 1 of 4096 tokens x 128 f16 top 8",
             "block_attention 1 of 4096 tokens x 128 f16 top 8 by key head",
+        ];
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn packed_rows_tell_their_items_and_stay_beside_real_tensors() {
+        let only: OperationList = "xattention,varlen_xattention".parse().unwrap();
+        let shape = AttentionShape::try_new(1, 2, 1, 40, 40, 32).unwrap();
+        let inputs = planted::<f32>(shape).unwrap();
+        let [q, k, v] = [inputs.q, inputs.k, inputs.v].map(AnyTensor::F32);
+        let qkv = Qkv { q, k, v, shape };
+        let cases = cases(PresetName::Full, SizeClass::Software, &only);
+        let words: Vec<String> = rows(cases, None, Some(&qkv), &only)
+            .iter()
+            .map(Row::words)
+            .collect();
+        let expected = [
+            "xattention 40 tokens x 32 f32 threshold 0.9",
+            "varlen_xattention 3 items of 5000 tokens x 128 f16 threshold 0.9",
+            "varlen_xattention 5 items of 3417 tokens x 128 f16 threshold 0.9 auto",
         ];
         assert_eq!(words, expected);
     }

@@ -7,12 +7,13 @@ use sparse_core::attention::AttentionShape;
 use sparse_core::synthetic::AttentionInputs;
 use sparse_core::xattention::{XAttentionLayout, XAttentionOptions};
 use sparse_core::{BlockMask, Element, Tensor};
-use sparse_gpu::{Explanation, GpuMask};
+use sparse_gpu::Explanation;
 use sparse_measure::check::{self, Checks};
 use sparse_measure::{OutputAndLse, Runs, Shape};
 
 use super::cold;
 use super::quality::{Quality, reachable};
+use super::verdict::Verdict;
 use super::words::{explain, pattern};
 use super::work::{ideal, looked_at, work};
 use crate::cli::Operation;
@@ -144,7 +145,7 @@ fn measure_uploaded<T: Element>(
     let mut sparse = XAttentionRun::plan(gpu, qkv, options)?;
     bench.poison(sparse.scores());
     poison_results(bench, [&dense, sparse.attend()]);
-    poison_mask(bench, sparse.mask());
+    bench.poison_mask(sparse.mask());
     let is_dense = contest == Contest::Dense;
     bench.run_once(&mut |pass| {
         dense.record(pass)?;
@@ -227,6 +228,7 @@ fn measure_uploaded<T: Element>(
     let ideal = ideal(shape, options, scored);
     let kept = seen.share_of(all);
     let density = if is_dense { 1.0 } else { quality.density };
+    let verdict = Verdict::of(&checks, differing);
     let words = RowWords {
         operation: match contest {
             Contest::Dense | Contest::Attend => Operation::BlockAttention,
@@ -240,11 +242,8 @@ fn measure_uploaded<T: Element>(
         kernel: explanation.kernel,
         tile: explanation.tile,
         tier: explanation.tier.to_string(),
-        max_err_over_bound: match differing {
-            Some(_) => f64::INFINITY,
-            None => checks.worst(),
-        },
-        faults: checks.faults().into_iter().chain(differing).collect(),
+        max_err_over_bound: verdict.max_err_over_bound,
+        faults: verdict.faults,
         peer: None,
         is_tuned,
         baseline: (!is_dense).then(|| BaselineWords::of(dense.explain())),
@@ -269,17 +268,8 @@ fn measure_uploaded<T: Element>(
 
 fn poison_results<const N: usize>(bench: &Bench, runs: [&AttendRun; N]) {
     for run in runs {
-        bench.poison(run.out());
-        bench.poison(run.lse());
+        bench.poison_results(run.results());
     }
-}
-
-/// Every bit set, those past the last block included: a mask that is not written cannot pass for right.
-pub(super) fn poison_mask(bench: &Bench, mask: &GpuMask) {
-    let [batch, heads, q_blocks, _] = mask.shape();
-    let ones = vec![u32::MAX; batch * heads * q_blocks * mask.words_per_row()];
-    let queue = bench.gpu.queue();
-    queue.write_buffer(mask.buffer(), 0, bytemuck::cast_slice(&ones));
 }
 
 /// What is timed.
@@ -452,7 +442,7 @@ mod tests {
             let right = measure(&bench, job, &mut |_| ()).unwrap().record;
             assert!(right.is_right() && right.faults.is_empty(), "{right:?}");
             let qkv = GpuQkv::upload(&bench.gpu, &inputs, shape).unwrap();
-            let overwrite = &mut overwriting(&bench, &qkv);
+            let overwrite = &mut overwriting(&bench, &qkv.v);
             let wrong = measure_uploaded(&bench, job, &qkv, overwrite)
                 .unwrap()
                 .record;

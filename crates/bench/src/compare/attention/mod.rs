@@ -4,16 +4,19 @@ mod cold;
 #[cfg(test)]
 mod fixture;
 mod measure;
+mod packed;
 mod policy;
 mod quality;
 mod selected;
 mod source;
 mod steps;
+mod verdict;
 mod words;
 mod work;
 
 pub use cold::kv_copies;
 pub use measure::{AttentionJob, AttentionResult, Contest, PartTime, PartTimes, measure};
+pub use packed::{PackedItem, PackedResult, measure_packed};
 pub use policy::{Decided, PolicyResult, measure_policy};
 pub use quality::Quality;
 pub(crate) use quality::reachable;

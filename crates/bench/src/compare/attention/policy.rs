@@ -9,10 +9,11 @@ use sparse_measure::check::{self, Checks};
 use sparse_measure::{OutputAndLse, Shape};
 
 use super::cold;
-use super::measure::{AttentionJob, CHECK, crop, poison_mask};
+use super::measure::{AttentionJob, CHECK, crop};
 use super::quality::{Quality, reachable};
 use super::selected::Selected;
-use super::words::selection;
+use super::verdict::Verdict;
+use super::words::{joined, selection};
 use super::work::{ideal, looked_at, work};
 use crate::cli::Operation;
 use crate::compare::bench::{
@@ -148,7 +149,7 @@ fn measure_uploaded<T: Element>(
     let scores = scores.transpose()?;
     let quality = Quality::of(shape, &mask, &reachable, &attended, &dense_result)?;
 
-    let [kernel, tile] = own.kernels();
+    let [kernel, tile] = joined(&own.steps());
     let is_tuned = is_tuned(own.steps().into_iter().chain([dense.explain()]));
     let tier = own.explain().tier.to_string();
     let reason = own.explain().notes.first().cloned().unwrap_or_default();
@@ -169,6 +170,7 @@ fn measure_uploaded<T: Element>(
     let own_name = "attention as the policy decided";
     let differing = attention_changed("dense attention", &dense_result, &dense.read(gpu)?)
         .or(attention_changed(own_name, &attended, &own.read(gpu)?));
+    let verdict = Verdict::of(&checks, differing);
     let ideal = ideal(shape, options, is_sparse);
     let words = RowWords {
         operation: Operation::Xattention,
@@ -180,11 +182,8 @@ fn measure_uploaded<T: Element>(
         kernel,
         tile,
         tier,
-        max_err_over_bound: match differing {
-            Some(_) => f64::INFINITY,
-            None => checks.worst(),
-        },
-        faults: checks.faults().into_iter().chain(differing).collect(),
+        max_err_over_bound: verdict.max_err_over_bound,
+        faults: verdict.faults,
         peer: None,
         is_tuned,
         baseline: Some(BaselineWords::of(dense.explain())),
@@ -216,14 +215,13 @@ fn measure_uploaded<T: Element>(
 }
 
 fn poison(bench: &Bench, dense: &AttendRun, own: &PolicyRun) {
-    for results in [dense.out(), dense.lse(), own.out(), own.lse()] {
-        bench.poison(results);
-    }
+    bench.poison_results(dense.results());
+    bench.poison_results(own.results());
     if let Some(scores) = own.scores() {
         bench.poison(scores);
     }
     if let Some(mask) = own.mask() {
-        poison_mask(bench, mask);
+        bench.poison_mask(mask);
     }
 }
 
@@ -273,7 +271,7 @@ mod tests {
         let right = measure_policy(&bench, job, policy, &mut |_| ()).unwrap();
         assert!(right.record.is_right() && right.record.faults.is_empty());
         let qkv = GpuQkv::upload(&bench.gpu, &inputs, shape).unwrap();
-        let overwrite = &mut overwriting(&bench, &qkv);
+        let overwrite = &mut overwriting(&bench, &qkv.v);
         let wrong = measure_uploaded(&bench, job, policy, &qkv, overwrite).unwrap();
         assert!(!wrong.record.is_right(), "{:?}", wrong.record);
         let fault = &wrong.record.faults[0];

@@ -73,7 +73,23 @@ impl AttentionCase {
 /// # Errors
 /// Where the head dimension has no room for them, or the tensors are too large.
 pub fn planted<T: Element>(shape: AttentionShape) -> Result<AttentionInputs<T>, PlantedError> {
-    planted_at(shape, PLANTED_DENSITY)
+    planted_from(shape, SEED)
+}
+
+/// The same with other numbers for each seed.
+///
+/// # Errors
+/// As [`planted`].
+pub(super) fn planted_from<T: Element>(
+    shape: AttentionShape,
+    seed: u64,
+) -> Result<AttentionInputs<T>, PlantedError> {
+    PlantedAttention {
+        shape,
+        density: PLANTED_DENSITY,
+        seed,
+    }
+    .generate()
 }
 
 /// The same with a pattern that needs a share `density` of the reachable blocks.

@@ -13,12 +13,24 @@ pub(super) fn explain(contest: Contest, dense: &AttendRun, sparse: &XAttentionRu
     match contest {
         Contest::Dense => dense.explain().clone(),
         Contest::Attend => sparse.attend().explain().clone(),
-        Contest::Whole | Contest::WholeAndParts => Explanation {
-            kernel: steps.map(|step| step.kernel.as_str()).join(" + "),
-            tile: steps.map(|step| step.tile.as_str()).join(" + "),
-            ..sparse.attend().explain().clone()
-        },
+        Contest::Whole | Contest::WholeAndParts => {
+            let [kernel, tile] = joined(&steps);
+            Explanation {
+                kernel,
+                tile,
+                ..sparse.attend().explain().clone()
+            }
+        }
     }
+}
+
+/// Kernels and tiles of all steps.
+pub(super) fn joined(steps: &[&Explanation]) -> [String; 2] {
+    let join = |part: fn(&Explanation) -> &str| {
+        let parts: Vec<&str> = steps.iter().map(|step| part(step)).collect();
+        parts.join(" + ")
+    };
+    [join(|step| &step.kernel), join(|step| &step.tile)]
 }
 
 /// What a pattern ends with where query heads share masks.
