@@ -164,6 +164,21 @@ fn compare_takes_no_file_that_it_would_not_read() {
         "compare --ops xattention --weights no-such-file",
         &["--weights has no meaning for xattention", "bsr_matmul"],
     );
+    let packed = "compare --preset full --ops varlen_xattention";
+    for (option, able) in [
+        ("--qkv no-such-file", "block_attention, xattention;"),
+        ("--weights no-such-file", "bsr_matmul"),
+        ("--cooperative", "bsr_matmul"),
+    ] {
+        refused(
+            &format!("{packed} {option}"),
+            &["has no meaning for varlen_xattention", able],
+        );
+    }
+    refused(
+        "compare --ops varlen_xattention",
+        &["no rows in this preset", "--preset full"],
+    );
 }
 
 #[test]

@@ -117,8 +117,10 @@ pub struct CompareArgs {
 pub enum PresetName {
     /// A few shapes, two to three minutes on a software adapter.
     Quick,
-    /// BERT, Llama, `ViT` and Gemma layers, and decoding, scaled by adapter class.
-    #[value(help = "BERT, Llama, ViT and Gemma layers, and decoding, scaled by adapter class")]
+    /// BERT, Llama, `ViT` and Gemma layers, decoding, and packed prompts, scaled by adapter class.
+    #[value(
+        help = "BERT, Llama, ViT and Gemma layers, decoding, and packed prompts, scaled by adapter class"
+    )]
     Full,
     /// Few queries as in decoding, `XAttention` over long sequences step by step, and from 128 to 8192 tokens where it may go dense; that with --qkv on
     /// its tensors.

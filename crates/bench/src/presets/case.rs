@@ -214,3 +214,45 @@ impl Case {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_rows_that_break_a_rule_say_which() {
+        let right = PackedCase {
+            model: "test",
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 64,
+            lengths: vec![(9, 9), (1, 40)],
+            dtype: DType::F32,
+            causal: true,
+            block: 32,
+            stride: 8,
+            threshold: 0.9,
+            mask_heads: MaskHeads::Query,
+            auto: false,
+        };
+        let violation = |change: fn(&mut PackedCase)| {
+            let mut case = right.clone();
+            change(&mut case);
+            Case::Packed(case).violation()
+        };
+        assert_eq!(violation(|_| ()), None);
+        assert_eq!(violation(|case| case.kv_heads = 3), HEADS);
+        assert_eq!(violation(|case| case.stride = 5), STRIDE);
+        assert_eq!(violation(|case| case.head_dim = 16), HEAD_DIM);
+        let block = violation(|case| case.block = 24);
+        assert_eq!(block, Some("blocks are multiples of 16 tokens"));
+        let more_queries = violation(|case| case.lengths.push((3, 2)));
+        assert!(more_queries.is_some_and(|rule| rule.contains("at the end of its keys")));
+        for few in [
+            violation(|case| case.lengths[0].0 = 8),
+            violation(|case| case.lengths.clear()),
+        ] {
+            assert_eq!(few, Some("one item has more queries than decoding"));
+        }
+    }
+}

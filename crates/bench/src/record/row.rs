@@ -15,7 +15,7 @@ pub struct Record {
     pub shape: Shape,
     /// Storage type of the operands.
     pub dtype: &'static str,
-    /// What is sparse: `8:2:8`, `bsr:64x64`, `block:128 causal threshold 0.9`.
+    /// What is sparse: `8:2:8`, `bsr:64x64`, `block:128 causal threshold 0.9`; `auto` where a policy decided, of packed sequences with how many it scored.
     pub pattern: String,
     /// Share of the weights or of the reachable blocks that is kept. Padding is no weight; a block that reaches past the last token or into the future counts
     /// as any other.

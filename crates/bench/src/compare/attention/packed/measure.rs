@@ -89,7 +89,7 @@ fn measure_uploaded<T: Element>(
     let times = bench.time(recorders, after_round)?;
     let differing = checked.changed(&runs.read(gpu)?);
     let verdict = Verdict::of_items(verdicts).and(differing);
-    let sums = Sums::of::<T>(&items, &layouts);
+    let sums = Sums::of::<T>(&items, &layouts)?;
     let (own, dense) = (&runs.own, runs.dense.explain());
     let steps = own.steps();
     let [kernel, tile] = joined(&steps);

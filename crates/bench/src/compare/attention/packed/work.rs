@@ -1,7 +1,7 @@
 //! What attention over packed sequences has to do at least, and what it can gain at best: sums over the items.
 
-use sparse_core::Element;
 use sparse_core::xattention::XAttentionLayout;
+use sparse_core::{Element, MaskError};
 use sparse_measure::{Attended, Ideal, Work};
 
 use super::super::work::{ideal, looked_at, work};
@@ -18,7 +18,10 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub(super) fn of<T: Element>(items: &[PackedItem], layouts: &[XAttentionLayout]) -> Self {
+    pub(super) fn of<T: Element>(
+        items: &[PackedItem],
+        layouts: &[XAttentionLayout],
+    ) -> Result<Self, MaskError> {
         let seen: Vec<SeenItem> = items
             .iter()
             .zip(layouts)
@@ -29,11 +32,11 @@ impl Sums {
         let stride = layouts.first().map_or(1, |layout| layout.options().stride);
         let scored = seen.iter().map(|item| (item.all, item.ideal.scored()));
         let ideal = Ideal::of_items(stride, scored);
-        Self {
-            density: density(items),
+        Ok(Self {
+            density: density(items)?,
             ideal_speedup: ideal.speedup(kept.share_of(all)),
             work: seen.iter().map(|item| item.work).sum(),
-        }
+        })
     }
 }
 
@@ -64,16 +67,14 @@ impl SeenItem {
     clippy::cast_precision_loss,
     reason = "counts of blocks, far below 2^52"
 )]
-fn density(items: &[PackedItem]) -> f64 {
-    let count = |of: fn(&PackedItem) -> usize| items.iter().map(of).sum::<usize>();
-    // No mask holds a block that cannot be reached.
-    let [kept, all] = [
-        count(|item| item.mask.count()),
-        count(|item| item.reachable.count()),
-    ];
-    if all == 0 {
-        1.0
-    } else {
-        kept as f64 / all as f64
+fn density(items: &[PackedItem]) -> Result<f64, MaskError> {
+    let (mut kept, mut all) = (0, 0);
+    for item in items {
+        kept += item.mask.intersection(&item.reachable)?.count();
+        all += item.reachable.count();
     }
+    Ok(match all {
+        0 => 1.0,
+        all => kept as f64 / all as f64,
+    })
 }
