@@ -313,6 +313,20 @@ mod tests {
     }
 
     #[test]
+    fn of_packed_sequences_scores_are_part_of_what_is_left() {
+        let rows = fixture::many();
+        let packed = |row: &&Record| row.op == "varlen_xattention";
+        let row = rows.iter().find(packed).unwrap();
+        // The score of an item is 1 / 32 of its dense work, whatever share that is of all.
+        assert!((kept(row) - (0.3 + 0.9 / 32.0)).abs() < 1e-12);
+        let plot = plots(std::slice::from_ref(row)).remove(0);
+        assert_eq!(
+            plot.ideals[0].label,
+            "ideal: 1 / share of the dense work that is left, scores included"
+        );
+    }
+
+    #[test]
     fn everything_lies_inside_of_the_frame() {
         let slow = Record {
             speedup: Some(0.2),
