@@ -45,10 +45,15 @@ impl Contenders {
         bench.poison_results(self.own.results());
         if let Some(mask) = self.own.mask() {
             // Every block, and no bit past them: behind the blocks of a shorter item nobody writes, and such bits would be no mask.
-            let [items, heads, q_blocks, k_blocks] = mask.shape();
-            let all = BlockMask::dense(items, heads, q_blocks, k_blocks)?;
-            let words = bytemuck::cast_slice(all.words());
-            bench.gpu.queue().write_buffer(mask.buffer(), 0, words);
+            let [_, heads, q_blocks, k_blocks] = mask.shape();
+            let all = BlockMask::dense(1, heads, q_blocks, k_blocks)?;
+            let words: &[u8] = bytemuck::cast_slice(all.words());
+            // Items that are not scored have their blocks from the beginning.
+            for (at, is_scored) in (0..).step_by(words.len().max(1)).zip(self.own.is_scored()) {
+                if is_scored {
+                    bench.gpu.queue().write_buffer(mask.buffer(), at, words);
+                }
+            }
         }
         Ok(())
     }

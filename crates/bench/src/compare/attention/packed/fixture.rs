@@ -24,15 +24,15 @@ pub(super) fn case() -> PackedCase {
     }
 }
 
-/// A policy that scores the two long items of [`case`]: attention is done twice as fast over a mask, but dispatches cost more than the short item.
+/// A policy that scores the two long items of [`case`]: a tenth of the blocks is expected, and dispatches cost more than the short item.
 pub(super) fn only_long_items() -> Policy {
     Policy::Auto(CostModel {
-        efficiency: 2.0,
+        efficiency: 1.0,
         estimate_factor: 0.0,
         pack_per_element: 0.0,
         select_per_block: 0.0,
         dispatch: 1e4,
         most_regret: 1.0,
-        expected_density: None,
+        expected_density: Some(0.1),
     })
 }
