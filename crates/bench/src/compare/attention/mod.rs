@@ -16,7 +16,7 @@ mod work;
 
 pub use cold::kv_copies;
 pub use measure::{AttentionJob, AttentionResult, Contest, PartTime, PartTimes, measure};
-pub use packed::{PackedItem, PackedResult, measure_packed};
+pub use packed::{PackedItem, PackedResult, measure_packed, upload_packed};
 pub use policy::{Decided, PolicyResult, measure_policy};
 pub use quality::Quality;
 pub(crate) use quality::reachable;

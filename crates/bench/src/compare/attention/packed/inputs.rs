@@ -29,6 +29,14 @@ impl PackedCase {
         )?)
     }
 
+    /// What it is decided by.
+    pub fn policy(&self, gpu: &Gpu) -> Policy {
+        match self.auto {
+            true => Policy::auto(gpu),
+            false => Policy::Sparse,
+        }
+    }
+
     /// Its options: all heads are sparse.
     pub fn options(&self) -> XAttentionOptions {
         XAttentionOptions {
@@ -55,6 +63,14 @@ impl PackedCase {
             ..VarlenXAttention::new(self.packed_shape()?, self.options())
         })
     }
+}
+
+/// Planted q, k and v of all items, in GPU memory.
+///
+/// # Errors
+/// Where the items make no attention problem, a head dimension has no room for a pattern, or the tensors do not fit.
+pub fn upload_packed<T: Element>(gpu: &Gpu, case: &PackedCase) -> anyhow::Result<GpuPackedQkv> {
+    Ok(PackedInputs::<T>::planted(case)?.upload(gpu)?)
 }
 
 /// q, k and v of each item, `[1, heads, tokens, head_dim]`.

@@ -50,10 +50,7 @@ pub fn measure_packed<T: Element>(
 ) -> anyhow::Result<PackedResult> {
     let inputs = PackedInputs::<T>::planted(case)?;
     let qkv = inputs.upload(&bench.gpu)?;
-    let policy = match case.auto {
-        true => Policy::auto(&bench.gpu),
-        false => Policy::Sparse,
-    };
+    let policy = case.policy(&bench.gpu);
     measure_uploaded(bench, case, policy, (&inputs, &qkv), progress)
 }
 

@@ -8,4 +8,5 @@ mod inputs;
 mod measure;
 mod work;
 
+pub use inputs::upload_packed;
 pub use measure::{PackedItem, PackedResult, measure_packed};
