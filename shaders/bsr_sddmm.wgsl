@@ -1,6 +1,7 @@
 {%- import "shared/storage.wgsl" as storage -%}
 {%- import "shared/grid.wgsl" as grid -%}
 {%- import "shared/epilogue.wgsl" as epilogue -%}
+{%- import "shared/sampled_product.wgsl" as sampled -%}
 // out[p][a][b] = alpha * sum_t dy[t, i * {{ br }} + a] * x[t, j * {{ bc }} + b] + beta * out[p][a][b], for the stored blocks p = (i, j) only.
 //
 // An invocation owns {{ rows }} rows by four columns of a block in registers; one token = {{ rows // 4 }} vec4 of dy and one of x. Neighbours own
@@ -21,17 +22,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-{% if vector_dy -%}
-{{ storage.vec4_reader(1, "dy", dy) }}
-{%- else -%}
-{{ storage.scalar_reader(1, "dy", dy) }}
-{%- endif %}
+{{ sampled.reader(storage, 1, "dy", dy, vector_dy) }}
 {{ epilogue.bindings(storage, output) }}
-{% if vector_x -%}
-{{ storage.vec4_reader(3, "x", x) }}
-{%- else -%}
-{{ storage.scalar_reader(3, "x", x) }}
-{%- endif %}
+{{ sampled.reader(storage, 3, "x", x, vector_x) }}
 // Block row and block column of each stored block.
 @group(0) @binding(4) var<storage, read> places: array<vec2<u32>>;
 
@@ -45,27 +38,9 @@ const ROW_TILES = {{ row_tiles }}u;
 
 {{ epilogue.functions(output) }}
 
-// dy[token, row .. row + 3]; rows that do not exist give anything.
-fn dy4(token: u32, row: u32) -> vec4<f32> {
-{%- if vector_dy %}
-    return load4_dy((token * params.n_out + min(row, params.n_out - 4u)) / 4u);
-{%- else %}
-    let first = token * params.n_out;
-    let last = params.n_out - 1u;
-    return vec4<f32>(load_dy(first + min(row, last)), load_dy(first + min(row + 1u, last)), load_dy(first + min(row + 2u, last)), load_dy(first + min(row + 3u, last)));
-{%- endif %}
-}
+{{ sampled.four("dy", "n_out", vector_dy) }}
 
-// x[token, column .. column + 3]; columns that do not exist give anything.
-fn x4(token: u32, column: u32) -> vec4<f32> {
-{%- if vector_x %}
-    return load4_x((token * params.k_in + min(column, params.k_in - 4u)) / 4u);
-{%- else %}
-    let first = token * params.k_in;
-    let last = params.k_in - 1u;
-    return vec4<f32>(load_x(first + min(column, last)), load_x(first + min(column + 1u, last)), load_x(first + min(column + 2u, last)), load_x(first + min(column + 3u, last)));
-{%- endif %}
-}
+{{ sampled.four("x", "k_in", vector_x) }}
 {% macro multiply_add(token) %}
         let x_{{ token }} = x4(token + {{ token }}u, column);
 {%- for g in range(rows // 4) %}

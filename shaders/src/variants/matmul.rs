@@ -3,7 +3,8 @@
 use super::{TILES, Variants};
 use crate::{
     Activation, Addend, ExpandError, ExpandWeightsKernel, MatmulFinishKernel, MatmulKernel,
-    MatvecKernel, NaiveMatmulKernel, Output, PackKernel, SddmmKernel, Storage, Walk,
+    MatvecKernel, NaiveMatmulKernel, NmSddmmKernel, NmSums, Output, PackKernel, SddmmKernel,
+    Storage, Walk,
 };
 
 /// Every walk, with patterns and blocks that divide words and steps, and with others.
@@ -157,6 +158,7 @@ pub(super) fn add(all: &mut Variants) -> Result<(), ExpandError> {
         }
         epilogues(storage, all)?;
         sddmm(storage, all)?;
+        sampled_slots(storage, all)?;
     }
     packed_beside_others(all)
 }
@@ -276,6 +278,54 @@ fn sddmm(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
     let (only_one, only_other) = ((true, false), (false, true));
     all.add(&kernel((32, 32), only_one, only_other, few_lanes))?;
     all.add(&kernel((32, 32), only_other, only_one, many_lanes))
+}
+
+/// Slots that are listed and sums that are selected from; rows that start at multiples of four elements, in one operand and in both, and others; alpha and
+/// beta, and each alone.
+fn sampled_slots(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
+    let kernel =
+        |(v, n, m, index_bits), sums, (rows, quads, lanes), aligned: (bool, bool)| NmSddmmKernel {
+            n,
+            m,
+            v,
+            index_bits,
+            sums,
+            rows,
+            quads,
+            lanes,
+            dy: storage,
+            vector_dy: aligned.0,
+            x: storage,
+            vector_x: aligned.1,
+            out: storage,
+            scaled: false,
+            accumulate: false,
+        };
+    let (aligned, neither) = ((true, true), (false, false));
+    let (only_dy, only_x) = ((true, false), (false, true));
+    let with = |kernel, (scaled, accumulate)| NmSddmmKernel {
+        scaled,
+        accumulate,
+        ..kernel
+    };
+    for at in [
+        kernel((8, 2, 4, 2), NmSums::Listed, (8, 2, 8), only_dy),
+        kernel((16, 8, 32, 8), NmSums::Listed, (16, 1, 8), neither),
+        kernel((12, 3, 7, 4), NmSums::Listed, (4, 1, 64), only_dy),
+        kernel((6, 2, 5, 4), NmSums::Listed, (6, 2, 8), neither),
+        kernel((1, 2, 4, 2), NmSums::Selected, (16, 1, 8), aligned),
+        kernel((3, 1, 2, 1), NmSums::Selected, (8, 2, 8), only_x),
+        kernel((2, 1, 3, 2), NmSums::Selected, (4, 1, 64), neither),
+        kernel((1, 4, 16, 4), NmSums::Selected, (4, 1, 64), only_dy),
+    ] {
+        for both in [false, true] {
+            all.add(&with(at, (both, both)))?;
+        }
+    }
+    let listed = kernel((2, 1, 2, 1), NmSums::Listed, (2, 1, 64), neither);
+    all.add(&with(listed, (true, false)))?;
+    let selected = kernel((1, 2, 4, 2), NmSums::Selected, (4, 1, 64), aligned);
+    all.add(&with(selected, (false, true)))
 }
 
 /// The patterns of [`Walk::NmExpand`], expanded first, and wide ones.

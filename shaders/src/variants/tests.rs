@@ -2,7 +2,7 @@ use super::*;
 use crate::{Access, Extensions};
 
 /// Parts of the names of kernels that plans take where choices meet that seldom do.
-const SELDOM: [&[&str]; 14] = [
+const SELDOM: [&[&str]; 18] = [
     &[
         "all_blocks_full_heads-4_in-parts_",
         "_few-",
@@ -39,6 +39,10 @@ const SELDOM: [&[&str]; 14] = [
     &["bsr_sddmm", "_dy-f32-unaligned_x-f32_"],
     &["bsr_sddmm", "_dy-f32_x-f32-unaligned_"],
     &["bsr_sddmm", "out-f16_beta"],
+    &["nm_sddmm", "_selected-", "_dy-f32-unaligned_x-f32_"],
+    &["nm_sddmm", "_selected-", "_dy-f16_x-f16-unaligned_"],
+    &["nm_sddmm", "_listed-", "_dy-bf16-unaligned_x-bf16_"],
+    &["nm_sddmm", "_listed-", "out-f16_alpha_beta"],
 ];
 
 #[test]

@@ -1,7 +1,6 @@
 //! A dense product of which only some blocks are computed: the CPU twin of the GPU's `bsr_sddmm`.
 
-use crate::matmul::{Addend, Epilogue, Sum};
-use crate::memory::room_for;
+use crate::matmul::{column_product, scaled_and_added};
 use crate::{BlockSelection, BsrMatrix, Element, MatmulError, MatmulReference, MatrixView};
 
 /// `out[i, j] = alpha * sum_t dy[t, i] * x[t, j] + beta * previous[i, j]`, `dy^T x`, at the blocks of `selection` only: the gradient of
@@ -42,34 +41,20 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
         });
     }
     let (layout, (br, bc)) = (selection.layout(), selection.block());
-    let mut epilogue = Epilogue::NONE.with_alpha(alpha);
-    if let Some(previous) = previous {
-        let values = previous.values();
-        let what = || {
-            format!(
-                "blocks of {br} x {bc} in f64, {} of them",
-                selection.count()
-            )
-        };
-        let mut c = room_for(values.len(), what, "take some of the blocks at a time")?;
-        c.extend(values.iter().map(|value| value.to_f64()));
-        epilogue.addend = Some(Addend {
-            beta: f64::from(beta),
-            shape: (selection.count() * br, bc),
-            c,
-            dtype: W::DTYPE,
-        });
-    }
-    let mut reference = MatmulReference::zeros(selection.count() * br, bc, &epilogue)?;
+    let count = selection.count();
+    let epilogue = scaled_and_added(
+        alpha,
+        beta,
+        previous.map(BsrMatrix::values),
+        (count * br, bc),
+        || format!("blocks of {br} x {bc} in f64, {count} of them"),
+        "take some of the blocks at a time",
+    )?;
+    let mut reference = MatmulReference::zeros(count * br, bc, &epilogue)?;
     for (block, (block_row, block_col)) in selection.blocks().enumerate() {
         for (a, row) in layout.rows_of(block_row).enumerate() {
             for (b, col) in layout.cols_of(block_col).enumerate() {
-                let mut sum = Sum::default();
-                for t in 0..dy.rows() {
-                    let (dy, x) = (dy.get(t, row).to_f64(), x.get(t, col).to_f64());
-                    let is_flushed = Y::DTYPE.is_subnormal(dy) || X::DTYPE.is_subnormal(x);
-                    sum.add(dy * x, is_flushed);
-                }
+                let sum = column_product(dy, x, [row, col]);
                 let row = block * br + a;
                 reference.set(row * bc + b, [row, b], 0.0, sum, &epilogue);
             }
@@ -82,7 +67,7 @@ pub fn bsr_sddmm<'a, Y: Element, X: Element, W: Element>(
 mod tests {
     use super::*;
     use crate::Matrix;
-    use crate::matmul::dense_matmul;
+    use crate::matmul::{Epilogue, dense_matmul};
 
     /// Cut blocks at both edges, more rows than columns.
     #[test]

@@ -35,10 +35,10 @@ pub enum MatmulError {
         /// Rows and columns given.
         actual: (usize, usize),
     },
-    /// Operands of a sampled product that do not fit its blocks, or blocks that differ.
+    /// Operands of a sampled product that do not fit its blocks or slots, or blocks or slots that differ.
     #[error(
-        "blocks of a {} x {} matrix want dy with {} and x with {} columns and as many rows each, and a previous matrix of the same \
-         blocks; dy is {} x {}, x is {} x {}",
+        "blocks or slots of a {} x {} matrix want dy with {} and x with {} columns and as many rows each, and a previous matrix of the \
+         same ones; dy is {} x {}, x is {} x {}",
         selected.0, selected.1, selected.0, selected.1, dy.0, dy.1, x.0, x.1
     )]
     SampledShape {
@@ -46,7 +46,7 @@ pub enum MatmulError {
         dy: (usize, usize),
         /// Rows and columns of x.
         x: (usize, usize),
-        /// Rows and columns of the matrix that has the blocks.
+        /// Rows and columns of the matrix that has the blocks or slots.
         selected: (usize, usize),
     },
     /// A sampled token that does not exist.

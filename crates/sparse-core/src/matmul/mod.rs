@@ -11,6 +11,7 @@ mod elements;
 mod epilogue;
 mod error;
 mod reference;
+mod sampled;
 
 pub use activation::Activation;
 pub use dense::{dense_matmul, dense_matmul_elements, dense_matmul_tokens};
@@ -20,3 +21,4 @@ pub use reference::MatmulReference;
 
 pub(crate) use elements::multiply_elements;
 pub(crate) use reference::{Sum, columns, multiply, multiply_tokens};
+pub(crate) use sampled::{column_product, scaled_and_added};

@@ -1,6 +1,6 @@
 //! A matrix compressed to its kept weights and their positions.
 
-use crate::nm::selection::{LET_ROWS_SHARE, check_indices};
+use crate::nm::selection::{LET_ROWS_SHARE, check_indices, unpack_indices};
 use crate::nm::{Nm, NmError, NmLayout, NmSelection, packing};
 use crate::prune::check_nm;
 use crate::{Element, Matrix, MatrixView, OutOfMemory};
@@ -248,6 +248,14 @@ impl<T> NmMatrix<T> {
         self.pattern().density()
     }
 
+    /// The positions that are kept, unpacked.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn selection(&self) -> Result<NmSelection, OutOfMemory> {
+        NmSelection::unpack(self.layout, &self.packed_indices)
+    }
+
     /// The kept weights, row-major `[rows, kept_per_row]`.
     pub fn values(&self) -> &[T] {
         &self.values
@@ -321,11 +329,5 @@ fn unpack_strips(layout: &NmLayout, packed: &[u32]) -> Result<Vec<u8>, NmError> 
             actual: packed.len(),
         });
     }
-    let mut indices = layout.room_for(layout.indices_len(), "indices", LET_ROWS_SHARE)?;
-    // Without columns there is nothing to unpack.
-    for strip in packed.chunks(words_per_strip.max(1)) {
-        let slots = 0..layout.kept_per_row();
-        indices.extend(slots.map(|slot| packing::unpack(strip, slot, layout.index_bits())));
-    }
-    Ok(indices)
+    Ok(unpack_indices(layout, packed)?)
 }

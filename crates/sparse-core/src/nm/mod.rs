@@ -7,12 +7,14 @@ mod matmul;
 mod matrix;
 mod packing;
 mod pattern;
+mod sddmm;
 mod selection;
 
 pub use error::NmError;
 pub use matmul::{nm_matmul, nm_matmul_elements, nm_matmul_tokens, nm_matmul_transposed};
 pub use matrix::NmMatrix;
 pub use pattern::Nm;
+pub use sddmm::nm_sddmm;
 pub use selection::NmSelection;
 
 pub(crate) use layout::NmLayout;

@@ -1,7 +1,7 @@
 //! Which positions of a matrix an N:M pattern keeps, before any value is moved.
 
 use crate::OutOfMemory;
-use crate::nm::{Nm, NmError, NmLayout};
+use crate::nm::{Nm, NmError, NmLayout, packing};
 
 /// What helps where there is no memory for indices.
 pub(crate) const LET_ROWS_SHARE: &str = "let more rows share a pattern, or split the matrix";
@@ -74,6 +74,12 @@ impl NmSelection {
         Ok(Self { layout, indices })
     }
 
+    /// The positions that the constructors of a matrix have packed.
+    pub(crate) fn unpack(layout: NmLayout, packed: &[u32]) -> Result<Self, OutOfMemory> {
+        let indices = unpack_indices(&layout, packed)?;
+        Ok(Self { layout, indices })
+    }
+
     /// Rows of the matrix.
     pub fn rows(&self) -> usize {
         self.layout.rows
@@ -141,6 +147,17 @@ impl NmSelection {
     pub(crate) fn layout(&self) -> NmLayout {
         self.layout
     }
+}
+
+/// The positions in as many words as the layout has. One of four or eight bits may exceed its group.
+pub(crate) fn unpack_indices(layout: &NmLayout, packed: &[u32]) -> Result<Vec<u8>, OutOfMemory> {
+    let mut indices = layout.room_for(layout.indices_len(), "indices", LET_ROWS_SHARE)?;
+    // Without columns there is nothing to unpack.
+    for strip in packed.chunks(layout.words_per_strip().max(1)) {
+        let slots = 0..layout.kept_per_row();
+        indices.extend(slots.map(|slot| packing::unpack(strip, slot, layout.index_bits())));
+    }
+    Ok(indices)
 }
 
 /// Checks length, range and order of unpacked indices.
