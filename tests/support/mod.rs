@@ -4,6 +4,7 @@
 pub(crate) mod attention;
 pub(crate) mod gpu;
 pub(crate) mod matmul;
+pub(crate) mod nm_sddmm;
 pub(crate) mod packed;
 pub(crate) mod pairs;
 pub(crate) mod product;

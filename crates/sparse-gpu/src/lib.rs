@@ -57,6 +57,7 @@ mod pipeline_cache;
 mod problem;
 pub mod profile;
 mod read;
+mod sddmm;
 mod tensor;
 mod tile_table;
 #[cfg(test)]
@@ -83,7 +84,7 @@ pub use ops::XAttention;
 pub use ops::{BlockAttention, BlockAttentionPlan};
 pub use ops::{
     BsrMatmul, BsrSddmm, BsrSddmmPlan, DenseMatmul, NaiveMatmul, NaiveMatmulPlan, NmMatmul,
-    NmMatvec,
+    NmMatvec, NmSddmm, NmSddmmPlan,
 };
 pub use ops::{VarlenAttention, VarlenAttentionPlan, VarlenXAttention};
 pub use ops::{XAttentionScore, XAttentionScorePlan, XAttentionSelect, XAttentionSelectPlan};

@@ -7,7 +7,8 @@ use crate::operand::refuse_other_device;
 use crate::{Error, Gpu, GpuTensor};
 
 /// An N:M matrix in GPU memory: values `[rows, kept]` with rows padded to a multiple of 4 elements, and the packed indices of
-/// [`NmMatrix::packed_indices`]. Clones share the buffers: what is written into one of them, all of them hold.
+/// [`NmMatrix::packed_indices`]. Clones share the buffers: what is written into one of them, all of them hold. [`Gpu::empty_nm_like`] makes one with values
+/// of its own.
 #[derive(Clone, Debug)]
 pub struct GpuNm {
     pub(crate) values: wgpu::Buffer,
@@ -45,13 +46,23 @@ impl GpuNm {
     /// [`Gpu::read_nm`] refuses a matrix where the latter are something else.
     /// `docs/FORMATS.md` has the layout.
     pub fn values(&self) -> GpuTensor {
-        let shape = vec![self.rows, self.kept_per_row.next_multiple_of(4)];
+        let shape = vec![self.rows, self.row_stride()];
         GpuTensor::whole(self.values.clone(), shape, self.dtype, &self.device)
     }
 
-    /// Bytes in GPU memory.
+    /// Bytes in GPU memory, those that it shares with others included.
     pub fn bytes(&self) -> u64 {
         self.values.size() + self.indices.size()
+    }
+
+    /// Slots of a row.
+    pub(crate) fn kept_per_row(&self) -> usize {
+        self.kept_per_row
+    }
+
+    /// Elements from one row to the next.
+    pub(crate) fn row_stride(&self) -> usize {
+        self.kept_per_row.next_multiple_of(4)
     }
 
     fn index_words(&self) -> usize {
@@ -88,6 +99,25 @@ impl Gpu {
             device: self.device().clone(),
         })
     }
+
+    /// An N:M matrix of zeros with the slots of another, for an operation to write: the gradient of weights, say. It shares the packed indices of the
+    /// other matrix, which stay as they are, and allocates values.
+    ///
+    /// # Errors
+    /// [`Error::OtherDevice`], [`Error::Unavailable`] above the largest buffer, [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn empty_nm_like(&self, matrix: &GpuNm, dtype: DType) -> Result<GpuNm, Error> {
+        const OPERATION: &str = "empty_nm_like";
+        refuse_other_device(self, OPERATION, "the matrix", &matrix.device)?;
+        // The matrix is there: its rows are counted, and bytes of an element are few.
+        let elements = (matrix.rows as u64).saturating_mul(matrix.row_stride() as u64);
+        let bytes = elements.saturating_mul(dtype.bytes() as u64);
+        Ok(GpuNm {
+            values: self.allocate("N:M values", bytes, GpuTensor::USAGES)?,
+            dtype,
+            ..matrix.clone()
+        })
+    }
+
     /// Copies an N:M matrix back once everything submitted so far is done: weights that a program's own kernels have trained, say.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 use sparse_shaders::{
     AttentionKernel, AttentionMergeKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel,
     CooperativeKernel, CooperativeTile, ExpandWeightsKernel, Kernel, MatmulFinishKernel,
-    MatmulKernel, MatrixSize, MatvecKernel, NaiveMatmulKernel, Output, PackHalvesKernel,
-    PackKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage, Tile, TokenHeads,
-    Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
+    MatmulKernel, MatrixSize, MatvecKernel, NaiveMatmulKernel, NmSddmmKernel, NmSums, Output,
+    PackHalvesKernel, PackKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage,
+    Tile, TokenHeads, Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
     XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel,
     XAttentionSumHeadsKernel, expand, naga_for,
 };
@@ -14,7 +14,7 @@ use crate::attention::params::{AttentionParams, ConvertParams, MergeParams, RowO
 use crate::attention::varlen::PackedTile;
 use crate::dispatch::Params;
 use crate::matmul::params::{
-    ExpandParams, FinishParams, MatmulParams, NaiveParams, PackParams, SddmmParams,
+    ExpandParams, FinishParams, MatmulParams, NaiveParams, NmSddmmParams, PackParams, SddmmParams,
 };
 use crate::xattention::params::{
     CountParams, DecideParams, PackGroupsParams, ReduceParams, ScoreParams, SelectParams,
@@ -107,6 +107,23 @@ fn uniforms_have_the_layout_of_their_wgsl() {
         vector_dy: true,
         x: Storage::F32,
         vector_x: true,
+        out: Storage::F16,
+        scaled: true,
+        accumulate: true,
+    });
+    assert_same_layout::<NmSddmmParams>(&NmSddmmKernel {
+        n: 2,
+        m: 4,
+        v: 8,
+        index_bits: 2,
+        sums: NmSums::Listed,
+        rows: 4,
+        quads: 1,
+        lanes: 64,
+        dy: Storage::F32,
+        vector_dy: true,
+        x: Storage::F32,
+        vector_x: false,
         out: Storage::F16,
         scaled: true,
         accumulate: true,

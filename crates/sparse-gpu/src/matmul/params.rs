@@ -95,6 +95,26 @@ params! {
 }
 
 params! {
+    /// Of `nm_sddmm.wgsl`.
+    NmSddmmParams {
+        groups_per_tile,
+        first_tile,
+        tokens,
+        n_out,
+        k_in,
+        kept,
+        words_per_strip,
+        indices_first,
+        y_stride,
+        y_first,
+        /// The bits of an f32.
+        alpha,
+        /// The bits of an f32.
+        beta,
+    }
+}
+
+params! {
     /// Of `naive.wgsl`.
     NaiveParams { tokens, n_out, k_in }
 }

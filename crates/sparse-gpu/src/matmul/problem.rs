@@ -109,7 +109,7 @@ impl std::fmt::Display for Tier {
 /// # Ok::<(), sparse_gpu::Error>(())
 /// ```
 ///
-/// Of block-sparse weights the gradient is [`BsrSddmm`](crate::BsrSddmm).
+/// Of block-sparse weights the gradient is [`BsrSddmm`](crate::BsrSddmm), of N:M weights [`NmSddmm`](crate::NmSddmm).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Transposed {
     /// x is `[k_in, tokens]`: activations as columns.

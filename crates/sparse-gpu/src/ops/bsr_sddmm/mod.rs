@@ -1,18 +1,17 @@
 //! `bsr_sddmm`: a dense product of which only the stored blocks are computed.
 
-mod chunks;
 mod record;
 
-use std::sync::Arc;
+use sparse_core::DType;
+use sparse_shaders::{SddmmKernel, Storage};
 
-use chunks::Sums;
-use sparse_shaders::SddmmKernel;
-
+use crate::bsr::block_bytes;
 use crate::error::storage;
-use crate::kernel::CompiledKernel;
 use crate::matmul::MatmulTypes;
 use crate::problem::{Explanation, Problem};
-use crate::{Error, Gpu, Tier};
+use crate::sddmm::{Sampled, SampledKernel, SampledKernels};
+use crate::window::{too_large_to_bind, window_bytes};
+use crate::{Error, Gpu};
 
 /// `out = alpha * dy^T x + beta * out` at the blocks of a block-sparse matrix `[n_out, k_in]`: the gradient of block-sparse weights.
 ///
@@ -80,11 +79,7 @@ pub struct BsrSddmmPlan {
     gpu: Gpu,
     problem: BsrSddmm,
     description: SddmmKernel,
-    kernel: Arc<CompiledKernel>,
-    /// Tokens of dy and x that are bound at once.
-    chunk_tokens: usize,
-    /// Where there are more, what their sums go through.
-    sums: Option<Sums>,
+    kernels: SampledKernels,
     explanation: Explanation,
 }
 
@@ -94,47 +89,67 @@ impl Problem for BsrSddmm {
     type Plan = BsrSddmmPlan;
 
     async fn plan(&self, gpu: &Gpu) -> Result<BsrSddmmPlan, Error> {
-        self.check()?;
-        self.check_block(gpu)?;
+        let sampled = self.sampled();
+        self.check_block()?;
+        sampled.check()?;
+        self.check_window(gpu, self.types.w)?;
         let description = self.kernel(gpu.is_software());
-        let chunk_tokens = self.chunk_tokens(gpu)?;
-        let mut notes = Vec::new();
-        let (kernel, sums) = if chunk_tokens < self.tokens {
-            notes.push(format!(
-                "{chunk_tokens} tokens at a time, so that operands can be bound; their f32 sums are finished by a second kernel"
-            ));
-            let (kernel, sums) = Sums::plan(gpu, self, &description).await?;
-            (kernel, Some(sums))
-        } else {
-            (gpu.compile(&description).await?, None)
-        };
-        let explanation = Explanation {
-            operation: OPERATION,
-            kernel: kernel.name().to_owned(),
-            tile: format!(
-                "{} rows x 4 columns x {} lanes",
-                description.rows, description.lanes
-            ),
-            tile_origin: None,
-            tier: Tier::Portable,
-            adapter: gpu.adapter().name.clone(),
-            scratch_bytes: sums.as_ref().map_or(0, Sums::bytes),
-            notes,
-        };
+        let chunk_tokens = sampled.chunk_tokens(gpu)?;
+        if chunk_tokens < self.tokens {
+            self.check_window(gpu, DType::F32)?;
+        }
+        let (br, bc) = self.block;
+        let most = self.n_out.div_ceil(br) as u64 * self.k_in.div_ceil(bc) as u64;
+        let block = (most, block_bytes(self.block, DType::F32));
+        let kernels = SampledKernels::plan(gpu, &sampled, chunk_tokens, description, block).await?;
+        let tile = format!(
+            "{} rows x 4 columns x {} lanes",
+            description.rows, description.lanes
+        );
         Ok(BsrSddmmPlan {
             gpu: gpu.clone(),
             problem: *self,
             description,
-            kernel,
-            chunk_tokens,
-            sums,
-            explanation,
+            explanation: kernels.explain(gpu, OPERATION, tile, Vec::new()),
+            kernels,
         })
     }
 }
 
+impl SampledKernel for SddmmKernel {
+    fn with_result(self, out: Storage, scaled: bool, accumulate: bool) -> Self {
+        Self {
+            out,
+            scaled,
+            accumulate,
+            ..self
+        }
+    }
+}
+
 impl BsrSddmm {
-    fn check(&self) -> Result<(), Error> {
+    const fn sampled(&self) -> Sampled {
+        let Self {
+            tokens,
+            n_out,
+            k_in,
+            types,
+            alpha,
+            beta,
+            ..
+        } = *self;
+        Sampled {
+            operation: OPERATION,
+            tokens,
+            n_out,
+            k_in,
+            types,
+            alpha,
+            beta,
+        }
+    }
+
+    fn check_block(&self) -> Result<(), Error> {
         let (br, bc) = self.block;
         let stride = bc
             .checked_next_multiple_of(4)
@@ -145,22 +160,17 @@ impl BsrSddmm {
             );
             return Err(Error::invalid(OPERATION, reason));
         }
-        for (name, value) in [("alpha", self.alpha), ("beta", self.beta)] {
-            if !value.is_finite() {
-                let reason = format!("{name} = {value}; it is a finite number");
-                return Err(Error::invalid(OPERATION, reason));
-            }
-        }
-        // Kernels count tokens and columns in u32.
-        let longest = self.tokens.max(self.n_out).max(self.k_in);
-        if u32::try_from(longest).is_err() {
-            let reason = format!(
-                "{} tokens, n_out = {}, k_in = {}; each is at most 2^32 - 1",
-                self.tokens, self.n_out, self.k_in
-            );
-            return Err(Error::invalid(OPERATION, reason));
-        }
         Ok(())
+    }
+
+    /// Refuses blocks of which not one can be bound, where the result can have any.
+    fn check_window(&self, gpu: &Gpu, dtype: DType) -> Result<(), Error> {
+        let bytes = block_bytes(self.block, dtype);
+        if !self.sampled().has_elements() || bytes <= window_bytes(gpu) {
+            return Ok(());
+        }
+        let what = format!("{OPERATION}: one block");
+        Err(too_large_to_bind(gpu, what, bytes, "use smaller blocks"))
     }
 
     /// A processor shares a row of dy among its lanes; a GPU wants whole subgroups, whatever the width of a block.
