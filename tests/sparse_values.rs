@@ -8,10 +8,11 @@ mod support;
 
 use half::f16;
 use sparse_core::bsr::bsr_sddmm;
+use sparse_core::nm::nm_sddmm;
 use sparse_core::prune::BlockBudget;
 use sparse_core::synthetic::integer_matrix;
 use sparse_core::{BsrMatrix, DType, Matrix, Nm, NmMatrix};
-use sparse_gpu::{BsrMatmul, BsrSddmm, Error, GpuTensor, NmMatmul, Transposed, wgpu};
+use sparse_gpu::{BsrMatmul, BsrSddmm, Error, GpuTensor, NmMatmul, NmSddmm, Transposed, wgpu};
 use support::gpu::{gpu, open, poisoned, read, submit};
 
 /// `w -= 2 dw`, as a program would write it.
@@ -143,6 +144,86 @@ fn a_matrix_like_another_shares_lists_and_not_values() {
     assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
     let error = there.read_blocking::<f32>(&gw.values()).unwrap_err();
     assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
+}
+
+/// Gradient, step and product in one pass, over rows with padding and slots that stand for no column.
+#[test]
+fn a_training_step_changes_the_nm_weights_of_the_next_product() {
+    let (tokens, n_out, k_in) = (5, 14, 21);
+    for pattern in [Nm::TWO_FOUR, Nm::new(3, 4, 8)] {
+        let w = NmMatrix::prune(&integers(n_out, k_in, 1), pattern).unwrap();
+        let selection = w.selection().unwrap();
+        let (dy, x) = (integers(tokens, n_out, 2), integers(tokens, k_in, 3));
+        let gw = gpu().upload_nm(&w).unwrap();
+        let mut dw = gpu().empty_nm_like(&gw, DType::F32).unwrap();
+        let (gdy, gx) = (gpu().upload(&dy).unwrap(), gpu().upload(&x).unwrap());
+        let gradient = NmSddmm::new(tokens, n_out, k_in, pattern);
+        let gradient = gpu().plan_blocking(&gradient).unwrap();
+        let product = NmMatmul::new(tokens, n_out, k_in, pattern);
+        let product = gpu().plan_blocking(&product).unwrap();
+        let mut y = poisoned::<f32>(gpu(), &[tokens, n_out]);
+        submit(gpu(), |pass| {
+            gradient.record(pass, &gdy, &gx, &mut dw).unwrap();
+            step(pass, &gw.values(), &dw.values());
+            // Clones share the values.
+            product.record(pass, &gw.clone(), &gx, &mut y).unwrap();
+        });
+        let expected = nm_sddmm(&dy, &x, &selection, 1.0, 0.0, None::<&NmMatrix<f32>>).unwrap();
+        let values = w.values().iter().zip(&expected.y);
+        let values: Vec<f64> = values.map(|(w, dw)| f64::from(*w) - 2.0 * dw).collect();
+        // Which refuses slots of no column that hold something.
+        let after = gpu().read_nm_blocking::<f32>(&gw).unwrap();
+        let actual: Vec<f64> = after.values().iter().map(|&w| w.into()).collect();
+        assert_eq!(actual, values);
+        assert!(after.values() != w.values(), "nothing was learnt");
+        let after = after.to_dense().unwrap();
+        for (t, y) in read::<f32>(gpu(), &y).chunks(n_out).enumerate() {
+            let products = |o| {
+                x.row(t)
+                    .iter()
+                    .zip(after.row(o))
+                    .map(|(x, w)| f64::from(x * w))
+            };
+            let expected = (0..n_out).map(|o| products(o).sum::<f64>());
+            assert_eq!(y, expected.collect::<Vec<_>>());
+        }
+        let kept = w.kept_per_row();
+        for values in [gw.values(), dw.values()] {
+            let rows = read::<f32>(gpu(), &values);
+            let rows = rows.chunks(kept.next_multiple_of(4));
+            let mut padding = rows.flat_map(|row| &row[kept..]);
+            assert!(padding.all(|&v| v == 0.0), "padding was written");
+        }
+    }
+}
+
+#[test]
+fn nm_weights_like_others_share_indices_and_not_values() {
+    let w = NmMatrix::prune(&integers(6, 10, 1), Nm::new(2, 4, 4)).unwrap();
+    let gw = gpu().upload_nm(&w).unwrap();
+    for dtype in DType::ALL {
+        let like = gpu().empty_nm_like(&gw, dtype).unwrap();
+        assert_eq!((like.dtype(), like.shape()), (dtype, gw.shape()));
+        assert_eq!(like.pattern(), gw.pattern());
+        assert!(like.values().buffer() != gw.values().buffer(), "its values");
+    }
+    let halves = gpu().empty_nm_like(&gw, DType::F16).unwrap();
+    let zeros = gpu().read_nm_blocking::<f16>(&halves).unwrap();
+    assert!(zeros.values().iter().all(|&v| v == f16::ZERO), "not zero");
+    assert_eq!(zeros.packed_indices(), w.packed_indices());
+    assert_eq!(gpu().read_nm_blocking::<f32>(&gw).unwrap(), w);
+    // Without rows and without columns.
+    for (rows, cols) in [(0, 6), (3, 0)] {
+        let none = NmMatrix::prune(&integers(rows, cols, 1), Nm::TWO_FOUR).unwrap();
+        let none = gpu().upload_nm(&none).unwrap();
+        let like = gpu().empty_nm_like(&none, DType::F32).unwrap();
+        assert_eq!(
+            gpu().read_nm_blocking::<f32>(&like).unwrap().values(),
+            [0.0; 0]
+        );
+    }
+    let error = open(None).unwrap().empty_nm_like(&gw, DType::F32);
+    assert!(matches!(error, Err(Error::OtherDevice { .. })), "{error:?}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Products of every format, storage type and size class, what is added to them, and the gradient of blocks.
+//! Products of every format, storage type and size class, what is added to them, and the gradients of blocks and slots.
 
 use half::{bf16, f16};
 use sparse_gpu::sparse_core::bounds::matmul_bounds;
 use sparse_gpu::sparse_core::bsr::{bsr_matmul, bsr_sddmm};
 use sparse_gpu::sparse_core::matmul::dense_matmul;
-use sparse_gpu::sparse_core::nm::{nm_matmul, nm_matmul_transposed};
+use sparse_gpu::sparse_core::nm::{nm_matmul, nm_matmul_transposed, nm_sddmm};
 use sparse_gpu::sparse_core::prune::BlockBudget;
 use sparse_gpu::sparse_core::synthetic::normal_matrix;
 use sparse_gpu::sparse_core::{
@@ -12,7 +12,7 @@ use sparse_gpu::sparse_core::{
 };
 use sparse_gpu::{
     Activation, BsrMatmul, BsrSddmm, DenseMatmul, Extras, Gpu, GpuTensor, MatmulPlan, MatmulTypes,
-    NmMatmul, NmMatvec, Transposed, Weights,
+    NmMatmul, NmMatvec, NmSddmm, Transposed, Weights,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -185,4 +185,28 @@ async fn the_gradient_of_blocks() {
     let gradient = gpu.read_bsr::<f32>(&gradient).await.unwrap();
     let values = gradient.values().iter().map(|&v| f64::from(v)).collect();
     assert_within("dy^T x", values, &reference.y, &bounds);
+}
+
+#[wasm_bindgen_test]
+async fn the_gradient_of_slots() {
+    let gpu = &open().await;
+    let (dy, x) = (matrix::<f32>(33, 40, 1), matrix::<f32>(33, 70, 2));
+    let none = None::<&NmMatrix<f32>>;
+    let (on_gpu_dy, on_gpu_x) = (gpu.upload(&dy).unwrap(), gpu.upload(&x).unwrap());
+    // Rows that select among all columns, and strips that gather theirs.
+    for (n, m, v) in [(2, 4, 1), (2, 8, 8)] {
+        let pattern = Nm::try_new(n, m, v).unwrap();
+        let w = NmMatrix::prune(&matrix::<f32>(40, 70, 3), pattern).unwrap();
+        let reference = nm_sddmm(&dy, &x, &w.selection().unwrap(), 1.0, 0.0, none).unwrap();
+        let bounds = matmul_bounds(&reference, 33, sparse_core::Activation::None, DType::F32);
+
+        let plan = gpu.plan(&NmSddmm::new(33, 40, 70, pattern)).await.unwrap();
+        let mut gradient = gpu.upload_nm(&w).unwrap();
+        submit(gpu, |pass| {
+            plan.record(pass, &on_gpu_dy, &on_gpu_x, &mut gradient)
+        });
+        let gradient = gpu.read_nm::<f32>(&gradient).await.unwrap();
+        let values = gradient.values().iter().map(|&v| f64::from(v)).collect();
+        assert_within("dy^T x", values, &reference.y, &bounds);
+    }
 }

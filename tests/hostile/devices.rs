@@ -5,7 +5,7 @@ use sparse_core::xattention::XAttentionOptions;
 use sparse_core::{BlockMask, BsrMatrix, DType, Nm, NmMatrix};
 use sparse_gpu::{
     BlockAttention, BsrMatmul, BsrSddmm, DenseMatmul, Error, Gpu, GpuOptions, NaiveMatmul,
-    NmMatmul, Policy, VarlenAttention, VarlenXAttention, XAttention, XAttentionScore,
+    NmMatmul, NmSddmm, Policy, VarlenAttention, VarlenXAttention, XAttention, XAttentionScore,
     XAttentionSelect, wgpu,
 };
 
@@ -79,11 +79,13 @@ fn uploading_to_a_lost_device_is_an_error() {
         ..DenseMatmul::new(4, 4, 16)
     };
     gpu.plan_blocking(&split).unwrap();
+    let there = gpu.upload_nm(&nm).unwrap();
     gpu.device().destroy();
     let errors = [
         gpu.upload(&w).unwrap_err(),
         gpu.empty_tensor(&[4, 4], DType::F32).unwrap_err(),
         gpu.upload_nm(&nm).unwrap_err(),
+        gpu.empty_nm_like(&there, DType::F16).unwrap_err(),
         gpu.upload_bsr(&bsr).unwrap_err(),
         gpu.empty_bsr(bsr.selection(), DType::F16).unwrap_err(),
         gpu.upload_mask(&mask).unwrap_err(),
@@ -123,6 +125,8 @@ fn recording_on_a_lost_device_is_an_error() {
     let bsr_product = gpu.plan_blocking(&bsr_product).unwrap();
     let sampled = BsrSddmm::new(16, 16, 16, (4, 4));
     let sampled = gpu.plan_blocking(&sampled).unwrap();
+    let slots = NmSddmm::new(16, 16, 16, Nm::TWO_FOUR);
+    let slots = gpu.plan_blocking(&slots).unwrap();
     let naive = NaiveMatmul {
         tokens: 16,
         n_out: 16,
@@ -171,6 +175,7 @@ fn recording_on_a_lost_device_is_an_error() {
         nm_product.record(pass, &nm, &b, &mut y.clone()),
         bsr_product.record(pass, &bsr, &b, &mut y.clone()),
         sampled.record(pass, &a, &b, &mut bsr.clone()),
+        slots.record(pass, &a, &b, &mut nm.clone()),
         naive.record(pass, &a, &b, &mut y.clone()),
         attention.record(pass, &q, &k, &v, None, &mut out.clone(), &mut lse.clone()),
         score.record(pass, &q, &k, &mut scores.clone()),

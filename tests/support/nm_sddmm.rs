@@ -58,7 +58,7 @@ impl Case {
         NmMatrix::prune(&self.random::<T>(n_out, k_in, 3), self.pattern).unwrap()
     }
 
-    pub(crate) fn problem<Y: Element, X: Element, W: Element>(&self) -> NmSddmm {
+    fn problem<Y: Element, X: Element, W: Element>(&self) -> NmSddmm {
         let [tokens, n_out, k_in] = self.shape;
         NmSddmm {
             types: MatmulTypes {
@@ -73,17 +73,21 @@ impl Case {
     }
 }
 
-/// The slots that the GPU computes of dy, x and a result stored as `Y`, `X`, `W`, and how.
-pub(crate) fn run<Y: Element, X: Element, W: Element>(case: &Case) -> (Vec<f64>, Explanation) {
+/// The slots that the GPU computes, and how.
+fn run<Y: Element, X: Element, W: Element>(
+    case: &Case,
+    dy: &Matrix<Y>,
+    x: &Matrix<X>,
+    previous: &NmMatrix<W>,
+    selection: &NmSelection,
+) -> (Vec<f64>, Explanation) {
     let gpu = of_class(case.class);
     let plan = gpu.plan_blocking(&case.problem::<Y, X, W>()).unwrap();
-    let dy = gpu.upload(&case.dy::<Y>()).unwrap();
-    let x = gpu.upload(&case.x::<X>()).unwrap();
-    let previous = case.previous::<W>();
+    let (dy, x) = (gpu.upload(dy).unwrap(), gpu.upload(x).unwrap());
     let mut out = if case.beta == 0.0 {
-        poisoned::<W>(&previous.selection().unwrap())
+        poisoned::<W>(selection)
     } else {
-        gpu.upload_nm(&previous).unwrap()
+        gpu.upload_nm(previous).unwrap()
     };
     submit(&gpu, |pass| plan.record(pass, &dy, &x, &mut out).unwrap());
     let out = gpu.read_nm_blocking::<W>(&out).unwrap();
@@ -115,7 +119,7 @@ pub(crate) fn check<Y: Element, X: Element, W: Element>(case: &Case) -> (f64, Ex
     } else {
         matmul_bounds(&reference, case.shape[0], Activation::None, W::DTYPE)
     };
-    let (values, explanation) = run::<Y, X, W>(case);
+    let (values, explanation) = run(case, &dy, &x, &previous, &selection);
     let comparison = compare(values, &reference.y, &bounds);
     assert!(comparison.holds(), "{case:?}: {comparison}\n{explanation}");
     (comparison.ratio, explanation)

@@ -3,7 +3,7 @@
 use half::f16;
 use sparse_core::bsr::{bsr_matmul, bsr_sddmm};
 use sparse_core::matmul::dense_matmul;
-use sparse_core::nm::nm_matmul;
+use sparse_core::nm::{nm_matmul, nm_sddmm};
 use sparse_core::{BlockSelection, BsrMatrix, Epilogue, Matrix, Nm, NmMatrix};
 
 /// What of each output rests on a subnormal number, in any format: of x, of w, of alpha, of what is added, of a bias.
@@ -84,4 +84,9 @@ fn sampled_products_of_subnormal_numbers_are_told() {
     let reference = bsr_sddmm(&dy, &x, &selection, 1.0, 0.0, none).unwrap();
     let small = f64::from(small);
     assert_eq!(reference.flushed, [0.0, 0.0, 32.0 * small, 64.0 * small]);
+    // The second column of each row.
+    let w = NmMatrix::new(2, 2, Nm::ONE_TWO, vec![0.0_f32; 2], &[1, 1]);
+    let selection = w.selection().unwrap();
+    let reference = nm_sddmm(&dy, &x, &selection, 1.0, 1.0, Some(&w)).unwrap();
+    assert_eq!(reference.flushed, [0.0, 64.0 * small]);
 }
