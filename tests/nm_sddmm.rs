@@ -4,8 +4,8 @@ mod support;
 
 use half::{bf16, f16};
 use sparse_core::{DType, Element, Matrix, Nm, NmMatrix, NmSelection};
-use sparse_gpu::{AdapterClass, GpuNm, GpuTensor, NmMatmul, NmSddmm};
-use support::gpu::{gpu, open, read, submit};
+use sparse_gpu::{AdapterClass, GpuNm, GpuTensor, NmMatmul, NmSddmm, Words};
+use support::gpu::{gpu, has_wide_words, in_words, open, read, submit};
 use support::nm_sddmm::{Case, check, poisoned};
 use support::pairs::pairs;
 
@@ -54,6 +54,26 @@ fn small_integers_are_exact_in_the_tiles_of_gpus() {
             "{}",
             explanation.tile
         );
+    }
+}
+
+/// What plans take on drivers that run shaders on the processor.
+#[test]
+fn small_integers_are_exact_in_words_of_64_bits() {
+    if !has_wide_words() {
+        return;
+    }
+    for pattern in ["2:4", "8:2:4", "3:3:7"] {
+        in_words(Words::Bits64, || {
+            let case = Case {
+                beta: 1.0,
+                ..integers([9, 64, 96], pattern)
+            };
+            let (_, explanation) = check::<f32, f32, f32>(&case);
+            assert!(explanation.kernel.ends_with("_u64"), "{explanation}");
+            check::<f16, bf16, f16>(&case);
+            check::<f32, f16, bf16>(&integers([5, 31, 41], pattern));
+        });
     }
 }
 
