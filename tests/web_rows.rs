@@ -62,18 +62,23 @@ async fn assert_row(bench: &Bench, row: &Row) {
     let record = Record::of(row, measured, bench.timer.timing(), origin()).unwrap();
     assert!(record.is_right(), "{words}: {record:?}");
     assert!(record.max_err_over_bound > 0.0, "{words}: nothing rounds?");
-    for ratio in [
-        record.speedup,
-        record.ideal_speedup,
-        record.share_of_ideal,
-        record.dense_ms,
-        record.sparse_ms,
-    ] {
-        assert!(ratio.is_finite() && ratio > 0.0, "{words}: {record:?}");
-    }
     let is_dense = row.operation() == "dense_matmul";
     assert_eq!(record.density < 1.0, !is_dense, "{words}: {record:?}");
-    assert_eq!(record.ideal_speedup > 1.0, !is_dense, "{words}: {record:?}");
+    // Where nothing is skipped there is no ideal.
+    let ideals = [record.ideal_speedup, record.share_of_ideal];
+    assert_eq!(
+        ideals.map(|ideal| ideal.is_none()),
+        [is_dense; 2],
+        "{words}: {record:?}"
+    );
+    let numbers = [record.speedup, record.dense_ms, record.sparse_ms];
+    for number in numbers.into_iter().chain(ideals.into_iter().flatten()) {
+        assert!(number.is_finite() && number > 0.0, "{words}: {record:?}");
+    }
+    assert!(
+        record.ideal_speedup.is_none_or(|ideal| ideal > 1.0),
+        "{words}: {record:?}"
+    );
 }
 
 async fn every_row_is_right(gpu: Gpu) {
