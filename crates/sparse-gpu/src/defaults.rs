@@ -10,10 +10,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use sparse_shaders::{AttentionTile, CooperativeTile, MatrixSize, MatvecKernel, Tile, Walk};
+use sparse_shaders::{
+    AttentionTile, CooperativeTile, MatrixSize, MatvecKernel, NmSddmmKernel, SddmmKernel, Tile,
+    Walk,
+};
 
 pub use crate::matmul::choose::MOST_PARTS;
-use crate::{AdapterClass, BlockAttention};
+use crate::{AdapterClass, BlockAttention, BsrSddmm, NmSddmm};
 
 /// The tile of `block_attention` for `problem`, whose own `tile` is not looked at.
 pub fn attention_tile(problem: &BlockAttention, class: AdapterClass) -> AttentionTile {
@@ -29,6 +32,16 @@ pub fn attention_block(problem: &BlockAttention, tile: AttentionTile) -> usize {
 /// The tile of `xattention_score` for a head of so many query groups.
 pub fn score_tile(query_groups: usize, class: AdapterClass) -> Tile {
     crate::xattention::choose::tile(query_groups, class)
+}
+
+/// The kernel of `bsr_sddmm` for `problem`.
+pub fn bsr_sddmm_kernel(problem: &BsrSddmm, class: AdapterClass) -> SddmmKernel {
+    problem.kernel(class)
+}
+
+/// The kernel of `nm_sddmm` for `problem`, where all of its rows can be bound at once.
+pub fn nm_sddmm_kernel(problem: &NmSddmm, class: AdapterClass) -> NmSddmmKernel {
+    problem.kernel(class, usize::MAX)
 }
 
 /// The tile of the matmul operations for `tokens` tokens and weights that are walked by `walk`.

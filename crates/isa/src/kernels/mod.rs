@@ -3,6 +3,7 @@
 mod attention;
 mod cooperative;
 mod matmul;
+mod sddmm;
 mod tiles;
 mod xattention;
 
@@ -36,6 +37,7 @@ pub fn list(class: AdapterClass, matrices: Option<Matrices>) -> anyhow::Result<V
     let mut entries = attention::list(class)?;
     entries.extend(xattention::list(class)?);
     entries.extend(matmul::list(class)?);
+    entries.extend(sddmm::list(class)?);
     if let Some(matrices) = matrices {
         entries.extend(cooperative::list(class, matrices)?);
     }

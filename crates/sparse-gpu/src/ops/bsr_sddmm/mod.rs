@@ -11,7 +11,7 @@ use crate::matmul::MatmulTypes;
 use crate::problem::{Explanation, Problem};
 use crate::sddmm::{Sampled, SampledKernel, SampledKernels};
 use crate::window::{too_large_to_bind, window_bytes};
-use crate::{Error, Gpu};
+use crate::{AdapterClass, Error, Gpu};
 
 /// `out = alpha * dy^T x + beta * out` at the blocks of a block-sparse matrix `[n_out, k_in]`: the gradient of block-sparse weights.
 ///
@@ -93,7 +93,7 @@ impl Problem for BsrSddmm {
         self.check_block()?;
         sampled.check()?;
         self.check_window(gpu, self.types.w)?;
-        let description = self.kernel(gpu.is_software());
+        let description = self.kernel(gpu.class());
         let chunk_tokens = sampled.chunk_tokens(gpu)?;
         if chunk_tokens < self.tokens {
             self.check_window(gpu, DType::F32)?;
@@ -174,9 +174,9 @@ impl BsrSddmm {
     }
 
     /// A processor shares a row of dy among its lanes; a GPU wants whole subgroups, whatever the width of a block.
-    fn kernel(&self, software: bool) -> SddmmKernel {
+    pub(crate) fn kernel(&self, class: AdapterClass) -> SddmmKernel {
         let (br, bc) = self.block;
-        let (rows, lanes) = if software {
+        let (rows, lanes) = if class.is_software() {
             (if br <= 4 { 4 } else { 8 }, 8)
         } else {
             (4, 64)

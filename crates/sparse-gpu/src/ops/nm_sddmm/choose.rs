@@ -8,7 +8,7 @@ use crate::error::storage;
 
 impl NmSddmm {
     /// The kernel for adapters of `class`, whose tiles have no more than `most_rows` rows.
-    pub(super) fn kernel(&self, class: AdapterClass, most_rows: usize) -> NmSddmmKernel {
+    pub(crate) fn kernel(&self, class: AdapterClass, most_rows: usize) -> NmSddmmKernel {
         let (n, m) = (self.pattern.n(), self.pattern.m());
         // More rows than there are share nothing.
         let v = self.pattern.v().min(self.n_out.max(1));
