@@ -198,14 +198,14 @@ fn a_result_can_be_used_as_weights() {
         ("4:2:4", AdapterClass::Nvidia),
     ] {
         let gpu = gpu().with_class(class);
-        // Column 1 is kept and 0, 2 and 3 are not; of the tail group of one column slot 3 stands for nothing.
-        let (rows, cols, pattern) = (6_usize, 5, nm(pattern));
+        // The first two columns of each group are kept; of the tail group of one column the last slot stands for nothing, and two more pad the row.
+        let (rows, cols, pattern) = (6_usize, 9, nm(pattern));
         let strips = rows.div_ceil(pattern.v());
-        let selection = NmSelection::new(rows, cols, pattern, [0, 1, 0, 1].repeat(strips));
+        let selection = NmSelection::new(rows, cols, pattern, [0, 1].repeat(3 * strips));
         let number = |i: usize| match i % cols {
-            1 | 4 => 1.0,
-            0 => 0.0,
-            2 => f32::INFINITY,
+            1 | 5 | 8 => 1.0,
+            0 | 4 => 0.0,
+            2 | 7 => f32::INFINITY,
             _ => f32::NAN,
         };
         let x = Matrix::new(2, cols, (0..2 * cols).map(number).collect());
@@ -223,9 +223,35 @@ fn a_result_can_be_used_as_weights() {
             matmul.record(pass, &w, &ones(9, cols), &mut y).unwrap();
         });
         let values = gpu.read_nm_blocking::<f32>(&w).unwrap();
-        assert_eq!(values.values(), [0.0, 2.0, 2.0, 0.0].repeat(rows));
-        // Two weights of 2 in each row.
-        assert_eq!(read::<f32>(&gpu, &y), [4.0; 54]);
+        assert_eq!(values.values(), [0.0, 2.0, 0.0, 2.0, 2.0, 0.0].repeat(rows));
+        // Three weights of 2 in each row.
+        assert_eq!(read::<f32>(&gpu, &y), [6.0; 54]);
+    }
+}
+
+/// Sums of f32 that another order would round to other numbers.
+#[test]
+fn tokens_are_summed_in_their_order() {
+    for (pattern, class) in [
+        ("2:4", AdapterClass::Software),
+        ("4:2:4", AdapterClass::Software),
+        ("2:4", AdapterClass::Nvidia),
+        ("4:2:4", AdapterClass::Nvidia),
+    ] {
+        let gpu = gpu().with_class(class);
+        let pattern = nm(pattern);
+        let of_tokens = [1e8_f32, 1.0, -1e8, 3.0, 0.0, 1.0, 2.0];
+        let x = of_tokens.iter().flat_map(|&x| [x; 8]).collect();
+        let x = gpu.upload(&Matrix::new(7, 8, x)).unwrap();
+        let dy = gpu.upload(&Matrix::new(7, 4, vec![1.0_f32; 28])).unwrap();
+        let strips = 4 / pattern.v();
+        let selection = NmSelection::new(4, 8, pattern, [0, 1].repeat(2 * strips));
+        let mut dw = poisoned::<f32>(&selection);
+        let plan = gpu.plan_blocking(&NmSddmm::new(7, 4, 8, pattern)).unwrap();
+        submit(&gpu, |pass| plan.record(pass, &dy, &x, &mut dw).unwrap());
+        let dw = gpu.read_nm_blocking::<f32>(&dw).unwrap();
+        // 1e8 + 1 is 1e8.
+        assert_eq!(dw.values(), [6.0; 16], "{pattern} {class:?}");
     }
 }
 
@@ -332,6 +358,12 @@ fn a_result_larger_than_a_binding() {
 
 #[test]
 fn problems_that_do_not_fit_are_refused() {
+    // Without elements nothing is bound.
+    for [n_out, k_in] in [[0, 50_000_000], [50_000_000, 0], [0, 4], [4, 0]] {
+        let empty = NmSddmm::new(300_000, n_out, k_in, nm("2:4"));
+        let plan = gpu().plan_blocking(&empty).unwrap();
+        assert_eq!(plan.explain().scratch_bytes, 0);
+    }
     let plan_error = |problem: NmSddmm| gpu().plan_blocking(&problem).unwrap_err().to_string();
     let problem = NmSddmm::new(4, 8, 8, Nm::TWO_FOUR);
     let (alpha, beta) = (f32::NAN, f32::INFINITY);

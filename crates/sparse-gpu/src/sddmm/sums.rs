@@ -98,7 +98,7 @@ impl SampledKernels {
     ) -> Explanation {
         if self.sums.is_some() {
             notes.push(format!(
-                "{} tokens at a time, so that operands can be bound; their f32 sums are finished by a second kernel",
+                "{} tokens at a time, as many as can be bound and as one loop runs on this device; their f32 sums are finished by a second kernel",
                 self.chunk_tokens
             ));
         }

@@ -8,6 +8,10 @@ impl Sampled {
     /// Tokens of which dy and x can each be bound at once and whose products one loop can sum. All of them, or as many as let every chunk
     /// start where a binding may.
     pub(crate) fn chunk_tokens(&self, gpu: &Gpu) -> Result<usize, Error> {
+        // Nothing is recorded for a result without elements.
+        if !self.has_elements() {
+            return Ok(self.tokens);
+        }
         // Four tokens a round, and up to three after them.
         let loops = gpu.longest_loop().saturating_sub(3).saturating_mul(4);
         let (mut fit, mut step) = (loops, 1);
@@ -29,7 +33,7 @@ impl Sampled {
                 self.operation, self.tokens, self.n_out, self.k_in
             ),
             needs: format!("bindings that hold {step} rows of dy and of x"),
-            has: window_bytes(gpu).to_string(),
+            has: format!("bindings of {} bytes", window_bytes(gpu)),
             hint: "request a larger max_storage_buffer_binding_size in the DeviceDescriptor, or split n_out or k_in".to_owned(),
         })
     }

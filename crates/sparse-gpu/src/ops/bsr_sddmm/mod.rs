@@ -18,7 +18,7 @@ use crate::{AdapterClass, Error, Gpu};
 /// `dy [tokens, n_out]`, `x [tokens, k_in]`, both row-major; any sizes, 0 included. Accumulates in f32, in the order of the tokens. The kernel
 /// is `bsr_sddmm.wgsl`; the CPU twin is [`sparse_core::bsr::bsr_sddmm`].
 ///
-/// Where dy or x exceeds the binding limit, some tokens are summed at a time, in f32 scratch memory of at most 64 MiB, or of one block.
+/// Where dy or x exceeds the binding limit, or there are more tokens than a loop of the driver runs, some tokens are summed at a time, in f32 scratch memory of at most 64 MiB, or of one block.
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::prune::BlockBudget;

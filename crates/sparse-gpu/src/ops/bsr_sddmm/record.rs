@@ -86,7 +86,7 @@ impl BsrSddmmPlan {
         ];
         let SddmmKernel { rows, lanes, .. } = self.description;
         let items = blocks.len() * self.description.items_per_block();
-        let work = (4 * rows * lanes * part.tokens) as u64;
+        let work = (4 * rows * lanes) as u64 * part.tokens as u64;
         let groups = word(items.div_ceil(lanes));
         dispatch(&self.gpu, pass, part.kernel, params, &buffers, groups, work)
     }

@@ -18,7 +18,12 @@ impl NmSddmm {
             NmSums::Listed => tile_rows(v, rows),
             NmSums::Selected => rows.min(self.n_out.max(1)),
         };
-        let rows = in_fours(rows.min(most_rows));
+        let rows = rows.min(most_rows);
+        // Of a strip that is no multiple of four no tile but the first starts at a whole vector, and fewer rows would take more tiles.
+        let rows = match sums {
+            NmSums::Listed if !v.is_multiple_of(4) => rows,
+            _ => in_fours(rows),
+        };
         let starts_in_fours = rows.is_multiple_of(4) && self.n_out.is_multiple_of(4);
         NmSddmmKernel {
             n,
@@ -99,7 +104,8 @@ mod tests {
         assert_eq!(of("2:5", Software), (Listed, 1, 2));
         assert_eq!(of("8:2:4", Software), (Listed, 8, 2));
         assert_eq!(of("20:2:4", Software), (Listed, 12, 2));
-        assert_eq!(of("18:2:4", Software), (Listed, 8, 2));
+        assert_eq!(of("18:2:4", Software), (Listed, 9, 2));
+        assert_eq!(of("13:2:8", Software), (Listed, 13, 2));
         assert_eq!(of("3:2:4", Nvidia), (Selected, 4, 1));
         assert_eq!(of("4:2:4", Nvidia), (Listed, 4, 1));
     }
@@ -109,7 +115,7 @@ mod tests {
         let of = |shape, pattern, most| tile(shape, pattern, AdapterClass::Software, most).1;
         assert_eq!(of([0, 64], "2:4", 1000), 1);
         assert_eq!(of([3, 64], "2:4", 1000), 3);
-        assert_eq!(of([6, 64], "100:2:4", 1000), 4);
+        assert_eq!(of([6, 64], "100:2:4", 1000), 6);
         assert_eq!(of([64, 64], "2:4", 9), 8);
         assert_eq!(of([64, 64], "16:2:4", 3), 3);
         assert_eq!(of([64, 64], "16:2:4", 1), 1);

@@ -19,7 +19,7 @@ use crate::{Error, Gpu};
 /// touches nothing: an infinity in a column of x that no slot of a row stands for does not reach that row. The kernel is `nm_sddmm.wgsl`; the CPU twin is
 /// [`sparse_core::nm::nm_sddmm`].
 ///
-/// Where dy or x exceeds the binding limit, some tokens are summed at a time, in f32 scratch memory of at most 64 MiB, or of one row.
+/// Where dy or x exceeds the binding limit, or there are more tokens than a loop of the driver runs, some tokens are summed at a time, in f32 scratch memory of at most 64 MiB, or of one row.
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::{DType, Matrix, Nm, NmMatrix};

@@ -93,7 +93,7 @@ impl NmSddmmPlan {
             ("y", part.y.binding()),
             ("indices", indices.binding()),
         ];
-        let work = (description.sums_per_lane() * description.lanes * part.tokens) as u64;
+        let work = (description.sums_per_lane() * description.lanes) as u64 * part.tokens as u64;
         let groups = word(tiles.len() * groups_per_tile);
         dispatch(&self.gpu, pass, part.kernel, params, &buffers, groups, work)
     }
