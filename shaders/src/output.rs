@@ -84,6 +84,21 @@ impl Output {
         }
     }
 
+    /// The same times alpha where that is not 1, and with what y held before where that is added.
+    #[must_use]
+    pub const fn scaled_and_added(self, scaled: bool, accumulate: bool) -> Self {
+        let addend = if accumulate {
+            Addend::Previous
+        } else {
+            Addend::None
+        };
+        Self {
+            scaled,
+            addend,
+            ..self
+        }
+    }
+
     /// The part of a kernel's name.
     pub(crate) fn label(&self) -> String {
         let mut label = format!("y-{}", self.storage.name());

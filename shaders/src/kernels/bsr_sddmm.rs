@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::config_error::{ConfigError, require, require_lanes};
 use crate::counting::times;
 use crate::kernel::Kernel;
-use crate::output::{Addend, Output};
+use crate::output::Output;
 use crate::storage::Storage;
 
 /// `out = alpha * dy^T x + beta * out` at the stored blocks of a block-sparse matrix; see `bsr_sddmm.wgsl`.
@@ -79,13 +79,7 @@ impl Serialize for SddmmKernel {
             vector_x: self.vector_x,
             output: Output {
                 vectors: self.out == Storage::F32,
-                scaled: self.scaled,
-                addend: if self.accumulate {
-                    Addend::Previous
-                } else {
-                    Addend::None
-                },
-                ..Output::of(self.out)
+                ..Output::of(self.out).scaled_and_added(self.scaled, self.accumulate)
             },
         }
         .serialize(serializer)

@@ -100,17 +100,30 @@ impl Operands<'_> {
             .map_or(Ok(()), |mask| mask.expect(gpu, operation, expected))
     }
 
+    /// What is written before the attention, of the plan's own, never replaces an input that the attention reads.
+    pub(crate) fn check_inputs(
+        &self,
+        operation: &'static str,
+        written: (&'static str, &wgpu::Buffer),
+    ) -> Result<(), Error> {
+        refuse_aliases(operation, written, &self.inputs())
+    }
+
+    fn inputs(&self) -> [(&'static str, &wgpu::Buffer); 3] {
+        [
+            ("q", self.q.buffer()),
+            ("k", self.k.buffer()),
+            ("v", self.v.buffer()),
+        ]
+    }
+
     /// Results never replace an operand, one of the plan's `own` buffers, nor each other.
     pub(crate) fn check_aliases(
         &self,
         operation: &'static str,
         own: &[(&'static str, &wgpu::Buffer)],
     ) -> Result<(), Error> {
-        let mut read = vec![
-            ("q", self.q.buffer()),
-            ("k", self.k.buffer()),
-            ("v", self.v.buffer()),
-        ];
+        let mut read = self.inputs().to_vec();
         read.extend(self.mask.map(|mask| ("the mask", &mask.words)));
         read.extend_from_slice(own);
         refuse_aliases(operation, ("lse", self.lse.buffer()), &read)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparse_shaders::{Addend, Kernel, MatmulFinishKernel, Output, Storage};
+use sparse_shaders::{Kernel, MatmulFinishKernel, Output, Storage};
 
 use super::Sampled;
 use crate::error::storage;
@@ -62,15 +62,7 @@ impl SampledKernels {
                 sums: None,
             });
         }
-        let output = Output {
-            scaled,
-            addend: if accumulate {
-                Addend::Previous
-            } else {
-                Addend::None
-            },
-            ..Output::of(out)
-        };
+        let output = Output::of(out).scaled_and_added(scaled, accumulate);
         let at_once = Self::MOST_SUMS_BYTES.min(window_bytes(gpu)) / unit_bytes.max(1);
         let units = at_once.clamp(1, units.max(1));
         let [first, more] =

@@ -11,7 +11,6 @@ use super::outcome::{Attended, Outcome, count};
 use super::steps::SparseSteps;
 use super::switch::{Switch, is_indirect_possible};
 use crate::attention::record::Operands;
-use crate::operand::refuse_aliases;
 use crate::ops::{BlockAttentionPlan, XAttention};
 use crate::problem::Explanation;
 use crate::{AttentionTypes, Error, Gpu, GpuMask, GpuTensor, Tier};
@@ -156,11 +155,8 @@ impl XAttentionPlan {
             .map(|scores| ("the plan's scores", scores.buffer()));
         let mask = self.mask().map(|mask| ("the plan's mask", mask.buffer()));
         let own: Vec<_> = scores.into_iter().chain(mask).collect();
-        // Scores are written before values are read.
-        let inputs = [("q", operands.q), ("k", operands.k), ("v", operands.v)];
-        let inputs = inputs.map(|(name, tensor)| (name, tensor.buffer()));
         for &written in &own {
-            refuse_aliases(OPERATION, written, &inputs)?;
+            operands.check_inputs(OPERATION, written)?;
         }
         operands.check_aliases(OPERATION, &own)
     }

@@ -33,83 +33,65 @@ impl Item {
                 .score_tile(problem.score_tile, &layout, problem.types.k)
                 .tile;
             let costs = Costs::of(model, &layout, tile, DISPATCHES);
-            let (decision, reason) = decide(&costs, &layout, problem.policy);
-            Self {
-                layout,
-                costs,
-                decision,
-                reason,
-            }
+            Self::of_policy(layout, costs)
         };
         let mut items: Vec<_> = layouts.into_iter().map(item).collect();
         let together = match problem.policy {
             Policy::Sparse => None,
-            Policy::Auto(_) => go_dense_together(&mut items),
+            Policy::Auto(_) => decide(&mut items),
         };
         let notes = notes(&items).into_iter().chain(together).collect();
         Ok((items, notes))
     }
 
+    /// As [`Policy::Sparse`] says.
+    fn of_policy(layout: XAttentionLayout, costs: Costs) -> Self {
+        let (decision, reason) = if costs.dense > 0.0 {
+            (Decision::Sparse, "as the policy says")
+        } else {
+            (Decision::Dense, "no sparse head has queries and keys")
+        };
+        Self {
+            layout,
+            costs,
+            decision,
+            reason: reason.to_owned(),
+        }
+    }
+
     pub(super) fn is_scored(&self) -> bool {
         self.decision == Decision::Sparse
     }
-
-    /// Time of attention over all of its blocks by the kernel of the mask, in the unit of the costs.
-    fn masked_cost(&self) -> f64 {
-        cost(self.costs.dense, self.costs.model.efficiency.recip())
-    }
-
-    /// Time of scores, selection, and attention over as many blocks as are expected.
-    fn scored_cost(&self) -> f64 {
-        let (expected, _) = expected_density(&self.costs.model, &self.layout);
-        cost(self.costs.dense, self.costs.sparse(expected))
-    }
 }
 
-/// Of nothing to do nothing, whatever the rate.
-fn cost(dense: f64, factor: f64) -> f64 {
-    if dense > 0.0 { dense * factor } else { 0.0 }
-}
-
-/// For an item among others that are scored: where it is not, the kernel of the mask visits all of its blocks.
-fn decide(costs: &Costs, layout: &XAttentionLayout, policy: Policy) -> (Decision, String) {
-    if costs.dense == 0.0 {
-        let reason = "no sparse head has queries and keys";
-        return (Decision::Dense, reason.to_owned());
-    }
-    if policy == Policy::Sparse {
-        return (Decision::Sparse, "as the policy says".to_owned());
-    }
-    let (expected, source) = expected_density(&costs.model, layout);
+/// Decides the items that have anything to score. Where one is scored, the kernel of the mask visits all blocks of those that are not, so that an item is
+/// scored where that is faster; and none is where the kernel without a mask is expected to take all of them faster, which a note says then.
+fn decide(items: &mut [Item]) -> Option<String> {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let reason = format!(
-        "{} of the blocks are expected, {source}, and scores and selection cost {} of dense attention",
-        percent(expected),
-        percent(costs.estimate)
-    );
-    let pays = costs.sparse(expected) < costs.model.efficiency.recip();
-    let decision = if pays {
-        Decision::Sparse
-    } else {
-        Decision::Dense
-    };
-    (decision, reason)
-}
-
-/// Scores nothing where the kernel without a mask is expected to take all items faster than that of the mask takes those that are not scored; a note says so.
-fn go_dense_together(items: &mut [Item]) -> Option<String> {
-    let scored = items.iter().filter(|item| item.is_scored()).count();
-    let dense: f64 = items.iter().map(|item| item.costs.dense).sum();
-    let decided = items.iter().map(|item| match item.is_scored() {
-        true => item.scored_cost(),
-        false => item.masked_cost(),
-    });
-    let decided: f64 = decided.sum();
+    let (mut dense, mut decided, mut scored) = (0.0, 0.0, 0);
+    for item in items.iter_mut().filter(|item| item.is_scored()) {
+        let costs = &item.costs;
+        let (expected, source) = expected_density(&costs.model, &item.layout);
+        let [by_scores, by_mask] = [costs.sparse(expected), costs.model.efficiency.recip()];
+        dense += costs.dense;
+        decided += costs.dense * by_scores.min(by_mask);
+        item.reason = format!(
+            "{} of the blocks are expected, {source}, and scores and selection cost {} of dense attention",
+            percent(expected),
+            percent(costs.estimate)
+        );
+        if by_scores < by_mask {
+            scored += 1;
+        } else {
+            item.decision = Decision::Dense;
+        }
+    }
     if scored == 0 || decided < dense {
         return None;
     }
-    let dense_items = items.iter_mut().filter(|item| item.is_scored());
-    dense_items.for_each(|item| item.decision = Decision::Dense);
+    items
+        .iter_mut()
+        .for_each(|item| item.decision = Decision::Dense);
     Some(format!(
         "nothing is scored: in the kernel of a mask, with scores for {scored} of the items, all together are expected to take {:.2} of dense attention",
         decided / dense

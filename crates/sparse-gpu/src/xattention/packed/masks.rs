@@ -22,7 +22,8 @@ pub(super) fn selected(
     let mask_of = |item: &Item| {
         if item.is_scored() {
             let [batch, heads, q_blocks, k_blocks] = item.layout.mask_shape();
-            let empty = BlockMask::from_fn(batch, heads, q_blocks, k_blocks, |_, _, _, _| false);
+            let words = vec![0; batch * heads * q_blocks * k_blocks.div_ceil(32)];
+            let empty = BlockMask::try_from_words(batch, heads, q_blocks, k_blocks, words);
             return Ok(empty?);
         }
         item.layout.mask_without_scores()

@@ -15,7 +15,6 @@ use super::cost::CostModel;
 use super::decision::Decision;
 use super::outcome::{Attended, Outcome, count};
 use crate::attention::record::Operands;
-use crate::operand::refuse_aliases;
 use crate::ops::VarlenXAttention;
 use crate::problem::Explanation;
 use crate::{Error, Gpu, GpuMask, GpuTensor, Tier, VarlenAttentionPlan};
@@ -116,14 +115,7 @@ impl VarlenXAttentionPlan {
         };
         self.attention.check(&operands, OPERATION)?;
         if let Some(selection) = &self.selection {
-            // It is written before values are read.
-            let inputs = [("q", q), ("k", k), ("v", v)];
-            let inputs = inputs.map(|(name, tensor)| (name, tensor.buffer()));
-            refuse_aliases(
-                OPERATION,
-                ("the plan's mask", &selection.mask.words),
-                &inputs,
-            )?;
+            operands.check_inputs(OPERATION, ("the plan's mask", &selection.mask.words))?;
             selection.record_checked(pass, q, k)?;
         }
         self.attention.record_checked(pass, &operands)
@@ -192,8 +184,8 @@ impl VarlenXAttentionPlan {
     }
 
     /// The blocks that the last recording that has run selected, `[items, mask heads, q_blocks, k_blocks]`. Items that are not scored have theirs from the beginning, which
-    /// are all that sparse and dense heads can reach, and the windows of streaming ones. It is not to be written. [`Gpu::read_mask`] brings it to the host, [`PackedShape::unpack_mask`] takes it apart, and a [`VarlenAttention`](crate::VarlenAttention) of the same
-    /// sequences takes it for another layer. `None` where no item is scored.
+    /// are all that sparse and dense heads can reach, and the windows of streaming ones. It is not to be written. [`Gpu::read_mask`] brings it to the host,
+    /// [`PackedShape::unpack_mask`] takes it apart, and a [`VarlenAttention`](crate::VarlenAttention) of the same sequences takes it for another layer. `None` where no item is scored.
     pub fn mask(&self) -> Option<&GpuMask> {
         self.selection.as_ref().map(|selection| &selection.mask)
     }
