@@ -3,11 +3,11 @@
 
 use sparse_core::bounds::{compare, matmul_bounds};
 use sparse_core::nm::nm_sddmm;
-use sparse_core::synthetic::{integer_matrix, normal_matrix};
 use sparse_core::{Activation, Element, Matrix, Nm, NmMatrix, NmSelection};
 use sparse_gpu::{AdapterClass, Explanation, GpuNm, MatmulTypes, NmSddmm};
 
 use super::gpu::{gpu, of_class, submit};
+use super::sddmm::random;
 
 /// What is multiplied.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +36,7 @@ impl Case {
     }
 
     fn random<T: Element>(&self, rows: usize, cols: usize, seed: u64) -> Matrix<T> {
-        let matrix = if self.integers {
-            integer_matrix(rows, cols, 1, seed)
-        } else {
-            normal_matrix(rows, cols, seed)
-        };
-        matrix.unwrap()
+        random(self.integers, [rows, cols], seed)
     }
 
     fn dy<T: Element>(&self) -> Matrix<T> {

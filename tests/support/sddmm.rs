@@ -23,6 +23,16 @@ pub(crate) struct Case {
     pub(crate) beta: f32,
 }
 
+/// Normal numbers, or integers from -1 to 1.
+pub(crate) fn random<T: Element>(integers: bool, [rows, cols]: [usize; 2], seed: u64) -> Matrix<T> {
+    let matrix = if integers {
+        integer_matrix(rows, cols, 1, seed)
+    } else {
+        normal_matrix(rows, cols, seed)
+    };
+    matrix.unwrap()
+}
+
 impl Case {
     pub(crate) fn new(shape: [usize; 3], block: (usize, usize)) -> Self {
         Self {
@@ -36,12 +46,7 @@ impl Case {
     }
 
     fn random<T: Element>(&self, rows: usize, cols: usize, seed: u64) -> Matrix<T> {
-        let matrix = if self.integers {
-            integer_matrix(rows, cols, 1, seed)
-        } else {
-            normal_matrix(rows, cols, seed)
-        };
-        matrix.unwrap()
+        random(self.integers, [rows, cols], seed)
     }
 
     fn dy<T: Element>(&self) -> Matrix<T> {
