@@ -7,7 +7,7 @@
 //
 // An invocation owns {{ rows }} rows by {{ 4 * quads }} slots in registers; neighbours own neighbouring slots, and a workgroup lies within one tile of rows,
 {%- if selected %}
-// whatever strips they are of. It sums over all {{ width }} columns that its slots choose from, and each row picks its own in the end.
+// whatever strips they are of. It sums over all {{ 4 * vectors }} columns that its slots choose from, and each row picks its own in the end.
 {%- else %}
 // which are of one strip: its slots are the same columns for all of them.
 {%- endif %}
@@ -15,24 +15,21 @@
 struct Params {
     first_group: u32,
     group_end: u32,
-    groups_per_tile: u32, // workgroups side by side
     first_tile: u32,      // of rows, of this dispatch
-    tokens: u32,
-    n_out: u32,           // columns of dy
-    k_in: u32,            // columns of x
-    kept: u32,            // slots of a row
+    tiles: u32,           // side by side
     words_per_strip: u32, // of packed indices
     indices_first: u32,   // where the bound window of them starts
     y_stride: u32,        // elements from one row of the result to the next
     y_first: u32,         // element that the bound window of the result starts with
+    kept: u32,            // slots of a row
+{{ sampled.params() }}
     alpha: f32,
     beta: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-{{ sampled.reader(storage, 1, "dy", dy, vector_dy) }}
+{{ sampled.bindings(storage, dy, x) }}
 {{ epilogue.bindings(storage, output) }}
-{{ sampled.reader(storage, 3, "x", x, vector_x) }}
 @group(0) @binding(4) var<storage, read> indices: array<u32>;
 
 const V = {{ v }}u;
@@ -50,11 +47,7 @@ const ROW_TILES = {{ row_tiles }}u;
 
 {{ epilogue.functions(output) }}
 
-{{ sampled.four("dy", "n_out", vector_dy) }}
-{%- if selected %}
-
-{{ sampled.four("x", "k_in", vector_x) }}
-{%- endif %}
+{{ sampled.functions(dy, x) }}
 
 // Where in their groups the four slots of a quad lie. Four positions never straddle two words.
 fn positions(strip: u32, quad: u32) -> vec4<u32> {
@@ -71,49 +64,25 @@ fn columns(quad: u32, position: vec4<u32>) -> vec4<u32> { return slots(quad) / N
 fn put_quad(row: u32, quad: u32, column: vec4<u32>, sums: vec4<f32>) {
     let inside = (slots(quad) < vec4<u32>(params.kept)) & (column < vec4<u32>(params.k_in));
     let stored = select(vec4<f32>(0.0), sums, inside);
-    let i = row * params.y_stride + 4u * quad;
-{%- if output.storage == "f32" %}
-    put4(i, 0u, stored);
-{%- else %}
-    put2(i, 0u, stored.xy);
-    put2(i + 2u, 0u, stored.zw);
-{%- endif %}
+    {{ sampled.put("row * params.y_stride + 4u * quad", output) }}
 }
-{% macro multiply_add(token) %}
-        let at_{{ token }} = token + {{ token }}u;
-{%- for a in range(vectors) %}
-{%- if selected %}
-        let x_{{ token }}_{{ a }} = x4(at_{{ token }}, first_column + {{ 4 * a }}u);
-{%- else %}
-        let from_{{ token }}_{{ a }} = at_{{ token }} * params.k_in + read_{{ a }};
-        let x_{{ token }}_{{ a }} = vec4<f32>(load_x(from_{{ token }}_{{ a }}.x), load_x(from_{{ token }}_{{ a }}.y), load_x(from_{{ token }}_{{ a }}.z), load_x(from_{{ token }}_{{ a }}.w));
-{%- endif %}
-{%- endfor %}
-{%- for g in range(rows // 4) %}
-        let dy_{{ token }}_{{ g }} = dy4(at_{{ token }}, row + {{ 4 * g }}u);
-{%- endfor %}
-{%- for r in range(rows) %}
-{%- if r < rows // 4 * 4 %}
-        let row_{{ token }}_{{ r }} = vec4<f32>(dy_{{ token }}_{{ r // 4 }}[{{ r % 4 }}]);
-{%- else %}
-        let row_{{ token }}_{{ r }} = vec4<f32>(load_dy(at_{{ token }} * params.n_out + min(row + {{ r }}u, params.n_out - 1u)));
-{%- endif %}
-{%- for a in range(vectors) %}
-        acc_{{ r }}_{{ a }} = fma(row_{{ token }}_{{ r }}, x_{{ token }}_{{ a }}, acc_{{ r }}_{{ a }});
-{%- endfor %}{% endfor %}
-{%- endmacro %}
+
 @compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = group_index(group_id);
     if (group >= params.group_end) { return; }
-    let tile = params.first_tile + group / params.groups_per_tile;
-    let quad = (group % params.groups_per_tile * LANES + lane) * QUADS;
+    // Workgroups that follow each other share columns of x.
+    let tile = params.first_tile + group % params.tiles;
+    let quad = (group / params.tiles * LANES + lane) * QUADS;
     let quads = params.y_stride / 4u;
     if (quad >= quads) { return; }
 {%- if selected %}
     let row = tile * ROWS;
     let row_end = params.n_out;
-    let first_column = quad * {{ width // quads }}u;
+    let first_column = quad * {{ 4 * vectors // quads }}u;
+{%- for v in range(vectors) %}
+    let read_{{ v }} = {{ sampled.neighbours("first_column + " ~ 4 * v ~ "u") }};
+{%- endfor %}
 {%- else %}
     let strip = tile / ROW_TILES;
     let row = strip * V + tile % ROW_TILES * ROWS;
@@ -124,16 +93,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     let read_{{ q }} = min(column_{{ q }}, vec4<u32>(params.k_in - 1u));
 {%- endfor %}
 {%- endif %}
-{%- for r in range(rows) %}{% for a in range(vectors) %}
-    var acc_{{ r }}_{{ a }} = vec4<f32>(0.0);
-{%- endfor %}{% endfor %}
-    var token = 0u;
-    for (; token + 4u <= params.tokens; token += 4u) {
-{%- for t in range(4) %}{{ multiply_add(t) }}{% endfor %}
-    }
-    for (; token < params.tokens; token++) {
-{{- multiply_add(0) }}
-    }
+{{ sampled.sums(rows, vectors, lanes, x) }}
 {%- for r in range(rows) %}
     if (row + {{ r }}u < row_end) {
 {%- for q in range(quads) %}
@@ -142,7 +102,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
             let position = positions((row + {{ r }}u) / V, quad + {{ q }}u);
             var sums = vec4<f32>(0.0);
 {%- for s in range(4) %}{% for c in range(m) %}
-{%- set at = q * (width // quads) + s // n * m + c %}
+{%- set at = q * (4 * vectors // quads) + s // n * m + c %}
             sums[{{ s }}] = select(sums[{{ s }}], acc_{{ r }}_{{ at // 4 }}[{{ at % 4 }}], position[{{ s }}] == {{ c }}u);
 {%- endfor %}{% endfor %}
             put_quad(row + {{ r }}u, quad + {{ q }}u, columns(quad + {{ q }}u, position), sums);

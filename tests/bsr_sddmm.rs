@@ -4,8 +4,8 @@ mod support;
 
 use half::{bf16, f16};
 use sparse_core::{BlockSelection, BsrMatrix, DType, Element, Matrix};
-use sparse_gpu::{BsrMatmul, BsrSddmm, GpuBsr, GpuTensor};
-use support::gpu::{gpu, open, read, submit};
+use sparse_gpu::{AdapterClass, BsrMatmul, BsrSddmm, GpuBsr, GpuTensor, Words};
+use support::gpu::{gpu, has_wide_words, in_words, open, read, submit};
 use support::pairs::pairs;
 use support::sddmm::{Case, check};
 
@@ -33,6 +33,55 @@ fn small_integers_are_exact_in_every_block_and_shape() {
             };
             check::<f32, f32, f32>(&case);
         }
+    }
+}
+
+/// The tiles of GPUs, which read x as it lies.
+#[test]
+fn small_integers_are_exact_in_the_tiles_of_gpus() {
+    // Invocations side by side that share a tile of rows, and others.
+    let blocks = BLOCKS.into_iter().chain([(4, 256), (12, 512)]);
+    for (block, class) in blocks.zip(
+        [AdapterClass::Nvidia, AdapterClass::Intel]
+            .into_iter()
+            .cycle(),
+    ) {
+        for shape in [[9, 130, 1035], [17, 64, 96]] {
+            let case = Case {
+                integers: true,
+                beta: 1.0,
+                class: Some(class),
+                ..Case::new(shape, block)
+            };
+            let (_, explanation) = check::<f32, f32, f32>(&case);
+            assert!(explanation.tile.ends_with("x 32 lanes"), "{explanation}");
+            assert!(!explanation.kernel.contains("packed"), "{explanation}");
+            check::<f16, bf16, f16>(&case);
+        }
+    }
+}
+
+/// What plans take on drivers that run shaders on the processor.
+#[test]
+fn small_integers_are_exact_in_words_of_64_bits() {
+    if !has_wide_words() {
+        return;
+    }
+    for block in [(32, 32), (8, 16), (5, 3)] {
+        in_words(Words::Bits64, || {
+            let case = Case {
+                integers: true,
+                beta: 1.0,
+                ..Case::new([9, 64, 96], block)
+            };
+            let (_, explanation) = check::<f32, f32, f32>(&case);
+            assert!(explanation.kernel.ends_with("_u64"), "{explanation}");
+            check::<f16, bf16, f16>(&case);
+            check::<f32, f16, bf16>(&Case {
+                shape: [5, 31, 41],
+                ..case
+            });
+        });
     }
 }
 
@@ -117,7 +166,7 @@ fn every_two_choices_together() {
 #[test]
 fn the_bound_is_not_vacuous() {
     let worst = [1, 2, 3]
-        .map(|tokens| check::<f32, f32, f32>(&Case::new([tokens, 64, 64], (8, 8))))
+        .map(|tokens| check::<f32, f32, f32>(&Case::new([tokens, 64, 64], (8, 8))).0)
         .into_iter()
         .fold(0.0, f64::max);
     assert!(worst > 0.125, "an eighth of the bound would do: {worst}");
@@ -191,6 +240,26 @@ fn sums_larger_than_their_scratch_memory() {
         ..Case::new([tokens, n_out, k_in], (64, 16))
     };
     check::<f32, f32, f32>(&case);
+}
+
+/// Tokens are bound some at a time, of which the second begins within a word.
+#[test]
+fn rows_wider_than_where_bindings_may_start() {
+    for (tokens, n_out, k_in) in [(70, 1_050_001, 4), (70, 4, 1_050_001)] {
+        assert!(tokens * n_out.max(k_in) * 2 > 128 << 20);
+        for class in [None, Some(AdapterClass::Nvidia)] {
+            let case = Case {
+                integers: true,
+                density: 0.01,
+                beta: 1.0,
+                class,
+                ..Case::new([tokens, n_out, k_in], (4, 4))
+            };
+            let (_, explanation) = check::<f16, f16, f16>(&case);
+            let notes = explanation.notes.join("\n");
+            assert!(notes.contains("tokens at a time"), "{explanation}");
+        }
+    }
 }
 
 #[test]

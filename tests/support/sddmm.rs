@@ -6,9 +6,9 @@ use sparse_core::bsr::bsr_sddmm;
 use sparse_core::prune::BlockBudget;
 use sparse_core::synthetic::{integer_matrix, normal_matrix};
 use sparse_core::{Activation, BlockSelection, BsrMatrix, Element, Matrix};
-use sparse_gpu::{BsrSddmm, Explanation, GpuBsr, MatmulTypes};
+use sparse_gpu::{AdapterClass, BsrSddmm, Explanation, GpuBsr, MatmulTypes};
 
-use super::gpu::{gpu, submit};
+use super::gpu::{gpu, of_class, submit};
 
 /// What is multiplied.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Case {
     pub(crate) integers: bool,
     pub(crate) alpha: f32,
     pub(crate) beta: f32,
+    /// Whose defaults the plan takes; none: those of the adapter.
+    pub(crate) class: Option<AdapterClass>,
 }
 
 /// Normal numbers, or integers from -1 to 1.
@@ -42,6 +44,7 @@ impl Case {
             integers: false,
             alpha: 1.0,
             beta: 0.0,
+            class: None,
         }
     }
 
@@ -78,17 +81,18 @@ pub(crate) fn run<Y: Element, X: Element, W: Element>(case: &Case) -> (Vec<f64>,
         beta: case.beta,
         ..BsrSddmm::new(tokens, n_out, k_in, case.block)
     };
-    let plan = gpu().plan_blocking(&problem).unwrap();
-    let dy = gpu().upload(&case.dy::<Y>()).unwrap();
-    let x = gpu().upload(&case.x::<X>()).unwrap();
+    let gpu = of_class(case.class);
+    let plan = gpu.plan_blocking(&problem).unwrap();
+    let dy = gpu.upload(&case.dy::<Y>()).unwrap();
+    let x = gpu.upload(&case.x::<X>()).unwrap();
     let previous = case.previous::<W>();
     let mut out = if case.beta == 0.0 {
         poisoned::<W>(previous.selection())
     } else {
-        gpu().upload_bsr(&previous).unwrap()
+        gpu.upload_bsr(&previous).unwrap()
     };
-    submit(gpu(), |pass| plan.record(pass, &dy, &x, &mut out).unwrap());
-    let out = gpu().read_bsr_blocking::<W>(&out).unwrap();
+    submit(&gpu, |pass| plan.record(pass, &dy, &x, &mut out).unwrap());
+    let out = gpu.read_bsr_blocking::<W>(&out).unwrap();
     let values = out.values().iter().map(|v| v.to_f64()).collect();
     (values, plan.explain().clone())
 }
@@ -102,8 +106,9 @@ fn poisoned<T: Element>(selection: &BlockSelection) -> GpuBsr {
         .unwrap()
 }
 
-/// Runs `case` and fails the test unless every element lies within its bound. Returns the largest share of a bound that was used.
-pub(crate) fn check<Y: Element, X: Element, W: Element>(case: &Case) -> f64 {
+/// Runs `case` and fails the test unless every element lies within its bound. Returns the largest share of a bound that was used, and how it was
+/// computed.
+pub(crate) fn check<Y: Element, X: Element, W: Element>(case: &Case) -> (f64, Explanation) {
     let previous = case.previous::<W>();
     let (alpha, beta) = (case.alpha, case.beta);
     let added = (beta != 0.0).then_some(&previous);
@@ -117,5 +122,5 @@ pub(crate) fn check<Y: Element, X: Element, W: Element>(case: &Case) -> f64 {
     let (values, explanation) = run::<Y, X, W>(case);
     let comparison = compare(values, &reference.y, &bounds);
     assert!(comparison.holds(), "{case:?}: {comparison}\n{explanation}");
-    comparison.ratio
+    (comparison.ratio, explanation)
 }

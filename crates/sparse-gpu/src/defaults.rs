@@ -36,12 +36,12 @@ pub fn score_tile(query_groups: usize, class: AdapterClass) -> Tile {
 
 /// The kernel of `bsr_sddmm` for `problem`.
 pub fn bsr_sddmm_kernel(problem: &BsrSddmm, class: AdapterClass) -> SddmmKernel {
-    problem.kernel(class)
+    problem.kernel(class, class.is_software())
 }
 
 /// The kernel of `nm_sddmm` for `problem`, where all of its rows can be bound at once.
 pub fn nm_sddmm_kernel(problem: &NmSddmm, class: AdapterClass) -> NmSddmmKernel {
-    problem.kernel(class, usize::MAX)
+    problem.kernel(class, class.is_software(), usize::MAX)
 }
 
 /// The tile of the matmul operations for `tokens` tokens and weights that are walked by `walk`.

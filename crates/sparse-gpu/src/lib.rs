@@ -53,6 +53,7 @@ mod memory;
 mod nm;
 mod operand;
 mod ops;
+mod packing;
 mod pipeline_cache;
 mod problem;
 pub mod profile;

@@ -4,10 +4,11 @@ use sparse_shaders::{
     AttentionKernel, AttentionMergeKernel, AttentionOrder, AttentionTile, BlockWalk, ConvertKernel,
     CooperativeKernel, CooperativeTile, ExpandWeightsKernel, Kernel, MatmulFinishKernel,
     MatmulKernel, MatrixSize, MatvecKernel, NaiveMatmulKernel, NmSddmmKernel, NmSums, Output,
-    PackHalvesKernel, PackKernel, RowOrderKernel, RowWeightsKernel, SddmmKernel, Source, Storage,
-    Tile, TokenHeads, Walk, XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel,
-    XAttentionReduceKernel, XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel,
-    XAttentionSumHeadsKernel, expand, naga_for,
+    PackHalvesKernel, PackKernel, RowOrderKernel, RowWeightsKernel, SampledDy, SampledReads,
+    SampledResult, SampledX, SddmmKernel, Source, Storage, Tile, TokenHeads, Walk,
+    XAttentionCountKernel, XAttentionDecideKernel, XAttentionPackKernel, XAttentionReduceKernel,
+    XAttentionRules, XAttentionScoreKernel, XAttentionSelectKernel, XAttentionSumHeadsKernel,
+    expand, naga_for,
 };
 
 use crate::attention::params::{AttentionParams, ConvertParams, MergeParams, RowOrderParams};
@@ -99,17 +100,25 @@ fn uniforms_have_the_layout_of_their_wgsl() {
     assert_same_layout::<FinishParams>(&MatmulFinishKernel {
         output: Output::of(Storage::F16),
     });
+    let (dy, x) = (
+        SampledDy {
+            storage: Storage::F32,
+            vectors: true,
+        },
+        SampledX {
+            storage: Storage::F32,
+            reads: SampledReads::Elements,
+        },
+    );
+    let result = SampledResult::sums(true);
     assert_same_layout::<SddmmParams>(&SddmmKernel {
         block: (8, 8),
         rows: 4,
+        quads: 1,
         lanes: 64,
-        dy: Storage::F32,
-        vector_dy: true,
-        x: Storage::F32,
-        vector_x: true,
-        out: Storage::F16,
-        scaled: true,
-        accumulate: true,
+        dy,
+        x,
+        result,
     });
     assert_same_layout::<NmSddmmParams>(&NmSddmmKernel {
         n: 2,
@@ -120,13 +129,9 @@ fn uniforms_have_the_layout_of_their_wgsl() {
         rows: 4,
         quads: 1,
         lanes: 64,
-        dy: Storage::F32,
-        vector_dy: true,
-        x: Storage::F32,
-        vector_x: false,
-        out: Storage::F16,
-        scaled: true,
-        accumulate: true,
+        dy,
+        x,
+        result,
     });
     assert_same_layout::<NaiveParams>(&NaiveMatmulKernel {
         input: Storage::F32,

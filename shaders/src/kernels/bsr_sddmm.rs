@@ -6,31 +6,25 @@ use crate::config_error::{ConfigError, require, require_lanes};
 use crate::counting::times;
 use crate::kernel::Kernel;
 use crate::output::Output;
-use crate::storage::Storage;
+use crate::sampled::{SampledDy, SampledReads, SampledResult, SampledX};
 
 /// `out = alpha * dy^T x + beta * out` at the stored blocks of a block-sparse matrix; see `bsr_sddmm.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SddmmKernel {
     /// Rows and columns of a block.
     pub block: (usize, usize),
-    /// Rows of a block that an invocation computes: 4 or 8.
+    /// Rows of a block that an invocation computes: 4, 8, 12 or 16.
     pub rows: usize,
+    /// Quads of columns of a block that an invocation computes of each row: 1 to 4.
+    pub quads: usize,
     /// Invocations of a workgroup: a power of two, at most 256.
     pub lanes: usize,
-    /// Storage of dy.
-    pub dy: Storage,
-    /// Blocks of dy start at multiples of four elements.
-    pub vector_dy: bool,
-    /// Storage of x.
-    pub x: Storage,
-    /// Blocks of x start at multiples of four elements.
-    pub vector_x: bool,
-    /// Storage of the result.
-    pub out: Storage,
-    /// alpha is not 1.
-    pub scaled: bool,
-    /// The result is added to what is there, times beta.
-    pub accumulate: bool,
+    /// dy. A tile of rows starts at a multiple of four elements where blocks do.
+    pub dy: SampledDy,
+    /// x. Columns that are read together start at a multiple of four elements where blocks do.
+    pub x: SampledX,
+    /// The result.
+    pub result: SampledResult,
 }
 
 impl SddmmKernel {
@@ -42,9 +36,19 @@ impl SddmmKernel {
         times(self.block.0, self.rows)
     }
 
-    /// Invocations that a block needs; more than can be counted where an invocation computes no rows.
+    /// Invocations side by side that a block has columns for.
+    const fn across(&self) -> usize {
+        times(self.bc4(), self.quads)
+    }
+
+    /// Invocations that a block needs; more than can be counted where an invocation computes nothing.
     pub const fn items_per_block(&self) -> usize {
-        self.row_tiles().saturating_mul(self.bc4())
+        self.row_tiles().saturating_mul(self.across())
+    }
+
+    /// Sums that an invocation keeps.
+    pub const fn sums_per_lane(&self) -> usize {
+        self.rows.saturating_mul(self.quads).saturating_mul(4)
     }
 }
 
@@ -57,12 +61,13 @@ impl Serialize for SddmmKernel {
             bc4: usize,
             rows: usize,
             row_tiles: usize,
+            quads: usize,
+            across: usize,
+            whole_quads: bool,
             lanes: usize,
             one_block: bool,
-            dy: Storage,
-            vector_dy: bool,
-            x: Storage,
-            vector_x: bool,
+            dy: SampledDy,
+            x: SampledX,
             output: Output,
         }
         Variables {
@@ -71,16 +76,14 @@ impl Serialize for SddmmKernel {
             bc4: self.bc4(),
             rows: self.rows,
             row_tiles: self.row_tiles(),
+            quads: self.quads,
+            across: self.across(),
+            whole_quads: self.bc4().is_multiple_of(self.quads),
             lanes: self.lanes,
-            one_block: self.bc4().is_multiple_of(self.lanes),
+            one_block: self.across().is_multiple_of(self.lanes),
             dy: self.dy,
-            vector_dy: self.vector_dy,
             x: self.x,
-            vector_x: self.vector_x,
-            output: Output {
-                vectors: self.out == Storage::F32,
-                ..Output::of(self.out).scaled_and_added(self.scaled, self.accumulate)
-            },
+            output: self.result.output(),
         }
         .serialize(serializer)
     }
@@ -92,20 +95,16 @@ impl Kernel for SddmmKernel {
     }
 
     fn name(&self) -> String {
-        let flag = |on: bool, name: &'static str| if on { name } else { "" };
         format!(
-            "bsr_sddmm_{}x{}_{}x{}_dy-{}{}_x-{}{}_out-{}{}{}",
+            "bsr_sddmm_{}x{}_{}x{}x{}_{}_{}_{}",
             self.block.0,
             self.block.1,
             self.rows,
+            4_usize.saturating_mul(self.quads),
             self.lanes,
-            self.dy.name(),
-            flag(!self.vector_dy, "-unaligned"),
-            self.x.name(),
-            flag(!self.vector_x, "-unaligned"),
-            self.out.name(),
-            flag(self.scaled, "_alpha"),
-            flag(self.accumulate, "_beta"),
+            self.dy.label(),
+            self.x.label(false),
+            self.result.label(),
         )
     }
 
@@ -114,16 +113,14 @@ impl Kernel for SddmmKernel {
         let (br, bc) = self.block;
         require(br > 0, &name, "block rows", br, "at least 1")?;
         require(bc > 0, &name, "block columns", bc, "at least 1")?;
-        require(
-            matches!(self.rows, 4 | 8),
-            &name,
-            "rows",
-            self.rows,
-            "4 or 8",
-        )?;
+        let rows = matches!(self.rows, 4 | 8 | 12 | 16);
+        require(rows, &name, "rows", self.rows, "4, 8, 12 or 16")?;
+        let quads = (1..=4).contains(&self.quads);
+        require(quads, &name, "quads", self.quads, "1 to 4")?;
         require_lanes(&name, "lanes", self.lanes)?;
+        let in_quads = self.x.reads == SampledReads::Quads;
         let aligned =
-            (!self.vector_dy || br.is_multiple_of(4)) && (!self.vector_x || bc.is_multiple_of(4));
+            (!self.dy.vectors || br.is_multiple_of(4)) && (!in_quads || bc.is_multiple_of(4));
         require(
             aligned,
             &name,
@@ -137,28 +134,35 @@ impl Kernel for SddmmKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Storage;
 
     #[test]
     fn a_block_needs_an_invocation_for_each_tile_of_it() {
-        let items = |block, rows| {
+        let items = |block, rows, quads| {
             let kernel = SddmmKernel {
                 block,
                 rows,
+                quads,
                 lanes: 8,
-                dy: Storage::F32,
-                vector_dy: false,
-                x: Storage::F32,
-                vector_x: false,
-                out: Storage::F32,
-                scaled: false,
-                accumulate: false,
+                dy: SampledDy {
+                    storage: Storage::F32,
+                    vectors: false,
+                },
+                x: SampledX {
+                    storage: Storage::F32,
+                    reads: SampledReads::Elements,
+                },
+                result: SampledResult::sums(false),
             };
-            assert_eq!(kernel.check().is_ok(), rows == 8, "{kernel:?}");
+            let tile = rows == 8 && quads > 0;
+            assert_eq!(kernel.check().is_ok(), tile, "{kernel:?}");
             kernel.items_per_block()
         };
-        assert_eq!(items((17, 9), 8), 3 * 3);
-        // An invocation that computes no rows never gets through a block.
-        assert_eq!(items((17, 9), 0), usize::MAX);
-        assert_eq!(items((usize::MAX, usize::MAX), 1), usize::MAX);
+        assert_eq!(items((17, 9), 8, 1), 3 * 3);
+        assert_eq!(items((17, 9), 8, 2), 3 * 2);
+        // An invocation that computes nothing never gets through a block.
+        assert_eq!(items((17, 9), 0, 1), usize::MAX);
+        assert_eq!(items((17, 9), 8, 0), usize::MAX);
+        assert_eq!(items((usize::MAX, usize::MAX), 1, 1), usize::MAX);
     }
 }

@@ -6,7 +6,7 @@ use crate::config_error::{ConfigError, require, require_lanes};
 use crate::counting::times;
 use crate::kernel::Kernel;
 use crate::output::Output;
-use crate::storage::Storage;
+use crate::sampled::{SampledDy, SampledReads, SampledResult, SampledX};
 
 /// `out = alpha * dy^T x + beta * out` at the slots of N:M weights; see `nm_sddmm.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,20 +27,12 @@ pub struct NmSddmmKernel {
     pub quads: usize,
     /// Invocations of a workgroup: a power of two, at most 256.
     pub lanes: usize,
-    /// Storage of dy.
-    pub dy: Storage,
-    /// Tiles of rows start at multiples of four elements of dy.
-    pub vector_dy: bool,
-    /// Storage of x.
-    pub x: Storage,
-    /// Rows of x start at multiples of four elements, and sums are of columns side by side.
-    pub vector_x: bool,
-    /// Storage of the result.
-    pub out: Storage,
-    /// alpha is not 1.
-    pub scaled: bool,
-    /// The result is added to what is there, times beta.
-    pub accumulate: bool,
+    /// dy.
+    pub dy: SampledDy,
+    /// x. Four neighbours are read at once only where sums are selected from.
+    pub x: SampledX,
+    /// The result.
+    pub result: SampledResult,
 }
 
 /// Which sums an invocation of [`NmSddmmKernel`] has of a row.
@@ -139,13 +131,10 @@ impl Serialize for NmSddmmKernel {
             rows: usize,
             row_tiles: usize,
             quads: usize,
-            width: usize,
             vectors: usize,
             lanes: usize,
-            dy: Storage,
-            vector_dy: bool,
-            x: Storage,
-            vector_x: bool,
+            dy: SampledDy,
+            x: SampledX,
             output: Output,
         }
         Variables {
@@ -157,17 +146,11 @@ impl Serialize for NmSddmmKernel {
             rows: self.rows,
             row_tiles: self.row_tiles(),
             quads: self.quads,
-            width: self.width(),
             vectors: self.width() / 4,
             lanes: self.lanes,
             dy: self.dy,
-            vector_dy: self.vector_dy,
             x: self.x,
-            vector_x: self.vector_x,
-            output: Output {
-                vectors: self.out == Storage::F32,
-                ..Output::of(self.out).scaled_and_added(self.scaled, self.accumulate)
-            },
+            output: self.result.output(),
         }
         .serialize(serializer)
     }
@@ -179,9 +162,8 @@ impl Kernel for NmSddmmKernel {
     }
 
     fn name(&self) -> String {
-        let flag = |on: bool, name: &'static str| if on { name } else { "" };
         format!(
-            "nm_sddmm_{}:{}:{}_{}-{}x{}x{}_dy-{}{}_x-{}{}_out-{}{}{}",
+            "nm_sddmm_{}:{}:{}_{}-{}x{}x{}_{}_{}_{}",
             self.v,
             self.n,
             self.m,
@@ -189,16 +171,9 @@ impl Kernel for NmSddmmKernel {
             self.rows,
             4_usize.saturating_mul(self.quads),
             self.lanes,
-            self.dy.name(),
-            flag(!self.vector_dy, "-unaligned"),
-            self.x.name(),
-            flag(
-                !self.vector_x && self.sums == NmSums::Selected,
-                "-unaligned"
-            ),
-            self.out.name(),
-            flag(self.scaled, "_alpha"),
-            flag(self.accumulate, "_beta"),
+            self.dy.label(),
+            self.x.label(self.sums == NmSums::Listed),
+            self.result.label(),
         )
     }
 
@@ -254,14 +229,14 @@ impl Kernel for NmSddmmKernel {
         require_lanes(&name, "lanes", self.lanes)?;
         let whole_fours = rows.is_multiple_of(4) && (selects || v.is_multiple_of(4));
         require(
-            !self.vector_dy || whole_fours,
+            !self.dy.vectors || whole_fours,
             &name,
             "rows",
             rows,
             "multiples of 4, as of a strip, for vec4 operands",
         )?;
         require(
-            selects || !self.vector_x,
+            selects || self.x.reads != SampledReads::Quads,
             &name,
             "columns of x read at once",
             4,
@@ -273,7 +248,16 @@ impl Kernel for NmSddmmKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Storage;
 
+    const DY: SampledDy = SampledDy {
+        storage: Storage::F32,
+        vectors: false,
+    };
+    const X: SampledX = SampledX {
+        storage: Storage::F32,
+        reads: SampledReads::Packed,
+    };
     const KERNEL: NmSddmmKernel = NmSddmmKernel {
         n: 2,
         m: 4,
@@ -283,13 +267,9 @@ mod tests {
         rows: 4,
         quads: 1,
         lanes: 8,
-        dy: Storage::F32,
-        vector_dy: false,
-        x: Storage::F32,
-        vector_x: false,
-        out: Storage::F32,
-        scaled: false,
-        accumulate: false,
+        dy: DY,
+        x: X,
+        result: SampledResult::sums(false),
     };
 
     #[test]
@@ -345,11 +325,17 @@ mod tests {
             NmSddmmKernel { quads: 0, ..KERNEL },
             NmSddmmKernel { lanes: 6, ..KERNEL },
             NmSddmmKernel {
-                vector_dy: true,
+                dy: SampledDy {
+                    vectors: true,
+                    ..DY
+                },
                 ..KERNEL
             },
             NmSddmmKernel {
-                vector_x: true,
+                x: SampledX {
+                    reads: SampledReads::Quads,
+                    ..X
+                },
                 ..KERNEL
             },
         ];

@@ -3,8 +3,11 @@
 use super::{TILES, Variants};
 use crate::{
     Activation, Addend, ExpandError, ExpandWeightsKernel, MatmulFinishKernel, MatmulKernel,
-    MatvecKernel, NaiveMatmulKernel, NmSddmmKernel, NmSums, Output, PackKernel, SddmmKernel,
-    Storage, Walk,
+    MatvecKernel, NaiveMatmulKernel, NmSddmmKernel,
+    NmSums::{Listed, Selected},
+    Output, PackKernel, SampledDy,
+    SampledReads::{Elements, Packed, Quads},
+    SampledResult, SampledX, SddmmKernel, Storage, Walk,
 };
 
 /// Every walk, with patterns and blocks that divide words and steps, and with others.
@@ -252,39 +255,51 @@ fn few_tokens(walk: Walk, storage: Storage, all: &mut Variants) -> Result<(), Ex
 
 /// Blocks that start at multiples of four elements, in one operand and in both, and others; of one workgroup and of several; alpha and beta, and each alone.
 fn sddmm(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
-    let kernel = |block, (vector_dy, vector_x), (scaled, accumulate), (lanes, rows)| SddmmKernel {
-        block,
-        rows,
-        lanes,
-        dy: storage,
-        vector_dy,
-        x: storage,
-        vector_x,
-        out: storage,
-        scaled,
-        accumulate,
-    };
-    let (few_lanes, many_lanes) = ((8, 8), (64, 4));
-    for (block, aligned) in [
-        ((32, 32), true),
-        ((64, 16), true),
-        ((4, 4), true),
-        ((5, 3), false),
+    let dy = |vectors| SampledDy { storage, vectors };
+    let x = |reads| SampledX { storage, reads };
+    let kernel =
+        |block, (vectors, reads), (scaled, accumulate), (rows, quads, lanes)| SddmmKernel {
+            block,
+            rows,
+            quads,
+            lanes,
+            dy: dy(vectors),
+            x: x(reads),
+            result: SampledResult {
+                storage,
+                scaled,
+                accumulate,
+            },
+        };
+    let (few_lanes, many_lanes) = ((8, 1, 8), (4, 1, 64));
+    for (block, aligned, lies) in [
+        ((32, 32), true, Quads),
+        ((64, 16), true, Quads),
+        ((4, 4), true, Quads),
+        ((5, 3), false, Elements),
     ] {
-        for (both, lanes) in [(false, few_lanes), (true, many_lanes)] {
-            all.add(&kernel(block, (aligned, aligned), (both, both), lanes))?;
+        for (both, tile, reads) in [(false, few_lanes, Packed), (true, many_lanes, lies)] {
+            all.add(&kernel(block, (aligned, reads), (both, both), tile))?;
         }
     }
-    let (only_one, only_other) = ((true, false), (false, true));
-    all.add(&kernel((32, 32), only_one, only_other, few_lanes))?;
-    all.add(&kernel((32, 32), only_other, only_one, many_lanes))
+    for (tile, reads) in [((16, 2, 8), Packed), ((12, 3, 32), Elements)] {
+        all.add(&kernel((32, 72), (true, reads), (true, false), tile))?;
+    }
+    let (only_one, only_other) = ((true, Elements), (false, Quads));
+    all.add(&kernel((32, 32), only_one, (false, true), few_lanes))?;
+    all.add(&kernel((32, 32), only_other, (true, false), many_lanes))
 }
 
 /// Slots that are listed and sums that are selected from; rows that start at multiples of four elements, in one operand and in both, and others; alpha and
 /// beta, and each alone.
 fn sampled_slots(storage: Storage, all: &mut Variants) -> Result<(), ExpandError> {
-    let kernel =
-        |(v, n, m, index_bits), sums, (rows, quads, lanes), aligned: (bool, bool)| NmSddmmKernel {
+    let kernel = |(v, n, m, index_bits), sums, (rows, quads, lanes), (vectors, reads)| {
+        let result = SampledResult {
+            storage,
+            scaled: false,
+            accumulate: false,
+        };
+        NmSddmmKernel {
             n,
             m,
             v,
@@ -293,38 +308,36 @@ fn sampled_slots(storage: Storage, all: &mut Variants) -> Result<(), ExpandError
             rows,
             quads,
             lanes,
-            dy: storage,
-            vector_dy: aligned.0,
-            x: storage,
-            vector_x: aligned.1,
-            out: storage,
-            scaled: false,
-            accumulate: false,
-        };
-    let (aligned, neither) = ((true, true), (false, false));
-    let (only_dy, only_x) = ((true, false), (false, true));
-    let with = |kernel, (scaled, accumulate)| NmSddmmKernel {
-        scaled,
-        accumulate,
+            dy: SampledDy { storage, vectors },
+            x: SampledX { storage, reads },
+            result,
+        }
+    };
+    let with = |kernel: NmSddmmKernel, (scaled, accumulate)| NmSddmmKernel {
+        result: SampledResult {
+            scaled,
+            accumulate,
+            ..kernel.result
+        },
         ..kernel
     };
     for at in [
-        kernel((8, 2, 4, 2), NmSums::Listed, (8, 2, 8), only_dy),
-        kernel((16, 8, 32, 8), NmSums::Listed, (16, 1, 8), neither),
-        kernel((12, 3, 7, 4), NmSums::Listed, (4, 1, 64), only_dy),
-        kernel((6, 2, 5, 4), NmSums::Listed, (6, 2, 8), neither),
-        kernel((1, 2, 4, 2), NmSums::Selected, (16, 1, 8), aligned),
-        kernel((3, 1, 2, 1), NmSums::Selected, (8, 2, 8), only_x),
-        kernel((2, 1, 3, 2), NmSums::Selected, (4, 1, 64), neither),
-        kernel((1, 4, 16, 4), NmSums::Selected, (4, 1, 64), only_dy),
+        kernel((8, 2, 4, 2), Listed, (8, 2, 8), (true, Packed)),
+        kernel((16, 8, 32, 8), Listed, (16, 1, 8), (false, Packed)),
+        kernel((12, 3, 7, 4), Listed, (4, 1, 64), (true, Elements)),
+        kernel((6, 2, 5, 4), Listed, (6, 2, 8), (false, Elements)),
+        kernel((1, 2, 4, 2), Selected, (16, 2, 8), (true, Packed)),
+        kernel((3, 1, 2, 1), Selected, (8, 2, 8), (false, Quads)),
+        kernel((2, 1, 3, 2), Selected, (4, 1, 64), (false, Elements)),
+        kernel((1, 4, 16, 4), Selected, (4, 1, 64), (true, Elements)),
     ] {
         for both in [false, true] {
             all.add(&with(at, (both, both)))?;
         }
     }
-    let listed = kernel((2, 1, 2, 1), NmSums::Listed, (2, 1, 64), neither);
+    let listed = kernel((2, 1, 2, 1), Listed, (2, 1, 64), (false, Elements));
     all.add(&with(listed, (true, false)))?;
-    let selected = kernel((1, 2, 4, 2), NmSums::Selected, (4, 1, 64), aligned);
+    let selected = kernel((1, 2, 4, 2), Selected, (4, 1, 64), (true, Quads));
     all.add(&with(selected, (false, true)))
 }
 

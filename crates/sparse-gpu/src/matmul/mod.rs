@@ -7,7 +7,7 @@ mod layout;
 pub(crate) mod params;
 mod plan;
 mod problem;
-mod tiles;
+pub(crate) mod tiles;
 mod weights;
 
 pub(crate) use engine::Engine;

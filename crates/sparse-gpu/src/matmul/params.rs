@@ -82,11 +82,14 @@ params! {
     SddmmParams {
         first_block,
         blocks_end,
+        y_stride,
+        y_first,
         tokens,
         n_out,
         k_in,
-        y_stride,
-        y_first,
+        dy_first,
+        x_first,
+        packed_rows,
         /// The bits of an f32.
         alpha,
         /// The bits of an f32.
@@ -97,16 +100,19 @@ params! {
 params! {
     /// Of `nm_sddmm.wgsl`.
     NmSddmmParams {
-        groups_per_tile,
         first_tile,
-        tokens,
-        n_out,
-        k_in,
-        kept,
+        tiles,
         words_per_strip,
         indices_first,
         y_stride,
         y_first,
+        kept,
+        tokens,
+        n_out,
+        k_in,
+        dy_first,
+        x_first,
+        packed_rows,
         /// The bits of an f32.
         alpha,
         /// The bits of an f32.

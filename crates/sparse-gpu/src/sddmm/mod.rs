@@ -1,14 +1,20 @@
 //! `dy^T x` at some elements only: what the gradients of sparse weights have in common.
 
 mod operands;
+mod packed;
 mod record;
 mod sums;
+mod tile;
 mod tokens;
 
 pub(crate) use record::Part;
 pub(crate) use sums::{SampledKernel, SampledKernels};
+pub(crate) use tile::SampledTile;
+
+use sparse_shaders::SampledResult;
 
 use crate::Error;
+use crate::error::storage;
 use crate::matmul::MatmulTypes;
 
 /// `out = alpha * dy^T x + beta * out` at the stored elements of a matrix `[n_out, k_in]`, whatever its format.
@@ -42,6 +48,14 @@ impl Sampled {
             return Err(Error::invalid(self.operation, reason));
         }
         Ok(())
+    }
+
+    pub(crate) const fn result(&self) -> SampledResult {
+        SampledResult {
+            storage: storage(self.types.w),
+            scaled: self.alpha != 1.0,
+            accumulate: self.beta != 0.0,
+        }
     }
 
     /// Whether the result has any element.

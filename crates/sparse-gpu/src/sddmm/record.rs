@@ -17,8 +17,9 @@ use crate::{Error, Gpu, GpuTensor};
 pub(crate) struct Part<'a> {
     pub(crate) kernel: &'a CompiledKernel,
     pub(crate) tokens: usize,
-    pub(crate) dy: wgpu::BindingResource<'a>,
-    pub(crate) x: wgpu::BindingResource<'a>,
+    pub(crate) dy: Window<'a>,
+    /// As it lies, or packed.
+    pub(crate) x: Window<'a>,
     /// Where the sums go, in elements of the result.
     pub(crate) y: Window<'a>,
     /// The bits of an f32.
@@ -51,11 +52,21 @@ impl SampledKernels {
             (sums, Window::whole(&sums.buffer).starting_at(begin))
         });
         let mut sum = |kernel, tokens: Range<usize>, y, beta: f32| {
-            let of = |tensor, cols| bind_tokens(gpu, tensor, cols, &tokens);
+            let of = |tensor, cols| window_of_tokens(gpu, tensor, cols, &tokens);
+            let x = match &self.packed {
+                None => of(x, sampled.k_in),
+                Some(packed) => {
+                    // What one run packs of all tokens is there for the next.
+                    if elements.start == 0 || self.sums.is_some() {
+                        packed.record(gpu, pass, sampled, x, &tokens)?;
+                    }
+                    Window::whole(&packed.buffer)
+                }
+            };
             let sum = Part {
                 kernel,
                 dy: of(dy, sampled.n_out),
-                x: of(x, sampled.k_in),
+                x,
                 tokens: tokens.len(),
                 y,
                 alpha: sampled.alpha.to_bits(),
@@ -107,14 +118,18 @@ fn finish(
     dispatch(gpu, pass, &sums.finish, params, &buffers, groups, work)
 }
 
-/// Rows of dy or x, which are all or have to start where a binding may.
-fn bind_tokens<'a>(
+/// Rows of dy or x. Its `first` is what a kernel that counts tokens from the first of these subtracts from the number of an element.
+fn window_of_tokens<'a>(
     gpu: &'a Gpu,
     tensor: &'a GpuTensor,
     cols: usize,
     tokens: &Range<usize>,
-) -> wgpu::BindingResource<'a> {
-    let units = (tokens.start * cols) as u64..(tokens.end * cols) as u64;
-    let unit = tensor.dtype().bytes() as u64;
-    Window::new(gpu, tensor.buffer(), tensor.offset(), unit, units).binding()
+) -> Window<'a> {
+    // In units of what is loaded at once, at most.
+    let unit = if cols.is_multiple_of(4) { 4 } else { 1 };
+    let [start, end] = [tokens.start, tokens.end].map(|token| (token * cols) as u64);
+    let unit_bytes = unit * tensor.dtype().bytes() as u64;
+    let units = start / unit..end / unit;
+    let window = Window::new(gpu, tensor.buffer(), tensor.offset(), unit_bytes, units);
+    window.starting_at(window.first_in_item(unit, start))
 }

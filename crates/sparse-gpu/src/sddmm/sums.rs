@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sparse_shaders::{Kernel, MatmulFinishKernel, Output, Storage};
+use sparse_shaders::{Kernel, MatmulFinishKernel, Output, SampledResult};
 
 use super::Sampled;
-use crate::error::storage;
+use super::packed::PackedX;
 use crate::kernel::CompiledKernel;
 use crate::problem::Explanation;
 use crate::window::window_bytes;
@@ -13,8 +13,8 @@ use crate::{Error, Gpu, Tier};
 
 /// A kernel that sums products at some elements.
 pub(crate) trait SampledKernel: Kernel + Copy {
-    /// The same kernel with another result: how it is stored, whether alpha is not 1, whether it is added to what is there.
-    fn with_result(self, out: Storage, scaled: bool, accumulate: bool) -> Self;
+    /// The same kernel with another result.
+    fn with_result(self, result: SampledResult) -> Self;
 }
 
 /// The compiled kernels of a plan, for the tokens that they take at once.
@@ -23,6 +23,7 @@ pub(crate) struct SampledKernels {
     /// Of all tokens, or of the first.
     pub(super) first: Arc<CompiledKernel>,
     pub(super) chunk_tokens: usize,
+    pub(super) packed: Option<PackedX>,
     /// Where there are more tokens, what their sums go through.
     pub(super) sums: Option<Sums>,
 }
@@ -52,21 +53,26 @@ impl SampledKernels {
         description: impl SampledKernel,
         (units, unit_bytes): (u64, u64),
     ) -> Result<Self, Error> {
-        let out = storage(sampled.types.w);
-        let (scaled, accumulate) = (sampled.alpha != 1.0, sampled.beta != 0.0);
+        let packed = if sampled.packs(gpu) && sampled.has_elements() {
+            Some(PackedX::plan(gpu, sampled, chunk_tokens.min(sampled.tokens)).await?)
+        } else {
+            None
+        };
+        let result = sampled.result();
         if chunk_tokens >= sampled.tokens {
-            let kernel = description.with_result(out, scaled, accumulate);
+            let kernel = description.with_result(result);
             return Ok(Self {
                 first: gpu.compile(&kernel).await?,
                 chunk_tokens,
+                packed,
                 sums: None,
             });
         }
-        let output = Output::of(out).scaled_and_added(scaled, accumulate);
+        let output = Output::of(result.storage).scaled_and_added(result.scaled, result.accumulate);
         let at_once = Self::MOST_SUMS_BYTES.min(window_bytes(gpu)) / unit_bytes.max(1);
         let units = at_once.clamp(1, units.max(1));
         let [first, more] =
-            [false, true].map(|adds| description.with_result(Storage::F32, false, adds));
+            [false, true].map(|adds| description.with_result(SampledResult::sums(adds)));
         let usage = wgpu::BufferUsages::STORAGE;
         let sums = Sums {
             more: gpu.compile(&more).await?,
@@ -77,8 +83,15 @@ impl SampledKernels {
         Ok(Self {
             first: gpu.compile(&first).await?,
             chunk_tokens,
+            packed,
             sums: Some(sums),
         })
+    }
+
+    fn scratch_bytes(&self) -> u64 {
+        let sums = self.sums.as_ref().map_or(0, |sums| sums.buffer.size());
+        let packed = self.packed.as_ref();
+        sums + packed.map_or(0, |packed| packed.buffer.size())
     }
 
     pub(crate) fn explain(
@@ -88,6 +101,9 @@ impl SampledKernels {
         tile: String,
         mut notes: Vec<String>,
     ) -> Explanation {
+        if self.packed.is_some() {
+            notes.push("x is packed first, four tokens of a column side by side".to_owned());
+        }
         if self.sums.is_some() {
             notes.push(format!(
                 "{} tokens at a time, as many as can be bound and as one loop runs on this device; their f32 sums are finished by a second kernel",
@@ -101,7 +117,7 @@ impl SampledKernels {
             tile_origin: None,
             tier: Tier::Portable,
             adapter: gpu.adapter().name.clone(),
-            scratch_bytes: self.sums.as_ref().map_or(0, |sums| sums.buffer.size()),
+            scratch_bytes: self.scratch_bytes(),
             notes,
         }
     }

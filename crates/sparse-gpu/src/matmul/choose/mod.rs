@@ -13,7 +13,7 @@ pub(super) use nm_transposed_walk::expansion_bytes;
 pub(super) use nm_walk::is_branching;
 pub use split_k::MOST_PARTS;
 pub(super) use split_k::split_k;
-pub(crate) use tile::{matvec_tile, tile};
+pub(crate) use tile::{matvec_tile, narrowed, tile};
 
 use sparse_shaders::{Kernel as _, MatmulKernel, MatvecKernel, PackKernel, Tile, Walk};
 

@@ -28,11 +28,16 @@ pub(crate) fn tile(walk: Walk, tokens: usize, class: AdapterClass) -> Tile {
     if let Some(cols) = tiles::cols_of_few_rows(class, tile.rows, lists) {
         tile.cols = cols;
     }
+    narrowed(tile, tokens, widest.cols, class)
+}
+
+/// The tile with as few columns as so many `tokens` need; `cols` are those of the class.
+pub(crate) fn narrowed(mut tile: Tile, tokens: usize, cols: usize, class: AdapterClass) -> Tile {
     while tile.cols > 8 && pads_more_than_columns_save(tile.panel(), tokens, class) {
         tile.cols /= 2;
     }
     while tile.panel() / 2 >= tokens {
-        if tile.rows > 1 && tile.cols > widest.cols {
+        if tile.rows > 1 && tile.cols > cols {
             // Columns that were to share what few rows cost: a subgroup with idle lanes costs more.
             tile.cols /= 2;
         } else if tile.lanes > tiles::subgroup(class) {

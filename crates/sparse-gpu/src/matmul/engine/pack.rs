@@ -1,29 +1,19 @@
 //! Activations as k-major panels in scratch memory.
 
 use std::ops::Range;
-use std::sync::Arc;
-
-use sparse_core::DType;
-use sparse_shaders::{PackHalvesKernel, PackKernel};
 
 use super::record::{Chunk, Recording};
 use super::schedule::Schedule;
 use crate::counting::word;
-use crate::dispatch::dispatch;
-use crate::error::storage;
-use crate::kernel::CompiledKernel;
 use crate::matmul::params::PackParams;
-use crate::window::{Window, fit_in, window_bytes};
+use crate::packing::{Packer, Packing, Unpacked};
+use crate::window::{fit_in, window_bytes};
 use crate::{Error, Gpu};
 
 /// The kernel that packs, and where to.
 #[derive(Debug)]
 pub(super) struct Pack {
-    kernel: Arc<CompiledKernel>,
-    /// Elements of what the kernel loads x in.
-    unit: u64,
-    /// Tokens and columns that one workgroup moves.
-    tile: (usize, usize),
+    packer: Packer,
     pub(super) packed: wgpu::Buffer,
 }
 
@@ -32,32 +22,16 @@ impl Pack {
         let problem = &schedule.problem;
         let panel = schedule.kernel.panel();
         let transposed = problem.transposed.x;
-        let row = if transposed {
-            problem.tokens
-        } else {
-            problem.k_in
-        };
-        let vector_input = row.is_multiple_of(4);
-        let reads_lines = gpu.is_software();
-        let (kernel, tile) = if schedule.packed == DType::F32 {
-            let packing = PackKernel {
-                input: storage(problem.types.x),
-                vector_input,
-                transposed,
-                panel,
-                reads_lines,
-            };
-            let tile = (packing.tile_tokens(), packing.tile_k());
-            (gpu.compile(&packing).await?, tile)
-        } else {
-            let packing = PackHalvesKernel {
-                vector_input,
-                transposed,
-                panel,
-                reads_lines,
-            };
-            let tile = (packing.tile_tokens(), packing.tile_k());
-            (gpu.compile(&packing).await?, tile)
+        let packing = Packing {
+            input: problem.types.x,
+            packed: schedule.packed,
+            row: if transposed {
+                problem.tokens
+            } else {
+                problem.k_in
+            },
+            transposed,
+            panel,
         };
         let slots = schedule.chunk_tokens.next_multiple_of(panel) as u64;
         let packed = gpu.allocate(
@@ -66,9 +40,7 @@ impl Pack {
             wgpu::BufferUsages::STORAGE,
         )?;
         Ok(Self {
-            kernel,
-            unit: if vector_input { 4 } else { 1 },
-            tile,
+            packer: Packer::new(gpu, packing).await?,
             packed,
         })
     }
@@ -96,7 +68,7 @@ impl Recording<'_> {
         };
         for begin in (0..schedule.packed_rows).step_by(k_at_once) {
             let k = begin..(begin + k_at_once).min(schedule.packed_rows);
-            self.pack_rows(pass, pack, chunk, k)?;
+            self.pack_rows(pass, pack, chunk, &k)?;
         }
         Ok(())
     }
@@ -109,7 +81,7 @@ impl Recording<'_> {
         // Of the last row no more than the tokens of the chunk, which is what the plan has room for in any case.
         let rest = window_bytes(self.gpu).saturating_sub(bytes(chunk.tokens.len()));
         let rows = fit_in(rest, bytes(problem.tokens)).saturating_add(1);
-        let (_, tile_k) = pack.tile;
+        let tile_k = pack.packer.tile_k;
         if rows < tile_k {
             rows
         } else {
@@ -123,11 +95,10 @@ impl Recording<'_> {
         pass: &mut wgpu::ComputePass<'_>,
         pack: &Pack,
         chunk: &Chunk,
-        k: Range<usize>,
+        k: &Range<usize>,
     ) -> Result<(), Error> {
-        let (schedule, x, tokens) = (self.schedule, self.operands.x, &chunk.tokens);
+        let (schedule, tokens) = (self.schedule, &chunk.tokens);
         let problem = &schedule.problem;
-        let (tile_tokens, tile_k) = pack.tile;
         let (elements, stride) = if problem.transposed.x {
             let (k_in, stride) = (problem.k_in, problem.tokens);
             let rows = k.start.min(k_in)..k.end.min(k_in);
@@ -142,29 +113,20 @@ impl Recording<'_> {
             let stride = problem.k_in;
             (tokens.start * stride..tokens.end * stride, stride)
         };
-        let base = (chunk.item * problem.tokens * problem.k_in) as u64;
-        let [begin, end] = [elements.start, elements.end].map(|at| base + at as u64);
-        let units = begin / pack.unit..end.div_ceil(pack.unit);
-        let unit_bytes = pack.unit * x.dtype().bytes() as u64;
-        let window = Window::new(self.gpu, x.buffer(), x.offset(), unit_bytes, units);
-        let k_tiles = k.len().div_ceil(tile_k);
         let params = PackParams {
-            k_tiles: word(k_tiles),
-            k_begin: word(k.start),
             token_begin: word(tokens.start),
             token_end: word(tokens.end),
             k_in: word(problem.k_in),
             x_stride: word(stride),
             packed_rows: word(schedule.packed_rows),
-            x_first: window.first_in_item(pack.unit, base),
             ..PackParams::default()
         };
-        let buffers = [
-            ("x", window.binding()),
-            ("packed", pack.packed.as_entire_binding()),
-        ];
-        let slots = tokens.len().next_multiple_of(schedule.kernel.panel());
-        let groups = word(k_tiles * (slots / tile_tokens));
-        dispatch(self.gpu, pass, &pack.kernel, params, &buffers, groups, 1024)
+        let unpacked = Unpacked {
+            x: self.operands.x,
+            base: chunk.item * problem.tokens * problem.k_in,
+            elements,
+        };
+        pack.packer
+            .record(self.gpu, pass, &unpacked, &pack.packed, k, params)
     }
 }

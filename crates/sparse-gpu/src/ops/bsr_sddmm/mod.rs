@@ -3,13 +3,13 @@
 mod record;
 
 use sparse_core::DType;
-use sparse_shaders::{SddmmKernel, Storage};
+use sparse_shaders::{SampledDy, SampledReads, SampledResult, SampledX, SddmmKernel};
 
 use crate::bsr::block_bytes;
 use crate::error::storage;
 use crate::matmul::MatmulTypes;
 use crate::problem::{Explanation, Problem};
-use crate::sddmm::{Sampled, SampledKernel, SampledKernels};
+use crate::sddmm::{Sampled, SampledKernel, SampledKernels, SampledTile};
 use crate::window::{too_large_to_bind, window_bytes};
 use crate::{AdapterClass, Error, Gpu};
 
@@ -19,6 +19,7 @@ use crate::{AdapterClass, Error, Gpu};
 /// is `bsr_sddmm.wgsl`; the CPU twin is [`sparse_core::bsr::bsr_sddmm`].
 ///
 /// Where dy or x exceeds the binding limit, or there are more tokens than a loop of the driver runs, some tokens are summed at a time, in f32 scratch memory of at most 64 MiB, or of one block.
+/// On drivers that run shaders on the processor x is packed first, into scratch memory of its size, or of what is bound at once.
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::prune::BlockBudget;
@@ -93,7 +94,7 @@ impl Problem for BsrSddmm {
         self.check_block()?;
         sampled.check()?;
         self.check_window(gpu, self.types.w)?;
-        let description = self.kernel(gpu.class());
+        let description = self.kernel(gpu.class(), sampled.packs(gpu));
         let chunk_tokens = sampled.chunk_tokens(gpu)?;
         if chunk_tokens < self.tokens {
             self.check_window(gpu, DType::F32)?;
@@ -103,8 +104,10 @@ impl Problem for BsrSddmm {
         let block = (most, block_bytes(self.block, DType::F32));
         let kernels = SampledKernels::plan(gpu, &sampled, chunk_tokens, description, block).await?;
         let tile = format!(
-            "{} rows x 4 columns x {} lanes",
-            description.rows, description.lanes
+            "{} rows x {} columns x {} lanes",
+            description.rows,
+            4 * description.quads,
+            description.lanes
         );
         Ok(BsrSddmmPlan {
             gpu: gpu.clone(),
@@ -117,13 +120,8 @@ impl Problem for BsrSddmm {
 }
 
 impl SampledKernel for SddmmKernel {
-    fn with_result(self, out: Storage, scaled: bool, accumulate: bool) -> Self {
-        Self {
-            out,
-            scaled,
-            accumulate,
-            ..self
-        }
+    fn with_result(self, result: SampledResult) -> Self {
+        Self { result, ..self }
     }
 }
 
@@ -173,25 +171,29 @@ impl BsrSddmm {
         Err(too_large_to_bind(gpu, what, bytes, "use smaller blocks"))
     }
 
-    /// A processor shares a row of dy among its lanes; a GPU wants whole subgroups, whatever the width of a block.
-    pub(crate) fn kernel(&self, class: AdapterClass) -> SddmmKernel {
+    /// The kernel for adapters of `class`; `packs` where x is packed.
+    pub(crate) fn kernel(&self, class: AdapterClass, packs: bool) -> SddmmKernel {
         let (br, bc) = self.block;
-        let (rows, lanes) = if class.is_software() {
-            (if br <= 4 { 4 } else { 8 }, 8)
-        } else {
-            (4, 64)
-        };
+        let SampledTile { rows, quads, lanes } = SampledTile::of_blocks(self.block, class);
+        let in_quads = bc.is_multiple_of(4) && self.k_in.is_multiple_of(4);
         SddmmKernel {
             block: self.block,
             rows,
+            quads,
             lanes,
-            dy: storage(self.types.y),
-            vector_dy: br.is_multiple_of(4) && self.n_out.is_multiple_of(4),
-            x: storage(self.types.x),
-            vector_x: bc.is_multiple_of(4) && self.k_in.is_multiple_of(4),
-            out: storage(self.types.w),
-            scaled: self.alpha != 1.0,
-            accumulate: self.beta != 0.0,
+            dy: SampledDy {
+                storage: storage(self.types.y),
+                vectors: br.is_multiple_of(4) && self.n_out.is_multiple_of(4),
+            },
+            x: SampledX {
+                storage: storage(self.types.x),
+                reads: match (packs, in_quads) {
+                    (true, _) => SampledReads::Packed,
+                    (false, true) => SampledReads::Quads,
+                    (false, false) => SampledReads::Elements,
+                },
+            },
+            result: self.sampled().result(),
         }
     }
 }

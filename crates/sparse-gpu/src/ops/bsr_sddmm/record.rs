@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use sparse_shaders::SddmmKernel;
-
 use super::{BsrSddmmPlan, OPERATION};
 use crate::bsr::GpuBsr;
 use crate::counting::word;
@@ -66,28 +64,31 @@ impl BsrSddmmPlan {
         let params = SddmmParams {
             first_block: word(blocks.start - first_place),
             blocks_end: word(blocks.end - first_place),
-            tokens: word(part.tokens),
-            n_out: word(problem.n_out),
-            k_in: word(problem.k_in),
             y_stride: word(problem.block.1.next_multiple_of(4)),
             y_first: part
                 .y
                 .first
                 .wrapping_sub(word(first_place * out.block_stride())),
+            tokens: word(part.tokens),
+            n_out: word(problem.n_out),
+            k_in: word(problem.k_in),
+            dy_first: part.dy.first,
+            x_first: part.x.first,
+            packed_rows: word(problem.k_in),
             alpha: part.alpha,
             beta: part.beta,
             ..SddmmParams::default()
         };
         let buffers = [
-            ("dy", part.dy),
-            ("x", part.x),
+            ("dy", part.dy.binding()),
+            ("x", part.x.binding()),
             ("y", part.y.binding()),
             ("places", places.binding()),
         ];
-        let SddmmKernel { rows, lanes, .. } = self.description;
-        let items = blocks.len() * self.description.items_per_block();
-        let work = (4 * rows * lanes) as u64 * part.tokens as u64;
-        let groups = word(items.div_ceil(lanes));
+        let description = &self.description;
+        let items = blocks.len() * description.items_per_block();
+        let work = (description.sums_per_lane() * description.lanes) as u64 * part.tokens as u64;
+        let groups = word(items.div_ceil(description.lanes));
         dispatch(&self.gpu, pass, part.kernel, params, &buffers, groups, work)
     }
 

@@ -4,7 +4,7 @@ mod choose;
 mod record;
 
 use sparse_core::{DType, Nm};
-use sparse_shaders::{NmSddmmKernel, NmSums, Storage};
+use sparse_shaders::{NmSddmmKernel, NmSums, SampledResult};
 
 use crate::counting::check_countable;
 use crate::matmul::MatmulTypes;
@@ -20,6 +20,7 @@ use crate::{Error, Gpu};
 /// [`sparse_core::nm::nm_sddmm`].
 ///
 /// Where dy or x exceeds the binding limit, or there are more tokens than a loop of the driver runs, some tokens are summed at a time, in f32 scratch memory of at most 64 MiB, or of one row.
+/// On drivers that run shaders on the processor x is packed first, into scratch memory of its size, or of what is bound at once.
 ///
 /// ```no_run
 /// use sparse_gpu::sparse_core::{DType, Matrix, Nm, NmMatrix};
@@ -96,7 +97,7 @@ impl Problem for NmSddmm {
         check_countable(OPERATION, &[("out", &[self.n_out, self.k_in.max(stride)])])?;
         let chunk_tokens = sampled.chunk_tokens(gpu)?;
         let most_rows = self.most_rows(gpu, chunk_tokens < self.tokens)?;
-        let description = self.kernel(gpu.class(), most_rows);
+        let description = self.kernel(gpu.class(), sampled.packs(gpu), most_rows);
         let tile_bytes = description.rows as u64 * self.row_bytes(DType::F32);
         let tiles = (description.tiles(self.n_out) as u64, tile_bytes);
         let kernels = SampledKernels::plan(gpu, &sampled, chunk_tokens, description, tiles).await?;
@@ -124,13 +125,8 @@ impl Problem for NmSddmm {
 }
 
 impl SampledKernel for NmSddmmKernel {
-    fn with_result(self, out: Storage, scaled: bool, accumulate: bool) -> Self {
-        Self {
-            out,
-            scaled,
-            accumulate,
-            ..self
-        }
+    fn with_result(self, result: SampledResult) -> Self {
+        Self { result, ..self }
     }
 }
 

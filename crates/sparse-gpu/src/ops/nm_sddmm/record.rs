@@ -71,30 +71,33 @@ impl NmSddmmPlan {
         let strips = rows.start / description.v..rows.end.div_ceil(description.v);
         let units = (strips.start * words) as u64..(strips.end * words) as u64;
         let indices = Window::new(&self.gpu, &out.indices, 0, WORD_BYTES, units);
-        let groups_per_tile = out.row_stride().div_ceil(description.slots());
+        let across = out.row_stride().div_ceil(description.slots());
         let params = NmSddmmParams {
-            groups_per_tile: word(groups_per_tile),
             first_tile: word(tiles.start),
-            tokens: word(part.tokens),
-            n_out: word(problem.n_out),
-            k_in: word(problem.k_in),
+            tiles: word(tiles.len()),
             kept: word(out.kept_per_row()),
             words_per_strip: word(words),
             indices_first: indices.first,
             y_stride: word(out.row_stride()),
             y_first: part.y.first,
+            tokens: word(part.tokens),
+            n_out: word(problem.n_out),
+            k_in: word(problem.k_in),
+            dy_first: part.dy.first,
+            x_first: part.x.first,
+            packed_rows: word(problem.k_in),
             alpha: part.alpha,
             beta: part.beta,
             ..NmSddmmParams::default()
         };
         let buffers = [
-            ("dy", part.dy),
-            ("x", part.x),
+            ("dy", part.dy.binding()),
+            ("x", part.x.binding()),
             ("y", part.y.binding()),
             ("indices", indices.binding()),
         ];
         let work = (description.sums_per_lane() * description.lanes) as u64 * part.tokens as u64;
-        let groups = word(tiles.len() * groups_per_tile);
+        let groups = word(tiles.len() * across);
         dispatch(&self.gpu, pass, part.kernel, params, &buffers, groups, work)
     }
 
