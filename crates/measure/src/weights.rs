@@ -4,8 +4,8 @@ use sparse_core::bsr::{bsr_matmul_elements, bsr_matmul_tokens};
 use sparse_core::matmul::{dense_matmul_elements, dense_matmul_tokens};
 use sparse_core::nm::{nm_matmul_elements, nm_matmul_tokens};
 use sparse_core::{
-    BlockBudget, BsrMatrix, Element, Epilogue, MatmulError, MatmulReference, Matrix, NmMatrix,
-    OutOfMemory, PruneError,
+    BlockBudget, BsrMatrix, DType, Element, Epilogue, MatmulError, MatmulReference, Matrix,
+    NmMatrix, OutOfMemory, PruneError,
 };
 
 use crate::Pattern;
@@ -90,9 +90,42 @@ impl<T: Element> PrunedWeights<T> {
         values.iter().all(|x| x.to_f32().is_finite())
     }
 
+    /// Which weights are kept, row by row. Those that are may be zero.
+    pub fn kept(&self) -> Vec<bool> {
+        let (rows, cols) = self.shape();
+        let mut kept = vec![matches!(self, Self::Dense(_)); rows * cols];
+        match self {
+            Self::Dense(_) => {}
+            Self::Nm(w) => {
+                for row in 0..rows {
+                    for (col, _) in w.row(row) {
+                        kept[row * cols + col] = true;
+                    }
+                }
+            }
+            Self::Bsr(w) => {
+                let (block_rows, block_cols) = w.block();
+                for ((block_row, block_col), _) in w.blocks() {
+                    let col = block_col * block_cols;
+                    let col_end = (col + block_cols).min(cols);
+                    let row_end = ((block_row + 1) * block_rows).min(rows);
+                    for row in block_row * block_rows..row_end {
+                        kept[row * cols + col..row * cols + col_end].fill(true);
+                    }
+                }
+            }
+        }
+        kept
+    }
+
     /// Bytes of values and index arrays.
     pub fn bytes(&self) -> usize {
-        let values = |count: usize| count * T::DTYPE.bytes();
+        self.bytes_stored_as(T::DTYPE)
+    }
+
+    /// The same with values of another type.
+    pub fn bytes_stored_as(&self, dtype: DType) -> usize {
+        let values = |count: usize| count * dtype.bytes();
         match self {
             Self::Dense(w) => values(w.data().len()),
             Self::Nm(w) => values(w.values().len()) + 4 * w.packed_indices().len(),
@@ -173,6 +206,8 @@ mod tests {
             // Normal numbers are not zero: what is zero is not kept.
             let dense = pruned.to_dense().unwrap();
             let kept = dense.data().iter().filter(|w| **w != 0.0).count();
+            let is_kept = pruned.kept();
+            assert!(dense.data().iter().map(|w| *w != 0.0).eq(is_kept));
             assert_eq!(
                 pruned.density(),
                 kept as f64 / (rows * cols) as f64,

@@ -35,6 +35,21 @@ impl Work {
         )
     }
 
+    /// `dw = dy^T x` at the kept share `density` of `dw [n_out, k_in]`, whose `result_bytes` hold indices too; dy and x are stored in `element_bytes` a
+    /// number.
+    pub fn gradient(
+        [tokens, n_out, k_in]: [usize; 3],
+        density: f64,
+        result_bytes: usize,
+        element_bytes: usize,
+    ) -> Self {
+        let read = as_f64(tokens) * as_f64(n_out + k_in) * as_f64(element_bytes);
+        Self::once(
+            as_f64(tokens * n_out) * as_f64(k_in) * density,
+            read + as_f64(result_bytes),
+        )
+    }
+
     /// Attention that looks at `attended`: two products of `head_dim` for each of its pairs. q, k and v are stored in `element_bytes` a number, output
     /// and log-sum-exp in f32. Keys and values that no query looks at are not read.
     pub fn attention(shape: AttentionShape, attended: Attended, element_bytes: usize) -> Self {
@@ -173,6 +188,14 @@ mod tests {
         let work = Work::matmul([3, 4, 6], 0.5, 24, 2);
         assert_eq!(work.fmas, 36.0);
         assert_eq!(work.bytes, 24.0 + 36.0 + 48.0);
+        assert_eq!(work.working_set, work.bytes);
+    }
+
+    #[test]
+    fn a_gradient_is_counted_by_hand() {
+        // Half of 4 x 6 weights, 3 tokens: dy has 12 numbers and x 18, each of two bytes.
+        let work = Work::gradient([3, 4, 6], 0.5, 50, 2);
+        assert_eq!((work.fmas, work.bytes), (36.0, 60.0 + 50.0));
         assert_eq!(work.working_set, work.bytes);
     }
 

@@ -67,8 +67,8 @@ pub struct CompareArgs {
     /// by step, and all lengths), peers (what other libraries can do too)
     #[arg(long, value_enum, default_value = "quick")]
     pub preset: PresetName,
-    /// Operations, comma-separated: `dense_matmul`, `nm_matmul`, `nm_matvec`, `bsr_matmul`, `block_attention`, xattention,
-    /// `varlen_xattention` (in preset full) [default: all]
+    /// Operations, comma-separated: `dense_matmul`, `nm_matmul`, `nm_matvec`, `bsr_matmul`, `block_attention`, xattention;
+    /// in preset full also `bsr_sddmm`, `nm_sddmm`, `varlen_xattention` [default: all]
     #[arg(long, value_name = "LIST")]
     pub ops: Option<OperationList>,
     /// The first adapter whose name contains this text [default: `SPARSE_ADAPTER`, else the fastest kind there is]

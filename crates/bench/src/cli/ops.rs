@@ -14,6 +14,10 @@ pub enum Operation {
     NmMatvec,
     /// Block-sparse weights against `dense_matmul`.
     BsrMatmul,
+    /// The gradient of block-sparse weights against the dense one.
+    BsrSddmm,
+    /// The gradient of N:M weights against the dense one.
+    NmSddmm,
     /// Attention over selected blocks against the same kernel over all of them, of many queries and of few.
     BlockAttention,
     /// Score, select and attend, end to end, against dense attention.
@@ -24,11 +28,13 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::DenseMatmul,
         Self::NmMatmul,
         Self::NmMatvec,
         Self::BsrMatmul,
+        Self::BsrSddmm,
+        Self::NmSddmm,
         Self::BlockAttention,
         Self::Xattention,
         Self::VarlenXattention,
@@ -41,6 +47,8 @@ impl Operation {
             Self::NmMatmul => "nm_matmul",
             Self::NmMatvec => "nm_matvec",
             Self::BsrMatmul => "bsr_matmul",
+            Self::BsrSddmm => "bsr_sddmm",
+            Self::NmSddmm => "nm_sddmm",
             Self::BlockAttention => "block_attention",
             Self::Xattention => "xattention",
             Self::VarlenXattention => "varlen_xattention",
@@ -58,6 +66,14 @@ impl Operation {
     /// Whether it has rows on cooperative matrices: the products of many tokens.
     pub const fn takes_cooperative(self) -> bool {
         matches!(self, Self::DenseMatmul | Self::NmMatmul | Self::BsrMatmul)
+    }
+
+    /// Whether only `--preset full` has rows of it.
+    pub const fn is_of_full(self) -> bool {
+        matches!(
+            self,
+            Self::BsrSddmm | Self::NmSddmm | Self::VarlenXattention
+        )
     }
 
     /// Whether it takes q, k and v, which a file can give: not those of packed sequences, of which a file has one length.

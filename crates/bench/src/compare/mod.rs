@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod bench;
+pub mod gradient;
 pub mod matmul;
 mod repeated;
 pub mod source;

@@ -3,6 +3,7 @@
 mod attention;
 mod auto;
 mod describe;
+mod gradient;
 mod packed;
 mod results;
 mod score;
@@ -12,6 +13,7 @@ mod weights;
 pub use attention::{AttendRun, GpuQkv, KvCopies, XAttentionRun};
 pub use auto::PolicyRun;
 pub use describe::{AdapterWords, class_of};
+pub use gradient::GradientRun;
 pub use packed::{GpuPackedQkv, PackedDenseRun, PackedRun};
 pub use results::GpuResults;
 pub use score::ScoreRun;

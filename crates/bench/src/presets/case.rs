@@ -25,6 +25,8 @@ pub enum SizeClass {
 pub enum Case {
     /// A linear layer.
     Matmul(MatmulCase),
+    /// The gradient of a linear layer's weights.
+    Gradient(GradientCase),
     /// An attention layer.
     Attention(AttentionCase),
     /// An attention layer over sequences of different lengths.
@@ -47,6 +49,25 @@ pub struct MatmulCase {
     /// Storage of w and x.
     pub dtype: DType,
     /// What w is pruned to.
+    pub pattern: Pattern,
+}
+
+/// The gradient `dy^T x` of the weights `[n_out, k_in]` of a linear layer, with `dy [tokens, n_out]` and `x [tokens, k_in]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GradientCase {
+    /// What is measured.
+    pub operation: Operation,
+    /// The layer that has this shape, in words.
+    pub model: &'static str,
+    /// Rows of dy and x.
+    pub tokens: usize,
+    /// Columns of dy, rows of the weights.
+    pub n_out: usize,
+    /// Columns of x and of the weights.
+    pub k_in: usize,
+    /// Storage of dy and x.
+    pub dtype: DType,
+    /// What the weights are pruned to.
     pub pattern: Pattern,
 }
 
@@ -143,6 +164,8 @@ impl PackedCase {
     }
 }
 
+const OTHER_PATTERN: Option<&str> = Some("the pattern does not belong to the operation");
+
 /// What the violated rules of attention say.
 const HEADS: Option<&str> = Some("the heads of k and v divide the query heads");
 const STRIDE: Option<&str> = Some("the stride divides the block");
@@ -154,6 +177,7 @@ impl Case {
     pub fn operation(&self) -> Operation {
         match self {
             Self::Matmul(case) => case.operation,
+            Self::Gradient(case) => case.operation,
             Self::Attention(case) => case.operation,
             Self::Packed(_) => Operation::VarlenXattention,
         }
@@ -163,6 +187,7 @@ impl Case {
     pub fn model(&self) -> &'static str {
         match self {
             Self::Matmul(case) => case.model,
+            Self::Gradient(case) => case.model,
             Self::Attention(case) => case.model,
             Self::Packed(case) => case.model,
         }
@@ -172,6 +197,7 @@ impl Case {
     pub fn shape(&self) -> Shape {
         match self {
             Self::Matmul(c) => Shape::matmul(c.tokens, c.n_out, c.k_in),
+            Self::Gradient(c) => Shape::matmul(c.tokens, c.n_out, c.k_in),
             Self::Attention(c) => Shape::new(&[
                 ("batch", c.batch),
                 ("heads", c.heads),
@@ -199,7 +225,12 @@ impl Case {
                 (Operation::NmMatvec, _) => {
                     Some("nm_matvec takes N:M weights and at most 8 tokens")
                 }
-                _ => Some("the pattern does not belong to the operation"),
+                _ => OTHER_PATTERN,
+            },
+            Self::Gradient(c) => match (c.operation, c.pattern) {
+                (Operation::NmSddmm, Pattern::Nm(_))
+                | (Operation::BsrSddmm, Pattern::Bsr { .. }) => None,
+                _ => OTHER_PATTERN,
             },
             Self::Attention(c) => match c {
                 c if !c.heads.is_multiple_of(c.kv_heads) => HEADS,

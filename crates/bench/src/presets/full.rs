@@ -7,7 +7,7 @@ use sparse_shaders::MatvecKernel;
 
 use super::case::{AttentionCase, Case, MatmulCase, SizeClass};
 use super::quick::{bsr, nm};
-use super::{decoding, packed};
+use super::{decoding, gradients, packed};
 use crate::cli::{Operation, Pattern};
 
 /// A linear layer of a published model: name, output features, input features.
@@ -109,6 +109,11 @@ pub(super) fn cases(class: SizeClass) -> Vec<Case> {
             let patterns = [Pattern::Dense, nm(8, 2, 8), bsr(32, 32, 0.25)];
             cases.extend(patterns.map(|pattern| linear(layer, class, tokens, pattern)));
         }
+    }
+    for layer in SWEPT {
+        let (model, n_out, k_in) = layer;
+        let (n_out, k_in) = scaled(n_out, k_in, class);
+        cases.extend(gradients::cases(model, [usual_tokens(class), n_out, k_in]));
     }
     for layer in ATTENTION {
         cases.extend(attention(layer, class));

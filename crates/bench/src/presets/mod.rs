@@ -4,12 +4,13 @@ mod case;
 mod cooperative;
 mod decoding;
 mod full;
+mod gradients;
 mod layers;
 mod packed;
 mod peers;
 mod quick;
 
-pub use case::{AttentionCase, Case, MatmulCase, PackedCase, SizeClass};
+pub use case::{AttentionCase, Case, GradientCase, MatmulCase, PackedCase, SizeClass};
 pub use cooperative::cooperative_cases;
 pub use layers::{LENGTHS, LayerCase, LayerTask, auto_layers, planted_layers};
 
@@ -50,8 +51,7 @@ mod tests {
                 let all = cases(preset, class, &OperationList::default());
                 for operation in Operation::ALL {
                     let has_row = all.iter().any(|case| case.operation() == operation);
-                    let is_of_full = operation == Operation::VarlenXattention;
-                    let expected = !is_of_full || preset == PresetName::Full;
+                    let expected = !operation.is_of_full() || preset == PresetName::Full;
                     assert_eq!(has_row, expected, "{operation}");
                 }
                 for case in &all {
@@ -107,7 +107,7 @@ mod tests {
                         && [m.tokens, m.n_out, m.k_in] == [1024; 3]
                         && m.dtype == sparse_core::DType::F32
                 }
-                Case::Attention(_) | Case::Packed(_) => false,
+                _ => false,
             })
         };
         assert!(cube(Operation::DenseMatmul, "dense"));

@@ -94,6 +94,19 @@ impl ProductReference {
     /// # Errors
     /// [`CheckError::ProductSize`] where `y` has another size.
     pub fn check(&self, y: &[f32], kernels: Kernels) -> Result<CheckedProduct, CheckError> {
+        self.check_where(y, kernels, &|_| true)
+    }
+
+    /// The same at the elements, by their place in `y`, that `is_computed` names: others are not looked at. No number may be NaN or infinite as there.
+    ///
+    /// # Errors
+    /// Those of [`ProductReference::check`].
+    pub fn check_where(
+        &self,
+        y: &[f32],
+        kernels: Kernels,
+        is_computed: &dyn Fn(usize) -> bool,
+    ) -> Result<CheckedProduct, CheckError> {
         let (tokens, n_out) = (self.finite.len(), self.n_out);
         if y.len() != tokens * n_out {
             return Err(CheckError::ProductSize {
@@ -112,14 +125,18 @@ impl ProductReference {
             Kernels::Exact => vec![0.0; reference.y.len()],
         };
         let expected = &reference.y;
+        let number = |(at, expected): (usize, &f64)| match is_computed(at) {
+            true => f64::from(y[at]),
+            false => *expected,
+        };
         let (worst, [token, output]) = match &self.sampled {
             Some(elements) => {
-                let sampled = elements.iter().map(|&[token, o]| y[token * n_out + o]);
-                let worst = compare(sampled.map(f64::from), expected, &bounds);
+                let places = elements.iter().map(|&[token, o]| token * n_out + o);
+                let worst = compare(places.zip(expected).map(number), expected, &bounds);
                 (worst, elements.get(worst.index).copied().unwrap_or([0, 0]))
             }
             None => {
-                let worst = compare(y.iter().copied().map(f64::from), expected, &bounds);
+                let worst = compare((0..).zip(expected).map(number), expected, &bounds);
                 let row = n_out.max(1);
                 (worst, [worst.index / row, worst.index % row])
             }
@@ -257,6 +274,26 @@ mod tests {
             error,
             "a result of 575 numbers is not one of 9 tokens x 64 outputs"
         );
+    }
+
+    #[test]
+    fn only_what_is_computed_is_compared() {
+        let w = PrunedWeights::Dense(normal_matrix::<f32>(64, 80, 1).unwrap());
+        let x = normal_matrix(9, 80, 2).unwrap();
+        let whole = ProductReference::of(&w, &x, &Epilogue::NONE).unwrap();
+        let elements = vec![[4, 16], [4, 17], [8, 63]];
+        let sampled = ProductReference::of_elements(&w, &x, &Epilogue::NONE, Some(elements));
+        let mut y = rounded(&w, &x);
+        y[4 * 64 + 17] = 0.0;
+        for reference in [whole, sampled.unwrap()] {
+            let check = |is_computed: &dyn Fn(usize) -> bool| {
+                let checked = reference.check_where(&y, Kernels::Portable, is_computed);
+                checked.unwrap().fault("ours")
+            };
+            let fault = check(&|at| at % 64 != 16).unwrap();
+            assert!(fault.starts_with("ours: y[4, 17] is 0e0"), "{fault}");
+            assert_eq!(check(&|at| at != 4 * 64 + 17), None);
+        }
     }
 
     #[test]

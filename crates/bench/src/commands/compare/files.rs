@@ -2,7 +2,7 @@
 
 use crate::cli::{CompareArgs, Operation, OperationList, PresetName};
 
-/// Checks that no file would be left unread, no list of lengths unused, and no row on cooperative matrices or of packed sequences left out, without a word.
+/// Checks that no file would be left unread, no list of lengths unused, and no row on cooperative matrices or of one preset left out, without a word.
 ///
 /// # Errors
 /// Where no operation of `operations`, or none of the preset, uses what is given: which do, and what to do.
@@ -11,12 +11,14 @@ pub(super) fn check_use(args: &CompareArgs, operations: &OperationList) -> anyho
         args.lengths.is_none() || args.preset == PresetName::Attention,
         "--lengths has no meaning in this preset; add --preset attention or leave it out"
     );
-    let named = args.ops.as_ref();
-    anyhow::ensure!(
-        args.preset == PresetName::Full
-            || !named.is_some_and(|named| named.contains(Operation::VarlenXattention)),
-        "varlen_xattention has no rows in this preset; add --preset full or leave it out of --ops"
-    );
+    let mut named = args.ops.iter().flat_map(OperationList::iter);
+    if let Some(operation) = named.find(|operation| operation.is_of_full())
+        && args.preset != PresetName::Full
+    {
+        anyhow::bail!(
+            "{operation} has no rows in this preset; add --preset full or leave it out of --ops"
+        );
+    }
     if args.weights.is_some() {
         check_option("--weights", FILE, operations, Operation::takes_weights)?;
         anyhow::ensure!(
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_sequences_are_in_one_preset() {
+    fn packed_sequences_and_gradients_are_in_one_preset() {
         let packed = |preset| checked(&format!("{preset} --ops xattention,varlen_xattention"));
         assert_eq!(packed("--preset full"), Ok(()));
         for preset in ["", "--preset attention", "--preset peers"] {
@@ -147,6 +149,11 @@ mod tests {
                 "varlen_xattention has no rows in this preset; add --preset full or leave it out of --ops"
             );
         }
+        assert_eq!(checked("--preset full --ops nm_sddmm,bsr_sddmm"), Ok(()));
+        assert_eq!(
+            checked("--ops nm_sddmm,nm_matmul").unwrap_err(),
+            "nm_sddmm has no rows in this preset; add --preset full or leave it out of --ops"
+        );
         // Where nobody asks for them they are not missed.
         assert_eq!(checked("--preset peers"), Ok(()));
     }

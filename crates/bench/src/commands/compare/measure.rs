@@ -12,10 +12,11 @@ use super::rows::Row;
 use crate::cli::{CompareArgs, Operation};
 use crate::compare::attention::{self, AttentionJob, Contest, measure_packed, planted};
 use crate::compare::bench::Bench;
+use crate::compare::gradient;
 use crate::compare::matmul::{self, Baseline, MatmulJob};
 use crate::compare::source::MatmulRow;
 use crate::interrupt::Interrupted;
-use crate::presets::{AttentionCase, PackedCase};
+use crate::presets::{AttentionCase, GradientCase, PackedCase};
 use crate::progress;
 use crate::record::Record;
 use crate::report::MaskMap;
@@ -40,6 +41,9 @@ pub(super) fn measure_all(
         let before = results.records.len();
         let measured = match row {
             Row::Matmul(row) => matmul_row(args, bench, row, &bar).map(|record| {
+                results.records.push(record);
+            }),
+            Row::Gradient(case) => gradient_row(bench, case, &bar).map(|record| {
                 results.records.push(record);
             }),
             Row::Attention(case) => attention_row(bench, case, None, &bar)
@@ -109,6 +113,15 @@ fn multiply<T: Element>(
     };
     let result = matmul::measure(bench, job, &mut |_, _| bar.tick())?;
     Ok(result.record)
+}
+
+fn gradient_row(bench: &Bench, case: &GradientCase, bar: &ProgressBar) -> anyhow::Result<Record> {
+    let tick = &mut |_, _| bar.tick();
+    match case.dtype {
+        DType::F32 => gradient::measure::<f32>(bench, case, tick),
+        DType::F16 => gradient::measure::<f16>(bench, case, tick),
+        DType::Bf16 => gradient::measure::<bf16>(bench, case, tick),
+    }
 }
 
 fn attention_row(

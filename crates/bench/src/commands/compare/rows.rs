@@ -6,13 +6,14 @@ use sparse_measure::counted;
 use crate::cli::{CompareArgs, Operation, OperationList};
 use crate::compare::attention::by;
 use crate::compare::source::{GENERATED, MatmulRow, source_of_qkv};
-use crate::presets::{AttentionCase, Case, LayerCase, LayerTask, PackedCase};
+use crate::presets::{AttentionCase, Case, GradientCase, LayerCase, LayerTask, PackedCase};
 use crate::tensors::Qkv;
 
 /// A row and where its numbers come from.
 #[derive(Clone, Debug)]
 pub(super) enum Row {
     Matmul(MatmulRow),
+    Gradient(GradientCase),
     /// With generated tensors.
     Attention(AttentionCase),
     /// With those of a file.
@@ -25,6 +26,7 @@ impl Row {
     pub(super) fn operation(&self) -> Operation {
         match self {
             Self::Matmul(row) => row.case.operation,
+            Self::Gradient(case) => case.operation,
             Self::Attention(case) | Self::RealAttention(case) => case.operation,
             Self::Packed(_) => Operation::VarlenXattention,
             Self::Layer(case) => case.operation(),
@@ -34,7 +36,7 @@ impl Row {
     /// Whether there can be such tensors: a length that nothing takes is told before minutes of measuring.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         match self {
-            Self::Matmul(_) => {}
+            Self::Matmul(_) | Self::Gradient(_) => {}
             Self::Attention(case) | Self::RealAttention(case) => drop(case.attention_shape()?),
             Self::Packed(case) => drop(case.packed_shape()?),
             Self::Layer(case) => drop(case.shape()?),
@@ -55,6 +57,10 @@ impl Row {
                     case.operation, case.tokens, case.n_out, case.k_in, case.dtype, case.pattern
                 )
             }
+            Self::Gradient(case) => format!(
+                "{} {} x {} x {} {} {}",
+                case.operation, case.tokens, case.n_out, case.k_in, case.dtype, case.pattern
+            ),
             Self::Attention(case) | Self::RealAttention(case) => {
                 let rule = match (case.dense, case.top_k) {
                     (true, _) => "dense".into(),
@@ -112,14 +118,15 @@ impl Row {
 }
 
 /// The rows of the preset, those of linear layers and those of attention each replaced where there are real tensors for them. Packed sequences keep
-/// generated ones: a file has one length.
+/// generated ones, since a file has one length, and gradients do, since no file has that of an output.
 pub(super) fn rows(
     generated: Vec<Case>,
     real_weights: Option<Vec<MatmulRow>>,
     qkv: Option<&Qkv>,
     operations: &OperationList,
 ) -> Vec<Row> {
-    let (mut matmul, mut attention, mut packed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut matmul, mut gradients) = (Vec::new(), Vec::new());
+    let (mut attention, mut packed) = (Vec::new(), Vec::new());
     for case in generated {
         match case {
             Case::Matmul(case) => matmul.push(MatmulRow {
@@ -127,6 +134,7 @@ pub(super) fn rows(
                 tensor: None,
                 tier: Tier::Portable,
             }),
+            Case::Gradient(case) => gradients.push(Row::Gradient(case)),
             Case::Attention(case) => attention.push(Row::Attention(case)),
             Case::Packed(case) => packed.push(Row::Packed(case)),
         }
@@ -138,6 +146,7 @@ pub(super) fn rows(
     }
     let matmul = real_weights.unwrap_or(matmul).into_iter().map(Row::Matmul);
     matmul
+        .chain(gradients)
         .chain(attention)
         .chain(packed)
         .filter(|row| operations.contains(row.operation()))
@@ -188,7 +197,7 @@ mod tests {
             );
             let case = |row: &Case| match row {
                 Case::Matmul(case) => Some(case.clone()),
-                Case::Attention(_) | Case::Packed(_) => None,
+                _ => None,
             };
             let case = all.iter().find_map(case).unwrap();
             let weights = |tensor: Option<&str>| {
@@ -200,7 +209,7 @@ mod tests {
             };
             let attention = all.iter().find_map(|row| match row {
                 Case::Attention(case) => Some(case.clone()),
-                Case::Matmul(_) | Case::Packed(_) => None,
+                _ => None,
             });
             let attention = attention.unwrap();
             let steps = planted_layers(SizeClass::Software)[0];
