@@ -262,6 +262,20 @@ fn rows_wider_than_where_bindings_may_start() {
     }
 }
 
+/// Four tokens of x, side by side, exceed a binding.
+#[test]
+fn rows_of_x_that_are_too_wide_to_be_packed() {
+    let k_in = 8_400_003;
+    assert!(4 * k_in * 4 > 128 << 20);
+    let case = Case {
+        integers: true,
+        density: 0.01,
+        ..Case::new([5, 4, k_in], (4, 4))
+    };
+    let (_, explanation) = check::<f32, f32, f32>(&case);
+    assert!(!explanation.kernel.contains("packed"), "{explanation}");
+}
+
 #[test]
 fn more_tokens_than_a_driver_loops() {
     check::<f32, f32, f32>(&Case {

@@ -349,6 +349,17 @@ fn sums_larger_than_their_scratch_memory() {
     assert!(explanation.scratch_bytes <= most, "{explanation}");
 }
 
+/// Four tokens of x, side by side, exceed a binding.
+#[test]
+fn rows_of_x_that_are_too_wide_to_be_packed() {
+    let k_in = 8_400_003;
+    assert!(4 * k_in * 4 > 128 << 20);
+    for pattern in ["1:32", "4:1:32"] {
+        let (_, explanation) = check::<f32, f32, f32>(&integers([5, 4, k_in], pattern));
+        assert!(!explanation.kernel.contains("packed"), "{explanation}");
+    }
+}
+
 #[test]
 fn more_tokens_than_a_driver_loops() {
     check::<f32, f32, f32>(&integers([300_000, 4, 4], "4:2:4"));
