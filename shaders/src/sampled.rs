@@ -39,6 +39,15 @@ pub enum SampledReads {
 impl SampledReads {
     /// Tokens of a panel of packed x.
     pub const PANEL: usize = 4;
+
+    /// Of x that is `packed`, or whose columns are side by side `in_quads`, or neither.
+    pub const fn of(packed: bool, in_quads: bool) -> Self {
+        match (packed, in_quads) {
+            (true, _) => Self::Packed,
+            (false, true) => Self::Quads,
+            (false, false) => Self::Elements,
+        }
+    }
 }
 
 /// The result of such a product.

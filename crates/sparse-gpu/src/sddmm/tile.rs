@@ -30,7 +30,7 @@ impl SampledTile {
 
     /// For rows with columns of their own, each of which has so many `slots`: quads of them are chosen from `of_a_quad` columns.
     pub(crate) fn of_rows(of_a_quad: usize, slots: usize, class: AdapterClass) -> Self {
-        // Columns share what a step has besides.
+        // On GPUs sums of 16 columns leave 4 to 8 subgroups where those of 8 have 12 to 20 (`docs/tuning/tried-and-left.md`).
         let widest = tiles::widest(class, class.is_software());
         let tile = narrowed(widest, slots / 4 * of_a_quad, widest.cols, class);
         let quads = (tile.cols / of_a_quad).max(1);

@@ -187,11 +187,7 @@ impl BsrSddmm {
             },
             x: SampledX {
                 storage: storage(self.types.x),
-                reads: match (packs, in_quads) {
-                    (true, _) => SampledReads::Packed,
-                    (false, true) => SampledReads::Quads,
-                    (false, false) => SampledReads::Elements,
-                },
+                reads: SampledReads::of(packs, in_quads),
             },
             result: self.sampled().result(),
         }

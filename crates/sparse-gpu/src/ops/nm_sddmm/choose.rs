@@ -49,11 +49,7 @@ impl NmSddmm {
             },
             x: SampledX {
                 storage: storage(self.types.x),
-                reads: match (packs, in_quads) {
-                    (true, _) => SampledReads::Packed,
-                    (false, true) => SampledReads::Quads,
-                    (false, false) => SampledReads::Elements,
-                },
+                reads: SampledReads::of(packs, in_quads),
             },
             result: self.sampled().result(),
         }
@@ -62,8 +58,8 @@ impl NmSddmm {
 
 /// The columns that four slots are chosen from, where sums are of all of them and selected from in the end: where too few rows share a pattern.
 ///
-/// On processors a load from places that differ by lane is what a product costs, and the rows of a strip share those of x. Measured on lavapipe with AVX-512: sums
-/// of all columns have 1.16 of the dense product's speed at 2:4 and 1:4, lists 1.35 at 4:2:4 and 1.46 at 2:2:8.
+/// On processors a load from places that differ by lane is what a product costs, and the rows of a strip share those of x. Measured on lavapipe with AVX-512, by
+/// turns: sums of all columns at 2:2:4 have 1.5 times the speed of a list, at 3:2:4 1.2 times, at 4:2:4 0.9 (`docs/tuning/products.md`).
 fn selected_columns((v, n, m): (usize, usize, usize), class: AdapterClass) -> Option<usize> {
     let few = if class.is_software() {
         v * m <= 6 * n
