@@ -18,11 +18,11 @@ pub struct GradientRun {
 
 #[derive(Debug)]
 enum Planned {
-    /// Of all weights.
-    Dense(MatmulPlan, GpuTensor),
+    /// Of all weights; boxed, as blocks are, since it is much larger than the others.
+    Dense(Box<MatmulPlan>, GpuTensor),
     /// Of N of every M.
     Nm(NmSddmmPlan, GpuNm),
-    /// Of blocks; boxed, since their lists make them much larger than the others.
+    /// Of blocks.
     Bsr(BsrSddmmPlan, Box<GpuBsr>),
 }
 
@@ -59,7 +59,10 @@ impl GradientRun {
                     },
                     ..DenseMatmul::new(n_out, k_in, tokens)
                 })?;
-                Planned::Dense(plan, gpu.empty_tensor(&[n_out, k_in], DType::F32)?)
+                Planned::Dense(
+                    Box::new(plan),
+                    gpu.empty_tensor(&[n_out, k_in], DType::F32)?,
+                )
             }
             PrunedWeights::Nm(w) => {
                 let plan = gpu.plan_blocking(&NmSddmm {
