@@ -46,7 +46,10 @@ fn attention(folder: &Folder, options: &str) -> Run {
     let (file, out) = (file.display(), out.display());
     let line = format!("attention --qkv {file} --out {out} {options}");
     let output = sparse_bench(&line).assert().success();
-    let printed = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let printed: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let command = printed["command"].as_str().unwrap();
+    assert!(command.starts_with("sparse-bench attention --qkv "));
+    assert!(printed["date"].as_str().unwrap().ends_with(" UTC"));
     let mut written = TensorFile::open(&folder.out()).unwrap();
     assert_eq!(written.names(), ["block_scores", "lse", "mask", "out"]);
     let mut read = |name, shape: &[usize]| -> Tensor<f32> {

@@ -69,6 +69,13 @@ fn matmul_writes_the_product_of_what_it_writes() {
         for key in ["dense_ms", "speedup", "share_of_ideal"] {
             assert_eq!(record[key].is_null(), pattern == "dense", "{key} {record}");
         }
+        let command = record["command"].as_str().unwrap();
+        assert!(
+            command.starts_with("sparse-bench matmul --weights "),
+            "{command}"
+        );
+        assert_eq!(record["version"], env!("CARGO_PKG_VERSION"));
+        assert!(record["date"].as_str().unwrap().ends_with(" UTC"));
         for key in [
             "sparse_ms",
             "density",

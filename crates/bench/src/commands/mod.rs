@@ -5,6 +5,7 @@ pub(crate) mod attention;
 pub(crate) mod compare;
 pub(crate) mod matmul;
 pub(crate) mod memory;
+mod origin;
 mod output;
 pub(crate) mod tune;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sparse_gpu::{Gpu, GpuOptions, TileTable};
 
+use self::origin::{Origin, record_of_this_run};
 use self::output::{Completeness, check_outs, moved_words, print, write_results};
 use crate::cli::TilesArgs;
 use crate::record::Record;

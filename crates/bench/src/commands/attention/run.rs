@@ -19,7 +19,7 @@ use super::promise::missed;
 use super::rule::Rule;
 use super::table::{HeadNumbers, table};
 use crate::cli::AttentionArgs;
-use crate::commands::{exit_code, open_with_tiles, print};
+use crate::commands::{exit_code, open_with_tiles, print, record_of_this_run};
 use crate::compare::attention::{AttentionResult, Decided, PartTimes, Quality};
 use crate::compare::bench::Bench;
 use crate::compare::source::source_of_qkv;
@@ -128,7 +128,7 @@ pub(super) fn run(args: &AttentionArgs) -> anyhow::Result<ExitCode> {
         auto: decided,
         checks: result.checks,
     };
-    print(serde_json::to_string(&printed)?)?;
+    print(record_of_this_run(&printed)?)?;
     let exit_code = exit_code(&result.record);
     all([policy, written, drawn])?;
     Ok(exit_code)

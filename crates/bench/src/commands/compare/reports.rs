@@ -1,17 +1,15 @@
 //! What `compare` tells: the files of `--json`, `--csv` and `--html`, and words for the terminal.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
-use super::super::{Completeness, check_outs, moved_words, write_results};
+use super::super::{Completeness, Origin, check_outs, moved_words, write_results};
 use crate::ceilings::Ceilings;
 use crate::cli::CompareArgs;
 use crate::compare::attention::StepShares;
 use crate::compare::bench::Bench;
 use crate::peers::Peers;
 use crate::record::{Record, Run, to_csv, to_json};
-use crate::report::{MaskMap, Report, to_html, utc_date_time};
+use crate::report::{MaskMap, Report, to_html};
 
 /// What has been measured so far.
 #[derive(Debug, Default)]
@@ -121,16 +119,13 @@ pub(super) fn write_reports(args: &CompareArgs, bench: &Bench, results: &Results
             Err(error) => written.failures.push(error),
         }
     };
-    let origin = Origin {
-        date: utc_date_time(SystemTime::now()),
-        command: command_line(std::env::args_os().skip(1)),
-        failures: results.failures.iter().map(|f| format!("{f:#}")).collect(),
-    };
+    let origin = Origin::now();
+    let failures = Vec::from_iter(results.failures.iter().map(|f| format!("{f:#}")));
     write(&args.json, &|| {
         let run = Run {
             command: &origin.command,
             date: &origin.date,
-            failures: &origin.failures,
+            failures: &failures,
             missing: &results.missing,
             rows: &results.records,
         };
@@ -138,20 +133,13 @@ pub(super) fn write_reports(args: &CompareArgs, bench: &Bench, results: &Results
     });
     write(&args.csv, &|| Ok(to_csv(&results.records)?));
     write(&args.html, &|| {
-        Ok(to_html(&report(bench, results, &origin))?.into_bytes())
+        Ok(to_html(&report(bench, results, &origin, &failures))?.into_bytes())
     });
     written
 }
 
-/// What every report says of the run, the same in all of them.
-struct Origin {
-    date: String,
-    command: String,
-    failures: Vec<String>,
-}
-
 /// What the HTML report tells.
-fn report(bench: &Bench, results: &Results, origin: &Origin) -> Report {
+fn report(bench: &Bench, results: &Results, origin: &Origin, failures: &[String]) -> Report {
     let command = &origin.command;
     Report {
         date: origin.date.clone(),
@@ -159,28 +147,11 @@ fn report(bench: &Bench, results: &Results, origin: &Origin) -> Report {
             0 => command.clone(),
             missing => format!("{command} (interrupted, rows missing: {missing})"),
         },
-        failures: origin.failures.clone(),
+        failures: failures.to_vec(),
         records: results.records.clone(),
         masks: results.masks.clone(),
         ceilings: bench.ceilings.clone(),
         peers: bench.peers.as_ref().map(Peers::words).unwrap_or_default(),
-    }
-}
-
-/// The command as it can be typed in a shell, the program without its folder.
-fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
-    std::iter::once("sparse-bench".into())
-        .chain(arguments.map(|argument| quoted(&argument.to_string_lossy())))
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// An argument that a shell would take apart, in quotes.
-fn quoted(argument: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_-./:,=@%+".contains(c);
-    match !argument.is_empty() && argument.chars().all(is_plain) {
-        true => argument.into(),
-        false => format!("'{}'", argument.replace('\'', r"'\''")),
     }
 }
 
@@ -224,15 +195,6 @@ mod tests {
             panic!("{written:?}");
         };
         assert!(moved.ends_with("old.partial.csv"), "{moved}");
-    }
-
-    #[test]
-    fn the_command_can_be_typed_again() {
-        let arguments = ["compare", "--strategies", "a b,c", "--csv", "it's", ""];
-        assert_eq!(
-            command_line(arguments.into_iter().map(OsString::from)),
-            r"sparse-bench compare --strategies 'a b,c' --csv 'it'\''s' ''"
-        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sparse_core::{Activation, DType, Element};
 use sparse_gpu::{Gpu, Tier};
 use sparse_shaders::MatvecKernel;
 
-use super::{open_with_tiles, print};
+use super::{open_with_tiles, print, record_of_this_run};
 use crate::cli::{ActivationName, MatmulArgs, Operation, Pattern, TierName};
 use crate::compare::bench::Bench;
 use crate::compare::matmul::{Baseline, MatmulJob, MatmulResult, measure};
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &MatmulArgs) -> anyhow::Result<ExitCode> {
         DType::Bf16 => multiply::<bf16>(&bench, args, inputs)?,
     };
     record.source = source(args);
-    print(serde_json::to_string(&record)?)?;
+    print(record_of_this_run(&record)?)?;
     let exit_code = super::exit_code(&record);
     written?;
     Ok(exit_code)
