@@ -107,7 +107,7 @@ mod tests {
             ("1:4", SoftwareAvx512, (Selected, 16, 1)),
             ("2:2:8", Software, (Listed, 2, 2)),
             ("2:2:8", SoftwareAvx512, (Listed, 2, 4)),
-            ("2:5", Software, (Listed, 1, 4)),
+            ("2:5", Software, (Listed, 1, 3)),
             ("8:2:4", Software, (Listed, 8, 2)),
             ("20:2:4", Software, (Listed, 12, 1)),
             ("18:2:4", SoftwareAvx512, (Listed, 9, 4)),
@@ -117,6 +117,11 @@ mod tests {
         ] {
             let tile = tile([64, 1024], pattern, class, 1000);
             assert_eq!(tile, chosen, "{pattern} {class:?}");
+        }
+        // Three quads of eight lanes, by which 96 and 192 slots are divided.
+        for (k_in, pattern) in [(768, "8:2:16"), (768, "32:2:8"), (760, "8:2:8")] {
+            let quads = tile([64, k_in], pattern, SoftwareAvx512, 1000).2;
+            assert_eq!(quads, 3, "{pattern} of {k_in}");
         }
         // Fewer columns than there are for them.
         assert_eq!(tile([64, 64], "2:2:8", Software, 1000), (Listed, 2, 1));
